@@ -1,0 +1,1 @@
+"""The test-suite; `tests.guests` builds the programs that it debugs."""

@@ -1,0 +1,97 @@
+"""The guests do what the other tests take for granted, in a plain QEMU without record and replay."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.guests.build import GUESTS, QEMU_OPTIONS, GuestError, build, symbol
+
+
+class PlainQemu:
+    """A QEMU with the guest's first serial port on its standard output."""
+
+    def __init__(self, *options: str) -> None:
+        command = ["qemu-system-x86_64", *options, "-display", "none", "-monitor", "none", "-no-reboot"]
+        self._process = subprocess.Popen(
+            [*command, "-net", "none", "-serial", "stdio"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __enter__(self) -> PlainQemu:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def output_until(self, marker: str) -> str:
+        """Read the console up to the line that has `marker`, or to the end (pytest's time limit applies)."""
+        assert self._process.stdout is not None
+        seen = ""
+        for line in self._process.stdout:
+            seen += line
+            if marker in line:
+                break
+        return seen
+
+    def wait(self, seconds: float) -> int:
+        return self._process.wait(seconds)
+
+
+@pytest.mark.timeout(60)
+def test_workload_runs_to_its_end_and_turns_the_machine_off(workload_guest: Path) -> None:
+    with PlainQemu("-kernel", str(workload_guest), *QEMU_OPTIONS, "-icount", "shift=3") as qemu:
+        lines = qemu.output_until("workload: done").splitlines()
+        assert lines[0].endswith("workload: up")
+        assert lines[-1] == "workload: done"
+        assert [line.split("counter=")[1] for line in lines[1:-1]] == [str(n) for n in range(200, 2401, 200)]
+        ticks = [int(line.split()[1]) for line in lines[1:-1]]
+        assert ticks == sorted(ticks), "time goes forward"
+        assert ticks[-1] > 12, "the timer interrupts"
+        assert qemu.wait(10) == 0
+
+
+@pytest.mark.timeout(60)
+def test_heapbug_panics_over_the_overwritten_byte(heapbug_guest: Path) -> None:
+    with PlainQemu("-kernel", str(heapbug_guest), *QEMU_OPTIONS, "-icount", "shift=3") as qemu:
+        output = qemu.output_until("PANIC")
+        panic = "PANIC: bad magic in task 3 (expected 5461736b4d616769, found 5461736b4d616700)"
+        assert output.splitlines()[-1] == panic
+        assert "tick 15" in output, "it ran for long after the bad write"
+
+
+@pytest.mark.parametrize("name", GUESTS)
+def test_a_build_is_reproducible_and_kept(name: str, tmp_path: Path) -> None:
+    first, second = build(name, tmp_path / "a"), build(name, tmp_path / "b")
+    assert first.name == second.name
+    assert first.read_bytes() == second.read_bytes()
+    made = first.stat()
+    kept = build(name, tmp_path / "a").stat()
+    assert (kept.st_ino, kept.st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
+
+
+def test_symbols_are_found(heapbug_guest: Path) -> None:
+    tasks = symbol(heapbug_guest, "tasks")
+    assert tasks.address >= 0x100000
+    assert tasks.size == 6 * 88
+    assert symbol(heapbug_guest, "log_append").size > 0
+    assert symbol(heapbug_guest, "stack_top").size == 0
+
+
+def test_an_unknown_symbol_or_guest_is_named(heapbug_guest: Path, tmp_path: Path) -> None:
+    with pytest.raises(GuestError, match="no symbol 'nonsense'"):
+        symbol(heapbug_guest, "nonsense")
+    with pytest.raises(GuestError, match="no guest called 'nonsense'"):
+        build("nonsense", tmp_path)
+
+
+def test_a_missing_compiler_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(GuestError, match=r"^gcc is missing.*make setup`$"):
+        build("workload", tmp_path)
