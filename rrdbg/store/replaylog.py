@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
 from rrdbg.errors import LogError
 from rrdbg.model.deliveries import Deliveries
@@ -99,9 +99,7 @@ QEMU 7.1 wrote the same version word without snapshot-load, so its ids from 21 u
 cannot be told from a newer one and 7.1 is not supported.
 """
 
-RESET_CAUSES = frozenset(
-    {"host-qmp-system-reset", "guest-reset", "subsystem-reset", "snapshot-load"}
-)
+RESET_CAUSES = frozenset({"host-qmp-system-reset", "guest-reset", "subsystem-reset", "snapshot-load"})
 """Causes after which the guest goes on from its reset vector (unless QEMU ran with -no-reboot)."""
 
 
@@ -161,8 +159,7 @@ class LogSummary:
             len(self.shutdowns),
         )
         shutdowns = b"".join(
-            _CACHE_SHUTDOWN.pack(event.icount, SHUTDOWN_CAUSES.index(event.cause))
-            for event in self.shutdowns
+            _CACHE_SHUTDOWN.pack(event.icount, SHUTDOWN_CAUSES.index(event.cause)) for event in self.shutdowns
         )
         body = head + icounts.tobytes() + self.deliveries.kinds + shutdowns
         return body + struct.pack("<I", zlib.crc32(body))
@@ -184,9 +181,7 @@ class LogSummary:
             or data[-4:] != struct.pack("<I", zlib.crc32(body))
         ):
             raise foreign
-        _, version, ended, size_bytes, total, char_writes, delivered, shut = (
-            _CACHE_HEAD.unpack_from(body)
-        )
+        _, version, ended, size_bytes, total, char_writes, delivered, shut = _CACHE_HEAD.unpack_from(body)
         kinds_at = _CACHE_HEAD.size + 8 * delivered
         shutdowns_at = kinds_at + delivered
         if len(body) != shutdowns_at + shut * _CACHE_SHUTDOWN.size:
@@ -199,9 +194,7 @@ class LogSummary:
             for icount, cause in _CACHE_SHUTDOWN.iter_unpack(body[shutdowns_at:])
         )
         deliveries = Deliveries(icounts, body[kinds_at:shutdowns_at])
-        return cls(
-            version, size_bytes, total, ended, deliveries, shutdowns, char_writes
-        )
+        return cls(version, size_bytes, total, ended, deliveries, shutdowns, char_writes)
 
 
 class DamagedLog(LogError):
@@ -210,9 +203,7 @@ class DamagedLog(LogError):
     ``partial`` is None when the error comes from something else than :func:`summarise`.
     """
 
-    def __init__(
-        self, message: str, offset: int, partial: LogSummary | None = None
-    ) -> None:
+    def __init__(self, message: str, offset: int, partial: LogSummary | None = None) -> None:
         super().__init__(message, offset)
         self.partial = partial
 
@@ -228,18 +219,19 @@ class CorruptLog(DamagedLog):
 class Damage(Exception):
     """Private to the log readers: what is wrong at ``offset``, before the file's name is known."""
 
-    def __init__(
-        self, offset: int, what: str, error: type[DamagedLog] = CorruptLog
-    ) -> None:
+    def __init__(self, offset: int, what: str, error: type[DamagedLog] = CorruptLog) -> None:
         super().__init__(what)
         self.offset = offset
         self.what = what
         self.error = error
 
+    @classmethod
+    def cut(cls, offset: int) -> Damage:
+        """The event at ``offset`` is not whole."""
+        return cls(offset, "the file ends inside the event there", TruncatedLog)
 
-def describe_damage(
-    path: Path, damage: Damage, icount: int, partial: LogSummary | None = None
-) -> DamagedLog:
+
+def describe_damage(path: Path, damage: Damage, icount: int, partial: LogSummary | None = None) -> DamagedLog:
     """Return the error to raise for ``damage`` found in the log at ``path`` after ``icount`` instructions."""
     return damage.error(
         f"The replay log {path} is damaged at byte {damage.offset:,}, after {icount:,} instructions: "
@@ -259,16 +251,12 @@ def open_log(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise LogError(
-            f"The replay log {path} cannot be opened: {error.strerror}."
-        ) from error
+        raise LogError(f"The replay log {path} cannot be opened: {error.strerror}.") from error
     with file:
         try:
             header = file.read(HEADER_SIZE)
         except OSError as error:
-            raise LogError(
-                f"The replay log {path} cannot be read: {error.strerror}."
-            ) from error
+            raise LogError(f"The replay log {path} cannot be read: {error.strerror}.") from error
         yield file, _version(path, header)
 
 
@@ -285,9 +273,7 @@ def read_header(path: Path) -> int:
 def _version(path: Path, header: bytes) -> int:
     """Return the version word in ``header`` or raise the LogError that says what is wrong with it."""
     if not header:
-        raise LogError(
-            f"The replay log {path} is empty: the recorder did not get to write it; record again."
-        )
+        raise LogError(f"The replay log {path} is empty: the recorder did not get to write it; record again.")
     if len(header) < HEADER_SIZE:
         raise LogError(
             f"The replay log {path} has {len(header)} bytes, fewer than its {HEADER_SIZE}-byte header; "
@@ -304,9 +290,7 @@ def _version(path: Path, header: bytes) -> int:
     if version in KNOWN_VERSIONS:
         return version
     if version >> 8 != AUDIO_WITH_RING_POSITION >> 8:
-        raise LogError(
-            f"{path} is not a QEMU replay log: it begins with {header[:4].hex(' ')}."
-        )
+        raise LogError(f"{path} is not a QEMU replay log: it begins with {header[:4].hex(' ')}.")
     known = ", ".join(f"{word:#x} ({whose})" for word, whose in KNOWN_VERSIONS.items())
     raise LogError(
         f"The replay log {path} has version {version:#x}, which this rrdbg does not know; it knows {known}. "
@@ -345,8 +329,7 @@ _u64 = struct.Struct(">Q").unpack_from
 # By id: bytes to skip for the events of which a summary needs nothing but their size; 0 for all others.
 _SKIPPED = bytes(
     0
-    if kind
-    in {Kind.INSTRUCTION, Kind.INTERRUPT, Kind.EXCEPTION, Kind.CHAR_WRITE, Kind.END}
+    if kind in {Kind.INSTRUCTION, Kind.INTERRUPT, Kind.EXCEPTION, Kind.CHAR_WRITE, Kind.END}
     or Kind.SHUTDOWN <= kind < Kind.CHAR_WRITE
     else FIXED_SIZES.get(kind, 0)
     for kind in range(256)
@@ -377,7 +360,7 @@ def event_end(data: mmap, offset: int, version: int) -> int:
     except struct.error:
         end = len(data) + 1
     if end > len(data):
-        raise Damage(offset, "the file ends inside the event there", TruncatedLog)
+        raise Damage.cut(offset)
     return end
 
 
@@ -394,6 +377,22 @@ def _input_end(data: mmap, offset: int, version: int) -> int:
     if kind in _INPUT_SIZES:
         return offset + 5 + _INPUT_SIZES[kind]
     raise Damage(offset, f"an input event has the unknown type {kind}")
+
+
+def check_end(data: mmap, offset: int, kind: int) -> None:
+    """Check how a log ended that was walked to ``offset`` and whose last event had the id ``kind``.
+
+    A walk may step over an event of fixed size without looking whether all of it is there.
+
+    :raises Damage: that event is cut, or it is not the END event, or something follows it.
+    """
+    size = len(data)
+    if offset > size:
+        raise Damage.cut(offset - FIXED_SIZES[kind])
+    if kind != Kind.END:
+        raise Damage(offset, "the file ends there, without the END event", TruncatedLog)
+    if offset < size:
+        raise Damage(offset, f"{size - offset:,} bytes follow the END event")
 
 
 def summarise(path: Path) -> LogSummary:
@@ -428,14 +427,9 @@ def _scan(path: Path, data: mmap, version: int) -> LogSummary:
 
     def summary() -> LogSummary:
         deliveries = Deliveries(icounts, bytes(kinds))
-        return LogSummary(
-            version, size, total, ended, deliveries, tuple(shutdowns), char_writes
-        )
+        return LogSummary(version, size, total, ended, deliveries, tuple(shutdowns), char_writes)
 
-    def damaged(damage: Damage) -> NoReturn:
-        raise describe_damage(path, damage, total, summary()) from None
-
-    kind = end
+    kind = 0
     try:
         while offset < size:
             kind = data[offset]
@@ -452,9 +446,7 @@ def _scan(path: Path, data: mmap, version: int) -> LogSummary:
                 kinds.append(kind)
                 offset += 1
             elif first_shutdown <= kind < char_write:
-                shutdowns.append(
-                    Shutdown(total, SHUTDOWN_CAUSES[kind - first_shutdown])
-                )
+                shutdowns.append(Shutdown(total, SHUTDOWN_CAUSES[kind - first_shutdown]))
                 offset += 1
             elif kind == end:
                 ended = True
@@ -462,18 +454,10 @@ def _scan(path: Path, data: mmap, version: int) -> LogSummary:
                 break
             else:
                 offset = event_end(data, offset, version)
+        check_end(data, offset, kind)
     except struct.error:
-        damaged(Damage(offset, "the file ends inside the event there", TruncatedLog))
+        raise describe_damage(path, Damage.cut(offset), total, summary()) from None
     except Damage as damage:
-        damaged(damage)
-    if offset > size:  # the last event was of fixed size and is cut
-        offset -= FIXED_SIZES[kind]
-        char_writes -= kind == char_write
-        damaged(Damage(offset, "the file ends inside the event there", TruncatedLog))
-    if not ended:
-        damaged(
-            Damage(offset, "the file ends there, without the END event", TruncatedLog)
-        )
-    if offset < size:
-        damaged(Damage(offset, f"{size - offset:,} bytes follow the END event"))
+        char_writes -= kind == char_write and offset > size  # a cut one was counted
+        raise describe_damage(path, damage, total, summary()) from None
     return summary()

@@ -1,0 +1,1 @@
+"""rrdbg: a reverse debugger for QEMU record/replay."""

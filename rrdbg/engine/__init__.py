@@ -1,0 +1,1 @@
+"""How to travel: plans are executed here, over links, on what the store keeps."""

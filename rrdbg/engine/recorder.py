@@ -1,0 +1,280 @@
+"""Record a guest: run QEMU in record mode until something ends it, and leave a complete recording.
+
+The recording ends by QMP ``quit`` in every case, since only then does QEMU write its log's header. The
+manifest is written last: a directory without one is not a recording.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+from rrdbg.errors import LinkError, QemuDied, RecordingError, UsageError
+from rrdbg.links.images import create_empty, create_overlay, image_format, plain_qcow2, snapshot_tags
+from rrdbg.links.process import QemuProcess, find_qemu, qemu_version
+from rrdbg.links.words import Images, disk_node, record_words
+from rrdbg.model.fence import last_reachable
+from rrdbg.model.invocation import Disk, Invocation, prepare
+from rrdbg.store.files import checksum, write_atomically
+from rrdbg.store.manifest import Manifest
+from rrdbg.store.recording import Layout
+from rrdbg.store.replaylog import LogSummary, summarise
+
+
+KEPT_FREE_BYTES = 32 << 20
+"""A recording stops in good order when the disk has less than this left."""
+
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRequest:
+    """What to record, where to, and when to stop; ``timeout`` in seconds, ``max_icount`` in instructions."""
+
+    command: Sequence[str]
+    directory: Path
+    shift: str = "3"
+    tag: str = "replay_init"
+    until_console: str | None = None
+    timeout: float | None = None
+    max_icount: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordProgress:
+    """How far a recording is: instructions, seconds, bytes of log."""
+
+    icount: int
+    seconds: float
+    log_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A finished recording: where, how long in instructions, and why it ended."""
+
+    directory: Path
+    icount: int
+    end: int
+    seconds: float
+    log_bytes: int
+    ended: str
+
+
+class Recorder:
+    """One recording in the making; :meth:`run` makes it, :meth:`stop` ends it early."""
+
+    def __init__(
+        self,
+        request: RecordRequest,
+        on_console: Callable[[bytes], None] = lambda data: None,
+        on_progress: Callable[[RecordProgress], None] = lambda progress: None,
+    ) -> None:
+        self._request = request
+        self._layout = Layout(request.directory.absolute())
+        self._on_console = on_console
+        self._on_progress = on_progress
+        self._ended: asyncio.Future[str]
+        self._console = bytearray()
+        now = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
+        self._created = now.isoformat()
+        self.invocation: Invocation = prepare(request.command, shift=request.shift, clock_base=self._created)
+
+    def stop(self, why: str) -> None:
+        """End the recording in order, as soon as possible."""
+        if not self._ended.done():
+            self._ended.set_result(why)
+
+    async def run(self) -> Recorded:
+        """Record until something ends it.
+
+        :raises UsageError: the directory exists already, or a file that the guest needs does not.
+        :raises QemuLaunchError: QEMU did not start.
+        :raises RecordingError: what QEMU left is not a complete recording.
+        """
+        self._ended = asyncio.get_running_loop().create_future()
+        qemu = find_qemu(self.invocation.binary)
+        version = await qemu_version(qemu)
+        self._make_directory()
+        try:
+            await self._bring_files()
+            seconds = await self._record(qemu)
+        except LinkError as error:
+            if isinstance(error, QemuDied):
+                raise QemuDied(
+                    f"{error} The recording is incomplete and cannot be replayed; it was removed."
+                ) from None
+            raise
+        except BaseException:
+            raise
+        finally:
+            if not self._ended.done() or self._ended.cancelled():
+                shutil.rmtree(self._layout.root, ignore_errors=True)
+        return await self._finish(qemu, version, seconds)
+
+    def _make_directory(self) -> None:
+        root = self._layout.root
+        try:
+            root.mkdir(parents=True)
+            for name in ("snapshots", "disks", "files"):
+                (root / name).mkdir()
+        except FileExistsError:
+            raise UsageError(
+                f"{root} exists already; choose another place with --output, or remove it."
+            ) from None
+        except OSError as error:
+            raise RecordingError(f"Cannot make the recording {root}: {error.strerror}.") from None
+
+    async def _bring_files(self) -> None:
+        for file in self.invocation.bundled:
+            try:
+                shutil.copyfile(file.source, self._layout.bundled(file.option))
+            except OSError as error:
+                raise UsageError(f"Cannot read {file.source} (-{file.option}): {error.strerror}.") from None
+        for index, disk in enumerate(self.invocation.disks):
+            if not os.access(disk.source, os.R_OK):
+                raise UsageError(f"Cannot read the disk image {disk.source}.")
+            if not disk.read_only:
+                source = Path(disk.source).absolute()
+                await create_overlay(
+                    self._layout.disk(index), source, disk.format or await image_format(source)
+                )
+        await create_empty(self._layout.initial)
+
+    async def _record(self, qemu: str) -> float:
+        ours, theirs = socket.socketpair()
+        images = Images(
+            plain_qcow2("rrdbg-vmstate-file", self._layout.initial),
+            [self._disk_node(index, disk) for index, disk in enumerate(self.invocation.disks)],
+        )
+        command = record_words(
+            qemu, self.invocation, images, self._layout.bundled,
+            log=self._layout.log, tag=self._request.tag,
+            console_fd=theirs.fileno(), console_log=self._layout.console,
+        )  # fmt: skip
+        try:
+            process = await QemuProcess.start(command, [theirs])
+        except BaseException:
+            ours.close()
+            raise
+        began = time.monotonic()
+        try:
+            ours.setblocking(False)
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+            console = asyncio.create_task(self._read_console(reader))
+            try:
+                await process.guard(self._until_ended(process, began))
+                seconds = time.monotonic() - began
+                await process.quit()
+                await console
+            finally:
+                console.cancel()
+                writer.close()
+        finally:
+            await process.kill()
+        return seconds
+
+    def _disk_node(self, index: int, disk: Disk) -> dict[str, object]:
+        if disk.read_only:
+            return read_only_node(index, disk)
+        return plain_qcow2(disk_node(index), self._layout.disk(index))
+
+    async def _read_console(self, reader: asyncio.StreamReader) -> None:
+        wanted = (self._request.until_console or "").encode()
+        while data := await reader.read(4096):
+            self._on_console(data)
+            if wanted:
+                self._console += data
+                if wanted in self._console:
+                    self.stop(f"the console printed {self._request.until_console!r}")
+                del self._console[: -len(wanted)]
+
+    async def _until_ended(self, process: QemuProcess, began: float) -> None:
+        request = self._request
+        async with process.qmp.events("SHUTDOWN", "GUEST_PANICKED") as events:
+            shutdown = asyncio.create_task(events.get())
+            try:
+                while not self._ended.done():
+                    await asyncio.wait(
+                        (shutdown, self._ended), timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    seconds = time.monotonic() - began
+                    icount = await process.qmp.icount()
+                    self._on_progress(RecordProgress(icount, seconds, self._layout.log.stat().st_size))
+                    if shutdown.done():
+                        self.stop(_shutdown_reason(shutdown.result()))
+                    elif request.timeout is not None and seconds >= request.timeout:
+                        self.stop(f"the timeout of {request.timeout:g} s")
+                    elif request.max_icount is not None and icount >= request.max_icount:
+                        self.stop(f"{request.max_icount:,} instructions were reached")
+                    elif shutil.disk_usage(self._layout.root).free < KEPT_FREE_BYTES:
+                        self.stop(f"the disk is almost full (less than {KEPT_FREE_BYTES >> 20} MiB left)")
+            finally:
+                shutdown.cancel()
+
+    async def _finish(self, qemu: str, version: str, seconds: float) -> Recorded:
+        layout = self._layout
+        summary = self._summary()
+        tags = await snapshot_tags(layout.initial)
+        if tags.get(self._request.tag) != 0:
+            raise RecordingError(
+                f"QEMU saved no snapshot {self._request.tag!r} at the start (found: {tags or 'none'}); "
+                f"the recording in {layout.root} cannot be replayed."
+            )
+        files = [layout.log, layout.initial, *layout.root.glob("files/*"), *layout.root.glob("disks/*")]
+        end = last_reachable(
+            summary.total,
+            [(item.icount, item.is_reset) for item in summary.shutdowns],
+            reboots=self.invocation.reboots,
+        )
+        ended = self._ended.result()
+        manifest = Manifest(
+            created=self._created,
+            rrdbg_version=package_version("rrdbg"),
+            qemu_path=qemu,
+            qemu_version=version,
+            command=tuple(self._request.command),
+            invocation=self.invocation,
+            initial_tag=self._request.tag,
+            icount=summary.total,
+            end=end,
+            ended=ended,
+            seconds=round(seconds, 3),
+            checksums={layout.relative(file): checksum(file) for file in files},
+        )
+        write_atomically(layout.deliveries, summary.to_bytes())
+        manifest.write(layout.manifest)
+        return Recorded(layout.root, summary.total, end, seconds, summary.size_bytes, ended)
+
+    def _summary(self) -> LogSummary:
+        try:
+            return summarise(self._layout.log)
+        except RecordingError as error:
+            raise RecordingError(
+                f"QEMU left an incomplete log ({error}); the disk may be full. {self._layout.root} cannot be replayed."
+            ) from None
+
+
+def read_only_node(index: int, disk: Disk) -> dict[str, object]:
+    """The block node of a disk that the guest cannot write, such as a CD-ROM: the image itself."""
+    return {
+        "driver": disk.format or "raw",
+        "node-name": disk_node(index),
+        "read-only": True,
+        "file": {"driver": "file", "filename": os.path.abspath(disk.source)},
+    }
+
+
+def _shutdown_reason(event: object) -> str:
+    with contextlib.suppress(KeyError, TypeError):
+        return f"the guest ended ({event['data']['reason']})"  # type: ignore[index]
+    return "the guest panicked"

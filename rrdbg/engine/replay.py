@@ -1,0 +1,419 @@
+"""Replay: a recording with a cursor that moves in both directions.
+
+The cursor is a position, and usually a machine that stands there. Searches backwards run in machines of
+their own while the cursor's machine waits, so a search that is cancelled, or whose QEMU dies, leaves the
+cursor where it was. Invariant: between calls :attr:`Replay.position` is exact; a machine that broke or was
+left at an unknown place is dropped and started again when it is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
+from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.scan import Scan
+from rrdbg.engine.walk import Walker
+from rrdbg.errors import Interrupted, LinkError, OutOfRange, UsageError
+from rrdbg.links.machine import Machine
+from rrdbg.model.plan import Plan, Rates, RunTo, Start, StepTo, plan_reverse_scan, plan_seek
+from rrdbg.model.position import START, Position
+from rrdbg.model.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.stop import Breakpoint, Hit, Point, Stop, StopReason, Watchpoint, WatchKind
+from rrdbg.model.timeline import Timeline
+from rrdbg.store.recording import Recording
+from rrdbg.store.timeline_file import load_timeline, save_timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a movement is: at ``icount``, on the way from ``start`` to ``end``."""
+
+    icount: int
+    start: int
+    end: int
+
+
+ProgressListener = Callable[[Progress], None]
+
+
+class Replay:
+    """An opened recording; make it with :meth:`open`, end it with :meth:`close`."""
+
+    def __init__(self, recording: Recording, launcher: Launcher, keeper: Keeper) -> None:
+        self.recording = recording
+        self.on_progress: ProgressListener = lambda progress: None
+        self._launcher = launcher
+        self._keeper = keeper
+        self._walker: Walker | None = None
+        self._position = START
+        self._points: dict[int, Point] = {}
+        self._next_number = 1
+        self._rates = Rates()
+
+    @classmethod
+    async def open(cls, path: Path, spacing: float = SPACING_SECONDS) -> Replay:
+        """Open the recording at ``path``, with the cursor at its start.
+
+        :raises RecordingError: it cannot be used.
+        :raises QemuLaunchError: its QEMU is missing.
+        """
+        recording = await asyncio.to_thread(Recording.open, path)
+        try:
+            timeline = load_timeline(recording)
+            launcher = await Launcher.create(recording)
+        except BaseException:
+            recording.close()
+            raise
+        return cls(recording, launcher, Keeper(launcher, timeline, spacing))
+
+    async def close(self) -> None:
+        """End every QEMU and let the recording go."""
+        await self._drop_machine()
+        self._launcher.close()
+        self.recording.close()
+
+    async def __aenter__(self) -> Replay:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def position(self) -> Position:
+        """Where the cursor is."""
+        return self._position
+
+    @property
+    def timeline(self) -> Timeline:
+        """The recording's timeline, as far as it is known."""
+        return self._keeper.timeline
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """The breakpoints and watchpoints that are set, by number."""
+        return tuple(self._points.values())
+
+    def add_breakpoint(self, address: int) -> Breakpoint:
+        """Set a breakpoint on the instruction at ``address``."""
+        point = Breakpoint(self._take_number(), address)
+        self._points[point.number] = point
+        return point
+
+    def add_watchpoint(self, address: int, length: int, kind: WatchKind = WatchKind.WRITE) -> Watchpoint:
+        """Watch ``length`` bytes (1 to 4096) at ``address``.
+
+        :raises UsageError: the length is out of range.
+        """
+        if not 1 <= length <= 4096:
+            raise UsageError(f"A watchpoint covers 1 to 4096 bytes, not {length}.")
+        point = Watchpoint(self._take_number(), address, length, kind)
+        self._points[point.number] = point
+        return point
+
+    def delete(self, number: int | None = None) -> None:
+        """Delete breakpoint or watchpoint ``number``, or all of them.
+
+        :raises UsageError: there is none of that number.
+        """
+        if number is None:
+            self._points.clear()
+        elif self._points.pop(number, None) is None:
+            raise UsageError(f"There is no breakpoint or watchpoint number {number}.")
+
+    async def seek(self, target: Position) -> Stop:
+        """Move the cursor to ``target``.
+
+        :raises OutOfRange: it is not on the timeline.
+        """
+        if not START <= target <= self.timeline.end:
+            raise OutOfRange(
+                f"Position {target} is outside the recording, which ends at {self.timeline.end}."
+            )
+        async with self._moving():
+            await self._go(target)
+        return await self._stop(StopReason.TARGET)
+
+    async def stepi(self, count: int = 1) -> Stop:
+        """Execute ``count`` instructions (a delivery of an interrupt counts as one)."""
+        async with self._moving():
+            walker = await self._cursor()
+            for _ in range(count):
+                if walker.position >= self.timeline.end:
+                    return await self._stop(StopReason.END)
+                self._position = (await walker.step()).after
+        return await self._stop(StopReason.STEP)
+
+    async def reverse_stepi(self, count: int = 1) -> Stop:
+        """Go back by ``count`` of what :meth:`stepi` goes forward."""
+        async with self._moving():
+            target = self._position
+            for _ in range(count):
+                if target == START:
+                    break
+                target = await self._before(target)
+            exhausted = target == START and self._position == START
+            await self._go(target)
+        return await self._stop(StopReason.START if exhausted else StopReason.STEP)
+
+    async def cont(self) -> Stop:
+        """Run forward to the next hit of a breakpoint or watchpoint, or to the end."""
+        async with self._moving():
+            walker = await self._cursor()
+            if not self._points:
+                await self._go(self.timeline.end)
+                return await self._stop(StopReason.END)
+            async with self._scan(walker, self.timeline.end, include_start=False) as hits:
+                first = await anext(hits, None)
+            if first is None:
+                self._position = walker.position
+                return await self._stop(StopReason.END)
+            if first.exact:
+                self._position = walker.position = first.position
+            else:
+                self._position = await self._exact(first)
+                walker.position = self._position
+        return await self._hit_stop(first)
+
+    async def reverse_cont(self) -> Stop:
+        """Go back to the last hit before the cursor, or to the start.
+
+        A breakpoint's hit is its instruction, about to be executed; a watchpoint's is the instruction that
+        makes the access, about to be executed, so that the value there is the old one.
+        """
+        async with self._moving():
+            last = await self._last_hit()
+            if last is None:
+                await self._go(START)
+                return await self._stop(StopReason.START)
+            await self._go(await self._backward_target(last))
+        return await self._hit_stop(last)
+
+    async def registers(self) -> dict[str, int]:
+        """The registers at the cursor, by name."""
+        return await (await self._cursor()).machine.registers()
+
+    async def pc(self) -> int:
+        """The linear address of the next instruction at the cursor."""
+        return await (await self._cursor()).machine.pc()
+
+    async def read_memory(self, address: int, length: int) -> bytes:
+        """Read guest memory at the cursor, at a virtual address.
+
+        :raises RspError: it is not mapped there.
+        """
+        return await (await self._cursor()).machine.read_memory(address, length)
+
+    async def machine(self) -> Machine:
+        """The machine at the cursor, to be read from only."""
+        return (await self._cursor()).machine
+
+    async def snapshot(self, name: str | None = None) -> Snapshot:
+        """Keep a snapshot at the cursor, or at the nearest plain icount before it.
+
+        :raises UsageError: the recording is read-only, or a snapshot has that name.
+        """
+        if not self.recording.writable:
+            raise UsageError(f"{self.recording.layout.root} is read-only; a snapshot cannot be kept in it.")
+        if name and any(known.name == name for known in self.timeline.snapshots):
+            raise UsageError(f"There is a snapshot {name!r} already; choose another name.")
+        icount = self.timeline.deliveries.plain_at_or_before(self._position.icount)
+        known = self.timeline.snapshot_at(icount)
+        if known and known.kind is not SnapshotKind.INITIAL:
+            return self._keeper.adopt(known, name)
+        async with self._moving():
+            origin = self._position
+            if origin != Position(icount):
+                await self._go(Position(icount))
+            saved = await self._keeper.save(await self._cursor(), SnapshotKind.NAMED, name)
+            await self._go(origin)
+        return saved
+
+    def bookmark(self, name: str, position: Position | None = None) -> None:
+        """Name a position (the cursor's), and keep the name with the recording."""
+        bookmarks = {**self.timeline.bookmarks, name: position or self._position}
+        self._keeper.timeline = replace(self.timeline, bookmarks=bookmarks)
+        save_timeline(self.recording, self.timeline)
+
+    async def _go(self, target: Position) -> None:
+        walker = self._walker
+        plan = plan_seek(self.timeline, walker.position if walker else None, target, self._rates)
+        new = await self._execute(plan, walker, target)
+        if new is not walker:
+            await self._drop_machine()
+            self._walker = new
+        self._position = target
+
+    async def _execute(self, plan: Plan, walker: Walker | None, target: Position) -> Walker:
+        """Carry out ``plan``; if it starts a new machine and fails later, that one is ended again."""
+        started: Walker | None = None
+        try:
+            for action in plan:
+                match action:
+                    case Start(snapshot):
+                        walker = started = await self._start(snapshot)
+                    case RunTo(icount):
+                        assert walker is not None
+                        await self._keeper.advance(walker, icount, self._progress(target))
+                    case StepTo(position):
+                        assert walker is not None
+                        await walker.walk_to(position)
+        except BaseException:
+            if started:
+                await started.machine.close()
+            raise
+        assert walker is not None
+        return walker
+
+    async def _start(self, snapshot: Snapshot) -> Walker:
+        walker, seconds = await self._launcher.start(snapshot, self.timeline)
+        self._rates = replace(self._rates, start_seconds=seconds)
+        return walker
+
+    async def _start_at(self, icount: int) -> Walker:
+        """A machine of its own at the plain ``icount``; the caller closes it."""
+        return await self._execute(
+            plan_seek(self.timeline, None, Position(icount), self._rates), None, Position(icount)
+        )
+
+    async def _cursor(self) -> Walker:
+        """The cursor's machine, started if there is none."""
+        if self._walker is None or not self._walker.machine.process.alive:
+            await self._drop_machine()
+            await self._go(self._position)
+        assert self._walker is not None
+        return self._walker
+
+    async def _drop_machine(self) -> None:
+        if self._walker:
+            walker, self._walker = self._walker, None
+            await walker.machine.close()
+
+    async def _before(self, position: Position) -> Position:
+        """The stop that a single-stepper makes just before ``position``."""
+        if position.phase:
+            return Position(position.icount, position.phase - 1)
+        below = position.icount - 1
+        if self.timeline.deliveries.is_plain(below):
+            return Position(below)
+        other = await self._start_at(self.timeline.deliveries.plain_at_or_before(below))
+        try:
+            while (step := await other.step()).after.icount <= below:
+                pass
+            return step.before
+        finally:
+            await other.machine.close()
+
+    async def _last_hit(self) -> Hit | None:
+        for segment in plan_reverse_scan(self.timeline, self._position):
+            walker = await self._start(segment.snapshot)
+            try:
+                last = None
+                async with self._scan(walker, segment.end, include_start=True) as hits:
+                    async for hit in hits:
+                        last = hit
+                if last:
+                    return last
+            finally:
+                await walker.machine.close()
+        return None
+
+    @asynccontextmanager
+    async def _scan(
+        self, walker: Walker, end: Position, *, include_start: bool
+    ) -> AsyncIterator[AsyncGenerator[Hit, None]]:
+        scan = Scan(walker, self.points, end, self._start_at)
+        hits = scan.hits(self._progress(end, walker.position), include_start=include_start)
+        try:
+            yield hits
+        finally:
+            await hits.aclose()
+
+    async def _backward_target(self, hit: Hit) -> Position:
+        """Where a reverse search that found ``hit`` stops."""
+        if isinstance(hit.point, Watchpoint):
+            return await self._exact(hit, before=True)
+        return hit.position if hit.exact else await self._exact(hit)
+
+    async def _exact(self, hit: Hit, *, before: bool = False) -> Position:
+        """The exact position of ``hit``, or of the step that made it, found by stepping through its icount."""
+        icount = hit.position.icount
+        below = self.timeline.deliveries.plain_at_or_before(icount - 1)
+        if before and hit.exact and below == icount - 1:
+            return Position(below)
+        other = await self._start_at(below)
+        try:
+            await other.machine.insert(hit.point)
+            return await self._find(other, hit, before=before)
+        finally:
+            await other.machine.close()
+
+    async def _find(self, walker: Walker, hit: Hit, *, before: bool) -> Position:
+        pc = await walker.machine.pc()
+        while walker.position.icount <= hit.position.icount:
+            step = await walker.step()
+            if isinstance(hit.point, Watchpoint):
+                if step.after.icount == hit.position.icount and step.reply.watched:
+                    return step.before if before else step.after
+            elif step.before.icount == hit.position.icount and pc == hit.pc:
+                if not walker.interrupted(step):
+                    return step.before
+            pc = await walker.machine.pc()
+        raise LinkError(f"{hit.point} was hit at {hit.position} in one pass, and not in the next.")
+
+    async def _stop(self, reason: StopReason) -> Stop:
+        return Stop(reason, self._position, await self.pc())
+
+    async def _hit_stop(self, hit: Hit) -> Stop:
+        watched = isinstance(hit.point, Watchpoint)
+        reason = StopReason.WATCHPOINT if watched else StopReason.BREAKPOINT
+        return Stop(reason, self._position, await self.pc(), (hit,))
+
+    def _progress(self, target: Position, start: Position | None = None) -> Callable[[int], None]:
+        begin = (start or (self._walker.position if self._walker else self._position)).icount
+        return lambda icount: self.on_progress(Progress(icount, begin, target.icount))
+
+    def _take_number(self) -> int:
+        number = self._next_number
+        self._next_number += 1
+        return number
+
+    @asynccontextmanager
+    async def _moving(self) -> AsyncIterator[None]:
+        """Keep the cursor exact whatever happens inside: an error, a dead QEMU, a cancelled task."""
+        origin = self._position
+        try:
+            yield
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            await self._settle(origin)
+            raise Interrupted(f"Interrupted at {self._position}.") from None
+        except LinkError:
+            self._position = origin
+            await self._drop_machine()
+            raise
+
+    async def _settle(self, origin: Position) -> None:
+        """After a cancelled run, find out where the cursor's machine stands, and make it a plain place."""
+        walker = self._walker
+        if walker is None or not walker.machine.process.alive:
+            await self._drop_machine()
+            self._position = origin
+            return
+        icount = await walker.machine.icount()
+        if icount == origin.icount and not self.timeline.deliveries.is_plain(icount):
+            # Where among the phases it stands cannot be told: start again.
+            await self._drop_machine()
+            self._position = origin
+            return
+        walker.position = Position(icount)
+        while not self.timeline.deliveries.is_plain(walker.position.icount):
+            await walker.step()
+        self._position = walker.position

@@ -1,0 +1,111 @@
+"""A machine that knows its position, and walks forward to others exactly.
+
+Invariant: :attr:`Walker.position` is where the machine stands, phase included. Only plain icounts are
+run to; ambiguous ones are stepped to, since QEMU 10 and 11 land a replay breakpoint on either side of a
+delivery. What the log says about deliveries saves asking QEMU for its icount at each step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rrdbg.errors import Divergence, OutOfRange
+from rrdbg.links.machine import Machine, ProgressCallback
+from rrdbg.links.rsp import StopReply
+from rrdbg.model.deliveries import Delivery
+from rrdbg.model.position import Position
+from rrdbg.model.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One single step: from where, to where, and what the stub said."""
+
+    before: Position
+    after: Position
+    reply: StopReply
+
+
+class Walker:
+    """A :class:`Machine` and its position on a timeline."""
+
+    def __init__(self, machine: Machine, timeline: Timeline, position: Position) -> None:
+        self.machine = machine
+        self.timeline = timeline
+        self.position = position
+
+    async def run_to(self, icount: int, on_progress: ProgressCallback | None = None) -> StopReply | None:
+        """Run to the plain position ``icount``; None if we stand there already.
+
+        If a breakpoint or watchpoint stops the run before, the reply tells, and :attr:`position` has the
+        icount with phase 0, which may be too low where the icount is ambiguous.
+
+        :raises Divergence: the machine stopped anywhere else.
+        """
+        if icount == self.position.icount:
+            return None
+        reply = await self.machine.run_to(icount, on_progress)
+        reached = await self.machine.icount()
+        if reached > icount or (reply.signal != _TRAP and reached != icount):
+            raise Divergence(
+                f"The replay ran to {reached:,} where it was to stop at {icount:,}; it no longer follows its log. "
+                "Travel again to start a new QEMU."
+            )
+        self.position = Position(reached)
+        return reply
+
+    async def step(self) -> Step:
+        """Execute one instruction or take one delivery.
+
+        :raises OutOfRange: we stand at the end.
+        :raises Divergence: the icount did not move as it must.
+        """
+        before = self.position
+        if before >= self.timeline.end:
+            raise OutOfRange(f"{before} is the end of the recording; there is nothing after it.")
+        reply = await self.machine.step(self.timeline.end.icount)
+        self.position = await self._after(before)
+        return Step(before, self.position, reply)
+
+    def interrupted(self, step: Step) -> bool:
+        """True if the instruction at ``step.before`` was not begun, since an interrupt came first.
+
+        A free run does not hit a breakpoint there; the instruction comes again after the interrupt.
+        """
+        if step.after.icount != step.before.icount:
+            return False
+        kinds = self.timeline.deliveries.at(step.before.icount)
+        return kinds[min(step.before.phase, len(kinds) - 1)] is Delivery.INTERRUPT
+
+    async def walk_to(self, target: Position) -> None:
+        """Single-step to ``target``.
+
+        :raises OutOfRange: there is no such phase at that icount.
+        """
+        while self.position < target:
+            await self.step()
+        if self.position != target:
+            raise OutOfRange(
+                f"There is no position {target}: at {target.icount:,} nothing more is delivered; "
+                f"the next position is {self.position}."
+            )
+
+    async def arrive(self, target: Position, on_progress: ProgressCallback | None = None) -> None:
+        """Go forward to ``target`` by running and then stepping; no breakpoints may be set."""
+        landing = self.timeline.landing_before(target)
+        if landing > self.position.icount:
+            await self.run_to(landing, on_progress)
+        await self.walk_to(target)
+
+    async def _after(self, before: Position) -> Position:
+        if not self.timeline.deliveries.any_between(before.icount, before.icount + 1):
+            return Position(before.icount + 1)
+        icount = await self.machine.icount()
+        if icount == before.icount:
+            return Position(icount, before.phase + 1)
+        if icount == before.icount + 1:
+            return Position(icount)
+        raise Divergence(f"One step led from {before} to {icount:,}; the replay no longer follows its log.")
+
+
+_TRAP = 5

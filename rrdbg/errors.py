@@ -1,0 +1,89 @@
+"""Every error rrdbg raises on purpose, as one tree.
+
+    RrdbgError                 exit 1   something went wrong; str() is the one sentence a user reads
+    ├── UsageError             exit 2   the request itself is wrong (unknown command, bad position, bad option)
+    ├── RecordingError         exit 1   what lies on disk cannot be used
+    │   └── LogError           exit 1   the replay log is truncated, corrupt or foreign (carries the offset)
+    ├── TravelError            exit 1   the timeline does not go there
+    │   ├── OutOfRange         exit 1   a position before the start or after the end
+    │   └── Interrupted        exit 130 the user stopped a long operation
+    └── LinkError              exit 1   another program let us down
+        ├── QemuLaunchError    exit 1   QEMU did not start
+        ├── QemuDied           exit 1   QEMU went away while we used it
+        ├── QmpError           exit 1   QEMU refused a QMP or monitor command
+        ├── RspError           exit 1   the gdbstub answered nonsense or an error
+        ├── Stalled            exit 1   no answer within the watchdog's time
+        └── Divergence         exit 4   the replay no longer follows its log
+
+A message says what happened, where (a position or an offset), and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class RrdbgError(Exception):
+    """Base of every error with a sentence meant for the user."""
+
+    exit_code = 1
+
+
+class UsageError(RrdbgError):
+    """The request cannot be understood or makes no sense; nothing was done."""
+
+    exit_code = 2
+
+
+class RecordingError(RrdbgError):
+    """A recording, or a file in it, is missing, damaged, foreign or too new."""
+
+
+class LogError(RecordingError):
+    """The replay log cannot be read at ``offset`` (bytes from the start of the file)."""
+
+    def __init__(self, message: str, offset: int = 0) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
+class TravelError(RrdbgError):
+    """The timeline does not go where it was asked to go."""
+
+
+class OutOfRange(TravelError):
+    """A position before the start or after the end of the recording."""
+
+
+class Interrupted(TravelError):
+    """The user stopped a long operation; the message says where the cursor is now."""
+
+    exit_code = 130
+
+
+class LinkError(RrdbgError):
+    """A program that rrdbg talks to failed."""
+
+
+class QemuLaunchError(LinkError):
+    """QEMU did not come up; the message holds what it printed."""
+
+
+class QemuDied(LinkError):
+    """QEMU ended, or closed a connection, while we still needed it."""
+
+
+class QmpError(LinkError):
+    """QEMU refused a QMP or human-monitor command."""
+
+
+class RspError(LinkError):
+    """The gdbstub sent an error or something that is not the remote protocol."""
+
+
+class Stalled(LinkError):
+    """A wait ran into its watchdog."""
+
+
+class Divergence(LinkError):
+    """The guest runs but its replay no longer follows the log."""
+
+    exit_code = 4

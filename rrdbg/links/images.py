@@ -1,0 +1,101 @@
+"""Disk images as QEMU is to open them: many readers of one snapshot file, none of them a writer.
+
+Loading an internal snapshot writes to its image, and a QEMU keeps its image locked; yet several QEMUs must
+load one snapshot at once, and a recording must never change. So the qcow2 *file* is itself seen through
+a scratch overlay: QEMU writes its new L1 table into the scratch, and the snapshot file stays read-only and
+shared. That costs 0.2 ms and 200 kB for a load, against 50 ms and 60 MB for a copy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from rrdbg.errors import LinkError
+
+_VIRTUAL_SIZE = "1T"
+"""Of an empty image: more than any snapshot; an empty qcow2 of this size takes 200 kB."""
+
+JsonObject = dict[str, object]
+
+
+async def run_qemu_img(*arguments: str | Path) -> str:
+    """Run ``qemu-img`` and return what it printed.
+
+    :raises LinkError: it is missing or failed; the message is its own.
+    """
+    program = shutil.which("qemu-img")
+    if program is None:
+        raise LinkError("qemu-img is not installed; on Debian: apt-get install qemu-utils.")
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *map(str, arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        output, errors = await process.communicate()
+    except BaseException:
+        process.kill()
+        await process.wait()
+        raise
+    if process.returncode:
+        raise LinkError(f"qemu-img {arguments[0]} failed: {errors.decode(errors='replace').strip()}")
+    return output.decode()
+
+
+async def create_empty(path: Path) -> None:
+    """Make an empty qcow2 image, for one snapshot or as a scratch overlay."""
+    await run_qemu_img("create", "-q", "-f", "qcow2", path, _VIRTUAL_SIZE)
+
+
+async def create_overlay(path: Path, backing: Path, backing_format: str) -> None:
+    """Make a qcow2 overlay over a disk image, which is from then on only read."""
+    await run_qemu_img("create", "-q", "-f", "qcow2", "-b", backing, "-F", backing_format, path)
+
+
+async def image_format(path: Path) -> str:
+    """The format that qemu-img sees in a disk image, ``raw`` or ``qcow2`` for example."""
+    answer = json.loads(await run_qemu_img("info", "-U", "--output=json", path))
+    return str(answer["format"])
+
+
+async def snapshot_tags(path: Path) -> dict[str, int]:
+    """The internal snapshots of a qcow2 image: icount by tag (-1 where made without record/replay)."""
+    answer = json.loads(await run_qemu_img("info", "-U", "--output=json", path))
+    return {item["name"]: int(item.get("icount", -1)) for item in answer.get("snapshots", ())}
+
+
+def through_scratch(node: str, image: Path, scratch: Path, image_is: str = "raw") -> JsonObject:
+    """The block node ``node``: the qcow2 ``image``, all writes going to ``scratch``.
+
+    ``image_is`` tells how the bytes of the inner qcow2 are stored in the file: as they are (``raw``), or
+    in turn packed into a qcow2 file.
+    """
+    return {
+        "driver": "qcow2",
+        "node-name": node,
+        "file": {
+            "driver": "qcow2",
+            "file": {"driver": "file", "filename": str(scratch)},
+            "backing": {
+                "driver": image_is,
+                "read-only": True,
+                "file": {"driver": "file", "filename": str(image), "locking": "off"},
+            },
+        },
+    }
+
+
+def plain_qcow2(node: str, image: Path) -> JsonObject:
+    """The block node ``node``: a qcow2 image, written in place."""
+    return {"driver": "qcow2", "node-name": node, "file": {"driver": "file", "filename": str(image)}}
+
+
+def as_option(description: Mapping[str, object]) -> str:
+    """A node's description as the value of ``-blockdev``."""
+    return json.dumps(description)

@@ -1,0 +1,213 @@
+"""A QEMU process of ours: started with sockets it inherits, watched, and always ended.
+
+QMP and the gdbstub run over socket pairs, so there is no path to clash, to leak or to be too long. QEMU
+gets a session of its own (a Ctrl-C in the terminal is ours, not its) and dies with us (``setpriv
+--pdeathsig``), even when we are killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from rrdbg.errors import LinkError, QemuDied, QemuLaunchError
+from rrdbg.links.qmp import QmpLink
+
+_END_SECONDS = 10.0
+_KEPT_OUTPUT = 4096
+
+T = TypeVar("T")
+
+
+def find_qemu(binary: str) -> str:
+    """The absolute path of a QEMU program.
+
+    :raises QemuLaunchError: there is none of that name.
+    """
+    path = shutil.which(binary)
+    if path is None:
+        raise QemuLaunchError(
+            f"{binary} is not installed or not on PATH; on Debian: apt-get install qemu-system-x86 "
+            "(or the qemu-system package of the guest's architecture)."
+        )
+    return os.path.abspath(path)
+
+
+async def qemu_version(path: str) -> str:
+    """What ``--version`` prints after "version ", for example ``7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)``.
+
+    :raises QemuLaunchError: it cannot be run, or is no QEMU.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            path,
+            "--version",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+    except OSError as error:
+        raise QemuLaunchError(f"Cannot run {path}: {error.strerror}.") from None
+    output = (await process.communicate())[0].decode(errors="replace")
+    first = output.partition("\n")[0]
+    _, found, version = first.partition("QEMU emulator version ")
+    if not found:
+        raise QemuLaunchError(f"{path} is not a QEMU system emulator: --version printed {first[:80]!r}.")
+    return version.strip()
+
+
+class QemuProcess:
+    """One running QEMU, its QMP link, and the ends of the other sockets it was given."""
+
+    def __init__(self, process: asyncio.subprocess.Process, command: Sequence[str]) -> None:
+        self._process = process
+        self._command = command
+        self._output = bytearray()
+        self._reader = asyncio.create_task(self._read_output())
+        self._exit = asyncio.create_task(process.wait())
+        self.qmp: QmpLink
+
+    @classmethod
+    async def start(
+        cls, command: Sequence[str], sockets: Sequence[socket.socket] = (), directory: Path | None = None
+    ) -> QemuProcess:
+        """Start QEMU and negotiate QMP.
+
+        ``sockets`` are QEMU's ends of socket pairs that ``command`` names by ``fd=``; they are closed here.
+
+        :raises QemuLaunchError: it could not be started, or ended at once; the message has what it printed.
+        """
+        ours, theirs = socket.socketpair()
+        fd = theirs.fileno()
+        words = [
+            *command,
+            "-chardev",
+            f"socket,id=rrdbg-qmp,fd={fd}",
+            "-mon",
+            "chardev=rrdbg-qmp,mode=control",
+        ]
+        setpriv = shutil.which("setpriv")
+        guard = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *guard,
+                *words,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=(fd, *(end.fileno() for end in sockets)),
+                start_new_session=True,
+                cwd=directory,
+            )
+        except OSError as error:
+            ours.close()
+            raise QemuLaunchError(f"Cannot start {command[0]}: {error.strerror}.") from None
+        finally:
+            for end in (theirs, *sockets):
+                end.close()
+        qemu = cls(process, words)
+        try:
+            qemu.qmp = await qemu.guard(QmpLink.connect(ours))
+        except LinkError:
+            await qemu.kill()
+            raise QemuLaunchError(f"QEMU did not start: {qemu.last_words()}") from None
+        except BaseException:
+            await qemu.kill()
+            raise
+        return qemu
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def command(self) -> Sequence[str]:
+        """The command line it was started with."""
+        return self._command
+
+    @property
+    def alive(self) -> bool:
+        """False once the process has ended."""
+        return self._process.returncode is None
+
+    def last_words(self) -> str:
+        """What QEMU printed last, as one line, without its program name; never empty."""
+        text = self._output.decode(errors="replace").strip()
+        lines = [line.partition(": ")[2] or line for line in text.splitlines() if line]
+        return " / ".join(lines[-4:]) or f"it printed nothing (exit status {self._process.returncode})"
+
+    async def guard(self, work: Awaitable[T]) -> T:
+        """Await ``work``, but give up when the process ends.
+
+        :raises QemuDied: it ended; the message has the exit status and what it printed last.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait((task, self._exit), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                try:
+                    return task.result()
+                except QemuDied:
+                    raise await self.death() from None
+            raise await self.death()
+        finally:
+            if not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await task
+
+    async def ended(self, seconds: float | None = None) -> int:
+        """Wait for the process to end and return its exit status.
+
+        :raises TimeoutError: it did not within ``seconds``.
+        """
+        async with asyncio.timeout(seconds):
+            return await asyncio.shield(self._exit)
+
+    async def quit(self) -> None:
+        """End it in order by QMP, so that a recorder completes its log; kill it if it does not go."""
+        if self.alive:
+            await self.qmp.quit()
+        try:
+            await self.ended(_END_SECONDS)
+        except TimeoutError:
+            pass
+        await self.kill()
+
+    async def kill(self) -> None:
+        """End it now."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGKILL)
+        await self._exit
+        await self._reader
+        if hasattr(self, "qmp"):
+            await self.qmp.close()
+
+    async def death(self) -> QemuDied:
+        """The error that tells how the process ended, once a connection to it has broken."""
+        await asyncio.wait((self._exit, self._reader), timeout=_END_SECONDS)
+        status = self._process.returncode
+        how = (
+            f"was killed by {signal.Signals(-status).name}"
+            if status and status < 0
+            else f"ended with status {status}"
+        )
+        said = self._output.decode(errors="replace").strip().replace("\n", " / ")
+        return QemuDied(
+            f"QEMU (pid {self.pid}) {how}" + (f"; its last words: {said[-400:]}" if said else ".")
+        )
+
+    async def _read_output(self) -> None:
+        assert self._process.stdout is not None
+        while chunk := await self._process.stdout.read(4096):
+            self._output += chunk
+            del self._output[:-_KEPT_OUTPUT]

@@ -1,0 +1,135 @@
+"""QEMU's machine protocol, as the verbs that record/replay needs, over the ``qemu.qmp`` library."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from qemu.qmp import EventListener, ExecInterruptedError, ExecuteError, QMPClient, QMPError, StateError
+
+from rrdbg.errors import QemuDied, QmpError, Stalled
+
+COMMAND_SECONDS = 60.0
+"""How long a command may take: a snapshot of a large guest on a slow disk takes seconds."""
+
+_TRY_LATER = "Try once more later"
+
+
+class SnapshotNotNow(QmpError):
+    """QEMU cannot save here (its event queue is not empty); a little later it can."""
+
+
+class QmpLink:
+    """One QMP connection, made over a socket that QEMU already holds the other end of."""
+
+    def __init__(self, client: QMPClient) -> None:
+        self._client = client
+
+    @classmethod
+    async def connect(cls, end: socket.socket) -> QmpLink:
+        """Negotiate over ``end``, one end of a socket pair.
+
+        :raises QemuDied: QEMU went away before it greeted us.
+        """
+        client = QMPClient("qemu")
+        try:
+            await client.connect(end)
+        except QMPError as error:
+            raise QemuDied(f"QEMU did not greet us over QMP ({error}).") from error
+        return cls(client)
+
+    async def execute(self, command: str, **arguments: object) -> object:
+        """Run one QMP command and return its ``return`` value.
+
+        :raises QmpError: QEMU refused it; the text is QEMU's own.
+        :raises QemuDied: the connection broke.
+        :raises Stalled: no answer within :data:`COMMAND_SECONDS`.
+        """
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS):
+                return await self._client.execute(command, arguments or None)
+        except ExecuteError as error:
+            raise QmpError(f"QEMU refused {command}: {error}") from None
+        except (ExecInterruptedError, StateError, EOFError, ConnectionError):
+            raise QemuDied(f"QEMU ended before it answered {command}.") from None
+        except TimeoutError:
+            raise Stalled(f"QEMU did not answer {command} within {COMMAND_SECONDS:.0f} s.") from None
+
+    async def monitor(self, line: str) -> str:
+        """Run one human-monitor command and return what it printed."""
+        return str(await self.execute("human-monitor-command", **{"command-line": line}))
+
+    async def icount(self) -> int:
+        """Instructions executed since the start of the recording (``query-replay``)."""
+        answer = await self.execute("query-replay")
+        assert isinstance(answer, Mapping)
+        return int(answer["icount"])
+
+    async def run_state(self) -> str:
+        """The run state (``query-status``): ``running``, ``paused``, ``debug``, ``shutdown``, ..."""
+        answer = await self.execute("query-status")
+        assert isinstance(answer, Mapping)
+        return str(answer["status"])
+
+    async def break_at(self, icount: int) -> None:
+        """Arm the one replay breakpoint; each stop that it causes deletes it."""
+        await self.execute("replay-break", icount=icount)
+
+    async def delete_break(self) -> None:
+        """Disarm the replay breakpoint, if there is one."""
+        await self.execute("replay-delete-break")
+
+    async def save_snapshot(self, tag: str, vmstate: str, nodes: Sequence[str]) -> None:
+        """Save the guest as ``tag``, the machine's state into the node ``vmstate``.
+
+        The job form is used, not ``savevm``: only it can choose the node.
+
+        :raises SnapshotNotNow: QEMU says "try once more later".
+        :raises QmpError: it failed for another reason, a full disk for example.
+        """
+        job = f"save-{tag}"
+        with self._client.listener("JOB_STATUS_CHANGE") as events:
+            await self.execute(
+                "snapshot-save", **{"job-id": job, "tag": tag, "vmstate": vmstate, "devices": list(nodes)}
+            )
+            await _concluded(events, job)
+        jobs = await self.execute("query-jobs")
+        assert isinstance(jobs, list)
+        failure = next((item.get("error") for item in jobs if item["id"] == job), None)
+        await self.execute("job-dismiss", id=job)
+        if failure is not None:
+            raise (SnapshotNotNow if _TRY_LATER in failure else QmpError)(
+                f"QEMU could not save a snapshot: {failure}"
+            )
+
+    @asynccontextmanager
+    async def events(self, *names: str) -> AsyncIterator[EventListener]:
+        """Listen for events; enter before the action that causes them."""
+        with self._client.listener(names) as listener:
+            yield listener
+
+    async def quit(self) -> None:
+        """Ask QEMU to end in order; a recorder then completes its log's header."""
+        with contextlib.suppress(QemuDied, QmpError):
+            await self.execute("quit")
+
+    async def close(self) -> None:
+        """Close the connection; harmless if QEMU has ended already."""
+        with contextlib.suppress(QMPError, EOFError, ConnectionError):
+            await self._client.disconnect()
+
+
+async def _concluded(events: EventListener, job: str) -> None:
+    try:
+        async with asyncio.timeout(COMMAND_SECONDS):
+            async for event in events:
+                data = event["data"]
+                assert isinstance(data, Mapping)
+                if data["id"] == job and data["status"] == "concluded":
+                    return
+    except TimeoutError:
+        raise Stalled(f"QEMU did not finish saving a snapshot within {COMMAND_SECONDS:.0f} s.") from None
+    raise QemuDied("QEMU ended while it saved a snapshot.")

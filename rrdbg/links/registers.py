@@ -1,0 +1,108 @@
+"""The register file as the gdbstub describes it in its target description (``target.xml``).
+
+The ``g`` packet is all registers in the order of their numbers, little- or big-endian as the target is;
+which registers those are, and how wide, only the description tells.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rrdbg.errors import RspError
+from rrdbg.links.rsp import RspClient
+
+_BIG_ENDIAN = ("powerpc", "s390", "sparc", "m68k", "hppa", "or1k")
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """One register: its place in the ``g`` packet in bytes."""
+
+    name: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterFile:
+    """How to read a ``g`` packet; ``pc`` is the name of the program counter."""
+
+    registers: Mapping[str, Register]
+    pc: str
+    byte_order: str
+
+    def decode(self, packet: bytes) -> dict[str, int]:
+        """Values by name; registers that lie beyond the packet's end are left out."""
+        raw = bytes.fromhex(packet.decode())
+        return {
+            register.name: int.from_bytes(
+                raw[register.offset : register.offset + register.size], self.byte_order
+            )  # type: ignore[arg-type]
+            for register in self.registers.values()
+            if register.offset + register.size <= len(raw)
+        }
+
+
+async def read_description(rsp: RspClient) -> tuple[str, dict[str, str]]:
+    """Fetch ``target.xml`` and what it includes: the architecture's name and the documents by name.
+
+    :raises RspError: the stub has no description, or a damaged one.
+    """
+    documents: dict[str, str] = {}
+    wanted = ["target.xml"]
+    architecture = ""
+    while wanted:
+        name = wanted.pop(0)
+        documents[name] = await _transfer(rsp, name)
+        root = _parse(documents[name], name)
+        architecture = architecture or (root.findtext("architecture") or "").strip()
+        wanted += [
+            item.attrib["href"] for item in root.iter("include") if item.attrib["href"] not in documents
+        ]
+    return architecture, documents
+
+
+def register_file(architecture: str, documents: Mapping[str, str]) -> RegisterFile:
+    """Work out the layout of the ``g`` packet from a target description.
+
+    :raises RspError: no register in it looks like a program counter.
+    """
+    numbered: dict[int, tuple[str, int]] = {}
+    number = 0
+    for name, text in documents.items():
+        for item in _parse(text, name).iter("reg"):
+            number = int(item.attrib.get("regnum", number))
+            numbered[number] = (item.attrib["name"], int(item.attrib["bitsize"]) // 8)
+            number += 1
+    registers: dict[str, Register] = {}
+    offset = 0
+    for _, (name, size) in sorted(numbered.items()):
+        registers[name] = Register(name, offset, size)
+        offset += size
+    pc = next((name for name in ("rip", "eip", "pc") if name in registers), None)
+    if pc is None:
+        raise RspError("The gdbstub's target description names no program counter.")
+    return RegisterFile(registers, pc, "big" if architecture.startswith(_BIG_ENDIAN) else "little")
+
+
+async def _transfer(rsp: RspClient, name: str) -> str:
+    parts = []
+    offset = 0
+    while True:
+        answer = await rsp.exchange(f"qXfer:features:read:{name}:{offset:x},{0x7C0:x}")
+        if answer[:1] not in (b"m", b"l"):
+            raise RspError(f"QEMU's gdbstub has no target description {name} ({answer[:20]!r}).")
+        parts.append(answer[1:])
+        offset += len(answer) - 1
+        if answer[:1] == b"l":
+            return b"".join(parts).decode()
+
+
+def _parse(text: str, name: str) -> ElementTree.Element:
+    try:
+        # QEMU (7.2 to 11.1) uses the prefix "xi:" without declaring it.
+        return ElementTree.fromstring(text.replace("<xi:include", "<include"))
+    except ElementTree.ParseError as error:
+        raise RspError(f"The gdbstub's target description {name} is damaged: {error}.") from None

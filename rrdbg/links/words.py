@@ -1,0 +1,104 @@
+"""The command lines of a recording and of a replaying QEMU, from an :class:`Invocation`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rrdbg.links.images import JsonObject, as_option
+from rrdbg.model.invocation import Invocation
+from rrdbg.model.options import escape, format_properties, words_of
+
+VMSTATE_DRIVE = "rrdbg-vmstate"
+"""The drive that holds the machine's state; it comes first, since a load looks in the first drive."""
+
+CONSOLE = "rrdbg-console"
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Block nodes of one QEMU: the machine's state and each of the guest's disks, in order."""
+
+    vmstate: JsonObject
+    disks: Sequence[JsonObject]
+
+
+def disk_node(index: int) -> str:
+    """The node name of the guest's disk number ``index``, beneath blkreplay."""
+    return f"rrdbg-disk{index}"
+
+
+def record_words(
+    qemu: str,
+    invocation: Invocation,
+    images: Images,
+    bundled: Callable[[str], Path],
+    *,
+    log: Path,
+    tag: str,
+    console_fd: int,
+    console_log: Path,
+) -> list[str]:
+    """The command that records; the console is the socket ``console_fd``, with a copy in ``console_log``."""
+    console = {
+        "backend": "socket",
+        "id": CONSOLE,
+        "fd": str(console_fd),
+        "logfile": str(console_log),
+        "logappend": "off",
+    }
+    return [
+        *_machine(qemu, invocation, images, bundled, console),
+        *words_of(invocation.host_options),
+        *_icount(invocation, "record", log, tag),
+    ]
+
+
+def replay_words(
+    qemu: str,
+    invocation: Invocation,
+    images: Images,
+    bundled: Callable[[str], Path],
+    *,
+    log: Path,
+    tag: str,
+    gdb_fd: int,
+) -> list[str]:
+    """The command that replays from the snapshot ``tag``, stopped, its gdbstub on the socket ``gdb_fd``."""
+    nulls = [word for name in invocation.chardevs for word in ("-chardev", f"null,id={name}")]
+    return [
+        *_machine(qemu, invocation, images, bundled, {"backend": "null", "id": CONSOLE}),
+        *nulls,
+        "-display", "none",
+        *_icount(invocation, "replay", log, tag),
+        "-S",
+        "-chardev", f"socket,id=rrdbg-gdb,fd={gdb_fd}",
+        "-gdb", "chardev:rrdbg-gdb",
+    ]  # fmt: skip
+
+
+def _machine(
+    qemu: str,
+    invocation: Invocation,
+    images: Images,
+    bundled: Callable[[str], Path],
+    console: Mapping[str, str],
+) -> list[str]:
+    words = [qemu, *invocation.machine_words()]
+    for file in invocation.bundled:
+        words += [f"-{file.option}", str(bundled(file.option))]
+    words += ["-drive", f"if=none,id={VMSTATE_DRIVE},file=json:{escape(json.dumps(images.vmstate))}"]
+    for index, (disk, node) in enumerate(zip(invocation.disks, images.disks, strict=True)):
+        replayed = {"driver": "blkreplay", "image": disk_node(index), **disk.frontend}
+        words += ["-blockdev", as_option(node), "-drive", format_properties(replayed)]
+    backend, *others = console.items()
+    return [*words, "-chardev", f"{backend[1]},{format_properties(dict(others))}"]
+
+
+def _icount(invocation: Invocation, mode: str, log: Path, tag: str) -> list[str]:
+    return [
+        "-icount",
+        f"shift={invocation.shift},rr={mode},rrfile={escape(str(log))},rrsnapshot={escape(tag)}",
+    ]

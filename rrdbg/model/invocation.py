@@ -1,0 +1,307 @@
+"""How QEMU is called for a recording: the user's command line made fit for record and replay.
+
+:func:`prepare` is pure: it refuses what cannot be replayed, takes out what rrdbg must own (disks, console,
+monitors), and adds what keeps a replay exact. What it returns is kept in the manifest; every later
+QEMU of that recording is called with the same machine, which replay demands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from rrdbg.errors import UsageError
+from rrdbg.model.options import Option, format_properties, parse_options, parse_properties, words_of
+
+_BUNDLED = ("kernel", "initrd", "dtb", "bios")
+_HOST_ONLY = frozenset(
+    {"display", "vnc", "spice", "monitor", "qmp", "qmp-pretty", "mon", "pidfile", "D", "d", "name"}
+)
+_DISK_OPTIONS = {"hda": 0, "hdb": 1, "hdc": 2, "hdd": 3}
+_BACKEND_PROPERTIES = frozenset(
+    {
+        "file",
+        "format",
+        "cache",
+        "aio",
+        "discard",
+        "detect-zeroes",
+        "readonly",
+        "read-only",
+        "driver",
+        "l2-cache-size",
+    }
+)
+
+_REFUSED = {
+    "snapshot": "-snapshot throws the disk's snapshots away; rrdbg writes to an overlay anyway, so leave it out",
+    "enable-kvm": "KVM cannot be recorded instruction by instruction; leave -enable-kvm out",
+    "icount": "rrdbg sets -icount itself; choose the rate with 'rrdbg record --shift N'",
+    "daemonize": "rrdbg must stay QEMU's parent; leave -daemonize out",
+    "S": "rrdbg starts the guest itself; leave -S out",
+    "s": "a debugger must not disturb the recording; debug the replay instead, and leave -s out",
+    "gdb": "a debugger must not disturb the recording; debug the replay instead, and leave -gdb out",
+    "loadvm": "a recording begins with the machine's start; leave -loadvm out",
+    "incoming": "a recording begins with the machine's start; leave -incoming out",
+    "blockdev": "drives given with -blockdev are not supported; give them with -drive or -hda",
+    "fda": "floppy disks are not supported; leave -fda out",
+    "fdb": "floppy disks are not supported; leave -fdb out",
+    "sd": "SD cards given with -sd are not supported; give the image with -drive",
+    "mtdblock": "flash given with -mtdblock is not supported",
+    "pflash": "flash given with -pflash is not supported; give firmware with -bios",
+    "net": "the old -net cannot be recorded; give -netdev and -device, or -nic none",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """An option that rrdbg added to the user's, and the reason in one line."""
+
+    words: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BundledFile:
+    """A file that the machine reads at its start; it is copied into the recording, as kernels get rebuilt."""
+
+    option: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A drive of the guest's: the user's image, and the ``-drive`` properties of the device side."""
+
+    source: str
+    format: str | None
+    read_only: bool
+    frontend: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One machine, described once and started many times.
+
+    ``options`` go to every QEMU of the recording, ``host_options`` only to the recording one;
+    ``chardevs`` are the ids that a replay gives a null device instead of the user's.
+    """
+
+    binary: str
+    options: tuple[Option, ...]
+    host_options: tuple[Option, ...]
+    chardevs: tuple[str, ...]
+    bundled: tuple[BundledFile, ...]
+    disks: tuple[Disk, ...]
+    additions: tuple[Addition, ...]
+    shift: str
+
+    @property
+    def architecture(self) -> str:
+        """The guest's architecture, from QEMU's name: ``x86_64``, ``aarch64``, ..."""
+        return PurePath(self.binary).name.removeprefix("qemu-system-")
+
+    @property
+    def reboots(self) -> bool:
+        """Whether a reset lets the guest go on rather than end."""
+        return not any(
+            option.name == "no-reboot"
+            or (option.name == "action" and "reboot=shutdown" in (option.value or ""))
+            for option in self.options
+        )
+
+    def machine_words(self) -> tuple[str, ...]:
+        """What describes the machine itself: the user's options and rrdbg's additions."""
+        added = (word for addition in self.additions for word in addition.words)
+        return (*words_of(self.options), *added)
+
+
+def prepare(command: Sequence[str], *, shift: str, clock_base: str) -> Invocation:
+    """Make the user's QEMU command line fit for recording.
+
+    :param command: the program and its arguments.
+    :param shift: ``-icount``'s shift: 0 to 10, or ``auto``.
+    :param clock_base: the guest's clock at the start, ``YYYY-MM-DDTHH:MM:SS`` in UTC.
+    :raises UsageError: something in it cannot be recorded; the message has the reason and the remedy.
+    """
+    if not command:
+        raise UsageError("A QEMU command is missing; write: rrdbg record -- qemu-system-x86_64 ARGUMENTS")
+    if shift != "auto" and not (shift.isdecimal() and int(shift) <= 10):
+        raise UsageError(f"--shift {shift} is not a rate; give a number from 0 to 10, or auto.")
+    return _Preparation(command[0], parse_options(command[1:]), shift, clock_base).result()
+
+
+class _Preparation:
+    """The pass over the user's options; lives for one call of :func:`prepare`."""
+
+    def __init__(self, binary: str, options: tuple[Option, ...], shift: str, clock_base: str) -> None:
+        self._binary = binary
+        self._shift = shift
+        self._clock_base = clock_base
+        self._kept: list[Option] = []
+        self._host: list[Option] = []
+        self._chardevs: list[str] = []
+        self._bundled: list[BundledFile] = []
+        self._disks: list[Disk] = []
+        self._additions: list[Addition] = []
+        self._serials: list[str] = []
+        self._networks = 0
+        self._machine: dict[str, str] = {}
+        self._clock: dict[str, str] = {}
+        for option in options:
+            self._take(option)
+
+    def result(self) -> Invocation:
+        """The finished invocation."""
+        self._add_clock()
+        self._add_machine_flags()
+        self._add_devices()
+        return Invocation(
+            self._binary,
+            tuple(self._kept),
+            tuple(self._host),
+            tuple(self._chardevs),
+            tuple(self._bundled),
+            tuple(self._disks),
+            tuple(self._additions),
+            self._shift,
+        )
+
+    def _take(self, option: Option) -> None:
+        name, value = option.name, option.value or ""
+        if name in _REFUSED:
+            raise UsageError(f"This cannot be recorded: {_REFUSED[name]}.")
+        if name in _BUNDLED:
+            self._bundled.append(BundledFile(name, value))
+        elif name in _DISK_OPTIONS:
+            self._disks.append(Disk(value, None, False, {"if": "ide", "index": str(_DISK_OPTIONS[name])}))
+        elif name == "cdrom":
+            self._disks.append(Disk(value, "raw", True, {"if": "ide", "index": "2", "media": "cdrom"}))
+        elif name == "drive":
+            self._take_drive(value)
+        elif name == "serial":
+            self._serials.append(value)
+        elif name == "nographic":
+            self._serials.append("stdio")
+        elif name in _HOST_ONLY:
+            self._host.append(option)
+        elif name == "chardev":
+            self._host.append(option)
+            self._chardevs.append(parse_properties(value, "backend").get("id", ""))
+        elif name == "rtc":
+            self._clock = parse_properties(value)
+        elif name not in ("no-shutdown", "no-hpet"):
+            self._check(name, value)
+            self._kept.append(option)
+
+    def _check(self, name: str, value: str) -> None:
+        if name == "smp" and _cpus(value) > 1:
+            raise UsageError(
+                f"This cannot be recorded: -smp {value} asks for {_cpus(value)} CPUs, and QEMU records one; "
+                "leave -smp out."
+            )
+        if name in ("machine", "M"):
+            self._machine |= parse_properties(value, "type")
+        accelerator = parse_properties(value, "accel") if name in ("accel", "machine", "M") else {}
+        chosen = accelerator.get("accel", "tcg").split(":")[0]
+        if chosen != "tcg":
+            raise UsageError(
+                f"This cannot be recorded: the accelerator {chosen}; only tcg can be, so leave it out."
+            )
+        if accelerator.get("thread") == "multi":
+            raise UsageError("This cannot be recorded: -accel tcg,thread=multi; leave thread=multi out.")
+        if name in ("netdev", "nic"):
+            self._take_network(name, parse_properties(value, "type"))
+
+    def _take_drive(self, value: str) -> None:
+        properties = parse_properties(value, "file")
+        if properties.get("snapshot") == "on":
+            raise UsageError(f"This cannot be recorded: {_REFUSED['snapshot']}.")
+        if properties.get("if") in ("pflash", "floppy", "sd", "mtd"):
+            raise UsageError(f"This cannot be recorded: a drive with if={properties['if']} is not supported.")
+        if "file" not in properties:
+            raise UsageError(f"This cannot be recorded: -drive {value} has no file=.")
+        read_only = "on" in (properties.get("readonly"), properties.get("read-only"))
+        read_only = read_only or properties.get("media") == "cdrom"
+        frontend = {key: text for key, text in properties.items() if key not in _BACKEND_PROPERTIES}
+        self._disks.append(Disk(properties["file"], properties.get("format"), read_only, frontend))
+
+    def _take_network(self, name: str, properties: dict[str, str]) -> None:
+        if properties.get("type") == "none":
+            self._networks += 1
+            return
+        if "id" not in properties:
+            raise UsageError(
+                f"This cannot be recorded: give -{name} an id=, so that its packets can be recorded."
+            )
+        self._networks += 1
+        filter_id = f"rrdbg-net{self._networks}"
+        self._additions.append(
+            Addition(
+                (
+                    "-object",
+                    format_properties(
+                        {"qom-type": "filter-replay", "id": filter_id, "netdev": properties["id"]}
+                    ),
+                ),
+                "network packets are recorded and replayed",
+            )
+        )
+
+    def _add_clock(self) -> None:
+        clock = {"base": self._clock_base, "clock": "vm"} | self._clock
+        if clock["clock"] != "vm":
+            raise UsageError(
+                f"This cannot be recorded: -rtc clock={clock['clock']}; only clock=vm replays exactly."
+            )
+        if clock["base"] in ("utc", "localtime"):
+            clock["base"] = self._clock_base
+        self._additions.append(
+            Addition(
+                ("-rtc", format_properties(clock)),
+                "the guest's clock follows its instructions, from a fixed date",
+            )
+        )
+
+    def _add_machine_flags(self) -> None:
+        self._additions.append(Addition(("-no-shutdown",), "the end stays there to be looked at"))
+        if self._binary.rpartition("qemu-system-")[2] not in ("x86_64", "i386"):
+            return
+        kind = self._machine.get("type", "pc")
+        if kind.startswith(("pc", "q35")):
+            self._additions.append(Addition(("-machine", "hpet=off"), "HPET derails a replay that jumps"))
+        self._additions.append(
+            Addition(
+                ("-global", "apic-common.vapic=off"), "the virtual APIC deadlocks QEMU when a snapshot loads"
+            )
+        )
+
+    def _add_devices(self) -> None:
+        if not self._networks:
+            self._additions.append(
+                Addition(("-nic", "none"), "no network was asked for, and the default one is live")
+            )
+        first, *others = self._serials or [""]
+        if first != "none":
+            self._additions.append(
+                Addition(
+                    ("-serial", "chardev:rrdbg-console"), "the first serial port is captured as the console"
+                )
+            )
+        for serial in ("none", *others) if first == "none" else others:
+            self._kept.append(Option("serial", serial))
+        self._additions.append(
+            Addition(("-monitor", "none"), "rrdbg talks to QEMU over connections of its own")
+        )
+        if not any(option.name in ("display", "vnc", "spice") for option in self._host):
+            self._host.append(Option("display", "none"))
+
+
+def _cpus(value: str) -> int:
+    properties = parse_properties(value, "cpus")
+    topology = [int(properties.get(key, "1")) for key in ("sockets", "dies", "clusters", "cores", "threads")]
+    product = 1
+    for factor in topology:
+        product *= factor
+    return int(properties.get("cpus", str(product)))

@@ -1,0 +1,88 @@
+"""QEMU's command line as a list of options, and key=value lists inside them.
+
+QEMU's options take one argument or none; which is which is not written in them, so the ones without are
+listed here (``qemu-system-x86_64 -help`` of 7.2, 10.0 and 11.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rrdbg.errors import UsageError
+
+_WITHOUT_ARGUMENT = frozenset(
+    """
+    h help version daemonize nographic snapshot enable-kvm no-reboot no-shutdown S s no-acpi no-hpet
+    no-fd-bootchk full-screen no-quit win2k-hack usb nodefaults no-user-config singlestep only-migratable
+    portrait alt-grab ctrl-grab old-param semihosting preconfig mem-prealloc xen-attach
+    xen-domid-restrict curses enable-sync-profile show-cursor sdl
+    """.split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option, its name without dashes; a bare file name is the option ``hda``, as QEMU reads it."""
+
+    name: str
+    value: str | None = None
+
+    def words(self) -> tuple[str, ...]:
+        """The option as words of a command line."""
+        return (f"-{self.name}",) if self.value is None else (f"-{self.name}", self.value)
+
+
+def parse_options(words: Sequence[str]) -> tuple[Option, ...]:
+    """Split the words after the program's name into options.
+
+    :raises UsageError: the last option lacks its argument.
+    """
+    options = []
+    left = iter(words)
+    for word in left:
+        if not word.startswith("-"):
+            options.append(Option("hda", word))
+            continue
+        name = word.lstrip("-")
+        if name in _WITHOUT_ARGUMENT:
+            options.append(Option(name))
+            continue
+        value = next(left, None)
+        if value is None:
+            raise UsageError(f"QEMU's option {word} needs an argument, and the command line ends after it.")
+        options.append(Option(name, value))
+    return tuple(options)
+
+
+def words_of(options: Iterable[Option]) -> tuple[str, ...]:
+    """The options as words of a command line."""
+    return tuple(word for option in options for word in option.words())
+
+
+def parse_properties(value: str, implied: str = "") -> dict[str, str]:
+    """Read ``a=1,b=2``; ``,,`` is a comma in a value, and a first item without ``=`` belongs to ``implied``."""
+    properties: dict[str, str] = {}
+    for index, item in enumerate(_split(value)):
+        key, equals, text = item.partition("=")
+        if equals:
+            properties[key] = text
+        elif index == 0 and implied:
+            properties[implied] = item
+        elif key:
+            properties[key] = "on"
+    return properties
+
+
+def format_properties(properties: dict[str, str]) -> str:
+    """Write ``{"a": "1"}`` as ``a=1`` with commas in values doubled."""
+    return ",".join(f"{key}={escape(text)}" for key, text in properties.items())
+
+
+def escape(text: str) -> str:
+    """Double the commas, as QEMU wants them inside a property's value."""
+    return text.replace(",", ",,")
+
+
+def _split(value: str) -> list[str]:
+    return [item.replace("\0", ",") for item in value.replace(",,", "\0").split(",") if item]

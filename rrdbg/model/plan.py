@@ -1,0 +1,108 @@
+"""What to do to get somewhere: lists of actions worked out from the timeline alone.
+
+A plan is a value: it can be shown, priced and tested without QEMU, and thrown away. The engine executes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rrdbg.model.position import Position
+from rrdbg.model.snapshot import Snapshot
+from rrdbg.model.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a new QEMU on a snapshot, and leave the one we have."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class RunTo:
+    """Run freely to a plain icount."""
+
+    icount: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepTo:
+    """Single-step to a position."""
+
+    position: Position
+
+
+Action = Start | RunTo | StepTo
+Plan = tuple[Action, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch to be scanned: from a snapshot to ``end``; the next older one ends where this one starts."""
+
+    snapshot: Snapshot
+    end: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What moving costs here: seconds for a start, instructions and single steps a second."""
+
+    start_seconds: float = 0.3
+    instructions_per_second: float = 50e6
+    steps_per_second: float = 2000.0
+
+
+def plan_seek(timeline: Timeline, here: Position | None, target: Position, rates: Rates) -> Plan:
+    """The cheapest way to ``target``: on from ``here`` if it lies ahead, or from the nearest snapshot.
+
+    The timeline must have a snapshot at icount 0.
+    """
+    landing = timeline.landing_before(target)
+    snapshot = timeline.nearest(landing)
+    assert snapshot is not None, "a timeline has an initial snapshot"
+    jump = (Start(snapshot), *_forward(Position(snapshot.icount), landing, target))
+    if here is None or here > target:
+        return jump
+    walk = _forward(here, landing, target)
+    return min(walk, jump, key=lambda plan: price(plan, here, rates))
+
+
+def plan_reverse_scan(timeline: Timeline, here: Position) -> tuple[Segment, ...]:
+    """The segments before ``here``, newest first; together they are everything from the start up to it."""
+    segments = []
+    end = here
+    for snapshot in reversed(timeline.snapshots):
+        if Position(snapshot.icount) < end:
+            segments.append(Segment(snapshot, end))
+            end = Position(snapshot.icount)
+    return tuple(segments)
+
+
+def price(plan: Plan, here: Position | None, rates: Rates) -> float:
+    """Estimated seconds for ``plan``, begun at ``here``."""
+    seconds = 0.0
+    icount = here.icount if here else 0
+    for action in plan:
+        match action:
+            case Start(snapshot):
+                seconds += snapshot.load_seconds or rates.start_seconds
+                icount = snapshot.icount
+            case RunTo(target):
+                seconds += (target - icount) / rates.instructions_per_second
+                icount = target
+            case StepTo(position):
+                seconds += (position.icount - icount + 1) / rates.steps_per_second
+                icount = position.icount
+    return seconds
+
+
+def _forward(start: Position, landing: int, target: Position) -> Plan:
+    plan: list[Action] = []
+    if landing > start.icount:
+        plan.append(RunTo(landing))
+        start = Position(landing)
+    if start != target:
+        plan.append(StepTo(target))
+    return tuple(plan)

@@ -1,0 +1,88 @@
+"""Why and where the guest stopped, and the breakpoints that can make it stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rrdbg.model.position import Position
+
+
+class StopReason(StrEnum):
+    """Why a movement along the timeline ended."""
+
+    STEP = "step"
+    TARGET = "target"
+    BREAKPOINT = "breakpoint"
+    WATCHPOINT = "watchpoint"
+    START = "start"
+    END = "end"
+
+
+class WatchKind(StrEnum):
+    """What a watchpoint looks for; ``WRITE`` counts only writes that change the value, as in GDB."""
+
+    WRITE = "watch"
+    READ = "rwatch"
+    ACCESS = "awatch"
+
+
+@dataclass(frozen=True, slots=True)
+class Breakpoint:
+    """Stop before the instruction at ``address`` (linear, as the gdbstub counts it)."""
+
+    number: int
+    address: int
+
+    def __str__(self) -> str:
+        return f"breakpoint {self.number} at {self.address:#x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Watchpoint:
+    """Stop at accesses to ``length`` bytes from ``address`` (virtual)."""
+
+    number: int
+    address: int
+    length: int
+    kind: WatchKind = WatchKind.WRITE
+
+    def __str__(self) -> str:
+        return f"watchpoint {self.number} on {self.address:#x}:{self.length}"
+
+
+Point = Breakpoint | Watchpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ValueChange:
+    """The bytes under a watchpoint before and after the access, as read in forward order."""
+
+    before: bytes
+    after: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A breakpoint or watchpoint that fired.
+
+    ``position`` is where a forward run stops: at the instruction for a breakpoint, after the access for a
+    watchpoint. ``pc`` is the linear pc there. ``exact`` is false where only the icount of it is known yet: a free
+    run cannot tell the phases of an ambiguous icount apart.
+    """
+
+    position: Position
+    pc: int
+    point: Point
+    change: ValueChange | None = None
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The end of a movement: where the cursor stands now and why."""
+
+    reason: StopReason
+    position: Position
+    pc: int
+    hits: tuple[Hit, ...] = ()

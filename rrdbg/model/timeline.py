@@ -1,0 +1,57 @@
+"""The recording as a line: its end, its ambiguous icounts and the snapshots along it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from rrdbg.model.deliveries import Deliveries
+from rrdbg.model.position import Position
+from rrdbg.model.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Positions from 0 to ``end``; ``snapshots`` are ordered by icount and never share one.
+
+    ``end`` is the fence: the last position that can be reached without QEMU handling the end of its log.
+    """
+
+    end: Position
+    deliveries: Deliveries = field(default_factory=Deliveries)
+    snapshots: tuple[Snapshot, ...] = ()
+    bookmarks: Mapping[str, Position] = field(default_factory=dict)
+
+    def nearest(self, icount: int) -> Snapshot | None:
+        """The latest snapshot at or before ``icount``; exact, since snapshots lie only at plain icounts."""
+        index = bisect_right(self.snapshots, icount, key=_icount)
+        return self.snapshots[index - 1] if index else None
+
+    def snapshot_at(self, icount: int) -> Snapshot | None:
+        """The snapshot exactly at ``icount``, if there is one."""
+        index = bisect_left(self.snapshots, icount, key=_icount)
+        found = self.snapshots[index : index + 1]
+        return found[0] if found and found[0].icount == icount else None
+
+    def with_snapshot(self, snapshot: Snapshot) -> Timeline:
+        """This timeline with ``snapshot`` added, or replacing the one at its icount."""
+        others = [known for known in self.snapshots if known.icount != snapshot.icount]
+        return replace(self, snapshots=tuple(sorted([*others, snapshot], key=_icount)))
+
+    def without_snapshot(self, icount: int) -> Timeline:
+        """This timeline without the snapshot at ``icount``."""
+        return replace(self, snapshots=tuple(known for known in self.snapshots if known.icount != icount))
+
+    def landing_before(self, position: Position) -> int:
+        """The last plain icount from which single-stepping arrives at ``position``.
+
+        A plain position is its own landing; an ambiguous one is reached by stepping from below it.
+        """
+        if position.phase == 0 and self.deliveries.is_plain(position.icount):
+            return position.icount
+        return self.deliveries.plain_at_or_before(position.icount - 1)
+
+
+def _icount(snapshot: Snapshot) -> int:
+    return snapshot.icount

@@ -1,0 +1,34 @@
+"""Writing files so that a crash leaves the old content or the new, and checking what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content``; whoever reads it at any moment gets the old or the new, whole.
+
+    :raises OSError: the disk is full, or the directory not writable; the old content is then untouched.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def checksum(path: Path) -> str:
+    """BLAKE2b-256 of a file, in hex; about 1 GB/s.
+
+    :raises OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()

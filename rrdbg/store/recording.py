@@ -1,0 +1,175 @@
+"""A recording on disk: one directory that can be moved as a whole.
+
+manifest.json     what was recorded, with which QEMU, how it ended
+replay.bin        QEMU's log of all that was not determined by the guest itself
+console.log       what the guest wrote to its first serial port
+deliveries.bin    a digest of the log: length, interrupts and exceptions
+timeline.json     snapshots and bookmarks known so far; may grow at any time
+snapshots/        one qcow2 file a snapshot, never written again once it is complete
+disks/            an overlay for each of the guest's disks, as it was at the end of the recording
+files/            copies of the kernel, the initrd and so on
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rrdbg.errors import LogError, RecordingError
+from rrdbg.store.files import checksum, write_atomically
+from rrdbg.store.manifest import Manifest
+from rrdbg.store.replaylog import LogSummary, summarise
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths inside a recording's directory."""
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        """What was recorded."""
+        return self.root / "manifest.json"
+
+    @property
+    def log(self) -> Path:
+        """QEMU's replay log."""
+        return self.root / "replay.bin"
+
+    @property
+    def console(self) -> Path:
+        """The guest's console output."""
+        return self.root / "console.log"
+
+    @property
+    def deliveries(self) -> Path:
+        """The digest of the log."""
+        return self.root / "deliveries.bin"
+
+    @property
+    def timeline(self) -> Path:
+        """Snapshots and bookmarks."""
+        return self.root / "timeline.json"
+
+    @property
+    def snapshots(self) -> Path:
+        """Where snapshot files lie."""
+        return self.root / "snapshots"
+
+    @property
+    def scratch(self) -> Path:
+        """Files of running machines; what a crash left there is worthless."""
+        return self.root / "scratch"
+
+    @property
+    def initial(self) -> Path:
+        """The image with the snapshot at icount 0."""
+        return self.snapshots / "initial.qcow2"
+
+    def disk(self, index: int) -> Path:
+        """The overlay over the guest's disk number ``index``."""
+        return self.root / "disks" / f"{index}.qcow2"
+
+    def bundled(self, option: str) -> Path:
+        """The copy of the file that QEMU's option ``-option`` names."""
+        return self.root / "files" / option
+
+    def relative(self, path: Path) -> str:
+        """``path`` as it is written in the manifest."""
+        return path.relative_to(self.root).as_posix()
+
+
+class Recording:
+    """An opened recording: its manifest, and the digest of its log."""
+
+    def __init__(self, layout: Layout, manifest: Manifest, log: LogSummary, lock: int | None) -> None:
+        self.layout = layout
+        self.manifest = manifest
+        self.log = log
+        self._lock = lock
+
+    @classmethod
+    def open(cls, root: Path) -> Recording:
+        """Open and check a recording.
+
+        :raises RecordingError: it is missing, incomplete, damaged, or in use by another rrdbg.
+        """
+        layout = Layout(root.absolute())
+        if not root.is_dir():
+            raise RecordingError(f"There is no recording at {root}. 'rrdbg ls' lists the recordings.")
+        manifest = Manifest.read(layout.manifest)
+        lock = _lock(layout)
+        try:
+            _check_files(layout, manifest)
+            return cls(layout, manifest, _digest(layout), lock)
+        except BaseException:
+            if lock is not None:
+                os.close(lock)
+            raise
+
+    @property
+    def name(self) -> str:
+        """The directory's name."""
+        return self.layout.root.name
+
+    @property
+    def writable(self) -> bool:
+        """False where snapshots cannot be kept, since the directory is read-only."""
+        return self._lock is not None
+
+    def close(self) -> None:
+        """Let others use it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _lock(layout: Layout) -> int | None:
+    if not os.access(layout.root, os.W_OK):
+        return None
+    lock = os.open(layout.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise RecordingError(
+            f"The recording {layout.root} is in use by another rrdbg; end that one first, or work on a copy."
+        ) from None
+    return lock
+
+
+def _check_files(layout: Layout, manifest: Manifest) -> None:
+    for name, expected in manifest.checksums.items():
+        path = layout.root / name
+        try:
+            found = checksum(path)
+        except FileNotFoundError:
+            raise RecordingError(
+                f"The recording is incomplete: {path} is missing. Restore it, or record again."
+            ) from None
+        except OSError as error:
+            raise RecordingError(f"Cannot read {path}: {error.strerror}.") from None
+        if found != expected:
+            raise RecordingError(
+                f"{path} is not the file that was recorded: its checksum differs from the manifest's. "
+                "It was changed, truncated, or belongs to another recording; restore it, or record again."
+            )
+
+
+def _digest(layout: Layout) -> LogSummary:
+    try:
+        return LogSummary.from_bytes(layout.deliveries.read_bytes())
+    except (FileNotFoundError, LogError):
+        summary = summarise(layout.log)
+        if os.access(layout.root, os.W_OK):
+            write_atomically(layout.deliveries, summary.to_bytes())
+        return summary
