@@ -1,0 +1,1 @@
+"""What users can say: one registry of commands, used by every front end."""

@@ -29,7 +29,6 @@ from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Layout
 from rrdbg.store.replaylog import LogSummary, summarise
 
-
 KEPT_FREE_BYTES = 32 << 20
 """A recording stops in good order when the disk has less than this left."""
 
@@ -110,9 +109,7 @@ class Recorder:
             seconds = await self._record(qemu)
         except LinkError as error:
             if isinstance(error, QemuDied):
-                raise QemuDied(
-                    f"{error} The recording is incomplete and cannot be replayed; it was removed."
-                ) from None
+                raise QemuDied(f"{error} The recording is incomplete and cannot be replayed; it was removed.") from None
             raise
         except BaseException:
             raise
@@ -128,9 +125,7 @@ class Recorder:
             for name in ("snapshots", "disks", "files"):
                 (root / name).mkdir()
         except FileExistsError:
-            raise UsageError(
-                f"{root} exists already; choose another place with --output, or remove it."
-            ) from None
+            raise UsageError(f"{root} exists already; choose another place with --output, or remove it.") from None
         except OSError as error:
             raise RecordingError(f"Cannot make the recording {root}: {error.strerror}.") from None
 
@@ -145,9 +140,7 @@ class Recorder:
                 raise UsageError(f"Cannot read the disk image {disk.source}.")
             if not disk.read_only:
                 source = Path(disk.source).absolute()
-                await create_overlay(
-                    self._layout.disk(index), source, disk.format or await image_format(source)
-                )
+                await create_overlay(self._layout.disk(index), source, disk.format or await image_format(source))
         await create_empty(self._layout.initial)
 
     async def _record(self, qemu: str) -> float:
@@ -270,7 +263,7 @@ def read_only_node(index: int, disk: Disk) -> dict[str, object]:
         "driver": disk.format or "raw",
         "node-name": disk_node(index),
         "read-only": True,
-        "file": {"driver": "file", "filename": os.path.abspath(disk.source)},
+        "file": {"driver": "file", "filename": str(Path(disk.source).absolute())},
     }
 
 

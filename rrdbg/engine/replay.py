@@ -9,7 +9,6 @@ left at an unknown place is dropped and started again when it is needed.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from rrdbg.links.machine import Machine
 from rrdbg.model.plan import Plan, Rates, RunTo, Start, StepTo, plan_reverse_scan, plan_seek
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.stop import Breakpoint, Hit, Point, Stop, StopReason, Watchpoint, WatchKind
+from rrdbg.model.stop import Breakpoint, Hit, Point, Stop, StopReason, WatchKind, Watchpoint
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline, save_timeline
@@ -132,9 +131,7 @@ class Replay:
         :raises OutOfRange: it is not on the timeline.
         """
         if not START <= target <= self.timeline.end:
-            raise OutOfRange(
-                f"Position {target} is outside the recording, which ends at {self.timeline.end}."
-            )
+            raise OutOfRange(f"Position {target} is outside the recording, which ends at {self.timeline.end}.")
         async with self._moving():
             await self._go(target)
         return await self._stop(StopReason.TARGET)
@@ -208,6 +205,10 @@ class Replay:
         :raises RspError: it is not mapped there.
         """
         return await (await self._cursor()).machine.read_memory(address, length)
+
+    async def disassemble(self, address: int, count: int) -> list[tuple[int, str]]:
+        """``count`` instructions from a virtual address, as (address, text)."""
+        return await (await self._cursor()).machine.disassemble(address, count)
 
     async def machine(self) -> Machine:
         """The machine at the cursor, to be read from only."""
@@ -360,9 +361,8 @@ class Replay:
             if isinstance(hit.point, Watchpoint):
                 if step.after.icount == hit.position.icount and step.reply.watched:
                     return step.before if before else step.after
-            elif step.before.icount == hit.position.icount and pc == hit.pc:
-                if not walker.interrupted(step):
-                    return step.before
+            elif step.before.icount == hit.position.icount and pc == hit.pc and not walker.interrupted(step):
+                return step.before
             pc = await walker.machine.pc()
         raise LinkError(f"{hit.point} was hit at {hit.position} in one pass, and not in the next.")
 

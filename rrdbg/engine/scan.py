@@ -23,7 +23,7 @@ from rrdbg.errors import RspError
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.rsp import StopReply
 from rrdbg.model.position import Position
-from rrdbg.model.stop import Breakpoint, Hit, Point, ValueChange, Watchpoint, WatchKind
+from rrdbg.model.stop import Breakpoint, Hit, Point, ValueChange, WatchKind, Watchpoint
 
 StartAt = Callable[[int], Awaitable[Walker]]
 """Give a fresh walker at a plain icount."""
@@ -68,9 +68,7 @@ class Scan:
                 for point in self._points:
                     await self._machine.remove(point)
 
-    async def _run(
-        self, landing: int, on_progress: ProgressCallback | None, include_start: bool
-    ) -> AsyncIterator[Hit]:
+    async def _run(self, landing: int, on_progress: ProgressCallback | None, include_start: bool) -> AsyncIterator[Hit]:
         """Run freely to the last plain icount of the stretch."""
         if self._walker.position.icount >= landing:
             return

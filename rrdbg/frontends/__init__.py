@@ -1,0 +1,1 @@
+"""The faces of rrdbg; none of them decides anything."""

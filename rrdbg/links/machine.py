@@ -29,6 +29,7 @@ _CHUNK_BYTES = 1024
 _INTERRUPT = 2
 _EFER_LMA = 1 << 10
 _INSTRUCTION_COUNT = re.compile(r"instruction count = (\d+)")
+_INSTRUCTION = re.compile(r"^0x([0-9a-f]+):  (?:[0-9a-f]{2} )+ *(\S.*?)\r?$", re.MULTILINE)
 _CODE_SEGMENT = re.compile(r"^CS =[0-9a-f]{4} ([0-9a-f]+)", re.MULTILINE)
 _WATCH_PACKET = {WatchKind.WRITE: "2", WatchKind.READ: "3", WatchKind.ACCESS: "4"}
 
@@ -149,6 +150,14 @@ class Machine:
         base = _CODE_SEGMENT.search(text)
         return (int(base[1], 16) + pc) & 0xFFFF_FFFF if base else pc
 
+    async def disassemble(self, address: int, count: int) -> list[tuple[int, str]]:
+        """``count`` instructions from a virtual address, as (address, text); empty where nothing is mapped.
+
+        QEMU disassembles if it was built with capstone, as Debian's is.
+        """
+        text = await self.monitor(f"x /{count}i {address:#x}")
+        return [(int(line[1], 16), " ".join(line[2].split())) for line in _INSTRUCTION.finditer(text)]
+
     async def read_memory(self, address: int, length: int) -> bytes:
         """Read guest memory at a virtual (linear) address.
 
@@ -159,9 +168,7 @@ class Machine:
             size = min(_CHUNK_BYTES, length - offset)
             answer = await self._ask(f"m{address + offset:x},{size:x}")
             if len(answer) != 2 * size:
-                raise RspError(
-                    f"Cannot read {length} bytes of guest memory at {address:#x}: not mapped here."
-                )
+                raise RspError(f"Cannot read {length} bytes of guest memory at {address:#x}: not mapped here.")
             parts.append(bytes.fromhex(answer.decode()))
         return b"".join(parts)
 

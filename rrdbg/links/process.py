@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -37,7 +36,7 @@ def find_qemu(binary: str) -> str:
             f"{binary} is not installed or not on PATH; on Debian: apt-get install qemu-system-x86 "
             "(or the qemu-system package of the guest's architecture)."
         )
-    return os.path.abspath(path)
+    return str(Path(path).absolute())
 
 
 async def qemu_version(path: str) -> str:
@@ -176,10 +175,8 @@ class QemuProcess:
         """End it in order by QMP, so that a recorder completes its log; kill it if it does not go."""
         if self.alive:
             await self.qmp.quit()
-        try:
+        with contextlib.suppress(TimeoutError):
             await self.ended(_END_SECONDS)
-        except TimeoutError:
-            pass
         await self.kill()
 
     async def kill(self) -> None:
@@ -197,14 +194,10 @@ class QemuProcess:
         await asyncio.wait((self._exit, self._reader), timeout=_END_SECONDS)
         status = self._process.returncode
         how = (
-            f"was killed by {signal.Signals(-status).name}"
-            if status and status < 0
-            else f"ended with status {status}"
+            f"was killed by {signal.Signals(-status).name}" if status and status < 0 else f"ended with status {status}"
         )
         said = self._output.decode(errors="replace").strip().replace("\n", " / ")
-        return QemuDied(
-            f"QEMU (pid {self.pid}) {how}" + (f"; its last words: {said[-400:]}" if said else ".")
-        )
+        return QemuDied(f"QEMU (pid {self.pid}) {how}" + (f"; its last words: {said[-400:]}" if said else "."))
 
     async def _read_output(self) -> None:
         assert self._process.stdout is not None

@@ -101,9 +101,7 @@ class QmpLink:
         failure = next((item.get("error") for item in jobs if item["id"] == job), None)
         await self.execute("job-dismiss", id=job)
         if failure is not None:
-            raise (SnapshotNotNow if _TRY_LATER in failure else QmpError)(
-                f"QEMU could not save a snapshot: {failure}"
-            )
+            raise (SnapshotNotNow if _TRY_LATER in failure else QmpError)(f"QEMU could not save a snapshot: {failure}")
 
     @asynccontextmanager
     async def events(self, *names: str) -> AsyncIterator[EventListener]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from rrdbg.errors import RspError
 from rrdbg.links.rsp import RspClient
 
+_SPECIAL_TYPES = ("i387_ext", "ieee_double", "ieee_single", "float", "v4f", "i386_mxcsr")
 _BIG_ENDIAN = ("powerpc", "s390", "sparc", "m68k", "hppa", "or1k")
 
 
@@ -27,19 +29,21 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class RegisterFile:
-    """How to read a ``g`` packet; ``pc`` is the name of the program counter."""
+    """How to read a ``g`` packet; ``pc`` is the name of the program counter.
+
+    ``general`` are the registers that are neither floating point nor vectors.
+    """
 
     registers: Mapping[str, Register]
     pc: str
-    byte_order: str
+    byte_order: Literal["little", "big"]
+    general: frozenset[str]
 
     def decode(self, packet: bytes) -> dict[str, int]:
         """Values by name; registers that lie beyond the packet's end are left out."""
         raw = bytes.fromhex(packet.decode())
         return {
-            register.name: int.from_bytes(
-                raw[register.offset : register.offset + register.size], self.byte_order
-            )  # type: ignore[arg-type]
+            register.name: int.from_bytes(raw[register.offset : register.offset + register.size], self.byte_order)
             for register in self.registers.values()
             if register.offset + register.size <= len(raw)
         }
@@ -58,9 +62,7 @@ async def read_description(rsp: RspClient) -> tuple[str, dict[str, str]]:
         documents[name] = await _transfer(rsp, name)
         root = _parse(documents[name], name)
         architecture = architecture or (root.findtext("architecture") or "").strip()
-        wanted += [
-            item.attrib["href"] for item in root.iter("include") if item.attrib["href"] not in documents
-        ]
+        wanted += [item.attrib["href"] for item in root.iter("include") if item.attrib["href"] not in documents]
     return architecture, documents
 
 
@@ -70,11 +72,15 @@ def register_file(architecture: str, documents: Mapping[str, str]) -> RegisterFi
     :raises RspError: no register in it looks like a program counter.
     """
     numbered: dict[int, tuple[str, int]] = {}
+    general: set[str] = set()
     number = 0
     for name, text in documents.items():
         for item in _parse(text, name).iter("reg"):
             number = int(item.attrib.get("regnum", number))
             numbered[number] = (item.attrib["name"], int(item.attrib["bitsize"]) // 8)
+            kind = item.attrib.get("type", "int")
+            if not (kind in _SPECIAL_TYPES or kind.startswith("vec") or item.attrib.get("group") == "float"):
+                general.add(item.attrib["name"])
             number += 1
     registers: dict[str, Register] = {}
     offset = 0
@@ -84,7 +90,7 @@ def register_file(architecture: str, documents: Mapping[str, str]) -> RegisterFi
     pc = next((name for name in ("rip", "eip", "pc") if name in registers), None)
     if pc is None:
         raise RspError("The gdbstub's target description names no program counter.")
-    return RegisterFile(registers, pc, "big" if architecture.startswith(_BIG_ENDIAN) else "little")
+    return RegisterFile(registers, pc, "big" if architecture.startswith(_BIG_ENDIAN) else "little", frozenset(general))
 
 
 async def _transfer(rsp: RspClient, name: str) -> str:

@@ -15,9 +15,7 @@ from rrdbg.errors import UsageError
 from rrdbg.model.options import Option, format_properties, parse_options, parse_properties, words_of
 
 _BUNDLED = ("kernel", "initrd", "dtb", "bios")
-_HOST_ONLY = frozenset(
-    {"display", "vnc", "spice", "monitor", "qmp", "qmp-pretty", "mon", "pidfile", "D", "d", "name"}
-)
+_HOST_ONLY = frozenset({"display", "vnc", "spice", "monitor", "qmp", "qmp-pretty", "mon", "pidfile", "D", "d", "name"})
 _DISK_OPTIONS = {"hda": 0, "hdb": 1, "hdc": 2, "hdd": 3}
 _BACKEND_PROPERTIES = frozenset(
     {
@@ -106,8 +104,7 @@ class Invocation:
     def reboots(self) -> bool:
         """Whether a reset lets the guest go on rather than end."""
         return not any(
-            option.name == "no-reboot"
-            or (option.name == "action" and "reboot=shutdown" in (option.value or ""))
+            option.name == "no-reboot" or (option.name == "action" and "reboot=shutdown" in (option.value or ""))
             for option in self.options
         )
 
@@ -206,9 +203,7 @@ class _Preparation:
         accelerator = parse_properties(value, "accel") if name in ("accel", "machine", "M") else {}
         chosen = accelerator.get("accel", "tcg").split(":")[0]
         if chosen != "tcg":
-            raise UsageError(
-                f"This cannot be recorded: the accelerator {chosen}; only tcg can be, so leave it out."
-            )
+            raise UsageError(f"This cannot be recorded: the accelerator {chosen}; only tcg can be, so leave it out.")
         if accelerator.get("thread") == "multi":
             raise UsageError("This cannot be recorded: -accel tcg,thread=multi; leave thread=multi out.")
         if name in ("netdev", "nic"):
@@ -232,18 +227,14 @@ class _Preparation:
             self._networks += 1
             return
         if "id" not in properties:
-            raise UsageError(
-                f"This cannot be recorded: give -{name} an id=, so that its packets can be recorded."
-            )
+            raise UsageError(f"This cannot be recorded: give -{name} an id=, so that its packets can be recorded.")
         self._networks += 1
         filter_id = f"rrdbg-net{self._networks}"
         self._additions.append(
             Addition(
                 (
                     "-object",
-                    format_properties(
-                        {"qom-type": "filter-replay", "id": filter_id, "netdev": properties["id"]}
-                    ),
+                    format_properties({"qom-type": "filter-replay", "id": filter_id, "netdev": properties["id"]}),
                 ),
                 "network packets are recorded and replayed",
             )
@@ -252,9 +243,7 @@ class _Preparation:
     def _add_clock(self) -> None:
         clock = {"base": self._clock_base, "clock": "vm"} | self._clock
         if clock["clock"] != "vm":
-            raise UsageError(
-                f"This cannot be recorded: -rtc clock={clock['clock']}; only clock=vm replays exactly."
-            )
+            raise UsageError(f"This cannot be recorded: -rtc clock={clock['clock']}; only clock=vm replays exactly.")
         if clock["base"] in ("utc", "localtime"):
             clock["base"] = self._clock_base
         self._additions.append(
@@ -272,28 +261,20 @@ class _Preparation:
         if kind.startswith(("pc", "q35")):
             self._additions.append(Addition(("-machine", "hpet=off"), "HPET derails a replay that jumps"))
         self._additions.append(
-            Addition(
-                ("-global", "apic-common.vapic=off"), "the virtual APIC deadlocks QEMU when a snapshot loads"
-            )
+            Addition(("-global", "apic-common.vapic=off"), "the virtual APIC deadlocks QEMU when a snapshot loads")
         )
 
     def _add_devices(self) -> None:
         if not self._networks:
-            self._additions.append(
-                Addition(("-nic", "none"), "no network was asked for, and the default one is live")
-            )
+            self._additions.append(Addition(("-nic", "none"), "no network was asked for, and the default one is live"))
         first, *others = self._serials or [""]
         if first != "none":
             self._additions.append(
-                Addition(
-                    ("-serial", "chardev:rrdbg-console"), "the first serial port is captured as the console"
-                )
+                Addition(("-serial", "chardev:rrdbg-console"), "the first serial port is captured as the console")
             )
         for serial in ("none", *others) if first == "none" else others:
             self._kept.append(Option("serial", serial))
-        self._additions.append(
-            Addition(("-monitor", "none"), "rrdbg talks to QEMU over connections of its own")
-        )
+        self._additions.append(Addition(("-monitor", "none"), "rrdbg talks to QEMU over connections of its own"))
         if not any(option.name in ("display", "vnc", "spice") for option in self._host):
             self._host.append(Option("display", "none"))
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from rrdbg.errors import UsageError
 
 _WITHOUT_ARGUMENT = frozenset(
-    """
-    h help version daemonize nographic snapshot enable-kvm no-reboot no-shutdown S s no-acpi no-hpet
-    no-fd-bootchk full-screen no-quit win2k-hack usb nodefaults no-user-config singlestep only-migratable
-    portrait alt-grab ctrl-grab old-param semihosting preconfig mem-prealloc xen-attach
-    xen-domid-restrict curses enable-sync-profile show-cursor sdl
-    """.split()
+    (
+        *("h", "help", "version", "daemonize", "nographic", "snapshot", "enable-kvm", "no-reboot", "no-shutdown"),
+        *("S", "s", "no-acpi", "no-hpet", "no-fd-bootchk", "full-screen", "no-quit", "win2k-hack", "usb"),
+        *("nodefaults", "no-user-config", "singlestep", "only-migratable", "portrait", "alt-grab", "ctrl-grab"),
+        *("old-param", "semihosting", "preconfig", "mem-prealloc", "xen-attach", "xen-domid-restrict", "curses"),
+        *("enable-sync-profile", "show-cursor", "sdl"),
+    )
 )
 
 

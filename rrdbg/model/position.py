@@ -14,9 +14,7 @@ from dataclasses import dataclass
 
 from rrdbg.errors import OutOfRange, UsageError
 
-_NUMBER = re.compile(
-    r"(?P<hex>0[xX][0-9a-fA-F]+)|(?P<mantissa>\d[\d,_]*(?:\.\d+)?)(?:[eE]\+?(?P<exponent>\d{1,2}))?"
-)
+_NUMBER = re.compile(r"(?P<hex>0[xX][0-9a-fA-F]+)|(?P<mantissa>\d[\d,_]*(?:\.\d+)?)(?:[eE]\+?(?P<exponent>\d{1,2}))?")
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -84,9 +82,7 @@ def parse_position(
 
 def _read(text: str, here: Position, end: Position, bookmarks: Mapping[str, Position]) -> Position:
     if not text:
-        raise UsageError(
-            "A position is missing; write one such as 1,234, 50%, +1e6, start, end or @bookmark."
-        )
+        raise UsageError("A position is missing; write one such as 1,234, 50%, +1e6, start, end or @bookmark.")
     if text == "start":
         return START
     if text == "end":

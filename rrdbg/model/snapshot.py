@@ -19,9 +19,10 @@ class SnapshotKind(StrEnum):
 class Snapshot:
     """The guest's whole state at a plain icount.
 
-    ``tag`` is its name inside QEMU and ``name`` the user's; ``files`` are paths relative to the recording, the one with the
-    machine state first and then one for each disk; ``size`` is in bytes, ``load_seconds`` what the last load took
-    (None: never loaded); ``sound`` tells whether a second process has proved it (None: not yet tried).
+    ``tag`` is its name inside QEMU and ``name`` the user's; ``files`` are paths relative to the recording, the
+    one with the machine's state first and then one for each writable disk; ``size`` is in bytes,
+    ``load_seconds`` what the last load took (None: never loaded); ``sound`` tells whether a second process has
+    proved it (None: not yet tried).
     """
 
     icount: int

@@ -1,0 +1,1 @@
+"""Values turned into text or JSON; no decisions are made here."""

@@ -48,21 +48,163 @@ from rrdbg.store.replaylog import (
 )
 
 # QAPI QKeyCode by number (qapi/ui.json); newer QEMU versions only append to it.
-_QCODES = """
-unmapped shift shift_r alt alt_r ctrl ctrl_r menu esc 1 2 3 4 5 6 7 8 9 0 minus equal backspace tab q w e r t
-y u i o p bracket_left bracket_right ret a s d f g h j k l semicolon apostrophe grave_accent backslash z x c v
-b n m comma dot slash asterisk spc caps_lock f1 f2 f3 f4 f5 f6 f7 f8 f9 f10 num_lock scroll_lock kp_divide
-kp_multiply kp_subtract kp_add kp_enter kp_decimal sysrq kp_0 kp_1 kp_2 kp_3 kp_4 kp_5 kp_6 kp_7 kp_8 kp_9
-less f11 f12 print home pgup pgdn end left up down right insert delete stop again props undo front copy open
-paste find cut lf help meta_l meta_r compose pause ro hiragana henkan yen muhenkan katakanahiragana kp_comma
-kp_equals power sleep wake audionext audioprev audiostop audioplay audiomute volumeup volumedown mediaselect
-mail calculator computer ac_home ac_back ac_forward ac_refresh ac_bookmarks lang1 lang2
-""".split()
+_QCODES = [
+    "unmapped",
+    "shift",
+    "shift_r",
+    "alt",
+    "alt_r",
+    "ctrl",
+    "ctrl_r",
+    "menu",
+    "esc",
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "6",
+    "7",
+    "8",
+    "9",
+    "0",
+    "minus",
+    "equal",
+    "backspace",
+    "tab",
+    "q",
+    "w",
+    "e",
+    "r",
+    "t",
+    "y",
+    "u",
+    "i",
+    "o",
+    "p",
+    "bracket_left",
+    "bracket_right",
+    "ret",
+    "a",
+    "s",
+    "d",
+    "f",
+    "g",
+    "h",
+    "j",
+    "k",
+    "l",
+    "semicolon",
+    "apostrophe",
+    "grave_accent",
+    "backslash",
+    "z",
+    "x",
+    "c",
+    "v",
+    "b",
+    "n",
+    "m",
+    "comma",
+    "dot",
+    "slash",
+    "asterisk",
+    "spc",
+    "caps_lock",
+    "f1",
+    "f2",
+    "f3",
+    "f4",
+    "f5",
+    "f6",
+    "f7",
+    "f8",
+    "f9",
+    "f10",
+    "num_lock",
+    "scroll_lock",
+    "kp_divide",
+    "kp_multiply",
+    "kp_subtract",
+    "kp_add",
+    "kp_enter",
+    "kp_decimal",
+    "sysrq",
+    "kp_0",
+    "kp_1",
+    "kp_2",
+    "kp_3",
+    "kp_4",
+    "kp_5",
+    "kp_6",
+    "kp_7",
+    "kp_8",
+    "kp_9",
+    "less",
+    "f11",
+    "f12",
+    "print",
+    "home",
+    "pgup",
+    "pgdn",
+    "end",
+    "left",
+    "up",
+    "down",
+    "right",
+    "insert",
+    "delete",
+    "stop",
+    "again",
+    "props",
+    "undo",
+    "front",
+    "copy",
+    "open",
+    "paste",
+    "find",
+    "cut",
+    "lf",
+    "help",
+    "meta_l",
+    "meta_r",
+    "compose",
+    "pause",
+    "ro",
+    "hiragana",
+    "henkan",
+    "yen",
+    "muhenkan",
+    "katakanahiragana",
+    "kp_comma",
+    "kp_equals",
+    "power",
+    "sleep",
+    "wake",
+    "audionext",
+    "audioprev",
+    "audiostop",
+    "audioplay",
+    "audiomute",
+    "volumeup",
+    "volumedown",
+    "mediaselect",
+    "mail",
+    "calculator",
+    "computer",
+    "ac_home",
+    "ac_back",
+    "ac_forward",
+    "ac_refresh",
+    "ac_bookmarks",
+    "lang1",
+    "lang2",
+]
 # QAPI InputButton and InputAxis by number; touch was added in 8.1.
-_BUTTONS = "left middle right wheel-up wheel-down side extra wheel-left wheel-right touch".split()
-_AXES = "x y".split()
+_BUTTONS = ["left", "middle", "right", "wheel-up", "wheel-down", "side", "extra", "wheel-left", "wheel-right", "touch"]
+_AXES = ["x", "y"]
 # QAPI InputMultiTouchType by number.
-_TOUCH_PHASES = "begin update end cancel data".split()
+_TOUCH_PHASES = ["begin", "update", "end", "cancel", "data"]
 
 
 class KeySpace(Enum):
@@ -168,19 +310,7 @@ class Random:
 
 
 Payload = (
-    int
-    | bytes
-    | Key
-    | Button
-    | Motion
-    | Touch
-    | CharRead
-    | CharWrite
-    | Packet
-    | Shutdown
-    | AudioIn
-    | Random
-    | None
+    int | bytes | Key | Button | Motion | Touch | CharRead | CharWrite | Packet | Shutdown | AudioIn | Random | None
 )
 """What :attr:`Event.data` can be; the module's table says which for which kind."""
 
@@ -200,9 +330,7 @@ class Event:
     data: Payload
 
 
-def events(
-    path: Path, kinds: Iterable[Kind] | None = None, start: int = 0, end: int | None = None
-) -> Iterator[Event]:
+def events(path: Path, kinds: Iterable[Kind] | None = None, start: int = 0, end: int | None = None) -> Iterator[Event]:
     """Yield the events of the replay log at ``path`` with ``start <= icount < end``, in order.
 
     ``kinds`` restricts them; None is all. What comes before ``start`` is skipped at some millions of events
@@ -221,9 +349,7 @@ def events(
         yield from _walk(path, data, version, bytes(wanted), start, end)
 
 
-def _walk(
-    path: Path, data: mmap, version: int, wanted: bytes, start: int, end: int | None
-) -> Iterator[Event]:
+def _walk(path: Path, data: mmap, version: int, wanted: bytes, start: int, end: int | None) -> Iterator[Event]:
     """Yield the events of :func:`events` from the mapped log."""
     size = len(data)
     offset = HEADER_SIZE

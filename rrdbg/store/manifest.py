@@ -62,9 +62,7 @@ class Manifest:
         except OSError as error:
             raise RecordingError(f"Cannot read {path}: {error.strerror}.") from None
         except ValueError as error:
-            raise RecordingError(
-                f"{path} is damaged: it is not JSON ({error}). Record the guest again."
-            ) from None
+            raise RecordingError(f"{path} is damaged: it is not JSON ({error}). Record the guest again.") from None
         schema = content.get("schema") if isinstance(content, dict) else None
         if isinstance(schema, int) and schema > SCHEMA:
             raise RecordingError(
@@ -76,9 +74,7 @@ class Manifest:
         try:
             return _manifest(content)
         except (KeyError, TypeError, ValueError) as error:
-            raise RecordingError(
-                f"{path} is damaged: {error!r} is missing or wrong. Record the guest again."
-            ) from None
+            raise RecordingError(f"{path} is damaged: {error!r} is missing or wrong. Record the guest again.") from None
 
 
 def _manifest(content: dict[str, Any]) -> Manifest:

@@ -40,9 +40,7 @@ def load_timeline(recording: Recording) -> Timeline:
 
     :raises RecordingError: the file is damaged or of a newer schema.
     """
-    timeline = Timeline(
-        Position(recording.manifest.end), recording.log.deliveries, (initial_snapshot(recording),)
-    )
+    timeline = Timeline(Position(recording.manifest.end), recording.log.deliveries, (initial_snapshot(recording),))
     path = recording.layout.timeline
     try:
         content = json.loads(path.read_bytes())
@@ -75,9 +73,7 @@ def save_timeline(recording: Recording, timeline: Timeline) -> None:
     content = {
         "schema": SCHEMA,
         "snapshots": [
-            dataclasses.asdict(snapshot)
-            for snapshot in timeline.snapshots
-            if snapshot.kind is not SnapshotKind.INITIAL
+            dataclasses.asdict(snapshot) for snapshot in timeline.snapshots if snapshot.kind is not SnapshotKind.INITIAL
         ],
         "bookmarks": {name: [place.icount, place.phase] for name, place in timeline.bookmarks.items()},
     }

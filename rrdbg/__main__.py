@@ -1,0 +1,7 @@
+"""``python -m rrdbg``."""
+
+import sys
+
+from rrdbg.frontends.cli import main
+
+sys.exit(main())

@@ -1,0 +1,83 @@
+"""Reading what is written after a command's name."""
+
+from __future__ import annotations
+
+import re
+
+from rrdbg.commands.session import Session
+from rrdbg.errors import UsageError
+from rrdbg.model.position import Position, parse_count, parse_position
+
+_TERM = re.compile(r"\s*([+-]?)\s*(\$\w+|0[xX][0-9a-fA-F]+|\d+)")
+
+
+async def read_address(session: Session, text: str) -> int:
+    """An address: numbers and registers added and subtracted (``0x1000``, ``$rsp+8``); a leading ``*`` is allowed.
+
+    :raises UsageError: it is something else, or names no register.
+    """
+    expression = text.strip().removeprefix("*")
+    total, place = 0, 0
+    registers: dict[str, int] | None = None
+    while match := _TERM.match(expression, place):
+        sign, term = match.groups()
+        if place and not sign:
+            break
+        if term.startswith("$"):
+            registers = registers or await session.replay.registers()
+            value = _register(registers, term[1:])
+        else:
+            value = int(term, 0) if term.lower().startswith("0x") else int(term)
+        total += -value if sign == "-" else value
+        place = match.end()
+    if place == 0 or expression[place:].strip():
+        raise UsageError(f"'{text.strip()}' is not an address; write 0x1000, *0x1000 or $rsp+8.")
+    return total & 0xFFFF_FFFF_FFFF_FFFF
+
+
+async def read_range(session: Session, text: str) -> tuple[int, int]:
+    """``ADDRESS:LENGTH``, the length in bytes.
+
+    :raises UsageError: one of them is missing or wrong.
+    """
+    address, colon, length = text.rpartition(":")
+    if not colon or not length.strip().isdecimal():
+        raise UsageError(f"'{text}' is not a place to watch; write *ADDRESS:LENGTH, as in *0x1000:8.")
+    return await read_address(session, address), int(length)
+
+
+def read_position(session: Session, text: str) -> Position:
+    """A position in any of its forms.
+
+    :raises RrdbgError: it is none, or lies outside the recording.
+    """
+    replay = session.replay
+    return parse_position(text, here=replay.position, end=replay.timeline.end, bookmarks=replay.timeline.bookmarks)
+
+
+def read_repeat(text: str) -> int:
+    """A count of steps; 1 if nothing is written.
+
+    :raises UsageError: it is no positive number.
+    """
+    count = parse_count(text) if text else 1
+    if count < 1:
+        raise UsageError("The number of steps must be at least 1.")
+    return count
+
+
+def nothing_more(text: str, command: str) -> None:
+    """Check that nothing follows.
+
+    :raises UsageError: something does.
+    """
+    if text:
+        raise UsageError(f"'{command}' takes no argument, but '{text}' follows.")
+
+
+def _register(registers: dict[str, int], name: str) -> int:
+    aliases = {"pc": ("rip", "eip", "pc"), "sp": ("rsp", "esp", "sp"), "fp": ("rbp", "ebp", "fp", "x29")}
+    for candidate in aliases.get(name, (name,)):
+        if candidate in registers:
+            return registers[candidate]
+    raise UsageError(f"There is no register ${name}; 'info registers' lists them.")

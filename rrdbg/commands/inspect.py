@@ -1,0 +1,96 @@
+"""Commands that tell about the guest, the recording and rrdbg itself."""
+
+from __future__ import annotations
+
+from rrdbg.commands.arguments import nothing_more
+from rrdbg.commands.registry import Category, Registry
+from rrdbg.commands.session import Session
+from rrdbg.errors import UsageError
+from rrdbg.model.results import Message, RecordingInfo, Registers, Result, Snapshots
+
+INSPECT = Registry()
+
+
+@INSPECT.command(
+    "info registers", Category.DATA, "Show the general registers, or those named.",
+    arguments="[NAME...]", aliases=("i r", "info r"),
+    examples=("info registers", "info registers rip rsp"),
+)  # fmt: skip
+async def _info_registers(session: Session, text: str) -> Result:
+    machine = await session.replay.machine()
+    values = await session.replay.registers()
+    layout = machine.register_file.registers
+    names = [word.removeprefix("$") for word in text.split()]
+    unknown = [name for name in names if name not in values]
+    if unknown:
+        raise UsageError(f"There is no register {unknown[0]}; 'info registers' lists them.")
+    shown = names or [name for name in values if name in machine.register_file.general]
+    return Registers({name: values[name] for name in shown}, {name: layout[name].size for name in shown})
+
+
+@INSPECT.command(
+    "info snapshots", Category.PLACES, "List the snapshots of the recording.",
+    aliases=("info snap",), examples=("info snapshots",),
+)  # fmt: skip
+async def _info_snapshots(session: Session, text: str) -> Result:
+    nothing_more(text, "info snapshots")
+    return Snapshots(session.replay.timeline.snapshots, session.replay.timeline.end)
+
+
+@INSPECT.command(
+    "info recording",
+    Category.PLACES,
+    "Tell what was recorded, how, and how it ended.",
+    examples=("info recording",),
+)
+async def _info_recording(session: Session, text: str) -> Result:
+    nothing_more(text, "info recording")
+    replay = session.replay
+    manifest = replay.recording.manifest
+    return RecordingInfo(
+        replay.recording.name,
+        {
+            "directory": str(replay.recording.layout.root),
+            "created": f"{manifest.created} UTC",
+            "qemu": f"{manifest.invocation.binary} {manifest.qemu_version}",
+            "command": list(manifest.command),
+            "shift": manifest.invocation.shift,
+            "instructions": manifest.icount,
+            "end": str(replay.timeline.end),
+            "ended": manifest.ended,
+            "seconds": manifest.seconds,
+            "log_bytes": replay.recording.log.size_bytes,
+            "interrupts_and_exceptions": len(replay.recording.log.deliveries),
+            "snapshots": len(replay.timeline.snapshots),
+            "initial_snapshot": manifest.initial_tag,
+        },
+    )
+
+
+@INSPECT.command(
+    "snapshot", Category.PLACES, "Keep a snapshot here, so that coming back is quick.",
+    arguments="[NAME]",
+    details="Where the instruction count is shared by several states (an interrupt is being delivered) the "
+    "snapshot is made just before.",
+    examples=("snapshot", "snapshot before-oops"),
+)  # fmt: skip
+async def _snapshot(session: Session, text: str) -> Result:
+    saved = await session.replay.snapshot(text or None)
+    name = f" '{saved.name}'" if saved.name else ""
+    return Message(f"Snapshot{name} at {saved.icount:,} ({saved.size / 1e6:.1f} MB).")
+
+
+@INSPECT.command(
+    "bookmark", Category.PLACES, "Give the cursor's position a name; 'seek @NAME' comes back.",
+    arguments="NAME", examples=("bookmark oops", "seek @oops"),
+)  # fmt: skip
+async def _bookmark(session: Session, text: str) -> Result:
+    if not text.isidentifier():
+        raise UsageError(f"'{text}' is not a name for a bookmark; use letters, digits and _.")
+    session.replay.bookmark(text)
+    return Message(f"Bookmark @{text} at {session.replay.position}.")
+
+
+@INSPECT.command("quit", Category.SESSION, "End the session.", aliases=("q", "exit"), examples=("quit",))
+async def _quit(session: Session, text: str) -> None:
+    session.over = True

@@ -1,0 +1,148 @@
+"""The registry: commands as declared data, and how a line is matched to one of them.
+
+A command's name may be several words (``info registers``). Each word may be abbreviated as long as it is
+unambiguous; where GDB has a fixed short form (``si``, ``c``, ``b``, ``i r``) it is listed and wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rrdbg.commands.session import Session
+from rrdbg.errors import UsageError
+from rrdbg.model.results import Result
+
+Handler = Callable[[Session, str], Awaitable[Result | Sequence[Result] | None]]
+
+
+class Category(StrEnum):
+    """The sections of ``help``, in their order."""
+
+    RUNNING = "Moving along the timeline"
+    POINTS = "Breakpoints and watchpoints"
+    DATA = "Looking at the guest"
+    PLACES = "Places and snapshots"
+    SESSION = "The session"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: what it is called, what it takes, what it does.
+
+    ``repeats`` tells whether an empty line runs it again.
+    """
+
+    name: str
+    category: Category
+    arguments: str
+    summary: str
+    details: str
+    examples: tuple[str, ...]
+    aliases: tuple[str, ...]
+    repeats: bool
+    run: Handler
+
+    @property
+    def usage(self) -> str:
+        """The name and its arguments."""
+        return f"{self.name} {self.arguments}".rstrip()
+
+
+class Registry:
+    """A set of commands."""
+
+    def __init__(self) -> None:
+        self._commands: dict[str, Command] = {}
+        self._aliases: dict[str, Command] = {}
+
+    def command(
+        self,
+        name: str,
+        category: Category,
+        summary: str,
+        *,
+        arguments: str = "",
+        details: str = "",
+        examples: tuple[str, ...] = (),
+        aliases: tuple[str, ...] = (),
+        repeats: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Declare the decorated handler as a command."""
+
+        def declare(run: Handler) -> Handler:
+            command = Command(name, category, arguments, summary, details, examples, aliases, repeats, run)
+            self._commands[name] = command
+            for alias in aliases:
+                self._aliases[alias] = command
+            return run
+
+        return declare
+
+    def include(self, other: Registry) -> None:
+        """Add all commands of another registry."""
+        self._commands |= other._commands
+        self._aliases |= other._aliases
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """All commands in the order of their declaration."""
+        return tuple(self._commands.values())
+
+    def match(self, line: str) -> tuple[Command, str]:
+        """The command that ``line`` calls, and the rest of the line.
+
+        :raises UsageError: there is none of that name, or several.
+        """
+        words = line.split()
+        if not words:
+            raise UsageError("A command is missing; 'help' lists them.")
+        for count in (2, 1):
+            if len(words) >= count and (found := self._find(words[:count])):
+                return found, _rest(line, count)
+        candidates = self._candidates(words[:1])
+        if candidates and len(words) == 1 and all(" " in name for name in candidates):
+            raise UsageError(f"'{words[0]}' needs a subject: {', '.join(sorted(candidates))}.")
+        if candidates:
+            raise UsageError(f"'{' '.join(words[:2])}' is ambiguous or unknown: {', '.join(sorted(candidates))}.")
+        raise UsageError(f"There is no command '{words[0]}'; 'help' lists the commands.")
+
+    async def run(self, session: Session, line: str) -> list[Result]:
+        """Run one line and return what it answers.
+
+        :raises RrdbgError: whatever the command says went wrong.
+        """
+        command, rest = self.match(_split_format(line))
+        answer = await command.run(session, rest)
+        if answer is None:
+            return []
+        return list(answer) if isinstance(answer, Sequence) else [answer]
+
+    def _find(self, words: Sequence[str]) -> Command | None:
+        text = " ".join(words)
+        if text in self._aliases:
+            return self._aliases[text]
+        if text in self._commands:
+            return self._commands[text]
+        candidates = [name for name in self._candidates(words) if len(name.split()) == len(words)]
+        return self._commands[candidates[0]] if len(candidates) == 1 else None
+
+    def _candidates(self, words: Sequence[str]) -> list[str]:
+        return [
+            name
+            for name in self._commands
+            if len(parts := name.split()) >= len(words)
+            and all(part.startswith(word) for part, word in zip(parts, words, strict=False))
+        ]
+
+
+def _rest(line: str, count: int) -> str:
+    return (line.split(None, count) + [""] * count)[count].strip()
+
+
+def _split_format(line: str) -> str:
+    """Part a format from its command's name: ``x/4xg ADDR`` is ``x /4xg ADDR``."""
+    head, space, rest = line.strip().partition(" ")
+    name, slash, form = head.partition("/")
+    return f"{name} /{form}{space}{rest}" if slash and name else line.strip()

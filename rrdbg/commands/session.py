@@ -1,0 +1,35 @@
+"""What a command works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rrdbg.engine.replay import Replay
+from rrdbg.model.results import Stopped, Where
+from rrdbg.model.stop import Stop
+
+
+@dataclass(slots=True)
+class Session:
+    """One user at one replay; ``over`` is set by ``quit``, ``examine`` is where ``x`` goes on."""
+
+    replay: Replay
+    over: bool = False
+    examine_format: str = "xw"
+    examine_next: int | None = None
+    last_line: str = field(default="")
+
+    async def where(self) -> Where:
+        """The cursor and the instruction there."""
+        replay = self.replay
+        return Where(replay.position, replay.timeline.end, await replay.pc(), await self.instruction())
+
+    async def stopped(self, stop: Stop) -> Stopped:
+        """``stop`` with the instruction at the cursor."""
+        self.examine_next = None
+        return Stopped(stop, self.replay.timeline.end, await self.instruction())
+
+    async def instruction(self) -> str:
+        """The instruction at the cursor as QEMU disassembles it; empty where it cannot."""
+        lines = await self.replay.disassemble(await self.replay.pc(), 1)
+        return lines[0][1] if lines else ""

@@ -1,0 +1,81 @@
+"""Commands that move the cursor."""
+
+from __future__ import annotations
+
+from rrdbg.commands.arguments import nothing_more, read_position, read_repeat
+from rrdbg.commands.registry import Category, Registry
+from rrdbg.commands.session import Session
+from rrdbg.model.position import START
+from rrdbg.model.results import Result
+
+TRAVEL = Registry()
+
+
+@TRAVEL.command(
+    "stepi", Category.RUNNING, "Execute one instruction, or COUNT of them.",
+    arguments="[COUNT]", aliases=("si",), repeats=True,
+    details="Taking an interrupt or an exception counts as one step: it is shown as a position with the same "
+    "instruction count and a phase, such as 7,300,446:1.",
+    examples=("stepi", "si 100"),
+)  # fmt: skip
+async def _stepi(session: Session, text: str) -> Result:
+    return await session.stopped(await session.replay.stepi(read_repeat(text)))
+
+
+@TRAVEL.command(
+    "reverse-stepi", Category.RUNNING, "Go back by one instruction, or by COUNT of them.",
+    arguments="[COUNT]", aliases=("rsi",), repeats=True,
+    examples=("reverse-stepi", "rsi 1000"),
+)  # fmt: skip
+async def _reverse_stepi(session: Session, text: str) -> Result:
+    return await session.stopped(await session.replay.reverse_stepi(read_repeat(text)))
+
+
+@TRAVEL.command(
+    "continue", Category.RUNNING, "Run forward to the next breakpoint or watchpoint, or to the end.",
+    aliases=("c", "fg"), repeats=True, examples=("continue",),
+)  # fmt: skip
+async def _continue(session: Session, text: str) -> Result:
+    nothing_more(text, "continue")
+    return await session.stopped(await session.replay.cont())
+
+
+@TRAVEL.command(
+    "reverse-continue", Category.RUNNING, "Go back to the last breakpoint or watchpoint hit, or to the start.",
+    aliases=("rc",), repeats=True,
+    details="At a watchpoint the cursor is left on the instruction that is about to make the access, and the "
+    "old and the new value are shown.",
+    examples=("watch *0x104038:8", "reverse-continue"),
+)  # fmt: skip
+async def _reverse_continue(session: Session, text: str) -> Result:
+    nothing_more(text, "reverse-continue")
+    return await session.stopped(await session.replay.reverse_cont())
+
+
+@TRAVEL.command(
+    "seek", Category.RUNNING, "Go to a position.",
+    arguments="POSITION",
+    details="A position is an instruction count (1,234 or 0x4d2 or 1.2e6), a count with a phase (1,234:1), a "
+    "share of the recording (50%), a distance from here (+1e6, -3), start, end, or a bookmark (@NAME).",
+    examples=("seek 50%", "seek -1,000", "seek end", "seek @oops"),
+)  # fmt: skip
+async def _seek(session: Session, text: str) -> Result:
+    return await session.stopped(await session.replay.seek(read_position(session, text)))
+
+
+@TRAVEL.command("start", Category.RUNNING, "Go to the start of the recording.", examples=("start",))
+async def _start(session: Session, text: str) -> Result:
+    nothing_more(text, "start")
+    return await session.stopped(await session.replay.seek(START))
+
+
+@TRAVEL.command("end", Category.RUNNING, "Go to the end of the recording.", examples=("end",))
+async def _end(session: Session, text: str) -> Result:
+    nothing_more(text, "end")
+    return await session.stopped(await session.replay.seek(session.replay.timeline.end))
+
+
+@TRAVEL.command("when", Category.RUNNING, "Tell the position of the cursor.", examples=("when",))
+async def _when(session: Session, text: str) -> Result:
+    nothing_more(text, "when")
+    return await session.where()

@@ -1,0 +1,58 @@
+"""The command ``rrdbg``: reads the command line, runs a subcommand, turns errors into exit statuses.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 4 the replay diverged, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from rrdbg.errors import RrdbgError
+from rrdbg.frontends import record, replay
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run ``rrdbg WORDS...`` and return its exit status."""
+    arguments = _parser().parse_args(words)
+    try:
+        return int(asyncio.run(arguments.run(arguments)))
+    except RrdbgError as error:
+        if arguments.debug:
+            raise
+        print(f"rrdbg: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        if arguments.debug:
+            raise
+        with contextlib.suppress(OSError):
+            print(f"rrdbg: {error}", file=sys.stderr)
+        if isinstance(error, BrokenPipeError):
+            # Whoever read our output has gone; Python would complain again while it closes standard output.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("rrdbg: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rrdbg",
+        description="A reverse debugger for QEMU guests: record once, then walk the recording in both directions.",
+    )
+    parser.add_argument("--version", action="version", version=f"rrdbg {version('rrdbg')}")
+    parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    record.add_parser(commands)
+    replay.add_parser(commands)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

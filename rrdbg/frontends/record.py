@@ -1,0 +1,118 @@
+"""``rrdbg record``: the guest's console on standard output, what rrdbg does on standard error."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+from rrdbg.engine.recorder import Recorder, RecordProgress, RecordRequest
+from rrdbg.errors import UsageError
+from rrdbg.frontends.progress import ProgressLine
+from rrdbg.model.position import parse_count
+from rrdbg.render.text import size_text
+from rrdbg.store.library import Library
+
+_DESCRIPTION = """
+Record a guest: run the QEMU command after '--' in record mode, until the guest shuts down, the console
+prints a text, a time or an instruction count is reached, or Ctrl-C. Disk images are never written: the
+guest gets overlays, which are kept in the recording.
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser(
+        "record", help="record a guest", description=_DESCRIPTION,
+        usage="rrdbg record [options] -- qemu-system-x86_64 ARGUMENT...",
+    )  # fmt: skip
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", help="the recording's directory (default: a new one in the library)"
+    )
+    parser.add_argument("--name", help="a name for a new recording in the library")
+    parser.add_argument("--shift", default="3", help="a guest instruction takes 2^N ns: 0 to 10, or auto (default: 3)")
+    parser.add_argument(
+        "--snapshot",
+        default="replay_init",
+        metavar="NAME",
+        help="the initial snapshot's name (default: replay_init)",
+    )
+    parser.add_argument("--until-console", metavar="TEXT", help="end when the guest's console has printed TEXT")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end after SECONDS")
+    parser.add_argument("--max-icount", metavar="N", help="end after about N instructions (1e9, 500,000)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="only the guest's console and errors")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- QEMU ARGUMENT...", help="the guest")
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Record, and tell where the recording is."""
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        raise UsageError("A QEMU command is missing; write: rrdbg record -- qemu-system-x86_64 ARGUMENTS")
+    if arguments.timeout is not None and arguments.timeout <= 0:
+        raise UsageError("--timeout must be more than 0 seconds.")
+    library = Library.default()
+    directory = Path(arguments.output) if arguments.output else library.fresh(arguments.name or Path(command[0]).name)
+    request = RecordRequest(
+        command, directory, arguments.shift, arguments.snapshot, arguments.until_console, arguments.timeout,
+        parse_count(arguments.max_icount) if arguments.max_icount else None,
+    )  # fmt: skip
+    display = _Display(quiet=arguments.quiet)
+    recorder = Recorder(request, display.console, display.progress)
+    display.additions(recorder)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, recorder.stop, f"{number.name} was received")
+    try:
+        recorded = await recorder.run()
+    finally:
+        display.line.clear()
+    library.mark_latest(recorded.directory)
+    display.say(
+        f"Recorded {recorded.icount:,} instructions in {recorded.seconds:.1f} s "
+        f"(log {size_text(recorded.log_bytes)}); it ended since {recorded.ended}."
+    )
+    display.say(
+        f"The recording is {recorded.directory}\n"
+        f"Open it with: rrdbg replay {shlex.quote(str(arguments.output or recorded.directory.name))}"
+    )
+    return 0
+
+
+class _Display:
+    def __init__(self, *, quiet: bool) -> None:
+        self.line = ProgressLine(quiet=quiet)
+        self._quiet = quiet
+
+    def say(self, text: str) -> None:
+        if not self._quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def additions(self, recorder: Recorder) -> None:
+        invocation = recorder.invocation
+        self.say("rrdbg adds to the command line:")
+        for addition in invocation.additions:
+            self._added(shlex.join(addition.words), addition.reason)
+        rate = f"-icount shift={invocation.shift},rr=record,..."
+        self._added(rate, "records every input with its instruction count")
+        self._added("-drive if=none,... (an empty qcow2)", "holds the snapshots")
+        for disk in invocation.disks:
+            if not disk.read_only:
+                self._added("an overlay and blkreplay", f"over {disk.source}, which is only read")
+
+    def _added(self, words: str, reason: str) -> None:
+        self.say(f"  {words:<42} {reason}")
+
+    def console(self, data: bytes) -> None:
+        self.line.clear()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    def progress(self, progress: RecordProgress) -> None:
+        self.line.show(
+            f"[recording: {progress.icount:,} instructions, {progress.seconds:.1f} s, log {size_text(progress.log_bytes)}]"
+        )

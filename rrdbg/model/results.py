@@ -1,0 +1,100 @@
+"""What commands answer: values that a front end renders as text, as JSON or in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rrdbg.model.position import Position
+from rrdbg.model.snapshot import Snapshot
+from rrdbg.model.stop import Point, Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The cursor: its position on a timeline that ends at ``end``, and the instruction there."""
+
+    position: Position
+    end: Position
+    pc: int
+    instruction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The end of a movement, and the instruction at the cursor."""
+
+    stop: Stop
+    end: Position
+    instruction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """Register values by name, in the order of the target's description; ``sizes`` in bytes."""
+
+    values: dict[str, int]
+    sizes: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRow:
+    """One line of examined memory: its address and the formatted items."""
+
+    address: int
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Examined memory."""
+
+    rows: tuple[MemoryRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PointSet:
+    """A breakpoint or watchpoint that was just set."""
+
+    point: Point
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """All breakpoints and watchpoints."""
+
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots:
+    """The snapshots of a timeline that ends at ``end``."""
+
+    snapshots: tuple[Snapshot, ...]
+    end: Position
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingInfo:
+    """Facts about a recording, as (label, value) lines in order."""
+
+    name: str
+    facts: dict[str, str | int | float | bool | list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class HelpText:
+    """Help: a heading and its lines."""
+
+    heading: str
+    lines: Sequence[str]
+
+
+Result = Message | Where | Stopped | Registers | Memory | PointSet | Points | Snapshots | RecordingInfo | HelpText

@@ -1,0 +1,168 @@
+"""Results as text for people, in the words that GDB uses where it has them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from rrdbg.model.position import Position
+from rrdbg.model.results import (
+    HelpText,
+    Memory,
+    Message,
+    Points,
+    PointSet,
+    RecordingInfo,
+    Registers,
+    Result,
+    Snapshots,
+    Stopped,
+    Where,
+)
+from rrdbg.model.stop import Breakpoint, Hit, Point, StopReason, Watchpoint
+
+_WIDTH = 100
+
+
+def render(result: Result) -> str:
+    """``result`` as one or more lines, without a newline at the end."""
+    match result:
+        case Message(text):
+            return text
+        case Where(position, end, pc, instruction):
+            return place(position, end, pc, instruction)
+        case Stopped():
+            return _stopped(result)
+        case Registers():
+            return _registers(result)
+        case Memory(rows):
+            return "\n".join(f"{row.address:#x}:\t" + "\t".join(row.items) for row in rows)
+        case PointSet(point):
+            return _capital(f"{point}.")
+        case Points(points):
+            return _points(points)
+        case Snapshots():
+            return _snapshots(result)
+        case RecordingInfo(name, facts):
+            return f"Recording {name}\n" + _facts(facts.items())
+        case HelpText(heading, lines):
+            return "\n".join([heading, *(_wrapped(line) for line in lines)])
+
+
+def place(position: Position, end: Position, pc: int, instruction: str) -> str:
+    """Where the cursor is: position, share of the recording, pc and instruction."""
+    shown = f": {instruction}" if instruction else ""
+    return f"{position} ({position.percent(end):.1f}%)  {pc:#x}{shown}"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns two spaces apart; numbers to the right."""
+    lines = [list(headings), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    right = [_is_number(lines[1][column]) if len(lines) > 1 else False for column in range(len(headings))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def size_text(size: int) -> str:
+    """Bytes as people write them: ``812 kB``, ``45.1 MB``."""
+    value = float(size)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def _stopped(result: Stopped) -> str:
+    stop = result.stop
+    lines = []
+    for hit in stop.hits:
+        lines += _hit(hit)
+    if stop.reason is StopReason.START:
+        lines.append("No more reverse-execution history: this is the start of the recording.")
+    elif stop.reason is StopReason.END:
+        lines.append("This is the end of the recording.")
+    lines.append(place(stop.position, result.end, stop.pc, result.instruction))
+    return "\n".join(lines)
+
+
+def _hit(hit: Hit) -> list[str]:
+    heading = _capital(f"{hit.point}")
+    if hit.change is None:
+        return [heading]
+    before, after = hit.change.before, hit.change.after
+    return [heading, f"  Old value = {_value(before)}", f"  New value = {_value(after)}"]
+
+
+def _value(raw: bytes) -> str:
+    if len(raw) in (1, 2, 4, 8):
+        return f"0x{int.from_bytes(raw, 'little'):0{2 * len(raw)}x}"
+    return raw[:32].hex(" ") + (" ..." if len(raw) > 32 else "")
+
+
+def _registers(result: Registers) -> str:
+    width = max((len(name) for name in result.values), default=0)
+    return "\n".join(
+        f"{name:<{width}}  0x{value:0{2 * result.sizes[name]}x}  {value}" for name, value in result.values.items()
+    )
+
+
+def _points(points: Sequence[Point]) -> str:
+    if not points:
+        return "No breakpoints or watchpoints."
+    return table(("Num", "Type", "Where"), [(str(point.number), *_point(point)) for point in points])
+
+
+def _point(point: Point) -> tuple[str, str]:
+    match point:
+        case Breakpoint(_, address):
+            return "breakpoint", f"*{address:#x}"
+        case Watchpoint(_, address, length, kind):
+            return kind.value, f"*{address:#x}:{length}"
+
+
+def _snapshots(result: Snapshots) -> str:
+    rows = [
+        (
+            f"{snapshot.icount:,}",
+            f"{Position(snapshot.icount).percent(result.end):.1f}%",
+            size_text(snapshot.size),
+            "" if snapshot.load_seconds is None else f"{snapshot.load_seconds:.2f}",
+            snapshot.kind.value,
+            {None: "not proved", True: "yes", False: "NO"}[snapshot.sound],
+            snapshot.name or "",
+        )
+        for snapshot in result.snapshots
+    ]
+    return table(("Position", "%", "Size", "Load s", "Kind", "Sound", "Name"), rows)
+
+
+def _facts(facts: Iterable[tuple[str, object]]) -> str:
+    lines = []
+    for label, value in facts:
+        if isinstance(value, list):
+            shown = " ".join(map(str, value))
+        elif isinstance(value, int) and not isinstance(value, bool):
+            shown = f"{value:,}"
+        else:
+            shown = str(value)
+        lines.append(f"  {label.replace('_', ' '):<26} {shown}")
+    return "\n".join(lines)
+
+
+def _wrapped(line: str) -> str:
+    return line if line.startswith("  ") else "\n".join(textwrap.wrap(line, _WIDTH)) if line else ""
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _is_number(cell: str) -> bool:
+    return cell[:1].isdigit()
