@@ -11,7 +11,7 @@ BH, BH_ONESHOT, BLOCK                int: the request's number, counted by QEMU
 INPUT                                :class:`Key`, :class:`Button`, :class:`Motion` or :class:`Touch`
 CHAR_READ                            :class:`CharRead`: what came in on a character device
 NET                                  :class:`Packet`
-SHUTDOWN                             :class:`~rrdbg.store.replaylog.Shutdown`
+SHUTDOWN                             :class:`~rrdbg.store.logformat.Shutdown`
 CHAR_WRITE                           :class:`CharWrite`
 CHAR_READ_ALL                        bytes read synchronously, by the monitor or semihosting for instance
 CHAR_READ_ALL_ERROR                  int: a negative errno
@@ -32,176 +32,38 @@ from enum import Enum
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from rrdbg.store.replaylog import (
+from rrdbg.store.logformat import (
     AUDIO_WITH_RING_POSITION,
+    FIRST_CHECKPOINT,
     FIXED_SIZES,
     HEADER_SIZE,
     LINUX_KEYS,
+    RUN,
     SHUTDOWN_CAUSES,
     Damage,
     Kind,
     Shutdown,
     check_end,
-    describe_damage,
     event_end,
-    open_log,
+    instructions_in_run,
 )
+from rrdbg.store.replaylog import describe_damage, open_log
 
 # QAPI QKeyCode by number (qapi/ui.json); newer QEMU versions only append to it.
-_QCODES = [
-    "unmapped",
-    "shift",
-    "shift_r",
-    "alt",
-    "alt_r",
-    "ctrl",
-    "ctrl_r",
-    "menu",
-    "esc",
-    "1",
-    "2",
-    "3",
-    "4",
-    "5",
-    "6",
-    "7",
-    "8",
-    "9",
-    "0",
-    "minus",
-    "equal",
-    "backspace",
-    "tab",
-    "q",
-    "w",
-    "e",
-    "r",
-    "t",
-    "y",
-    "u",
-    "i",
-    "o",
-    "p",
-    "bracket_left",
-    "bracket_right",
-    "ret",
-    "a",
-    "s",
-    "d",
-    "f",
-    "g",
-    "h",
-    "j",
-    "k",
-    "l",
-    "semicolon",
-    "apostrophe",
-    "grave_accent",
-    "backslash",
-    "z",
-    "x",
-    "c",
-    "v",
-    "b",
-    "n",
-    "m",
-    "comma",
-    "dot",
-    "slash",
-    "asterisk",
-    "spc",
-    "caps_lock",
-    "f1",
-    "f2",
-    "f3",
-    "f4",
-    "f5",
-    "f6",
-    "f7",
-    "f8",
-    "f9",
-    "f10",
-    "num_lock",
-    "scroll_lock",
-    "kp_divide",
-    "kp_multiply",
-    "kp_subtract",
-    "kp_add",
-    "kp_enter",
-    "kp_decimal",
-    "sysrq",
-    "kp_0",
-    "kp_1",
-    "kp_2",
-    "kp_3",
-    "kp_4",
-    "kp_5",
-    "kp_6",
-    "kp_7",
-    "kp_8",
-    "kp_9",
-    "less",
-    "f11",
-    "f12",
-    "print",
-    "home",
-    "pgup",
-    "pgdn",
-    "end",
-    "left",
-    "up",
-    "down",
-    "right",
-    "insert",
-    "delete",
-    "stop",
-    "again",
-    "props",
-    "undo",
-    "front",
-    "copy",
-    "open",
-    "paste",
-    "find",
-    "cut",
-    "lf",
-    "help",
-    "meta_l",
-    "meta_r",
-    "compose",
-    "pause",
-    "ro",
-    "hiragana",
-    "henkan",
-    "yen",
-    "muhenkan",
-    "katakanahiragana",
-    "kp_comma",
-    "kp_equals",
-    "power",
-    "sleep",
-    "wake",
-    "audionext",
-    "audioprev",
-    "audiostop",
-    "audioplay",
-    "audiomute",
-    "volumeup",
-    "volumedown",
-    "mediaselect",
-    "mail",
-    "calculator",
-    "computer",
-    "ac_home",
-    "ac_back",
-    "ac_forward",
-    "ac_refresh",
-    "ac_bookmarks",
-    "lang1",
-    "lang2",
-]
+_QCODE_NAMES = """
+unmapped shift shift_r alt alt_r ctrl ctrl_r menu esc 1 2 3 4 5 6 7 8 9 0 minus equal backspace tab q w e r t
+y u i o p bracket_left bracket_right ret a s d f g h j k l semicolon apostrophe grave_accent backslash z x c v
+b n m comma dot slash asterisk spc caps_lock f1 f2 f3 f4 f5 f6 f7 f8 f9 f10 num_lock scroll_lock kp_divide
+kp_multiply kp_subtract kp_add kp_enter kp_decimal sysrq kp_0 kp_1 kp_2 kp_3 kp_4 kp_5 kp_6 kp_7 kp_8 kp_9
+less f11 f12 print home pgup pgdn end left up down right insert delete stop again props undo front copy open
+paste find cut lf help meta_l meta_r compose pause ro hiragana henkan yen muhenkan katakanahiragana kp_comma
+kp_equals power sleep wake audionext audioprev audiostop audioplay audiomute volumeup volumedown mediaselect
+mail calculator computer ac_home ac_back ac_forward ac_refresh ac_bookmarks lang1 lang2
+"""
+_QCODES = _QCODE_NAMES.split()
 # QAPI InputButton and InputAxis by number; touch was added in 8.1.
-_BUTTONS = ["left", "middle", "right", "wheel-up", "wheel-down", "side", "extra", "wheel-left", "wheel-right", "touch"]
+_BUTTON_NAMES = "left middle right wheel-up wheel-down side extra wheel-left wheel-right touch"
+_BUTTONS = _BUTTON_NAMES.split()
 _AXES = ["x", "y"]
 # QAPI InputMultiTouchType by number.
 _TOUCH_PHASES = ["begin", "update", "end", "cancel", "data"]
@@ -228,7 +90,7 @@ class Key:
 
     @property
     def name(self) -> str:
-        """QEMU's name of the key (``ret``, ``shift_r``), or space and number (``linux-28``) if it has none."""
+        """QEMU's name of the key (``ret``, ``shift_r``), or else space and number (``linux-28``)."""
         if self.space is KeySpace.QCODE:
             return _name(_QCODES, self.code, "qcode")
         return f"{self.space.value}-{self.code}"
@@ -354,28 +216,48 @@ def _walk(path: Path, data: mmap, version: int, wanted: bytes, start: int, end: 
     size = len(data)
     offset = HEADER_SIZE
     icount = index = kind = 0
-    sizes, u32 = _SIZES, _u32
+    limit = _NEVER if end is None else end
+    # Until icount is ``turn`` what has a size in ``skip`` is stepped over: first all, then all unwanted.
+    unwanted = bytes(0 if wanted[kind] else _SIZES[kind] for kind in range(256))
+    skip, turn = (_SIZES, start) if start > 0 else (unwanted, limit)
+    in_runs = all(skip[: Kind.INTERRUPT]) and all(skip[FIRST_CHECKPOINT : Kind.END])
     try:
-        while offset < size and (end is None or icount < end):
+        while offset < size and icount < limit:
             kind = data[offset]
-            if wanted[kind] and icount >= start:
+            step = skip[kind]
+            if not step:
                 after = event_end(data, offset, version)
-                payload = _decode(data, offset, after, version, icount)
-                yield Event(offset, index, icount, _KINDS[kind], payload)
+                if wanted[kind] and icount >= start:
+                    payload = _decode(data, offset, after, version, icount)
+                    yield Event(offset, index, icount, _KINDS[kind], payload)
                 if not kind:
-                    icount += u32(data, offset + 1)[0]
+                    icount += _u32(data, offset + 1)[0]
                 offset = after
-            elif not kind:
-                icount += u32(data, offset + 1)[0]
-                offset += 5
-            elif step := sizes[kind]:
+                index += 1
+                if kind == Kind.END:
+                    break
+                continue
+            if kind:
                 offset += step
-            else:
-                offset = event_end(data, offset, version)
+                index += 1
+                continue
+            if in_runs and (run := RUN(data, offset)):
+                after = run.end()
+                ran = instructions_in_run(data[offset:after])
+                if icount + ran < turn:
+                    icount += ran
+                    index += (after - offset) // 3  # two events in six bytes
+                    offset = after
+                    kind = data[after - 1]
+                    continue
+                in_runs = False  # the turn lies in this run: step through it
+            icount += _u32(data, offset + 1)[0]
+            offset += 5
             index += 1
-            if kind == Kind.END:
-                break
-        if end is None or icount < end:
+            if icount >= turn:
+                skip, turn = unwanted, limit
+                in_runs = all(skip[: Kind.INTERRUPT]) and all(skip[FIRST_CHECKPOINT : Kind.END])
+        if icount < limit:
             check_end(data, offset, kind)
     except struct.error:
         raise describe_damage(path, Damage.cut(offset), icount) from None
@@ -384,7 +266,9 @@ def _walk(path: Path, data: mmap, version: int, wanted: bytes, start: int, end: 
 
 
 _u32 = struct.Struct(">I").unpack_from
-_SIZES = bytes(FIXED_SIZES.get(kind, 0) for kind in range(256))
+_NEVER = 1 << 64
+# By id: the size of an event that can be stepped over, 0 for those of no fixed size and for END.
+_SIZES = bytes(0 if kind == Kind.END else FIXED_SIZES.get(kind, 0) for kind in range(256))
 _KINDS = {
     **{kind.value: kind for kind in Kind},
     **dict.fromkeys(range(Kind.SHUTDOWN, Kind.CHAR_WRITE), Kind.SHUTDOWN),
