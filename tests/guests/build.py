@@ -7,6 +7,7 @@ symbols and lines.
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -76,10 +77,13 @@ def symbol(elf: Path, name: str) -> Symbol:
     raise GuestError(f"{elf} has no symbol {name!r}")
 
 
-def run_tool(*command: str) -> str:
-    """Run a tool in the sources' folder and return what it printed; raise GuestError if it fails."""
+def run_tool(*command: str, folder: Path = SOURCES) -> str:
+    """Run a tool in `folder` and return what it printed; raise GuestError if it fails."""
     try:
-        done = subprocess.run(command, cwd=SOURCES, capture_output=True, text=True, check=False)
+        # LC_ALL: some output is read, and must not come in the user's language.
+        done = subprocess.run(
+            command, cwd=folder, env=os.environ | {"LC_ALL": "C"}, capture_output=True, text=True, check=False
+        )
     except FileNotFoundError:
         raise GuestError(f"{command[0]} is missing, which the test guests need: run `make setup`") from None
     if done.returncode:

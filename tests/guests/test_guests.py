@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.guests import linux
 from tests.guests.build import GUESTS, QEMU_OPTIONS, GuestError, build, symbol
+from tests.guests.linux import LinuxGuest, make_initramfs
 
 
 class PlainQemu:
@@ -58,12 +60,40 @@ def test_workload_runs_to_its_end_and_turns_the_machine_off(workload_guest: Path
 
 
 @pytest.mark.timeout(60)
-def test_heapbug_panics_over_the_overwritten_byte(heapbug_guest: Path) -> None:
-    with PlainQemu("-kernel", str(heapbug_guest), *QEMU_OPTIONS, "-icount", "shift=3") as qemu:
+@pytest.mark.parametrize("shift", [1, 3, 5, 7])
+def test_heapbug_panics_the_same_way_however_fast_its_clock_runs(heapbug_guest: Path, shift: int) -> None:
+    with PlainQemu("-kernel", str(heapbug_guest), *QEMU_OPTIONS, "-icount", f"shift={shift}") as qemu:
         output = qemu.output_until("PANIC")
         panic = "PANIC: bad magic in task 3 (expected 5461736b4d616769, found 5461736b4d616700)"
         assert output.splitlines()[-1] == panic
-        assert "tick 15" in output, "it ran for long after the bad write"
+        assert "round 800 " in output, "it ran for long after the bad write"
+
+
+@pytest.mark.linux
+@pytest.mark.timeout(120)
+def test_linux_boots_does_its_work_and_turns_the_machine_off(linux_guest: LinuxGuest) -> None:
+    files = ("-kernel", str(linux_guest.kernel), "-initrd", str(linux_guest.initrd))
+    with PlainQemu(*files, "-append", linux_guest.cmdline, *linux.QEMU_OPTIONS) as qemu:
+        said = qemu.output_until("rrdbg-guest: done")
+        ours = [line.partition("rrdbg-guest: ")[2] for line in said.splitlines() if "rrdbg-guest: " in line]
+        assert ours[0] == "up"
+        assert ours[1].startswith("Linux ")
+        assert ours[2] == "b6d81b360a5672d80c27430f39153e2c  /tmp/zeroes"  # of 1 MiB of zeroes
+        assert ours[4:] == ["sum 500500", "child 1", "child 2", "child 3", "done"]
+        assert qemu.wait(30) == 0
+
+
+def test_the_initramfs_is_the_same_each_time(tmp_path: Path) -> None:
+    first, second = make_initramfs(tmp_path / "a"), make_initramfs(tmp_path / "b")
+    assert first.read_bytes() == second.read_bytes()
+    assert first.read_bytes().startswith(b"070701")
+
+
+def test_a_busybox_with_shared_libraries_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "busybox").symlink_to("/bin/sh")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(GuestError, match="busybox needs shared libraries: install busybox-static"):
+        make_initramfs(tmp_path / "initramfs")
 
 
 @pytest.mark.parametrize("name", GUESTS)

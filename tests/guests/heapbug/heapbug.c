@@ -8,7 +8,7 @@
  * From the panic, `watch tasks[3].magic` and reverse-continue lead straight into log_append(). */
 #include "machine.h"
 
-enum { TASKS = 6, LOG_SIZE = 32, WAKE_UP_TICK = 20 };
+enum { TASKS = 6, LOG_SIZE = 32, WAKE_UP_ROUND = 900 };
 
 #define TASK_MAGIC 0x5461736b4d616769ul
 
@@ -16,7 +16,7 @@ struct task {
     uint64_t magic; /* TASK_MAGIC for as long as the task lives */
     const char *name;
     void (*run)(struct task *task);
-    uint64_t wake_up; /* the tick from which on the task runs */
+    uint64_t wake_up; /* the scheduler's round from which on the task runs */
     uint64_t runs;
     uint64_t result;
     uint64_t log_used;
@@ -25,6 +25,7 @@ struct task {
 
 struct task tasks[TASKS];
 unsigned task_count;
+uint64_t rounds; /* not ticks decide what happens: so it is the same at any speed of the guest's clock */
 volatile uint64_t ticks;
 
 void on_timer(struct frame *frame) {
@@ -62,10 +63,8 @@ __attribute__((noinline)) static void run_logger(struct task *task) {
 __attribute__((noinline)) static void run_sleeper(struct task *task) { log_append(task, "awake"); }
 
 __attribute__((noinline)) static void run_reporter(struct task *task) {
-    if (ticks < task->result)
-        return;
-    print("tick %lu adder=%lx\n", ticks, tasks[0].result);
-    task->result = ticks + 5;
+    if (task->runs % 100 == 0)
+        print("round %lu adder=%lx\n", rounds, tasks[0].result);
 }
 
 __attribute__((noinline)) static void run_idler(struct task *task) {
@@ -84,13 +83,14 @@ __attribute__((noinline)) static struct task *task_create(const char *name, void
 __attribute__((noinline)) static void schedule(void) {
     for (unsigned number = 0; number < task_count; number++) {
         struct task *task = &tasks[number];
-        if (ticks < task->wake_up)
+        if (rounds < task->wake_up)
             continue;
         if (task->magic != TASK_MAGIC)
             panic_bad_magic(number);
         task->run(task);
         task->runs++;
     }
+    rounds++;
 }
 
 int main(void) {
@@ -99,7 +99,7 @@ int main(void) {
     task_create("adder", run_adder);
     task_create("mixer", run_mixer);
     task_create("logger", run_logger);
-    task_create("sleeper", run_sleeper)->wake_up = WAKE_UP_TICK;
+    task_create("sleeper", run_sleeper)->wake_up = WAKE_UP_ROUND;
     task_create("reporter", run_reporter);
     task_create("idler", run_idler);
     for (;;)

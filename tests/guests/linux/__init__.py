@@ -1,0 +1,123 @@
+"""A real Linux guest: Debian's cloud kernel with a busybox initramfs, neither of them installed.
+
+The kernel is downloaded with apt-get from wherever this machine gets its packages, unpacked and kept.
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.guests.build import GuestError, run_tool
+
+INIT = Path(__file__).parent / "init"
+KERNEL_PACKAGE = "linux-image-cloud-amd64"
+APPLETS = ("cat", "cut", "dd", "ls", "md5sum", "mount", "poweroff", "rm", "seq", "sh", "uname", "wc")
+
+CMDLINE = "console=ttyS0 nokaslr panic=-1"
+"""No random addresses, so that symbols fit; a panic ends QEMU when it runs with -no-reboot."""
+
+QEMU_OPTIONS = ("-m", "256M")
+"""A machine that suits this guest, to which kernel, initrd, cmdline and a console are added."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinuxGuest:
+    """What QEMU's -kernel, -initrd and -append take."""
+
+    kernel: Path
+    initrd: Path
+    cmdline: str = CMDLINE
+
+
+def build_linux(out_dir: Path) -> LinuxGuest:
+    """Fetch the kernel and make the initramfs below `out_dir`, unless they are there."""
+    out_dir = out_dir.resolve()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    return LinuxGuest(fetch_kernel(out_dir), make_initramfs(out_dir / "initramfs.cpio"))
+
+
+def fetch_kernel(out_dir: Path) -> Path:
+    """Download and unpack the kernel that Debian's cloud images run now, unless it is there."""
+    package = current_kernel_package()
+    kernel = out_dir / package.replace("linux-image", "vmlinuz")
+    if kernel.exists():
+        return kernel
+    with tempfile.TemporaryDirectory(dir=out_dir) as scratch:
+        try:
+            run_tool("apt-get", "-qq", "download", package, folder=Path(scratch))
+        except GuestError as error:
+            raise GuestError(f"cannot download {package}; try again after `apt-get update` ({error})") from None
+        (archive,) = Path(scratch).glob("*.deb")
+        run_tool("dpkg-deb", "--extract", str(archive), scratch)
+        (unpacked,) = Path(scratch, "boot").glob("vmlinuz-*")
+        unpacked.replace(kernel)
+    return kernel
+
+
+def current_kernel_package() -> str:
+    """Return the name of the package that `KERNEL_PACKAGE` stands for today."""
+    answer = run_tool("apt-cache", "depends", "--important", KERNEL_PACKAGE)
+    for line in answer.splitlines():
+        match line.split():
+            case ["Depends:", name] if name.startswith("linux-image-"):
+                return name
+    raise GuestError(f"apt knows no package {KERNEL_PACKAGE}: this guest needs Debian on amd64, and `apt-get update`")
+
+
+def make_initramfs(path: Path) -> Path:
+    """Write an initramfs with busybox and our init; the same inputs give the same bytes."""
+    busybox = shutil.which("busybox")
+    if not busybox:
+        raise GuestError("busybox is missing, which the Linux guest needs: run `make setup`")
+    if "INTERP" in run_tool("readelf", "--program-headers", "--wide", busybox):
+        raise GuestError(f"{busybox} needs shared libraries: install busybox-static in its place")
+    archive = Archive()
+    for folder in ("bin", "dev", "proc", "sys", "tmp"):
+        archive.add(folder, stat.S_IFDIR | 0o755)
+    archive.add("bin/busybox", stat.S_IFREG | 0o755, Path(busybox).read_bytes())
+    for applet in APPLETS:
+        archive.add(f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox")
+    archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+    archive.add("init", stat.S_IFREG | 0o755, INIT.read_bytes())
+    content = archive.finish()
+    if not path.exists() or path.read_bytes() != content:
+        scratch = path.with_suffix(".new")
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    return path
+
+
+class Archive:
+    """A cpio archive in the "newc" form that the kernel unpacks (its Documentation: initramfs buffer format).
+
+    Owner root, time 0 and inode numbers in order: nothing of the machine it was made on gets in.
+    """
+
+    def __init__(self) -> None:
+        self._content = bytearray()
+        self._entries = 0
+
+    def add(self, name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0, 0)) -> None:
+        self._entries += 1
+        self._write(name, self._entries, mode, data, device)
+
+    def finish(self) -> bytes:
+        self._write("TRAILER!!!", 0, 0, b"", (0, 0))
+        return bytes(self._content)
+
+    def _write(self, name: str, inode: int, mode: int, data: bytes, device: tuple[int, int]) -> None:
+        owner = group = time = check = 0
+        links = 1
+        held_on = (0, 0)
+        words = (inode, mode, owner, group, links, time, len(data), *held_on, *device, len(name) + 1, check)
+        self._content += b"070701" + b"".join(b"%08x" % word for word in words) + name.encode() + b"\0"
+        self._pad()
+        self._content += data
+        self._pad()
+
+    def _pad(self) -> None:
+        self._content += bytes(-len(self._content) % 4)
