@@ -11,12 +11,12 @@ import contextlib
 import datetime
 import os
 import shutil
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
+from typing import BinaryIO
 
 from rrdbg.errors import LinkError, QemuDied, RecordingError, UsageError
 from rrdbg.links.images import create_empty, create_overlay, image_format, plain_qcow2, snapshot_tags
@@ -32,7 +32,8 @@ from rrdbg.store.replaylog import LogSummary, summarise
 KEPT_FREE_BYTES = 32 << 20
 """A recording stops in good order when the disk has less than this left."""
 
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.05
+_CONSOLE_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class RecordRequest:
 
     command: Sequence[str]
     directory: Path
-    shift: str = "3"
+    shift: str = "5"
     tag: str = "replay_init"
     until_console: str | None = None
     timeout: float | None = None
@@ -144,7 +145,6 @@ class Recorder:
         await create_empty(self._layout.initial)
 
     async def _record(self, qemu: str) -> float:
-        ours, theirs = socket.socketpair()
         images = Images(
             plain_qcow2("rrdbg-vmstate-file", self._layout.initial),
             [self._disk_node(index, disk) for index, disk in enumerate(self.invocation.disks)],
@@ -152,26 +152,16 @@ class Recorder:
         command = record_words(
             qemu, self.invocation, images, self._layout.bundled,
             log=self._layout.log, tag=self._request.tag,
-            console_fd=theirs.fileno(), console_log=self._layout.console,
+            console=self._layout.console,
         )  # fmt: skip
-        try:
-            process = await QemuProcess.start(command, [theirs])
-        except BaseException:
-            ours.close()
-            raise
+        process = await QemuProcess.start(command)
         began = time.monotonic()
         try:
-            ours.setblocking(False)
-            reader, writer = await asyncio.open_unix_connection(sock=ours)
-            console = asyncio.create_task(self._read_console(reader))
-            try:
-                await process.guard(self._until_ended(process, began))
+            with self._layout.console.open("rb") as console:
+                await process.guard(self._until_ended(process, began, console))
                 seconds = time.monotonic() - began
                 await process.quit()
-                await console
-            finally:
-                console.cancel()
-                writer.close()
+                self._read_console(console)
         finally:
             await process.kill()
         return seconds
@@ -181,9 +171,9 @@ class Recorder:
             return read_only_node(index, disk)
         return plain_qcow2(disk_node(index), self._layout.disk(index))
 
-    async def _read_console(self, reader: asyncio.StreamReader) -> None:
+    def _read_console(self, file: BinaryIO) -> None:
         wanted = (self._request.until_console or "").encode()
-        while data := await reader.read(4096):
+        while data := file.read(_CONSOLE_CHUNK):
             self._on_console(data)
             if wanted:
                 self._console += data
@@ -191,7 +181,7 @@ class Recorder:
                     self.stop(f"the console printed {self._request.until_console!r}")
                 del self._console[: -len(wanted)]
 
-    async def _until_ended(self, process: QemuProcess, began: float) -> None:
+    async def _until_ended(self, process: QemuProcess, began: float, console: BinaryIO) -> None:
         request = self._request
         async with process.qmp.events("SHUTDOWN", "GUEST_PANICKED") as events:
             shutdown = asyncio.create_task(events.get())
@@ -200,6 +190,7 @@ class Recorder:
                     await asyncio.wait(
                         (shutdown, self._ended), timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
                     )
+                    self._read_console(console)
                     seconds = time.monotonic() - began
                     icount = await process.qmp.icount()
                     self._on_progress(RecordProgress(icount, seconds, self._layout.log.stat().st_size))

@@ -33,7 +33,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "-o", "--output", metavar="DIR", help="the recording's directory (default: a new one in the library)"
     )
     parser.add_argument("--name", help="a name for a new recording in the library")
-    parser.add_argument("--shift", default="3", help="a guest instruction takes 2^N ns: 0 to 10, or auto (default: 3)")
+    parser.add_argument("--shift", default="5", help="a guest instruction takes 2^N ns: 0 to 10, or auto (default: 5)")
     parser.add_argument(
         "--snapshot",
         default="replay_init",
@@ -114,5 +114,6 @@ class _Display:
 
     def progress(self, progress: RecordProgress) -> None:
         self.line.show(
-            f"[recording: {progress.icount:,} instructions, {progress.seconds:.1f} s, log {size_text(progress.log_bytes)}]"
+            f"[recording: {progress.icount:,} instructions, {progress.seconds:.1f} s, "
+            f"log {size_text(progress.log_bytes)}]"
         )
