@@ -74,7 +74,7 @@ async def run(arguments: argparse.Namespace) -> int:
     library.mark_latest(recorded.directory)
     display.say(
         f"Recorded {recorded.icount:,} instructions in {recorded.seconds:.1f} s "
-        f"(log {size_text(recorded.log_bytes)}); it ended since {recorded.ended}."
+        f"(log {size_text(recorded.log_bytes)}); ended: {recorded.ended}."
     )
     display.say(
         f"The recording is {recorded.directory}\n"

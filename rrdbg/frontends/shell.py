@@ -76,7 +76,7 @@ class Shell:
         manifest = replay.recording.manifest
         opened = Message(
             f"{replay.recording.name}: {manifest.icount:,} instructions, {manifest.invocation.binary} "
-            f"{manifest.qemu_version.split()[0]}; it ended since {manifest.ended}."
+            f"{manifest.qemu_version.split()[0]}; ended: {manifest.ended}."
         )
         return [opened, await self.session.stopped(stop)]
 

@@ -283,10 +283,12 @@ def _name(names: list[str], number: int, what: str) -> str:
 def _decode(data: mmap, offset: int, after: int, version: int, icount: int) -> Payload:
     """Return the payload of the whole event that takes the bytes from ``offset`` to ``after``."""
     kind = data[offset]
+    decoder = _DECODERS.get(kind)
+    if decoder is not None:
+        return decoder(data[offset + 1 : after], version)
     if Kind.SHUTDOWN <= kind < Kind.CHAR_WRITE:
         return Shutdown(icount, SHUTDOWN_CAUSES[kind - Kind.SHUTDOWN])
-    decoder = _DECODERS.get(kind)
-    return None if decoder is None else decoder(data[offset + 1 : after], version)
+    return None
 
 
 def _number(payload: bytes, _: int) -> int:

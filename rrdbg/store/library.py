@@ -1,0 +1,84 @@
+"""Where recordings live when the user names no place: ``$RRDBG_DIR``, or ``rrdbg`` in the XDG data directory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from rrdbg.errors import RecordingError
+from rrdbg.store.recording import Layout
+
+_LATEST = "latest"
+
+
+class Library:
+    """A directory of recordings, and a link to the latest one, wherever that lies."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def default(cls) -> Library:
+        """The user's library."""
+        if chosen := os.environ.get("RRDBG_DIR"):
+            return cls(Path(chosen))
+        data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+        return cls(Path(data) / "rrdbg")
+
+    def fresh(self, name: str) -> Path:
+        """A path for a new recording: ``name-1``, ``name-2``, ..."""
+        number = 1
+        while (path := self.root / f"{name}-{number}").exists():
+            number += 1
+        return path
+
+    def mark_latest(self, recording: Path) -> None:
+        """Make ``recording`` the one that is opened when none is named."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        draft = self.root / f".{_LATEST}-{os.getpid()}"
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(recording.absolute())
+        draft.replace(self.root / _LATEST)
+
+    def latest(self) -> Path:
+        """The latest recording.
+
+        :raises RecordingError: there is none, or it is gone.
+        """
+        link = self.root / _LATEST
+        if not link.is_symlink():
+            raise RecordingError(
+                "There is no recording yet; make one with: rrdbg record -- qemu-system-x86_64 ARGUMENTS"
+            )
+        path = link.readlink()
+        if not path.is_dir():
+            raise RecordingError(f"The latest recording, {path}, is gone; name another one ('rrdbg ls' lists them).")
+        return path
+
+    def find(self, name: str | None) -> Path:
+        """The recording that the user means: a directory, a name in the library, or (None) the latest one.
+
+        :raises RecordingError: there is no such recording.
+        """
+        if name is None:
+            return self.latest()
+        for path in (Path(name), self.root / name):
+            if path.is_dir():
+                return path
+        raise RecordingError(f"There is no recording {name}, neither as a directory nor in {self.root}.")
+
+    def recordings(self) -> list[Path]:
+        """The complete recordings in the library, by name."""
+        if not self.root.is_dir():
+            return []
+        return sorted(path for path in self.root.iterdir() if not path.is_symlink() and Layout(path).manifest.is_file())
+
+    def remove(self, recording: Path) -> None:
+        """Delete a recording and all its snapshots.
+
+        :raises RecordingError: it is no recording; nothing was deleted.
+        """
+        if not Layout(recording).manifest.is_file():
+            raise RecordingError(f"{recording} is not a recording; nothing was deleted.")
+        shutil.rmtree(recording)
