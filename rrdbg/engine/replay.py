@@ -17,10 +17,11 @@ from pathlib import Path
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.launcher import Launcher
 from rrdbg.engine.scan import Scan
+from rrdbg.engine.search import Search
 from rrdbg.engine.walk import Walker
 from rrdbg.errors import Interrupted, LinkError, OutOfRange, UsageError
 from rrdbg.links.machine import Machine
-from rrdbg.model.plan import Plan, Rates, RunTo, Start, StepTo, plan_reverse_scan, plan_seek
+from rrdbg.model.plan import Plan, Rates, RunTo, Start, StepTo, plan_seek
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.stop import Breakpoint, Hit, Point, Stop, StopReason, WatchKind, Watchpoint
@@ -184,7 +185,8 @@ class Replay:
         makes the access, about to be executed, so that the value there is the old one.
         """
         async with self._moving():
-            last = await self._last_hit()
+            search = Search(self.timeline, self.points, self._start_at, self._progress(START))
+            last = await search.last_before(self._position)
             if last is None:
                 await self._go(START)
                 return await self._stop(StopReason.START)
@@ -309,20 +311,6 @@ class Replay:
             return step.before
         finally:
             await other.machine.close()
-
-    async def _last_hit(self) -> Hit | None:
-        for segment in plan_reverse_scan(self.timeline, self._position):
-            walker = await self._start(segment.snapshot)
-            try:
-                last = None
-                async with self._scan(walker, segment.end, include_start=True) as hits:
-                    async for hit in hits:
-                        last = hit
-                if last:
-                    return last
-            finally:
-                await walker.machine.close()
-        return None
 
     @asynccontextmanager
     async def _scan(
