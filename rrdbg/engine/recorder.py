@@ -7,12 +7,11 @@ manifest is written last: a directory without one is not a recording.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -32,6 +31,11 @@ from rrdbg.store.replaylog import LogSummary, summarise
 KEPT_FREE_BYTES = 32 << 20
 """A recording stops in good order when the disk has less than this left."""
 
+_REASONS = {
+    "guest-shutdown": "the guest powered off",
+    "guest-reset": "the guest reset itself",
+    "guest-panic": "the guest panicked",
+}
 _POLL_SECONDS = 0.05
 _CONSOLE_CHUNK = 1 << 16
 
@@ -259,6 +263,6 @@ def read_only_node(index: int, disk: Disk) -> dict[str, object]:
 
 
 def _shutdown_reason(event: object) -> str:
-    with contextlib.suppress(KeyError, TypeError):
-        return f"the guest ended ({event['data']['reason']})"  # type: ignore[index]
-    return "the guest panicked"
+    data = event.get("data") if isinstance(event, Mapping) else None
+    reason = data.get("reason") if isinstance(data, Mapping) else None
+    return _REASONS.get(str(reason), "the guest panicked" if reason is None else f"QEMU ended ({reason})")

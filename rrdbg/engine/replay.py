@@ -32,11 +32,10 @@ from rrdbg.store.timeline_file import load_timeline, save_timeline
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a movement is: at ``icount``, on the way from ``start`` to ``end``."""
+    """How far a movement is: a machine is at ``icount``, and ``share`` (0 to 1) of the work is done."""
 
     icount: int
-    start: int
-    end: int
+    share: float
 
 
 ProgressListener = Callable[[Progress], None]
@@ -185,7 +184,7 @@ class Replay:
         makes the access, about to be executed, so that the value there is the old one.
         """
         async with self._moving():
-            search = Search(self.timeline, self.points, self._start_at, self._progress(START))
+            search = Search(self.timeline, self.points, self._start_at, self._report)
             last = await search.last_before(self._position)
             if last is None:
                 await self._go(START)
@@ -262,7 +261,7 @@ class Replay:
                         walker = started = await self._start(snapshot)
                     case RunTo(icount):
                         assert walker is not None
-                        await self._keeper.advance(walker, icount, self._progress(target))
+                        await self._keeper.advance(walker, icount, self._progress(target, walker.position))
                     case StepTo(position):
                         assert walker is not None
                         await walker.walk_to(position)
@@ -362,9 +361,12 @@ class Replay:
         reason = StopReason.WATCHPOINT if watched else StopReason.BREAKPOINT
         return Stop(reason, self._position, await self.pc(), (hit,))
 
-    def _progress(self, target: Position, start: Position | None = None) -> Callable[[int], None]:
-        begin = (start or (self._walker.position if self._walker else self._position)).icount
-        return lambda icount: self.on_progress(Progress(icount, begin, target.icount))
+    def _progress(self, target: Position, start: Position) -> Callable[[int], None]:
+        length = max(target.icount - start.icount, 1)
+        return lambda icount: self._report(icount, (icount - start.icount) / length)
+
+    def _report(self, icount: int, share: float) -> None:
+        self.on_progress(Progress(icount, min(share, 1.0)))
 
     def _take_number(self) -> int:
         number = self._next_number

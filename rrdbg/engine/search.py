@@ -33,19 +33,25 @@ class Search:
         timeline: Timeline,
         points: Sequence[Point],
         start_at: Callable[[int], Awaitable[Walker]],
-        on_progress: ProgressCallback | None = None,
+        on_progress: Callable[[int, float], None] = lambda icount, share: None,
     ) -> None:
         self._timeline = timeline
         self._points = points
         self._start_at = start_at
-        self._on_progress = on_progress
+        self._report = on_progress
+        self._on_progress: ProgressCallback = lambda icount: None
 
     async def last_before(self, here: Position) -> Hit | None:
         """The last hit before ``here``, or None if there is none since the start."""
         for segment in plan_reverse_scan(self._timeline, here):
+            done = here.icount - segment.end.icount - segment.snapshot.icount
+            self._on_progress = self._share(done, max(here.icount, 1))
             if hit := await self._last_between(segment.snapshot.icount, segment.end):
                 return hit
         return None
+
+    def _share(self, done: int, whole: int) -> ProgressCallback:
+        return lambda icount: self._report(icount, (done + icount) / whole)
 
     async def _last_between(self, low: int, end: Position) -> Hit | None:
         walker = await self._start_at(low)

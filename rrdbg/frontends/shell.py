@@ -96,12 +96,10 @@ class Shell:
             self._running.cancel()
 
     def _show_progress(self, progress: Progress) -> None:
-        length = progress.end - progress.start
-        done = progress.icount - progress.start
         seconds = time.monotonic() - self._began
-        share = min(done / length, 1.0) if length else 1.0
+        share = progress.share
         left = f", {seconds / share * (1 - share):.0f} s left" if share > 0.05 else ""
-        self._progress.show(f"at {progress.icount:,}: {100 * share:.0f}% of the way{left} (Ctrl-C stops)")
+        self._progress.show(f"at {progress.icount:,}: {100 * share:.0f}% done{left} (Ctrl-C stops)")
 
 
 def read_script(path: str) -> list[str]:
