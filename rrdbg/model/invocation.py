@@ -7,6 +7,7 @@ QEMU of that recording is called with the same machine, which replay demands.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -200,7 +201,11 @@ class _Preparation:
             )
         if name in ("machine", "M"):
             self._machine |= parse_properties(value, "type")
-        accelerator = parse_properties(value, "accel") if name in ("accel", "machine", "M") else {}
+        accelerator = {
+            "accel": parse_properties(value, "accel"),
+            "machine": parse_properties(value, "type"),
+            "M": parse_properties(value, "type"),
+        }.get(name, {})
         chosen = accelerator.get("accel", "tcg").split(":")[0]
         if chosen != "tcg":
             raise UsageError(f"This cannot be recorded: the accelerator {chosen}; only tcg can be, so leave it out.")
@@ -281,8 +286,8 @@ class _Preparation:
 
 def _cpus(value: str) -> int:
     properties = parse_properties(value, "cpus")
-    topology = [int(properties.get(key, "1")) for key in ("sockets", "dies", "clusters", "cores", "threads")]
-    product = 1
-    for factor in topology:
-        product *= factor
-    return int(properties.get("cpus", str(product)))
+    try:
+        topology = [int(properties.get(key, "1")) for key in ("sockets", "dies", "clusters", "cores", "threads")]
+        return int(properties.get("cpus", math.prod(topology)))
+    except ValueError:
+        raise UsageError(f"'-smp {value}' is not a number of CPUs; leave -smp out.") from None
