@@ -9,7 +9,7 @@ import pytest
 
 from tests.guests import linux
 from tests.guests.build import GUESTS, QEMU_OPTIONS, GuestError, build, symbol
-from tests.guests.linux import LinuxGuest, make_initramfs
+from tests.guests.linux import LinuxGuest, build_linux, make_initramfs
 
 
 class PlainQemu:
@@ -94,6 +94,25 @@ def test_a_busybox_with_shared_libraries_is_refused(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with pytest.raises(GuestError, match="busybox needs shared libraries: install busybox-static"):
         make_initramfs(tmp_path / "initramfs")
+
+
+@pytest.mark.parametrize(
+    ("apt_cache", "apt_get", "sentence"),
+    [
+        ("echo 'E: No packages found' >&2; exit 100", "exit 1", "^apt knows no package linux-image-cloud-amd64"),
+        ("echo '  Depends: linux-image-9-cloud'", "echo gone >&2; exit 100", "^cannot download linux-image-9-cloud"),
+    ],
+)
+def test_a_kernel_that_cannot_be_had_is_said_in_one_sentence(
+    apt_cache: str, apt_get: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, script in (("apt-cache", apt_cache), ("apt-get", apt_get)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(GuestError, match=sentence):
+        build_linux(tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir()), "nothing half-made is left"
 
 
 @pytest.mark.parametrize("name", GUESTS)

@@ -41,11 +41,14 @@ def build_linux(out_dir: Path) -> LinuxGuest:
 
 
 def fetch_kernel(out_dir: Path) -> Path:
-    """Download and unpack the kernel that Debian's cloud images run now, unless it is there."""
+    """Download and unpack the kernel that Debian's cloud images run now, unless there is one already.
+
+    One that is there is kept until `make clean`: tests need neither the network nor apt for it.
+    """
+    for kernel in sorted(out_dir.glob("vmlinuz-*")):
+        return kernel
     package = current_kernel_package()
     kernel = out_dir / package.replace("linux-image", "vmlinuz")
-    if kernel.exists():
-        return kernel
     with tempfile.TemporaryDirectory(dir=out_dir) as scratch:
         try:
             run_tool("apt-get", "-qq", "download", package, folder=Path(scratch))
@@ -60,12 +63,17 @@ def fetch_kernel(out_dir: Path) -> Path:
 
 def current_kernel_package() -> str:
     """Return the name of the package that `KERNEL_PACKAGE` stands for today."""
-    answer = run_tool("apt-cache", "depends", "--important", KERNEL_PACKAGE)
+    try:
+        answer = run_tool("apt-cache", "depends", "--important", KERNEL_PACKAGE)
+    except GuestError as error:
+        raise GuestError(
+            f"apt knows no package {KERNEL_PACKAGE}: this guest needs Debian on amd64, and `apt-get update` ({error})"
+        ) from None
     for line in answer.splitlines():
         match line.split():
             case ["Depends:", name] if name.startswith("linux-image-"):
                 return name
-    raise GuestError(f"apt knows no package {KERNEL_PACKAGE}: this guest needs Debian on amd64, and `apt-get update`")
+    raise GuestError(f"apt names no kernel for {KERNEL_PACKAGE}; it says: {answer.strip()}")
 
 
 def make_initramfs(path: Path) -> Path:
