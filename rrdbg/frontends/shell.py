@@ -74,10 +74,7 @@ class Shell:
         replay = self.session.replay
         stop = await replay.seek(read_position(self.session, position))
         manifest = replay.recording.manifest
-        opened = Message(
-            f"{replay.recording.name}: {manifest.icount:,} instructions, {manifest.invocation.binary} "
-            f"{manifest.qemu_version.split()[0]}; ended: {manifest.ended}."
-        )
+        opened = Message(f"{replay.recording.name}: {manifest.icount:,} instructions; ended: {manifest.ended}.")
         return [opened, await self.session.stopped(stop)]
 
     async def _perform(self, work: Coroutine[object, object, list[Result]]) -> None:

@@ -253,3 +253,9 @@ def test_version_and_usage(cli: Cli) -> None:
     assert "record" in cli("--help").stdout
     cli("nonsense", check=2)
     assert os.environ.get("RRDBG_DIR") != str(cli.root)
+
+
+def test_the_reference_page_is_up_to_date() -> None:
+    script = Path(__file__).parents[2] / "scripts" / "reference.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
