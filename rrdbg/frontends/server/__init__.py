@@ -1,0 +1,1 @@
+"""rrdbg's own remote-protocol server: what GDB connects to."""
