@@ -248,7 +248,6 @@ def _walk(path: Path, data: mmap, version: int, wanted: bytes, start: int, end: 
                     icount += ran
                     index += (after - offset) // 3  # two events in six bytes
                     offset = after
-                    kind = data[after - 1]
                     continue
                 in_runs = False  # the turn lies in this run: step through it
             icount += _u32(data, offset + 1)[0]

@@ -21,7 +21,6 @@ from rrdbg.errors import LogError
 from rrdbg.model.deliveries import Deliveries
 from rrdbg.store.logformat import (
     AUDIO_WITH_RING_POSITION,
-    FIRST_CHECKPOINT,
     FIXED_SIZES,
     HEADER_SIZE,
     KNOWN_VERSIONS,
@@ -249,7 +248,6 @@ def _scan(path: Path, data: mmap, version: int) -> LogSummary:
                     end_of_run = run.end()
                     total += instructions_in_run(data[offset:end_of_run])
                     offset = end_of_run
-                    kind = FIRST_CHECKPOINT
                     continue
                 total += u32(data, offset + 1)[0]
                 offset += 5

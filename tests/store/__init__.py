@@ -1,0 +1,1 @@
+"""Tests of what rrdbg keeps on disk."""
