@@ -9,16 +9,17 @@ left at an unknown place is dropped and started again when it is needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.launcher import Launcher
-from rrdbg.engine.scan import Scan
+from rrdbg.engine.scan import Accept, Scan
 from rrdbg.engine.search import Search
 from rrdbg.engine.walk import Walker
+from rrdbg.engine.watch import watched_step
 from rrdbg.errors import Interrupted, LinkError, OutOfRange, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.model.plan import Plan, Rates, RunTo, Start, StepTo, plan_seek
@@ -54,6 +55,7 @@ class Replay:
         self._points: dict[int, Point] = {}
         self._next_number = 1
         self._rates = Rates()
+        self._moves = 0
 
     @classmethod
     async def open(cls, path: Path, spacing: float = SPACING_SECONDS) -> Replay:
@@ -87,6 +89,11 @@ class Replay:
     def position(self) -> Position:
         """Where the cursor is."""
         return self._position
+
+    @property
+    def moving(self) -> bool:
+        """True during a movement, whose task may be cancelled; at other times it must not be."""
+        return self._moves > 0
 
     @property
     def timeline(self) -> Timeline:
@@ -158,14 +165,54 @@ class Replay:
             await self._go(target)
         return await self._stop(StopReason.START if exhausted else StopReason.STEP)
 
-    async def cont(self) -> Stop:
-        """Run forward to the next hit of a breakpoint or watchpoint, or to the end."""
+    async def step_watching(self, points: Sequence[Watchpoint]) -> Stop:
+        """Like one :meth:`stepi`, telling also which of ``points`` the step accessed."""
         async with self._moving():
             walker = await self._cursor()
-            if not self._points:
+            if walker.position >= self.timeline.end:
+                return await self._stop(StopReason.END)
+            hits = await watched_step(walker, points)
+            self._position = walker.position
+        return await self._hit_stop(hits[0]) if hits else await self._stop(StopReason.STEP)
+
+    @property
+    def machine_position(self) -> Position | None:
+        """Where the cursor's machine stands, if there is one; not always at the cursor, see :meth:`place`."""
+        return self._walker.position if self._walker else None
+
+    def place(self, position: Position) -> None:
+        """Put the cursor on ``position``, which must be known to exist; the machine follows when it is needed."""
+        self._position = position
+
+    async def approach(self, base: int, visit: Callable[[Walker], Awaitable[None]]) -> None:
+        """Go to the cursor once more, from the plain icount ``base`` before it, in single steps made by ``visit``.
+
+        ``visit`` is given a walker at ``base`` and must step it to the cursor; it then is the cursor's machine.
+        """
+        async with self._moving():
+            walker = await self._start_at(base)
+            try:
+                await visit(walker)
+                if walker.position != self._position:
+                    raise LinkError(f"The walk to {self._position} ended at {walker.position}.")
+            except BaseException:
+                await walker.machine.close()
+                raise
+            await self._drop_machine()
+            self._walker = walker
+
+    async def cont(self, extra: Sequence[Point] = (), accept: Accept | None = None) -> Stop:
+        """Run forward to the next hit of a breakpoint or watchpoint, or to the end.
+
+        ``extra`` are points for this time only, numbered below zero; ``accept`` judges breakpoints' conditions.
+        """
+        async with self._moving():
+            walker = await self._cursor()
+            points = (*self.points, *extra)
+            if not points:
                 await self._go(self.timeline.end)
                 return await self._stop(StopReason.END)
-            async with self._scan(walker, self.timeline.end, include_start=False) as hits:
+            async with self._scan(walker, points, accept) as hits:
                 first = await anext(hits, None)
             if first is None:
                 self._position = walker.position
@@ -173,18 +220,20 @@ class Replay:
             if first.exact:
                 self._position = walker.position = first.position
             else:
+                await self._drop_machine()
                 self._position = await self._exact(first)
-                walker.position = self._position
         return await self._hit_stop(first)
 
-    async def reverse_cont(self) -> Stop:
+    async def reverse_cont(self, extra: Sequence[Point] = (), accept: Accept | None = None) -> Stop:
         """Go back to the last hit before the cursor, or to the start.
 
         A breakpoint's hit is its instruction, about to be executed; a watchpoint's is the instruction that
-        makes the access, about to be executed, so that the value there is the old one.
+        makes the access, about to be executed, so that the value there is the old one. ``extra`` and ``accept``
+        are as for :meth:`cont`.
         """
         async with self._moving():
-            search = Search(self.timeline, self.points, self._start_at, self._report)
+            points = (*self.points, *extra)
+            search = Search(self.timeline, points, self._start_at, self._report, accept)
             last = await search.last_before(self._position)
             if last is None:
                 await self._go(START)
@@ -287,6 +336,7 @@ class Replay:
         """The cursor's machine, started if there is none."""
         if self._walker is None or not self._walker.machine.process.alive:
             await self._drop_machine()
+        if self._walker is None or self._walker.position != self._position:
             await self._go(self._position)
         assert self._walker is not None
         return self._walker
@@ -313,10 +363,11 @@ class Replay:
 
     @asynccontextmanager
     async def _scan(
-        self, walker: Walker, end: Position, *, include_start: bool
+        self, walker: Walker, points: Sequence[Point], accept: Accept | None
     ) -> AsyncIterator[AsyncGenerator[Hit, None]]:
-        scan = Scan(walker, self.points, end, self._start_at)
-        hits = scan.hits(self._progress(end, walker.position), include_start=include_start)
+        end = self.timeline.end
+        scan = Scan(walker, points, end, self._start_at, accept)
+        hits = scan.hits(self._progress(end, walker.position), include_start=False)
         try:
             yield hits
         finally:
@@ -376,19 +427,33 @@ class Replay:
     @asynccontextmanager
     async def _moving(self) -> AsyncIterator[None]:
         """Keep the cursor exact whatever happens inside: an error, a dead QEMU, a cancelled task."""
-        origin = self._position
+        origin, walker = self._position, self._walker
+        elsewhere = walker is not None and walker.position != origin
+        self._moves += 1
         try:
             yield
         except asyncio.CancelledError:
             task = asyncio.current_task()
             assert task is not None
             task.uncancel()
-            await self._settle(origin)
+            if elsewhere and self._walker is walker:
+                # The machine never stood at the cursor, so where it is now says nothing.
+                await self._drop_machine()
+                self._position = origin
+            else:
+                await self._settle(origin)
             raise Interrupted(f"Interrupted at {self._position}.") from None
         except LinkError:
             self._position = origin
             await self._drop_machine()
             raise
+        except BaseException:
+            self._position = origin
+            if self._walker and self._walker.position != origin:
+                await self._drop_machine()
+            raise
+        finally:
+            self._moves -= 1
 
     async def _settle(self, origin: Position) -> None:
         """After a cancelled run, find out where the cursor's machine stands, and make it a plain place."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from rrdbg.engine.scan import Scan
+from rrdbg.engine.scan import Accept, Scan
 from rrdbg.engine.walk import Walker
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.model.plan import plan_reverse_scan
@@ -34,11 +34,13 @@ class Search:
         points: Sequence[Point],
         start_at: Callable[[int], Awaitable[Walker]],
         on_progress: Callable[[int, float], None] = lambda icount, share: None,
+        accept: Accept | None = None,
     ) -> None:
         self._timeline = timeline
         self._points = points
         self._start_at = start_at
         self._report = on_progress
+        self._accept = accept
         self._on_progress: ProgressCallback = lambda icount: None
 
     async def last_before(self, here: Position) -> Hit | None:
@@ -76,7 +78,7 @@ class Search:
 
     async def _scan(self, walker: Walker, end: Position, most: int | None) -> Hit | None:
         """The last hit up to ``end``; gives up after ``most`` hits if a long stretch is left, and stands there."""
-        scan = Scan(walker, self._points, end, self._start_at)
+        scan = Scan(walker, self._points, end, self._start_at, self._accept)
         hits = scan.hits(self._on_progress)
         last, count = None, 0
         try:

@@ -172,6 +172,18 @@ class Machine:
             parts.append(bytes.fromhex(answer.decode()))
         return b"".join(parts)
 
+    async def read_physical(self, address: int, length: int) -> bytes:
+        """Read guest memory at a physical address.
+
+        :raises RspError: there is none, or QEMU cannot (``Qqemu.PhyMemMode``).
+        """
+        if await self._ask("Qqemu.PhyMemMode:1") != b"OK":
+            raise RspError("This QEMU's gdbstub cannot read physical memory.")
+        try:
+            return await self.read_memory(address, length)
+        finally:
+            await self._ask("Qqemu.PhyMemMode:0")
+
     async def insert(self, point: Point) -> None:
         """Make QEMU stop at a breakpoint or watchpoint.
 

@@ -39,6 +39,14 @@ class RegisterFile:
     byte_order: Literal["little", "big"]
     general: frozenset[str]
 
+    def digits(self, packet: bytes, number: int) -> bytes | None:
+        """The part of ``packet`` that holds register ``number``, counted as QEMU does; None if it is not in it."""
+        listed = list(self.registers.values())
+        if not 0 <= number < len(listed):
+            return None
+        start, end = 2 * listed[number].offset, 2 * (listed[number].offset + listed[number].size)
+        return packet[start:end] if end <= len(packet) else None
+
     def decode(self, packet: bytes) -> dict[str, int]:
         """Values by name; registers that lie beyond the packet's end are left out."""
         raw = bytes.fromhex(packet.decode())

@@ -139,7 +139,7 @@ def test_a_full_disk_ends_it_in_order(cli: Cli, tmp_path: Path) -> None:
         {rrdbg} record --timeout 60 -o {small}/r -- {QEMU} -m 16 -nodefaults -nographic &&
         rm {small}/filler && {rrdbg} replay {small}/r --batch -ex when"""
     done = subprocess.run(
-        ["unshare", "--mount", "bash", "-c", script],
+        ["unshare", "--mount", "--map-root-user", "bash", "-c", script],
         env=cli.environment(), capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

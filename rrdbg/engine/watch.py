@@ -1,0 +1,48 @@
+"""One single step, and which watchpoints it set off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rrdbg.engine.walk import Walker
+from rrdbg.errors import RspError
+from rrdbg.links.machine import Machine
+from rrdbg.model.stop import Hit, ValueChange, WatchKind, Watchpoint
+
+
+async def watched_step(walker: Walker, points: Sequence[Watchpoint]) -> tuple[Hit, ...]:
+    """Step once with ``points`` set, and return their hits; positions are after the access.
+
+    ``watch`` compares the bytes; ``rwatch`` and ``awatch`` believe QEMU, which reports one access a step.
+    """
+    machine = walker.machine
+    before = [await watched_bytes(machine, point) for point in points]
+    accesses = [point for point in points if point.kind is not WatchKind.WRITE]
+    for point in accesses:
+        await machine.insert(point)
+    try:
+        step = await walker.step()
+    finally:
+        if machine.process.alive:
+            for point in accesses:
+                await machine.remove(point)
+    hits = []
+    for point, old in zip(points, before, strict=True):
+        new = await watched_bytes(machine, point)
+        if point.kind is WatchKind.WRITE:
+            happened = old != new
+        else:
+            _, address = step.reply.watched or ("", -1)
+            happened = point.address <= address < point.address + point.length
+        if happened:
+            change = None if old is None or new is None else ValueChange(old, new)
+            hits.append(Hit(step.after, await machine.pc(), point, change))
+    return tuple(hits)
+
+
+async def watched_bytes(machine: Machine, point: Watchpoint) -> bytes | None:
+    """The watched bytes, or None while they are not mapped."""
+    try:
+        return await machine.read_memory(point.address, point.length)
+    except RspError:
+        return None

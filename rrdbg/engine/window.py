@@ -1,0 +1,173 @@
+"""The last few positions before the cursor, so that going back a step does not start a QEMU.
+
+One forward pass in single steps stores, for each position it comes through, all registers and some memory. Steps
+back and forth inside are then answered from the store; the cursor moves, and the machine stays where the pass ended.
+
+What is exact: everything. Registers are those of the position. Memory is answered from the store only if all bytes
+asked for were read *at that position* during the pass, which reads the ranges that were asked for lately. Anything
+else makes a new pass up to the cursor, whose machine then stands there and is asked itself. The more often the
+store runs out, the longer the next pass: 32 positions, then 64, up to 4096.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rrdbg.engine.replay import Replay
+from rrdbg.engine.walk import Walker
+from rrdbg.engine.watch import watched_step
+from rrdbg.errors import RspError
+from rrdbg.links.machine import Machine
+from rrdbg.model.position import START, Position
+from rrdbg.model.stop import Hit, StopReason, Watchpoint
+
+FIRST = 32
+LONGEST = 4096
+"""Positions in a pass: the first, and at most."""
+
+Outcome = tuple[StopReason, tuple[Hit, ...]]
+"""Why a step ended, and the watchpoints it set off."""
+
+_BLOCK = 64
+_MOST_BLOCKS = 24
+
+
+@dataclass(slots=True)
+class _Moment:
+    """One position: its registers, what the step *from* it accessed, and blocks of memory by address."""
+
+    position: Position
+    registers: bytes
+    hits: tuple[Hit, ...] = ()
+    memory: dict[int, bytes] = field(default_factory=dict)
+
+
+class Window:
+    """Steps and reads around the cursor of ``replay``."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self._moments: list[_Moment] = []
+        self._index: dict[Position, int] = {}
+        self._watched: frozenset[Watchpoint] = frozenset()
+        self._recent: dict[int, None] = {}
+        self._length = FIRST
+        self.passes = 0
+        """How many passes were made."""
+
+    async def step_back(self, watchpoints: Sequence[Watchpoint] = ()) -> Outcome:
+        """Go back by one step, and tell which of ``watchpoints`` that step accesses."""
+        replay = self._replay
+        if replay.position == START:
+            return StopReason.START, ()
+        here = self._here(watchpoints)
+        if not here:
+            # Running out again just below the last pass means that somebody walks back: look further ahead.
+            adjoining = here == 0 or self._adjoins()
+            self._length = min(2 * self._length, LONGEST) if adjoining else FIRST
+            await self._pass(watchpoints)
+            here = self._index[replay.position]
+        moment = self._moments[here - 1]
+        replay.place(moment.position)
+        return _outcome(moment.hits, watchpoints)
+
+    async def step(self, watchpoints: Sequence[Watchpoint] = ()) -> Outcome:
+        """Go forward by one step."""
+        here = self._here(watchpoints)
+        if here is not None and here + 1 < len(self._moments):
+            self._replay.place(self._moments[here + 1].position)
+            return _outcome(self._moments[here].hits, watchpoints)
+        stop = await (self._replay.step_watching(watchpoints) if watchpoints else self._replay.stepi())
+        return stop.reason, stop.hits
+
+    async def register_packet(self) -> bytes:
+        """All registers at the cursor, as a ``g`` packet gives them."""
+        here = self._index.get(self._replay.position)
+        if here is not None:
+            return self._moments[here].registers
+        return await (await self._replay.machine()).register_packet()
+
+    async def read_memory(self, address: int, length: int) -> bytes:
+        """Memory at the cursor.
+
+        :raises RspError: it is not mapped there.
+        """
+        blocks = range(address - address % _BLOCK, address + length, _BLOCK)
+        if len(blocks) <= _MOST_BLOCKS // 2:
+            for block in blocks:
+                self._recent.pop(block, None)
+                self._recent[block] = None
+            while len(self._recent) > _MOST_BLOCKS:
+                del self._recent[next(iter(self._recent))]
+        here = self._index.get(self._replay.position)
+        if here is None or self._replay.machine_position == self._replay.position:
+            return await self._replay.read_memory(address, length)
+        memory = self._moments[here].memory
+        if all(block in memory for block in blocks):
+            start = address - blocks[0]
+            return b"".join(memory[block] for block in blocks)[start : start + length]
+        if here == 0:
+            return await self._replay.read_memory(address, length)
+        await self._pass(tuple(self._watched), keep_length=here)
+        return await self._replay.read_memory(address, length)
+
+    def forget(self) -> None:
+        """Drop the store."""
+        self._moments.clear()
+        self._index.clear()
+
+    def _here(self, watchpoints: Sequence[Watchpoint]) -> int | None:
+        """The index of the cursor, if the store knows about all of ``watchpoints``."""
+        return self._index.get(self._replay.position) if self._watched.issuperset(watchpoints) else None
+
+    def _adjoins(self) -> bool:
+        """True if the cursor has come from the store a moment ago, as after a breakpoint in a function walked over."""
+        if not self._moments:
+            return False
+        low, high = self._moments[0].position.icount, self._moments[-1].position.icount
+        return low - self._length <= self._replay.position.icount <= high
+
+    async def _pass(self, watchpoints: Sequence[Watchpoint], keep_length: int | None = None) -> None:
+        replay = self._replay
+        goal = replay.position
+        length = keep_length or self._length
+        base = replay.timeline.deliveries.plain_at_or_before(goal.icount - length)
+        moments: list[_Moment] = []
+
+        async def visit(walker: Walker) -> None:
+            while True:
+                moment = await self._moment(walker)
+                moments.append(moment)
+                if walker.position >= goal:
+                    return
+                if watchpoints:
+                    moment.hits = await watched_step(walker, watchpoints)
+                else:
+                    await walker.step()
+
+        await replay.approach(base, visit)
+        self.passes += 1
+        self._moments = moments
+        self._index = {moment.position: number for number, moment in enumerate(moments)}
+        self._watched = frozenset(watchpoints)
+
+    async def _moment(self, walker: Walker) -> _Moment:
+        machine = walker.machine
+        moment = _Moment(walker.position, await machine.register_packet())
+        for block in self._recent:
+            if (data := await _block(machine, block)) is not None:
+                moment.memory[block] = data
+        return moment
+
+
+def _outcome(known: tuple[Hit, ...], watchpoints: Sequence[Watchpoint]) -> Outcome:
+    hits = tuple(hit for hit in known if hit.point in watchpoints)
+    return (StopReason.WATCHPOINT if hits else StopReason.STEP), hits
+
+
+async def _block(machine: Machine, address: int) -> bytes | None:
+    try:
+        return await machine.read_memory(address, _BLOCK)
+    except RspError:
+        return None

@@ -1,0 +1,79 @@
+"""Recordings of the bare-metal guests, and stretches of them as oracles."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from rrdbg.engine.recorder import Recorder, RecordRequest
+from rrdbg.engine.replay import Replay
+from rrdbg.store.recording import Recording
+from tests.engine.oracle import Oracle, observe
+from tests.guests.build import QEMU_OPTIONS, symbol
+
+T = TypeVar("T")
+Run = Callable[[Coroutine[Any, Any, T]], T]
+
+
+def record(elf: Path, directory: Path, **options: Any) -> Path:
+    command = ("qemu-system-x86_64", *QEMU_OPTIONS, "-serial", "stdio", "-kernel", str(elf))
+    return asyncio.run(Recorder(RecordRequest(command, directory, **options)).run()).directory
+
+
+@pytest.fixture(scope="session")
+def workload(tmp_path_factory: pytest.TempPathFactory, workload_guest: Path) -> Path:
+    """A recording of workload, to its power-off; not to be changed."""
+    return record(workload_guest, tmp_path_factory.mktemp("engine") / "workload")
+
+
+@pytest.fixture(scope="session")
+def watched(workload_guest: Path) -> dict[int, int]:
+    """Variables of workload: ``counter`` and the first words of ``ring``."""
+    return {symbol(workload_guest, name).address: 8 for name in ("counter", "ring")}
+
+
+@pytest.fixture(scope="session")
+def busy(workload: Path, watched: dict[int, int]) -> Oracle:
+    """A stretch of workload with timer interrupts, exceptions, string instructions and console output."""
+    with Recording.open(workload) as recording:
+        icounts = recording.log.deliveries.icounts
+        kinds = recording.log.deliveries.kinds
+    interrupts = [icount for icount, kind in zip(icounts, kinds, strict=True) if kind == 1]
+    return asyncio.run(observe(workload, interrupts[len(interrupts) // 2] - 900, 3000, watched))
+
+
+@pytest.fixture(scope="session")
+def boot(workload: Path) -> Oracle:
+    """The first instructions: the reset vector, real mode, 16-bit code."""
+    return asyncio.run(observe(workload, 0, 400))
+
+
+@pytest.fixture(scope="session")
+def ending(workload: Path, watched: dict[int, int]) -> Oracle:
+    """The last instructions, up to the end."""
+    with Recording.open(workload) as recording:
+        end = recording.manifest.end
+    oracle = asyncio.run(observe(workload, end - 600, 2000, watched))
+    assert oracle[-1].position.icount == end
+    return oracle
+
+
+@pytest.fixture
+def run() -> Iterator[Run[Any]]:
+    """Run coroutines one after another in one event loop."""
+    with asyncio.Runner() as runner:
+        yield runner.run
+
+
+@pytest.fixture
+def replay(workload: Path, tmp_path: Path, run: Run[Any]) -> Iterator[Replay]:
+    """A replay of a copy of workload's recording."""
+    copy = Path(shutil.copytree(workload, tmp_path / "workload"))
+    opened = run(Replay.open(copy))
+    yield opened
+    run(opened.close())

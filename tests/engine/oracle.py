@@ -1,0 +1,97 @@
+"""The oracle: what single-stepping forward shows, noted by a machine that knows nothing of rrdbg's travel.
+
+Every reverse operation must land where this list says. Positions are numbered here from QEMU's own icount, asked
+at each step over QMP: phase 0 is the first stop at an icount, 1 the next, and so on.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rrdbg.engine.launcher import Launcher
+from rrdbg.links.machine import Machine
+from rrdbg.model.deliveries import Delivery
+from rrdbg.model.position import Position
+from rrdbg.model.timeline import Timeline
+from rrdbg.store.recording import Recording
+from rrdbg.store.timeline_file import load_timeline
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stop of the single-stepper."""
+
+    position: Position
+    pc: int
+    packet: bytes
+    memory: Mapping[int, bytes]
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A stretch of stops without gaps, and the timeline it is from."""
+
+    entries: tuple[Entry, ...]
+    timeline: Timeline
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: int) -> Entry:
+        return self.entries[index]
+
+    def index(self, position: Position) -> int:
+        found = bisect_left(self.entries, position, key=lambda entry: entry.position)
+        assert self.entries[found].position == position
+        return found
+
+    def begins(self, index: int) -> bool:
+        """Whether the instruction at this stop is begun: false where an interrupt comes first."""
+        here, after = self.entries[index], self.entries[index + 1]
+        if here.position.icount != after.position.icount:
+            return True
+        kinds = self.timeline.deliveries.at(here.position.icount)
+        assert len(set(kinds)) == 1, "the guests have no icount with deliveries of two kinds"
+        return kinds[0] is Delivery.EXCEPTION
+
+    def hits(self, *addresses: int) -> list[int]:
+        """The stops at which a breakpoint on one of ``addresses`` fires."""
+        return [i for i in range(len(self) - 1) if self[i].pc in addresses and self.begins(i)]
+
+    def changes(self, address: int) -> list[int]:
+        """The stops whose instruction changes the watched memory at ``address``."""
+        return [i for i in range(len(self) - 1) if self[i].memory[address] != self[i + 1].memory[address]]
+
+
+async def observe(root: Path, start: int, steps: int, watched: Mapping[int, int] | None = None) -> Oracle:
+    """Step ``steps`` times from the plain position at or before ``start``, noting memory at ``watched``.
+
+    ``watched`` maps addresses to lengths.
+    """
+    with Recording.open(root) as recording:
+        launcher = await Launcher.create(recording)
+        timeline = load_timeline(recording)
+        walker, _ = await launcher.start(timeline.snapshots[0], timeline)
+        machine = walker.machine
+        try:
+            first = timeline.deliveries.plain_at_or_before(start)
+            if first:
+                await machine.run_to(first)
+            entries = [await _entry(machine, None, watched or {})]
+            while len(entries) <= steps and entries[-1].position.icount < timeline.end.icount:
+                await machine.step(timeline.end.icount)
+                entries.append(await _entry(machine, entries[-1].position, watched or {}))
+            return Oracle(tuple(entries), timeline)
+        finally:
+            await machine.close()
+            launcher.close()
+
+
+async def _entry(machine: Machine, before: Position | None, watched: Mapping[int, int]) -> Entry:
+    icount = await machine.qmp.icount()
+    phase = before.phase + 1 if before and before.icount == icount else 0
+    memory = {address: await machine.read_memory(address, length) for address, length in watched.items()}
+    return Entry(Position(icount, phase), await machine.pc(), await machine.register_packet(), memory)
