@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from rrdbg.errors import RrdbgError
-from rrdbg.frontends import record, replay
+from rrdbg.frontends import gdb_command, record, replay, serve
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -51,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     record.add_parser(commands)
     replay.add_parser(commands)
+    serve.add_parser(commands)
+    gdb_command.add_parser(commands)
     return parser
 
 

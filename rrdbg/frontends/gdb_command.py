@@ -1,0 +1,74 @@
+"""``rrdbg gdb``: a server and a GDB that is connected to it, with the guest's symbols."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import tempfile
+from pathlib import Path
+
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import QemuLaunchError, UsageError
+from rrdbg.frontends.server.connection import Server
+from rrdbg.store.library import Library
+
+_DESCRIPTION = """
+Start GDB on a recording. Everything after -- goes to GDB.
+"""
+
+_HOOK = """
+define hookpost-monitor
+maintenance flush register-cache
+end
+"""
+"""GDB cannot know that a monitor command moved the guest; this makes it look again."""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser("gdb", help="start GDB on a recording", description=_DESCRIPTION)
+    parser.add_argument("recording", nargs="?", help="a directory or a name in the library (default: the latest)")
+    parser.add_argument("--symbols", metavar="FILE", help="an ELF file with symbols (default: the recorded kernel)")
+    parser.add_argument("--gdb", metavar="PROGRAM", default="gdb", help="the GDB to start (default: gdb)")
+    parser.add_argument("gdb_words", nargs="*", metavar="-- GDB ARGUMENTS", help="what GDB is to be given besides")
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Serve, run GDB, and return its exit status."""
+    async with await Replay.open(Library.default().find(arguments.recording)) as replay:
+        server = Server(replay)
+        with tempfile.TemporaryDirectory(prefix="rrdbg-gdb-") as folder:
+            await server.listen(f"unix:{folder}/socket")
+            hook = Path(folder) / "hook.gdb"
+            hook.write_text(_HOOK)
+            symbols = _symbols(arguments.symbols, replay)
+            words = [
+                arguments.gdb, "-q", *(["-ex", f"file {symbols}"] if symbols else []),
+                "-ex", f"target remote {server.address}", "-x", str(hook), *arguments.gdb_words,
+            ]  # fmt: skip
+            loop = asyncio.get_running_loop()
+            # Ctrl-C on the terminal is for GDB, which asks us to stop.
+            loop.add_signal_handler(signal.SIGINT, lambda: None)
+            try:
+                process = await asyncio.create_subprocess_exec(*words)
+                return await process.wait()
+            except FileNotFoundError:
+                raise QemuLaunchError(f"There is no '{arguments.gdb}'; install GDB, or name one with --gdb.") from None
+            finally:
+                loop.remove_signal_handler(signal.SIGINT)
+                await server.close()
+
+
+def _symbols(given: str | None, replay: Replay) -> Path | None:
+    if given:
+        if not Path(given).is_file():
+            raise UsageError(f"There is no file {given} to read symbols from.")
+        return Path(given)
+    try:
+        kernel = replay.recording.layout.bundled("kernel")
+        with kernel.open("rb") as file:
+            return kernel if file.read(4) == b"\x7fELF" else None
+    except FileNotFoundError:
+        return None

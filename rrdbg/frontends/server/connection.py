@@ -1,0 +1,145 @@
+"""The server: a socket that one client at a time may use, and the loop that reads its packets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from pathlib import Path
+
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import UsageError
+from rrdbg.frontends.server.packets import PACKET_SIZE, Packet, PacketParser, Signal
+from rrdbg.frontends.server.stub import Stub
+from rrdbg.links.rsp import frame
+
+_LAST_WORDS = (b"D", b"k", b"vKill")
+
+
+class Server:
+    """Serves ``replay`` to one client after another; a second client at the same time is sent away."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._stub = Stub(replay, self._say)
+        self._replay = replay
+        self._listener: asyncio.Server | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._path: Path | None = None
+        self._last = b""
+        self._acknowledging = True
+        self._task: asyncio.Task[None] | None = None
+        self._cancelled = False
+        self.address = ""
+        """What GDB's ``target remote`` takes."""
+
+    async def listen(self, where: str) -> None:
+        """Listen at ``unix:PATH`` or ``localhost:PORT`` (0: any free port).
+
+        :raises UsageError: it is neither, or is not to be had.
+        """
+        kind, _, rest = where.rpartition(":") if not where.startswith("unix:") else where.partition(":")
+        try:
+            if kind == "unix" and rest:
+                self._listener = await asyncio.start_unix_server(self._serve, rest)
+                self._path, self.address = Path(rest), rest
+            elif kind in ("localhost", "127.0.0.1", "") and rest.isdecimal():
+                self._listener = await asyncio.start_server(self._serve, "127.0.0.1", int(rest))
+                self.address = f"localhost:{self._listener.sockets[0].getsockname()[1]}"
+            else:
+                raise UsageError(f"'{where}' is no place to listen at; write unix:PATH or localhost:PORT.")
+        except (OSError, OverflowError) as error:
+            raise UsageError(f"Cannot listen at {where}: {error}.") from None
+
+    async def close(self) -> None:
+        """Stop listening, and send the client away."""
+        if self._listener:
+            self._listener.close()
+        if self._writer:
+            self._writer.close()
+        await self._finish_task()
+        if self._path:
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._writer is not None:
+            writer.close()
+            return
+        self._writer = writer
+        raw = writer.get_extra_info("socket")
+        if raw.family != socket.AF_UNIX:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._acknowledging = True
+        try:
+            await self._talk(reader)
+        except ConnectionError:
+            pass  # the client has gone; it may come again
+        finally:
+            await self._finish_task()
+            self._stub.reset()
+            self._writer = None
+            writer.close()
+
+    async def _talk(self, reader: asyncio.StreamReader) -> None:
+        parser = PacketParser()
+        while data := await reader.read(PACKET_SIZE):
+            for event in parser.feed(data):
+                if isinstance(event, Packet):
+                    self._acknowledge(b"+")
+                    await self._finish_task(cancel=False)
+                    self._start(event.payload)
+                    if event.payload.startswith(_LAST_WORDS):
+                        await self._finish_task(cancel=False)
+                        return
+                elif event is Signal.INTERRUPT:
+                    self._cancel()
+                elif event is Signal.SEND_AGAIN and self._last:
+                    self._write(self._last)
+                elif event is Signal.DAMAGED:
+                    self._acknowledge(b"-")
+                elif event is Signal.MALFORMED:
+                    self._acknowledge(b"+")
+                    self._send(b"E01")
+
+    def _start(self, payload: bytes) -> None:
+        self._cancelled = False
+        self._task = asyncio.create_task(self._answer(payload))
+
+    async def _answer(self, payload: bytes) -> None:
+        answer = await self._stub.answer(payload)
+        if answer is not None:
+            self._send(answer)
+        if payload == b"QStartNoAckMode":
+            self._acknowledging = False
+
+    def _cancel(self) -> None:
+        """Ctrl-C: end a movement, once; where nothing moves, there is nothing to end."""
+        if self._task and not self._task.done() and not self._cancelled:
+            self._stub.interrupt()
+            if self._replay.moving:
+                self._cancelled = True
+                self._task.cancel()
+
+    async def _finish_task(self, *, cancel: bool = True) -> None:
+        if self._task:
+            if cancel:
+                self._cancel()
+            task, self._task = self._task, None
+            await task
+
+    def _say(self, text: str) -> None:
+        digits = text.encode().hex()
+        for start in range(0, len(digits), PACKET_SIZE - 64):
+            self._send(b"O" + digits[start : start + PACKET_SIZE - 64].encode())
+
+    def _send(self, payload: bytes) -> None:
+        self._last = frame(payload)
+        self._write(self._last)
+
+    def _acknowledge(self, sign: bytes) -> None:
+        if self._acknowledging:
+            self._write(sign)
+
+    def _write(self, data: bytes) -> None:
+        if self._writer:
+            with contextlib.suppress(ConnectionError):
+                self._writer.write(data)

@@ -1,0 +1,225 @@
+"""A gdbstub over a :class:`Replay`: one packet in, one reply out, in both directions of time.
+
+Packets and replies are those of the GDB manual's appendix "GDB Remote Serial Protocol". What is unknown gets the
+empty reply, what is malformed ``E01``; an error with a sentence goes out as ``E.sentence`` where GDB shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from rrdbg.commands.help import COMMANDS
+from rrdbg.commands.session import Session
+from rrdbg.engine.replay import Replay
+from rrdbg.engine.window import Window
+from rrdbg.errors import Interrupted, RrdbgError, RspError, UsageError
+from rrdbg.frontends.server.conditions import Conditions
+from rrdbg.frontends.server.packets import PACKET_SIZE
+from rrdbg.frontends.server.points import PointSet
+from rrdbg.frontends.server.stops import INTERRUPTED, QUIET, TRAP, ClientFeatures, reply, stop_reply
+from rrdbg.render.text import render
+
+_MALFORMED = b"E01"
+_NOT_MAPPED = b"E14"
+_FEATURES = (
+    f"PacketSize={PACKET_SIZE:x}", "qXfer:features:read+", "vContSupported+", "QStartNoAckMode+", "ReverseStep+",
+    "ReverseContinue+", "ConditionalBreakpoints+", "binary-upload+",
+)  # fmt: skip
+_REFUSED = b"E.The guest is a recording: registers and memory cannot be changed in it."
+
+Handler = Callable[[bytes], Awaitable[bytes | None]]
+
+
+class Stub:
+    """Answers packets; ``say`` sends text to the client's console before the reply."""
+
+    def __init__(self, replay: Replay, say: Callable[[str], None]) -> None:
+        self.replay = replay
+        self.session = Session(replay)
+        self.window = Window(replay)
+        self.points = PointSet()
+        self._say = say
+        self._features = ClientFeatures()
+        self._physical = False
+        self._interrupt = False
+        self._handlers: dict[bytes, Handler] = {
+            b"qSupported": self._supported, b"qXfer:features:read:": self._description, b"qRcmd,": self._monitor,
+            b"qC": self._fixed(b"QC1"), b"qfThreadInfo": self._fixed(b"m1"), b"qsThreadInfo": self._fixed(b"l"),
+            b"qAttached": self._fixed(b"1"), b"qSymbol:": self._fixed(b"OK"), b"qThreadExtraInfo,": self._place,
+            b"QStartNoAckMode": self._fixed(b"OK"), b"vMustReplyEmpty": self._fixed(b""),
+            b"qqemu.PhyMemMode": self._physical_mode, b"Qqemu.PhyMemMode:": self._set_physical,
+            b"vCont?": self._fixed(b"vCont;c;C;s;S"), b"vCont;": self._vcont, b"vKill;": self._fixed(b"OK"),
+            b"bs": self._step_back, b"bc": self._run_back, b"?": self._fixed(reply(TRAP)),
+            b"D": self._fixed(b"OK"), b"k": self._no_reply, b"H": self._fixed(b"OK"), b"T": self._thread,
+            b"Z": self._insert, b"z": self._remove, b"g": self._registers, b"p": self._register,
+            b"m": self._memory, b"x": self._binary, b"c": self._run, b"C": self._run, b"s": self._step,
+            b"S": self._step, b"G": self._fixed(_REFUSED), b"P": self._fixed(_REFUSED),
+            b"M": self._fixed(_REFUSED), b"X": self._fixed(_REFUSED),
+        }  # fmt: skip
+
+    def reset(self) -> None:
+        """A client has gone: forget its points and modes, keep the position."""
+        self.points.clear()
+        self._features = ClientFeatures()
+        self._physical = self._interrupt = False
+
+    def interrupt(self) -> None:
+        """The client wants the movement to end that is about to begin."""
+        self._interrupt = True
+
+    async def answer(self, packet: bytes) -> bytes | None:
+        """The reply to ``packet``; None if there is to be none."""
+        self._interrupt = False
+        name = next((name for name in self._handlers if packet.startswith(name)), None)
+        if name is None:
+            return b""
+        exact = name in (b"?", b"g", b"k", b"bs", b"bc", b"qC", b"QStartNoAckMode", b"vCont?")
+        if exact and packet != name:
+            return b""
+        try:
+            return await self._handlers[name](packet[len(name) :])
+        except (UsageError, ValueError):
+            return _MALFORMED
+        except RrdbgError as error:
+            return b"E." + str(error).encode()
+
+    def _fixed(self, answer: bytes) -> Handler:
+        async def handler(_: bytes) -> bytes:
+            return answer
+
+        return handler
+
+    async def _no_reply(self, _: bytes) -> None:
+        return None
+
+    # What GDB asks first
+
+    async def _supported(self, rest: bytes) -> bytes:
+        wanted = rest.lstrip(b":").split(b";")
+        self._features = ClientFeatures(swbreak=b"swbreak+" in wanted, hwbreak=b"hwbreak+" in wanted)
+        words = [word for word in ("swbreak+", "hwbreak+") if word.encode() in wanted]
+        return ";".join([*_FEATURES, *words]).encode()
+
+    async def _description(self, rest: bytes) -> bytes:
+        name, _, span = rest.decode().rpartition(":")
+        start, length = (int(number, 16) for number in span.split(","))
+        text = (await self.replay.machine()).description.get(name)
+        if text is None:
+            return b"E00"
+        part = text.encode()[start : start + min(length, PACKET_SIZE - 64)]
+        return (b"m" if start + len(part) < len(text.encode()) else b"l") + part
+
+    async def _place(self, _: bytes) -> bytes:
+        here, end = self.replay.position, self.replay.timeline.end
+        return f"at {here} of {end} ({here.percent(end):.1f}%)".encode().hex().encode()
+
+    async def _thread(self, rest: bytes) -> bytes:
+        return b"OK" if int(rest, 16) == 1 else _MALFORMED
+
+    async def _physical_mode(self, _: bytes) -> bytes:
+        return b"1" if self._physical else b"0"
+
+    async def _set_physical(self, rest: bytes) -> bytes:
+        self._physical = int(rest) != 0
+        return b"OK"
+
+    # Reading
+
+    async def _registers(self, _: bytes) -> bytes:
+        return await self.window.register_packet()
+
+    async def _register(self, rest: bytes) -> bytes:
+        layout = (await self.replay.machine()).register_file
+        return layout.digits(await self.window.register_packet(), int(rest, 16)) or _MALFORMED
+
+    async def _memory(self, rest: bytes) -> bytes:
+        try:
+            return (await self._read(rest)).hex().encode()
+        except RspError:
+            return _NOT_MAPPED
+
+    async def _binary(self, rest: bytes) -> bytes:
+        try:
+            return b"b" + await self._read(rest)
+        except RspError:
+            return _NOT_MAPPED
+
+    async def _read(self, rest: bytes) -> bytes:
+        address, length = (int(number, 16) for number in rest.split(b","))
+        length = min(length, (PACKET_SIZE - 64) // 2)
+        if self._physical:
+            return await (await self.replay.machine()).read_physical(address, length)
+        return await self.window.read_memory(address, length)
+
+    # Points
+
+    async def _insert(self, rest: bytes) -> bytes:
+        self.points.insert(rest)
+        return b"OK"
+
+    async def _remove(self, rest: bytes) -> bytes:
+        self.points.remove(rest)
+        return b"OK"
+
+    # Moving
+
+    async def _vcont(self, rest: bytes) -> bytes | None:
+        action = rest.split(b";")[0].partition(b":")[0]
+        if action[:1] in (b"c", b"C"):
+            return await self._run(b"")
+        return await self._step(b"") if action[:1] in (b"s", b"S") else _MALFORMED
+
+    async def _step(self, rest: bytes) -> bytes:
+        return _MALFORMED if rest else await self._moved(self._forward_step)
+
+    async def _step_back(self, _: bytes) -> bytes:
+        return await self._moved(self._backward_step)
+
+    async def _run(self, rest: bytes) -> bytes:
+        return _MALFORMED if rest else await self._moved(self._forward_run)
+
+    async def _run_back(self, _: bytes) -> bytes:
+        return await self._moved(self._backward_run)
+
+    async def _forward_step(self) -> bytes:
+        return stop_reply(*await self.window.step(self.points.watchpoints), self.points, self._features)
+
+    async def _backward_step(self) -> bytes:
+        return stop_reply(*await self.window.step_back(self.points.watchpoints), self.points, self._features)
+
+    async def _forward_run(self) -> bytes:
+        stop = await self.replay.cont(self.points.points, self._accept())
+        return stop_reply(stop.reason, stop.hits, self.points, self._features)
+
+    async def _backward_run(self) -> bytes:
+        stop = await self.replay.reverse_cont(self.points.points, self._accept())
+        return stop_reply(stop.reason, stop.hits, self.points, self._features)
+
+    def _accept(self) -> Conditions | None:
+        return Conditions(self.points) if self.points.conditional else None
+
+    async def _moved(self, movement: Callable[[], Awaitable[bytes]]) -> bytes:
+        """The stop reply of a movement; whatever happens, GDB gets one, since it believes that the guest runs."""
+        if self._interrupt:
+            return reply(INTERRUPTED)
+        try:
+            return await movement()
+        except Interrupted:
+            return reply(INTERRUPTED)
+        except RrdbgError as error:
+            self._say(f"rrdbg: {error}\n")
+            return reply(QUIET)
+
+    # Commands
+
+    async def _monitor(self, rest: bytes) -> bytes:
+        line = bytes.fromhex(rest.decode()).decode(errors="replace").strip()
+        before = self.replay.position
+        try:
+            for result in await COMMANDS.run(self.session, line):
+                self._say(render(result) + "\n")
+        except RrdbgError as error:
+            self._say(f"{error}\n")
+        if self.replay.position != before:
+            self._say("GDB does not know that the guest has moved; enter: maintenance flush register-cache\n")
+        return b"OK"
