@@ -141,7 +141,7 @@ class Replay:
             raise OutOfRange(f"Position {target} is outside the recording, which ends at {self.timeline.end}.")
         async with self._moving():
             await self._go(target)
-        return await self._stop(StopReason.TARGET)
+            return await self._stop(StopReason.TARGET)
 
     async def stepi(self, count: int = 1) -> Stop:
         """Execute ``count`` instructions (a delivery of an interrupt counts as one)."""
@@ -151,7 +151,7 @@ class Replay:
                 if walker.position >= self.timeline.end:
                     return await self._stop(StopReason.END)
                 self._position = (await walker.step()).after
-        return await self._stop(StopReason.STEP)
+            return await self._stop(StopReason.STEP)
 
     async def reverse_stepi(self, count: int = 1) -> Stop:
         """Go back by ``count`` of what :meth:`stepi` goes forward."""
@@ -163,7 +163,7 @@ class Replay:
                 target = await self._before(target)
             exhausted = target == START and self._position == START
             await self._go(target)
-        return await self._stop(StopReason.START if exhausted else StopReason.STEP)
+            return await self._stop(StopReason.START if exhausted else StopReason.STEP)
 
     async def step_watching(self, points: Sequence[Watchpoint]) -> Stop:
         """Like one :meth:`stepi`, telling also which of ``points`` the step accessed."""
@@ -173,7 +173,7 @@ class Replay:
                 return await self._stop(StopReason.END)
             hits = await watched_step(walker, points)
             self._position = walker.position
-        return await self._hit_stop(hits[0]) if hits else await self._stop(StopReason.STEP)
+            return await self._hit_stop(hits[0]) if hits else await self._stop(StopReason.STEP)
 
     @property
     def machine_position(self) -> Position | None:
@@ -222,7 +222,7 @@ class Replay:
             else:
                 await self._drop_machine()
                 self._position = await self._exact(first)
-        return await self._hit_stop(first)
+            return await self._hit_stop(first)
 
     async def reverse_cont(self, extra: Sequence[Point] = (), accept: Accept | None = None) -> Stop:
         """Go back to the last hit before the cursor, or to the start.
@@ -239,7 +239,7 @@ class Replay:
                 await self._go(START)
                 return await self._stop(StopReason.START)
             await self._go(await self._backward_target(last))
-        return await self._hit_stop(last)
+            return await self._hit_stop(last)
 
     async def registers(self) -> dict[str, int]:
         """The registers at the cursor, by name."""
@@ -334,7 +334,7 @@ class Replay:
 
     async def _cursor(self) -> Walker:
         """The cursor's machine, started if there is none."""
-        if self._walker is None or not self._walker.machine.process.alive:
+        if self._walker is None or not self._walker.machine.usable:
             await self._drop_machine()
         if self._walker is None or self._walker.position != self._position:
             await self._go(self._position)
@@ -458,7 +458,7 @@ class Replay:
     async def _settle(self, origin: Position) -> None:
         """After a cancelled run, find out where the cursor's machine stands, and make it a plain place."""
         walker = self._walker
-        if walker is None or not walker.machine.process.alive:
+        if walker is None or not walker.machine.usable:
             await self._drop_machine()
             self._position = origin
             return

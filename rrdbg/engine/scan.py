@@ -77,7 +77,7 @@ class Scan:
             async for hit in self._walk(include_start or ran):
                 yield hit
         finally:
-            if self._machine.process.alive:
+            if self._machine.usable:
                 for point in self._points:
                     await self._machine.remove(point)
 

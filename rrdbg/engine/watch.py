@@ -23,7 +23,7 @@ async def watched_step(walker: Walker, points: Sequence[Watchpoint]) -> tuple[Hi
     try:
         step = await walker.step()
     finally:
-        if machine.process.alive:
+        if machine.usable:
             for point in accesses:
                 await machine.remove(point)
     hits = []

@@ -65,14 +65,19 @@ class Machine:
         try:
             ours.setblocking(False)
             rsp = RspClient(*await asyncio.open_unix_connection(sock=ours))
-            machine = cls(process, rsp, directory)
-            architecture, machine._description = await read_description(machine._rsp)
-            machine._registers = register_file(architecture, machine._description)
-            return machine
         except BaseException:
+            ours.close()
             await process.kill()
             shutil.rmtree(directory, ignore_errors=True)
             raise
+        machine = cls(process, rsp, directory)
+        try:
+            architecture, machine._description = await read_description(rsp)
+            machine._registers = register_file(architecture, machine._description)
+        except BaseException:
+            await machine.close()
+            raise
+        return machine
 
     @property
     def qmp(self) -> QmpLink:
@@ -88,6 +93,11 @@ class Machine:
     def register_file(self) -> RegisterFile:
         """The layout of :meth:`register_packet`."""
         return self._registers
+
+    @property
+    def usable(self) -> bool:
+        """False once the process has ended, or the connection to its gdbstub can no longer be trusted."""
+        return self.process.alive and not self._rsp.broken
 
     async def close(self) -> None:
         """End the process and remove its directory."""

@@ -94,8 +94,8 @@ class QemuProcess:
         ]
         setpriv = shutil.which("setpriv")
         guard = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
-        try:
-            process = await asyncio.create_subprocess_exec(
+        spawning = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
                 *guard,
                 *words,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -105,9 +105,17 @@ class QemuProcess:
                 start_new_session=True,
                 cwd=directory,
             )
+        )
+        try:
+            process = await asyncio.shield(spawning)
         except OSError as error:
             ours.close()
             raise QemuLaunchError(f"Cannot start {command[0]}: {error.strerror}.") from None
+        except BaseException:
+            # Cancelled while it is being born: it must not live on unowned.
+            ours.close()
+            await cls(await spawning, words).kill()
+            raise
         finally:
             for end in (theirs, *sockets):
                 end.close()
@@ -118,6 +126,7 @@ class QemuProcess:
             await qemu.kill()
             raise QemuLaunchError(f"QEMU did not start: {qemu.last_words()}") from None
         except BaseException:
+            ours.close()
             await qemu.kill()
             raise
         return qemu

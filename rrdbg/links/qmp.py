@@ -38,7 +38,12 @@ class QmpLink:
         try:
             await client.connect(end)
         except QMPError as error:
+            end.close()
             raise QemuDied(f"QEMU did not greet us over QMP ({error}).") from error
+        except BaseException:
+            # Cancelled in the middle of it: the library leaves the socket to us.
+            end.close()
+            raise
         return cls(client)
 
     async def execute(self, command: str, **arguments: object) -> object:

@@ -95,6 +95,8 @@ class RspClient:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self.broken = False
+        """True once an exchange was cancelled: its answer may still come, and would be taken for the next one's."""
 
     async def exchange(self, payload: str | bytes) -> bytes:
         """Send ``payload`` and return the answer, which is empty where the stub does not know the packet.
@@ -114,6 +116,9 @@ class RspClient:
                 f"QEMU's gdbstub gave no answer to {data[:20].decode('latin-1')!r} in {ANSWER_SECONDS:.0f} s; "
                 "QEMU may hang. Travel again: a new QEMU will be started."
             ) from None
+        except asyncio.CancelledError:
+            self.broken = True
+            raise
 
     async def command(self, payload: str) -> None:
         """Send a packet that must be answered ``OK``.
@@ -133,11 +138,19 @@ class RspClient:
         printed = bytearray()
         while answer[:1] == b"O" and answer != b"OK":
             printed += bytes.fromhex(answer[1:].decode())
-            async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await self._packet()
+            answer = await self._continued()
         if answer not in (b"OK", b""):
             raise RspError(f"QEMU's monitor refused {line!r} ({answer.decode('latin-1')!r}).")
         return printed.decode(errors="replace")
+
+    async def _continued(self) -> bytes:
+        """One more packet of an answer that has several."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._packet()
+        except BaseException:
+            self.broken = True
+            raise
 
     def resume(self, action: str) -> None:
         """Set the guest going with ``c`` or ``s``; :meth:`stopped` gives the answer."""

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+
+from rrdbg.errors import UsageError
+from rrdbg.model.invocation import Invocation, prepare
+from rrdbg.model.options import Option, format_properties, parse_options, parse_properties, words_of
+
+
+def prepared(*arguments: str, binary: str = "qemu-system-x86_64", shift: str = "5") -> Invocation:
+    return prepare((binary, *arguments), shift=shift, clock_base="2026-01-01T00:00:00")
+
+
+def added(invocation: Invocation) -> list[str]:
+    return [" ".join(addition.words) for addition in invocation.additions]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-smp", "2"), ("-smp", "cpus=4"), ("-smp", "sockets=1,cores=2"), ("-smp", "x"), ("-snapshot",), ("-enable-kvm",),
+        ("-accel", "kvm"), ("-accel", "tcg,thread=multi"), ("-M", "q35,accel=kvm"), ("-machine", "accel=hvf:tcg"),
+        ("-icount", "1"), ("-daemonize",), ("-S",), ("-s",), ("-gdb", "tcp::1234"), ("-loadvm", "x"), ("-incoming", "x"),
+        ("-blockdev", "x"), ("-fda", "x"), ("-pflash", "x"), ("-sd", "x"), ("-mtdblock", "x"), ("-net", "user"),
+        ("-netdev", "user"), ("-nic", "user"), ("-drive", "file=x,snapshot=on"), ("-drive", "if=ide"),
+        ("-drive", "file=x,if=pflash"), ("-rtc", "clock=host"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_replayed_is_refused_with_a_reason(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError) as refusal:
+        prepared(*arguments)
+    assert len(str(refusal.value)) > 30
+
+
+@pytest.mark.parametrize("shift", ["11", "-1", "x", ""])
+def test_a_bad_shift_is_refused(shift: str) -> None:
+    with pytest.raises(UsageError, match="--shift"):
+        prepared(shift=shift)
+
+
+def test_what_is_added_to_a_pc() -> None:
+    assert added(prepared()) == [
+        "-rtc base=2026-01-01T00:00:00,clock=vm",
+        "-no-shutdown",
+        "-machine hpet=off",
+        "-global apic-common.vapic=off",
+        "-nic none",
+        "-serial chardev:rrdbg-console",
+        "-monitor none",
+    ]
+
+
+def test_a_machine_without_hpet_is_not_given_the_flag() -> None:
+    assert "-machine hpet=off" not in added(prepared("-M", "microvm"))
+    assert "-machine hpet=off" in added(prepared("-machine", "q35"))
+    assert not any("hpet" in words or "apic" in words for words in added(prepared(binary="qemu-system-aarch64")))
+
+
+def test_the_users_clock_is_kept() -> None:
+    assert "-rtc base=2020-02-02,clock=vm" in added(prepared("-rtc", "base=2020-02-02"))
+    assert "-rtc base=2026-01-01T00:00:00,clock=vm" in added(prepared("-rtc", "base=utc"))
+
+
+def test_disks_are_taken_out() -> None:
+    invocation = prepared(
+        "disk.img", "-hdb", "b.img", "-cdrom", "c.iso", "-drive", "file=d.img,if=virtio,format=raw,id=d"
+    )
+    assert [(disk.source, disk.read_only) for disk in invocation.disks] == [
+        ("disk.img", False), ("b.img", False), ("c.iso", True), ("d.img", False),
+    ]  # fmt: skip
+    assert invocation.disks[3].frontend == {"if": "virtio", "id": "d"}
+    assert invocation.disks[3].format == "raw"
+    assert not invocation.options
+
+
+def test_the_console_is_captured_unless_there_is_none() -> None:
+    assert "-serial chardev:rrdbg-console" in added(prepared("-nographic"))
+    assert "-serial chardev:rrdbg-console" in added(prepared("-serial", "mon:stdio"))
+    without = prepared("-serial", "none")
+    assert "-serial chardev:rrdbg-console" not in added(without)
+    assert without.options == (Option("serial", "none"),)
+    assert prepared("-serial", "stdio", "-serial", "null").options == (Option("serial", "null"),)
+
+
+def test_networks_are_recorded() -> None:
+    assert "-object qom-type=filter-replay,id=rrdbg-net1,netdev=n" in added(prepared("-netdev", "user,id=n"))
+    assert "-nic none" not in added(prepared("-netdev", "user,id=n"))
+
+
+def test_reboots() -> None:
+    assert prepared().reboots
+    assert not prepared("-no-reboot").reboots
+    assert not prepared("-action", "reboot=shutdown").reboots
+
+
+def test_options_are_read_and_written() -> None:
+    words = ("-m", "16", "-nodefaults", "--kernel", "k", "disk")
+    options = parse_options(words)
+    assert options == (Option("m", "16"), Option("nodefaults"), Option("kernel", "k"), Option("hda", "disk"))
+    assert words_of(options) == ("-m", "16", "-nodefaults", "-kernel", "k", "-hda", "disk")
+    with pytest.raises(UsageError, match="needs an argument"):
+        parse_options(["-m"])
+
+
+def test_properties_keep_their_commas() -> None:
+    assert parse_properties("a,,b,x=1,flag", "file") == {"file": "a,b", "x": "1", "flag": "on"}
+    assert format_properties({"file": "a,b", "x": "1"}) == "file=a,,b,x=1"
