@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ from rrdbg.links.rsp import frame
 def _fed(data: bytes, cuts: list[int], limit: int = PACKET_SIZE) -> list[Event]:
     parser = PacketParser(limit)
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    pieces = [data[low:high] for low, high in zip(edges, edges[1:], strict=False)]
+    pieces = [data[low:high] for low, high in itertools.pairwise(edges)]
     return [event for piece in pieces for event in parser.feed(piece)]
 
 
