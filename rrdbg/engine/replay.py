@@ -322,7 +322,13 @@ class Replay:
         return walker
 
     async def _start(self, snapshot: Snapshot) -> Walker:
-        walker, seconds = await self._launcher.start(snapshot, self.timeline)
+        starting = asyncio.create_task(self._launcher.start(snapshot, self.timeline))
+        try:
+            walker, seconds = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # A start takes 0.3 s at most; half a machine would be worse than the wait.
+            await (await starting)[0].machine.close()
+            raise
         self._rates = replace(self._rates, start_seconds=seconds)
         return walker
 

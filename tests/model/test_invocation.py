@@ -18,9 +18,11 @@ def added(invocation: Invocation) -> list[str]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("-smp", "2"), ("-smp", "cpus=4"), ("-smp", "sockets=1,cores=2"), ("-smp", "x"), ("-snapshot",), ("-enable-kvm",),
+        ("-smp", "2"), ("-smp", "cpus=4"), ("-smp", "sockets=1,cores=2"), ("-smp", "x"), ("-snapshot",),
+        ("-enable-kvm",),
         ("-accel", "kvm"), ("-accel", "tcg,thread=multi"), ("-M", "q35,accel=kvm"), ("-machine", "accel=hvf:tcg"),
-        ("-icount", "1"), ("-daemonize",), ("-S",), ("-s",), ("-gdb", "tcp::1234"), ("-loadvm", "x"), ("-incoming", "x"),
+        ("-icount", "1"), ("-daemonize",), ("-S",), ("-s",), ("-gdb", "tcp::1234"), ("-loadvm", "x"),
+        ("-incoming", "x"),
         ("-blockdev", "x"), ("-fda", "x"), ("-pflash", "x"), ("-sd", "x"), ("-mtdblock", "x"), ("-net", "user"),
         ("-netdev", "user"), ("-nic", "user"), ("-drive", "file=x,snapshot=on"), ("-drive", "if=ide"),
         ("-drive", "file=x,if=pflash"), ("-rtc", "clock=host"),

@@ -1,0 +1,170 @@
+"""One state by every route; and a cursor that stays exact when a movement is cancelled or QEMU dies."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import Divergence, Interrupted, LinkError, QemuDied
+from rrdbg.links import machine
+from rrdbg.model.position import START, Position
+from rrdbg.model.stop import Stop
+from tests.engine.conftest import Run
+from tests.engine.oracle import Oracle
+
+RAM = 16 << 20
+
+
+async def state(replay: Replay, scratch: Path) -> tuple[bytes, str]:
+    """The registers and a checksum of all RAM at the cursor."""
+    guest = await replay.machine()
+    image = scratch / "ram"
+    await guest.qmp.execute("pmemsave", val=0, size=RAM, filename=str(image))
+    return await guest.register_packet(), hashlib.sha256(image.read_bytes()).hexdigest()
+
+
+def test_every_route_leads_to_the_same_state(run: Run[Any], replay: Replay, busy: Oracle, tmp_path: Path) -> None:
+    async def check() -> None:
+        there = busy[1500].position
+        await replay.seek(there)
+        expected = await state(replay, tmp_path)
+        assert expected[0] == busy[1500].packet
+
+        async def same() -> None:
+            assert replay.position == there
+            assert await state(replay, tmp_path) == expected
+
+        for index in (200, 1400, 1499):
+            await replay.seek(busy[index].position)
+            await replay.snapshot()
+        await replay.seek(START)
+        await replay.seek(there)
+        await same()
+        await replay.seek(busy[1450].position)
+        await replay.stepi(50)
+        await same()
+        await replay.seek(busy[1650].position)
+        await replay.reverse_stepi(150)
+        await same()
+        replay.add_breakpoint(busy[1500].pc)
+        await replay.seek(busy[1501].position)
+        await replay.reverse_cont()
+        await same()
+        await replay.seek(busy[max(i for i in [0, *busy.hits(busy[1500].pc)] if i < 1500)].position)
+        await replay.cont()
+        await same()
+        replay.delete()
+        await replay.seek(replay.timeline.end)
+        await replay.seek(there)
+        await same()
+
+    run(check())
+
+
+@pytest.mark.parametrize("movement", ["cont", "reverse_cont", "stepi", "seek"])
+@pytest.mark.parametrize("moment", [0.0, 0.02, 0.1, 0.3])
+def test_a_cancelled_movement_leaves_an_exact_cursor(
+    run: Run[Any], replay: Replay, busy: Oracle, movement: str, moment: float
+) -> None:
+    async def check() -> None:
+        await replay.seek(busy[100].position)
+        replay.add_breakpoint(0xDEAD_0000)
+        movements: dict[str, Callable[[], Coroutine[Any, Any, Stop]]] = {
+            "cont": replay.cont,
+            "reverse_cont": replay.reverse_cont,
+            "stepi": lambda: replay.stepi(100_000),
+            "seek": lambda: replay.seek(Position(1_000_000)),
+        }
+        task = asyncio.create_task(movements[movement]())
+        await asyncio.wait((task,), timeout=moment)
+        task.cancel()
+        try:
+            await task
+        except Interrupted:
+            pass
+        except asyncio.CancelledError:
+            assert moment == 0, "only a movement that has not begun is cancelled like any task"
+        here = replay.position
+        packet = await (await replay.machine()).register_packet()
+        await replay.seek(START)
+        await replay.seek(here)
+        assert await (await replay.machine()).register_packet() == packet
+        await replay.seek(busy[200].position)
+        assert await (await replay.machine()).register_packet() == busy[200].packet
+
+    run(check())
+
+
+def test_a_killed_qemu_is_replaced(run: Run[Any], replay: Replay, busy: Oracle) -> None:
+    """Between movements the cursor's machine is started again, and nobody need know."""
+
+    async def check() -> None:
+        await replay.seek(busy[100].position)
+        os.kill((await replay.machine()).process.pid, signal.SIGKILL)
+        try:
+            stop = await replay.stepi()
+        except QemuDied:
+            assert replay.position == busy[100].position
+            stop = await replay.stepi()
+        assert (stop.position, stop.pc) == (busy[101].position, busy[101].pc)
+        assert (await (await replay.machine()).register_packet()) == busy[101].packet
+
+    run(check())
+
+
+def test_qemu_dies_while_we_wait(run: Run[Any], replay: Replay, busy: Oracle) -> None:
+    async def check() -> None:
+        await replay.seek(busy[100].position)
+        replay.add_breakpoint(0xDEAD_0000)
+        pid = (await replay.machine()).process.pid
+
+        task = asyncio.create_task(replay.stepi(1_000_000))
+        await asyncio.wait((task,), timeout=0.2)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(QemuDied, match="was killed by SIGKILL"):
+            await task
+        assert replay.position == busy[100].position
+        assert (await replay.stepi()).position == busy[101].position
+
+    run(check())
+
+
+def test_a_qemu_that_stands_still_is_noticed(
+    run: Run[Any], replay: Replay, busy: Oracle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped process answers nothing; the watchdog gives up and the next movement gets a new QEMU."""
+    monkeypatch.setattr(machine, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr("rrdbg.links.qmp.COMMAND_SECONDS", 1.0)
+    monkeypatch.setattr("rrdbg.links.rsp.ANSWER_SECONDS", 1.0)
+
+    async def check() -> None:
+        await replay.seek(busy[100].position)
+        pid = (await replay.machine()).process.pid
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(LinkError) as caught:
+            await replay.stepi()
+        assert "QEMU" in str(caught.value) or isinstance(caught.value, Divergence)
+        assert replay.position == busy[100].position
+        assert (await replay.stepi()).position == busy[101].position
+        assert not Path(f"/proc/{pid}").exists()
+
+    run(check())
+
+
+def test_nothing_is_left_of_a_closed_replay(run: Run[Any], workload: Path, busy: Oracle) -> None:
+    async def check() -> int:
+        async with await Replay.open(workload) as opened:
+            await opened.seek(busy[100].position)
+            return (await opened.machine()).process.pid
+
+    pid = run(check())
+    assert not Path(f"/proc/{pid}").exists()
+    assert not (workload / "scratch").exists()
