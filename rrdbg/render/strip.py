@@ -1,0 +1,48 @@
+"""The timeline as one line of text that fits the terminal.
+
+0 |--|--|-b-|--->--|------------ 1,487,860,122
+"""
+
+from __future__ import annotations
+
+from rrdbg.model.position import Position
+from rrdbg.model.snapshot import SnapshotKind
+from rrdbg.model.timeline import Timeline
+
+NARROWEST = 10
+"""Cells of the line itself, however narrow the terminal: less says nothing."""
+
+_SNAPSHOT, _NAMED, _BOOKMARK, _CURSOR, _EMPTY = "|", "N", "b", ">", "-"
+LEGEND = "| snapshot   N named snapshot   b bookmark   > cursor"
+
+
+def timeline_strip(timeline: Timeline, cursor: Position, width: int) -> str:
+    """One line of at most ``width`` cells: start, snapshots, bookmarks, the cursor, and the end.
+
+    What shares a cell hides what matters less: the cursor over bookmarks over named snapshots over others. The ends'
+    numbers are left out where they would leave the line fewer than :data:`NARROWEST` cells.
+    """
+    left, right = "0 ", f" {timeline.end}"
+    room = width - len(left) - len(right)
+    if room < NARROWEST:
+        left = right = ""
+        room = max(width, 1)
+    cells = [_EMPTY] * room
+
+    def mark(icount: int, sign: str) -> None:
+        cells[_cell(icount, timeline.end.icount, room)] = sign
+
+    for snapshot in timeline.snapshots:
+        if snapshot.kind is not SnapshotKind.NAMED:
+            mark(snapshot.icount, _SNAPSHOT)
+    for snapshot in timeline.snapshots:
+        if snapshot.kind is SnapshotKind.NAMED:
+            mark(snapshot.icount, _NAMED)
+    for position in timeline.bookmarks.values():
+        mark(position.icount, _BOOKMARK)
+    mark(cursor.icount, _CURSOR)
+    return left + "".join(cells) + right
+
+
+def _cell(icount: int, end: int, room: int) -> int:
+    return min(icount * room // end, room - 1) if end else 0
