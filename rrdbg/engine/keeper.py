@@ -51,7 +51,8 @@ class Keeper:
     def __init__(self, launcher: Launcher, timeline: Timeline, spacing: float = SPACING_SECONDS) -> None:
         self._launcher = launcher
         self._spacing = spacing
-        self._full = not launcher.recording.writable
+        # A snapshot would not hold the disk's content: only the scratch layer of it is saved so far.
+        self._full = not launcher.recording.writable or launcher.recording.has_writable_disk
         self.timeline = timeline
 
     async def advance(self, walker: Walker, icount: int, on_progress: ProgressCallback | None) -> None:
