@@ -9,14 +9,14 @@ left at an unknown place is dropped and started again when it is needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.launcher import Launcher
-from rrdbg.engine.scan import Accept, Scan
+from rrdbg.engine.scan import BROKEN, Accept, Scan, may_break
 from rrdbg.engine.search import Search
 from rrdbg.engine.walk import Walker
 from rrdbg.engine.watch import watched_step
@@ -212,16 +212,22 @@ class Replay:
             if not points:
                 await self._go(self.timeline.end)
                 return await self._stop(StopReason.END)
-            async with self._scan(walker, points, accept) as hits:
-                first = await anext(hits, None)
+            try:
+                first = await self._first(walker, points, accept)
+            except BROKEN:
+                if not may_break(points):
+                    raise
+                await self._drop_machine()
+                walker = await self._cursor()
+                first = await self._first(walker, points, accept, careful=True)
             if first is None:
                 self._position = walker.position
                 return await self._stop(StopReason.END)
-            if first.exact:
-                self._position = walker.position = first.position
+            if first.exact and walker.position == first.position:
+                self._position = first.position
             else:
                 await self._drop_machine()
-                self._position = await self._exact(first)
+                self._position = first.position if first.exact else await self._exact(first)
             return await self._hit_stop(first)
 
     async def reverse_cont(self, extra: Sequence[Point] = (), accept: Accept | None = None) -> Stop:
@@ -371,47 +377,36 @@ class Replay:
         finally:
             await other.machine.close()
 
-    @asynccontextmanager
-    async def _scan(
-        self, walker: Walker, points: Sequence[Point], accept: Accept | None
-    ) -> AsyncIterator[AsyncGenerator[Hit, None]]:
+    async def _first(
+        self, walker: Walker, points: Sequence[Point], accept: Accept | None, *, careful: bool = False
+    ) -> Hit | None:
+        """The first hit ahead of ``walker``, which stands at it or somewhat after it then."""
         end = self.timeline.end
-        scan = Scan(walker, points, end, self._start_at, accept)
+        scan = Scan(walker, points, end, self._start_at, accept, careful=careful)
         hits = scan.hits(self._progress(end, walker.position), include_start=False)
         try:
-            yield hits
+            return await anext(hits, None)
         finally:
             await hits.aclose()
 
     async def _backward_target(self, hit: Hit) -> Position:
         """Where a reverse search that found ``hit`` stops."""
         if isinstance(hit.point, Watchpoint):
-            return await self._exact(hit, before=True)
+            return await self._before(hit.position)
         return hit.position if hit.exact else await self._exact(hit)
 
-    async def _exact(self, hit: Hit, *, before: bool = False) -> Position:
-        """The exact position of ``hit``, or of the step that made it, found by stepping through its icount."""
+    async def _exact(self, hit: Hit) -> Position:
+        """The exact position of a breakpoint's ``hit``, found by stepping through its icount."""
         icount = hit.position.icount
-        below = self.timeline.deliveries.plain_at_or_before(icount - 1)
-        if before and hit.exact and below == icount - 1:
-            return Position(below)
-        other = await self._start_at(below)
+        walker = await self._start_at(self.timeline.deliveries.plain_at_or_before(icount - 1))
         try:
-            await other.machine.insert(hit.point)
-            return await self._find(other, hit, before=before)
+            while walker.position.icount <= icount:
+                pc = await walker.machine.pc()
+                step = await walker.step()
+                if step.before.icount == icount and pc == hit.pc and not walker.interrupted(step):
+                    return step.before
         finally:
-            await other.machine.close()
-
-    async def _find(self, walker: Walker, hit: Hit, *, before: bool) -> Position:
-        pc = await walker.machine.pc()
-        while walker.position.icount <= hit.position.icount:
-            step = await walker.step()
-            if isinstance(hit.point, Watchpoint):
-                if step.after.icount == hit.position.icount and step.reply.watched:
-                    return step.before if before else step.after
-            elif step.before.icount == hit.position.icount and pc == hit.pc and not walker.interrupted(step):
-                return step.before
-            pc = await walker.machine.pc()
+            await walker.machine.close()
         raise LinkError(f"{hit.point} was hit at {hit.position} in one pass, and not in the next.")
 
     async def _stop(self, reason: StopReason) -> Stop:

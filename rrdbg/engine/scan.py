@@ -9,8 +9,13 @@ What QEMU does that shapes this code:
 * ``c`` on a breakpoint hits it again without progress; ``s`` steps over it.
 * A breakpoint at the icount of the fence does not fire, so the pc there is compared by us.
 * A watchpoint that fires in the very last instruction before the fence races with the fence's timer and may
-  be lost, or reported by the next resume. For ``watch`` the value is compared there, which is what counts
-  anyway; for ``rwatch`` and ``awatch`` that instruction is stepped again in a machine of its own.
+  be lost. For ``watch`` the value is compared there, which is what counts anyway; for ``rwatch`` and ``awatch``
+  that instruction is stepped again in a machine of its own.
+* A watchpoint that fires while an interrupt or exception is delivered breaks the replay, see
+  :mod:`rrdbg.engine.access`. That is rare, so a scan is tried without regard to it; whoever runs it scans again,
+  *carefully*, when the machine broke: then each delivery is stepped over with no watchpoint set.
+* Where an instruction touches several watchpoints QEMU reports one, of the last inserted first. So those that
+  count whatever the value are inserted last.
 * At the icount of an interrupt the interrupted instruction is not begun, so a breakpoint on it does not count;
   QEMU 7.2 stops there in some runs and not in others, and only the step after it tells. Such a hit is therefore
   yielded when the walker has left it, with ``exact`` false, since a free run cannot tell the phase either.
@@ -18,20 +23,31 @@ What QEMU does that shapes this code:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 
-from rrdbg.engine.walk import Step, Walker
-from rrdbg.errors import RspError
+from rrdbg.engine.access import StartAt, accesses
+from rrdbg.engine.walk import Walker
+from rrdbg.errors import Divergence, QemuDied, RspError
 from rrdbg.links.machine import Machine, ProgressCallback
 from rrdbg.links.rsp import StopReply
 from rrdbg.model.position import Position
 from rrdbg.model.stop import Breakpoint, Hit, Point, ValueChange, WatchKind, Watchpoint
 
-StartAt = Callable[[int], Awaitable[Walker]]
-"""Give a fresh walker at a plain icount."""
+HASTY_SECONDS = 2.0
+"""How long a guest with watchpoints set may stand still before it is taken for broken, and scanned again."""
 
 Accept = Callable[[Machine, Breakpoint], Awaitable[bool]]
 """Tell whether a breakpoint counts at which the machine stands now: its condition."""
+
+
+BROKEN = (Divergence, QemuDied)
+"""What a watchpoint does to a machine that fires during a delivery: scan again, carefully."""
+
+
+def may_break(points: Sequence[Point]) -> bool:
+    """True if a scan with ``points`` may fail with one of :data:`BROKEN` unless it is careful."""
+    return any(isinstance(point, Watchpoint) for point in points)
 
 
 class Scan:
@@ -44,14 +60,17 @@ class Scan:
         end: Position,
         start_at: StartAt,
         accept: Accept | None = None,
+        *,
+        careful: bool = False,
     ) -> None:
         self._walker = walker
+        self._careful = careful
         self._accept = accept
         self._machine = walker.machine
         self._deliveries = walker.timeline.deliveries
         self._breakpoints = {point.address: point for point in points if isinstance(point, Breakpoint)}
         self._watchpoints = [point for point in points if isinstance(point, Watchpoint)]
-        self._points = points
+        self._accesses = [point for point in self._watchpoints if point.kind is not WatchKind.WRITE]
         self._end = end
         self._start_at = start_at
         self._values: dict[int, bytes | None] = {}
@@ -65,26 +84,57 @@ class Scan:
 
         The points are set when this is entered, and taken away when it is left, however.
         """
-        for point in self._points:
+        for point in self._breakpoints.values():
             await self._machine.insert(point)
         try:
             for watchpoint in self._watchpoints:
                 self._values[watchpoint.number] = await self._value(watchpoint)
-            landing = self._walker.timeline.landing_before(self._end)
-            ran = landing > self._walker.position.icount
-            async for hit in self._run(landing, on_progress, include_start):
-                yield hit
-            async for hit in self._walk(include_start or ran):
-                yield hit
+            for landing, end in self._stretches():
+                if landing > self._walker.position.icount:
+                    async with self._watching():
+                        async for hit in self._run(landing, on_progress, include_start):
+                            yield hit
+                    include_start = True
+                for hit in await self._walk(end, include_start):
+                    yield hit
+                include_start = True
         finally:
             if self._machine.usable:
-                for point in self._points:
+                for point in self._breakpoints.values():
+                    await self._machine.remove(point)
+
+    def _stretches(self) -> Iterator[tuple[int, Position]]:
+        """Where to run to freely, and to step on to from there."""
+        timeline = self._walker.timeline
+        landing = timeline.landing_before(self._end)
+        if self._careful and self._watchpoints:
+            here = self._walker.position.icount
+            for icount in self._deliveries.between(here, landing):
+                after = self._deliveries.plain_after(icount)
+                if here <= icount and after <= landing:
+                    yield self._deliveries.plain_at_or_before(icount - 1), Position(after)
+                    here = after
+        yield landing, self._end
+
+    @asynccontextmanager
+    async def _watching(self) -> AsyncIterator[None]:
+        """Have the watchpoints set, those of accesses last."""
+        ordered = sorted(self._watchpoints, key=lambda point: point.kind is not WatchKind.WRITE)
+        patience = self._machine.patience
+        for point in ordered:
+            await self._machine.insert(point)
+        if self._watchpoints and not self._careful:
+            self._machine.patience = min(HASTY_SECONDS, patience)
+        try:
+            yield
+        finally:
+            self._machine.patience = patience
+            if self._machine.usable:
+                for point in ordered:
                     await self._machine.remove(point)
 
     async def _run(self, landing: int, on_progress: ProgressCallback | None, include_start: bool) -> AsyncIterator[Hit]:
         """Run freely to the last plain icount of the stretch."""
-        if self._walker.position.icount >= landing:
-            return
         for hit in await self._step_over_start(include_start):
             yield hit
         while self._walker.position.icount < landing:
@@ -129,61 +179,53 @@ class Scan:
         for watchpoint in self._watchpoints:
             if watchpoint.kind is WatchKind.WRITE:
                 found += await self._changed(watchpoint, position)
-        accesses = [point for point in self._watchpoints if point.kind is not WatchKind.WRITE]
-        if accesses:
-            found += await self._confirm(accesses, position)
+        if self._accesses:
+            before = self._walker.timeline.landing_before(Position(position.icount - 1))
+            found += [hit for hit in await self._accessed(Position(before), position) if hit.position == position]
         return found
 
-    async def _confirm(self, accesses: Sequence[Watchpoint], position: Position) -> list[Hit]:
-        before = self._deliveries.plain_at_or_before(position.icount - 1)
-        other = await self._start_at(before)
-        try:
-            for point in accesses:
-                await other.machine.insert(point)
-            step = await other.step()
-            while step.after < position:
-                step = await other.step()
-            return await self._watch_hits(step.reply, position, only=accesses)
-        finally:
-            await other.machine.close()
-
-    async def _walk(self, include_start: bool) -> AsyncIterator[Hit]:
-        """Step over the ambiguous rest of the stretch, comparing pcs ourselves."""
+    async def _walk(self, end: Position, include_start: bool) -> list[Hit]:
+        """Step over the ambiguous rest of a stretch with no watchpoint set, comparing pcs and values ourselves."""
         start = self._walker.position
-        while self._walker.position < self._end:
+        found = []
+        while self._walker.position < end:
             here = self._walker.position
             pc = await self._machine.pc()
             counts = (include_start or here > start) and await self._counts(pc)
-            step = await self._step_past_stale()
-            if counts and not self._walker.interrupted(step):
-                yield Hit(here, pc, self._breakpoints[pc])
-            for hit in await self._watch_hits(step.reply, step.after):
-                yield hit
-
-    async def _step_past_stale(self) -> Step:
-        """Step, ignoring a stop that an earlier watchpoint still owed us."""
-        before = self._walker.position
-        step = await self._walker.step()
-        if self._watchpoints and step.reply.watched and await self._machine.icount() != step.after.icount:
-            self._walker.position = before
             step = await self._walker.step()
-        return step
+            if counts and not self._walker.interrupted(step):
+                found.append(Hit(here, pc, self._breakpoints[pc]))
+            for watchpoint in self._watchpoints:
+                if watchpoint.kind is WatchKind.WRITE:
+                    found += await self._changed(watchpoint, step.after)
+        if start < end:
+            found += await self._accessed(start, end)
+        # At one position the watchpoint comes first, since the step before it made the access.
+        return sorted(found, key=lambda hit: (hit.position, isinstance(hit.point, Breakpoint)))
 
-    async def _watch_hits(
-        self, reply: StopReply, position: Position, only: Sequence[Watchpoint] | None = None
-    ) -> list[Hit]:
+    async def _accessed(self, start: Position, end: Position) -> list[Hit]:
+        """The hits of ``rwatch`` and ``awatch`` in the steps from ``start`` to ``end``, where the walker stands."""
+        found = []
+        for point in self._accesses:
+            value = await self._value(point)
+            change = _change(self._values[point.number], value)
+            self._values[point.number] = value
+            hits = await accesses(self._start_at, self._walker.timeline, point, start, end)
+            found += [Hit(position, pc, point, change if len(hits) == 1 else None) for position, pc in hits]
+        return found
+
+    async def _watch_hits(self, reply: StopReply, position: Position) -> list[Hit]:
         if reply.watched is None:
             return []
-        _, address = reply.watched
         found = []
-        for watchpoint in self._watchpoints if only is None else only:
+        for watchpoint in self._watchpoints:
             if watchpoint.kind is WatchKind.WRITE:
                 found += await self._changed(watchpoint, position)
-            elif watchpoint.address <= address < watchpoint.address + watchpoint.length:
+            elif reply.watched == (watchpoint.kind, watchpoint.address):
                 value = await self._value(watchpoint)
                 change = _change(self._values[watchpoint.number], value)
                 self._values[watchpoint.number] = value
-                found.append(self._hit(position, await self._machine.pc(), watchpoint, change))
+                found.append(Hit(position, await self._machine.pc(), watchpoint, change))
         return found
 
     async def _changed(self, watchpoint: Watchpoint, position: Position) -> list[Hit]:
@@ -192,10 +234,7 @@ class Scan:
         self._values[watchpoint.number] = value
         if value == before:
             return []
-        return [self._hit(position, await self._machine.pc(), watchpoint, _change(before, value))]
-
-    def _hit(self, position: Position, pc: int, point: Point, change: ValueChange | None = None) -> Hit:
-        return Hit(position, pc, point, change, exact=self._deliveries.is_plain(position.icount))
+        return [Hit(position, await self._machine.pc(), watchpoint, _change(before, value))]
 
     async def _value(self, watchpoint: Watchpoint) -> bytes | None:
         """The watched bytes, or None while they are not mapped."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from rrdbg.engine.scan import Accept, Scan
+from rrdbg.engine.scan import BROKEN, Accept, Scan, may_break
 from rrdbg.engine.walk import Walker
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.model.plan import plan_reverse_scan
@@ -55,30 +55,35 @@ class Search:
     def _share(self, done: int, whole: int) -> ProgressCallback:
         return lambda icount: self._report(icount, (done + icount) / whole)
 
-    async def _last_between(self, low: int, end: Position) -> Hit | None:
-        walker = await self._start_at(low)
+    async def _last_between(self, low: int, end: Position, *, careful: bool = False) -> Hit | None:
         try:
-            return await self._last_from(walker, end)
-        finally:
-            await walker.machine.close()
+            walker = await self._start_at(low)
+            try:
+                return await self._last_from(walker, end, careful=careful)
+            finally:
+                await walker.machine.close()
+        except BROKEN:
+            if careful or not may_break(self._points):
+                raise
+        return await self._last_between(low, end, careful=True)
 
-    async def _last_from(self, walker: Walker, end: Position) -> Hit | None:
-        last = await self._scan(walker, end, MANY)
+    async def _last_from(self, walker: Walker, end: Position, *, careful: bool) -> Hit | None:
+        last = await self._scan(walker, end, MANY, careful=careful)
         if last is None or walker.position >= end:
             return last
         reached = walker.position.icount
         middle = self._timeline.deliveries.plain_at_or_before((reached + end.icount) // 2)
         if middle <= reached:
-            return await self._scan(walker, end, None) or last
+            return await self._scan(walker, end, None, careful=careful) or last
         await walker.run_to(middle, self._on_progress)
-        if later := await self._last_from(walker, end):
+        if later := await self._last_from(walker, end, careful=careful):
             return later
         low = self._timeline.deliveries.plain_at_or_before(reached)
-        return await self._last_between(low, Position(middle)) or last
+        return await self._last_between(low, Position(middle), careful=careful) or last
 
-    async def _scan(self, walker: Walker, end: Position, most: int | None) -> Hit | None:
+    async def _scan(self, walker: Walker, end: Position, most: int | None, *, careful: bool) -> Hit | None:
         """The last hit up to ``end``; gives up after ``most`` hits if a long stretch is left, and stands there."""
-        scan = Scan(walker, self._points, end, self._start_at, self._accept)
+        scan = Scan(walker, self._points, end, self._start_at, self._accept, careful=careful)
         hits = scan.hits(self._on_progress)
         last, count = None, 0
         try:

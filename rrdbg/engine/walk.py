@@ -63,8 +63,9 @@ class Walker:
         before = self.position
         if before >= self.timeline.end:
             raise OutOfRange(f"{before} is the end of the recording; there is nothing after it.")
+        plain = not self.timeline.deliveries.any_between(before.icount, before.icount + 1)
         reply = await self.machine.step(self.timeline.end.icount)
-        self.position = await self._after(before)
+        self.position = Position(before.icount + 1) if plain else await self._after(before)
         return Step(before, self.position, reply)
 
     def interrupted(self, step: Step) -> bool:
@@ -98,8 +99,6 @@ class Walker:
         await self.walk_to(target)
 
     async def _after(self, before: Position) -> Position:
-        if not self.timeline.deliveries.any_between(before.icount, before.icount + 1):
-            return Position(before.icount + 1)
         icount = await self.machine.icount()
         if icount == before.icount:
             return Position(icount, before.phase + 1)

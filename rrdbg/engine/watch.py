@@ -13,11 +13,15 @@ from rrdbg.model.stop import Hit, ValueChange, WatchKind, Watchpoint
 async def watched_step(walker: Walker, points: Sequence[Watchpoint]) -> tuple[Hit, ...]:
     """Step once with ``points`` set, and return their hits; positions are after the access.
 
-    ``watch`` compares the bytes; ``rwatch`` and ``awatch`` believe QEMU, which reports one access a step.
+    ``watch`` compares the bytes; ``rwatch`` and ``awatch`` believe QEMU, which reports one access a step. Where an
+    interrupt or exception may be delivered they compare, too, since a watchpoint set then may break the replay
+    (see :mod:`rrdbg.engine.access`): a mere read by that step goes unnoticed.
     """
     machine = walker.machine
     before = [await watched_bytes(machine, point) for point in points]
-    accesses = [point for point in points if point.kind is not WatchKind.WRITE]
+    here = walker.position.icount
+    risky = walker.timeline.deliveries.any_between(here, here + 1)
+    accesses = [] if risky else [point for point in points if point.kind is not WatchKind.WRITE]
     for point in accesses:
         await machine.insert(point)
     try:
@@ -29,8 +33,8 @@ async def watched_step(walker: Walker, points: Sequence[Watchpoint]) -> tuple[Hi
     hits = []
     for point, old in zip(points, before, strict=True):
         new = await watched_bytes(machine, point)
-        if point.kind is WatchKind.WRITE:
-            happened = old != new
+        if point not in accesses:
+            happened = old != new and point.kind is not WatchKind.READ
         else:
             _, address = step.reply.watched or ("", -1)
             happened = point.address <= address < point.address + point.length

@@ -46,6 +46,10 @@ class Machine:
         self._registers: RegisterFile
         self._description: dict[str, str]
         self._fence: int | None = None
+        self._seen = 0
+        self._second_stop: tuple[int, bytes] | None = None
+        self.patience = PATIENCE_SECONDS
+        """Seconds that a running guest may stand at one icount."""
 
     @classmethod
     async def start(cls, command: Callable[[int], Sequence[str]], directory: Path) -> Machine:
@@ -114,7 +118,8 @@ class Machine:
         found = _INSTRUCTION_COUNT.search(text)
         if found is None:
             raise RspError(f"QEMU is not replaying: 'info replay' printed {text.strip()!r}.")
-        return int(found[1])
+        self._seen = int(found[1])
+        return self._seen
 
     async def monitor(self, line: str) -> str:
         """Run a human-monitor command while the guest is stopped, and return what it printed."""
@@ -130,14 +135,32 @@ class Machine:
 
         :raises Divergence: the guest runs but its icount does not move.
         """
-        return await self._resume("c", icount, on_progress)
+        return await self._go_on("c", icount, on_progress)
 
     async def step(self, fence: int) -> StopReply:
         """Execute one instruction, or take one interrupt or exception; never run past icount ``fence``.
 
         :raises Divergence: as for :meth:`run_to`.
         """
-        return await self._resume("s", fence, None)
+        reply = await self._go_on("s", fence, None)
+        if reply.watched:
+            self._second_stop = await self._state()
+        return reply
+
+    async def _go_on(self, action: str, fence: int, on_progress: ProgressCallback | None) -> StopReply:
+        """Resume, past the second stop that a single step makes which set off a watchpoint.
+
+        QEMU 7.2 nearly always stops once more then at the next resume, without any progress, but not always.
+        """
+        reply = await self._resume(action, fence, on_progress)
+        stood, self._second_stop = self._second_stop, None
+        if stood and reply.signal != _INTERRUPT and stood == await self._state():
+            reply = await self._resume(action, fence, on_progress)
+        return reply
+
+    async def _state(self) -> tuple[int, bytes]:
+        """What differs after any instruction or delivery."""
+        return await self.icount(), await self.register_packet()
 
     async def register_packet(self) -> bytes:
         """All registers, as the hexadecimal digits of a ``g`` packet."""
@@ -245,6 +268,7 @@ class Machine:
     async def _watch(self, on_progress: ProgressCallback | None) -> StopReply:
         waiting = asyncio.ensure_future(self._rsp.stopped())
         seen, since = -1, time.monotonic()
+        began = self._seen
         try:
             while True:
                 done, _ = await asyncio.wait((waiting,), timeout=_POLL_SECONDS)
@@ -252,12 +276,17 @@ class Machine:
                     return waiting.result()
                 icount = await self.qmp.icount()
                 now = time.monotonic()
+                if icount < began:
+                    raise Divergence(
+                        f"The replay fell back from {began:,} to {icount:,}, and no longer follows its log; "
+                        "travel again to start a new QEMU."
+                    )
                 if icount != seen:
                     seen, since = icount, now
-                elif now - since > PATIENCE_SECONDS:
+                elif now - since > self.patience:
                     raise Divergence(
                         f"The replay stands still at {icount:,}: the guest is running, but for "
-                        f"{PATIENCE_SECONDS:.0f} s it has executed nothing. It no longer follows its log; "
+                        f"{self.patience:.0f} s it has executed nothing. It no longer follows its log; "
                         "travel again to start a new QEMU from a sound snapshot."
                     )
                 if on_progress:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -53,6 +53,17 @@ class Deliveries:
         while icount > 0 and not self.is_plain(icount):
             icount -= 1
         return max(icount, 0)
+
+    def plain_after(self, icount: int) -> int:
+        """The smallest plain icount after ``icount``."""
+        icount += 1
+        while not self.is_plain(icount):
+            icount += 1
+        return icount
+
+    def between(self, low: int, high: int) -> Sequence[int]:
+        """The icounts in ``[low, high]`` at which something is delivered, in order."""
+        return self.icounts[bisect_left(self.icounts, low) : bisect_right(self.icounts, high)]
 
     def any_between(self, low: int, high: int) -> bool:
         """True if something is delivered at an icount in ``[low, high]``."""
