@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from rrdbg.engine.recorder import Recorder, RecordRequest
 from rrdbg.engine.replay import Replay
+from rrdbg.model.deliveries import Delivery
+from rrdbg.model.position import Position
 from rrdbg.store.recording import Recording
 from tests.engine.oracle import Oracle, observe
 from tests.guests.build import QEMU_OPTIONS, symbol
@@ -39,12 +42,42 @@ def watched(workload_guest: Path) -> dict[int, int]:
 
 @pytest.fixture(scope="session")
 def busy(workload: Path, watched: dict[int, int]) -> Oracle:
-    """A stretch of workload with timer interrupts, exceptions, string instructions and console output."""
+    """A stretch of workload with a timer interrupt, some calculation and writes to variables."""
     with Recording.open(workload) as recording:
         icounts = recording.log.deliveries.icounts
         kinds = recording.log.deliveries.kinds
     interrupts = [icount for icount, kind in zip(icounts, kinds, strict=True) if kind == 1]
     return asyncio.run(observe(workload, interrupts[len(interrupts) // 2] - 900, 3000, watched))
+
+
+@pytest.fixture(scope="session")
+def exceptional(workload: Path, watched: dict[int, int]) -> Oracle:
+    """A stretch with ``int 0x80``, ``ud2``, ``rep stosb`` and ``rep movsb``."""
+    with Recording.open(workload) as recording:
+        deliveries = recording.log.deliveries
+    exceptions = [icount for icount in deliveries.icounts if Delivery.EXCEPTION in deliveries.at(icount)]
+    # Each 32 rounds an ud2 soon follows an int 0x80; each 64 rounds the string instructions follow that.
+    pairs = [low for low, high in itertools.pairwise(exceptions) if high - low < 100]
+    for start in pairs[4:6]:
+        oracle = asyncio.run(observe(workload, start - 100, 1500, watched))
+        repeated = sum(before.pc == after.pc for before, after in itertools.pairwise(oracle.entries))
+        if repeated > 1000:
+            return oracle
+    pytest.fail("no string instructions where they were expected")
+
+
+@pytest.fixture(scope="session")
+def idling(workload: Path, workload_guest: Path, watched: dict[int, int]) -> Oracle:
+    """A stretch with ``hlt`` and the timer interrupt that ends it."""
+    entry = symbol(workload_guest, "wait_for_tick").address
+
+    async def find() -> Position:
+        async with await Replay.open(workload) as replay:
+            replay.add_breakpoint(entry)
+            await replay.cont()
+            return (await replay.cont()).position
+
+    return asyncio.run(observe(workload, asyncio.run(find()).icount - 150, 500, watched))
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ thorough = settings(
 indices = st.integers(min_value=0, max_value=10_000)
 
 
-@pytest.fixture(params=["busy", "boot", "ending"])
+@pytest.fixture(params=["busy", "exceptional", "idling", "boot", "ending"])
 def oracle(request: pytest.FixtureRequest) -> Oracle:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Oracle)
@@ -76,18 +76,18 @@ def test_reverse_stepi_and_stepi(run: Run[Any], replay: Replay, oracle: Oracle, 
     run(check())
 
 
-def test_each_single_step_back(run: Run[Any], replay: Replay, busy: Oracle) -> None:
+def test_each_single_step_back(run: Run[Any], replay: Replay, oracle: Oracle) -> None:
     """One by one over every delivery of the stretch: interrupts, software interrupts, undefined opcodes, hlt."""
 
     async def check() -> None:
-        deliveries = busy.timeline.deliveries
-        for index in range(2, len(busy) - 2):
-            near = range(busy[index].position.icount - 1, busy[index].position.icount + 2)
+        deliveries = oracle.timeline.deliveries
+        for index in range(2, len(oracle) - 2):
+            near = range(oracle[index].position.icount - 1, oracle[index].position.icount + 2)
             if any(not deliveries.is_plain(icount) for icount in near):
-                await replay.seek(busy[index].position)
-                await is_at(replay, busy, index)
-                await is_at(replay, busy, index - 1, await replay.reverse_stepi())
-                await is_at(replay, busy, index, await replay.stepi())
+                await replay.seek(oracle[index].position)
+                await is_at(replay, oracle, index)
+                await is_at(replay, oracle, index - 1, await replay.reverse_stepi())
+                await is_at(replay, oracle, index, await replay.stepi())
 
     run(check())
 
