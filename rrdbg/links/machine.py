@@ -19,6 +19,7 @@ from rrdbg.links.process import QemuProcess
 from rrdbg.links.qmp import QmpLink
 from rrdbg.links.registers import RegisterFile, read_description, register_file
 from rrdbg.links.rsp import RspClient, StopReply
+from rrdbg.links.unbroken import unbroken
 from rrdbg.model.stop import Breakpoint, Point, WatchKind
 
 PATIENCE_SECONDS = 20.0
@@ -104,10 +105,15 @@ class Machine:
         return self.process.alive and not self._rsp.broken
 
     async def close(self) -> None:
-        """End the process and remove its directory."""
-        await self.process.kill()
-        await self._rsp.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """End the process and remove its directory, all of it even if we are cancelled meanwhile."""
+        await unbroken(self._close())
+
+    async def _close(self) -> None:
+        try:
+            await self.process.kill()
+        finally:
+            await self._rsp.close()
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     async def icount(self) -> int:
         """Instructions executed since the start of the recording.

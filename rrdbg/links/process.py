@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from rrdbg.errors import LinkError, QemuDied, QemuLaunchError
 from rrdbg.links.qmp import QmpLink
+from rrdbg.links.unbroken import unbroken
 
 _END_SECONDS = 10.0
 _KEPT_OUTPUT = 4096
@@ -65,12 +68,12 @@ async def qemu_version(path: str) -> str:
 class QemuProcess:
     """One running QEMU, its QMP link, and the ends of the other sockets it was given."""
 
-    def __init__(self, process: asyncio.subprocess.Process, command: Sequence[str]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], command: Sequence[str]) -> None:
         self._process = process
         self._command = command
         self._output = bytearray()
         self._reader = asyncio.create_task(self._read_output())
-        self._exit = asyncio.create_task(process.wait())
+        self._exit = _exit_of(process)
         self.qmp: QmpLink
 
     @classmethod
@@ -94,28 +97,20 @@ class QemuProcess:
         ]
         setpriv = shutil.which("setpriv")
         guard = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
-        spawning = asyncio.ensure_future(
-            asyncio.create_subprocess_exec(
-                *guard,
-                *words,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+        try:
+            # Not asyncio's: see _exit_of. It takes some milliseconds.
+            process = subprocess.Popen(  # noqa: ASYNC220
+                [*guard, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 pass_fds=(fd, *(end.fileno() for end in sockets)),
                 start_new_session=True,
                 cwd=directory,
             )
-        )
-        try:
-            process = await asyncio.shield(spawning)
         except OSError as error:
             ours.close()
             raise QemuLaunchError(f"Cannot start {command[0]}: {error.strerror}.") from None
-        except BaseException:
-            # Cancelled while it is being born: it must not live on unowned.
-            ours.close()
-            await cls(await spawning, words).kill()
-            raise
         finally:
             for end in (theirs, *sockets):
                 end.close()
@@ -144,7 +139,7 @@ class QemuProcess:
     @property
     def alive(self) -> bool:
         """False once the process has ended."""
-        return self._process.returncode is None
+        return not self._exit.done()
 
     def last_words(self) -> str:
         """What QEMU printed last, as one line, without its program name; never empty."""
@@ -189,11 +184,13 @@ class QemuProcess:
         await self.kill()
 
     async def kill(self) -> None:
-        """End it now."""
+        """End it now, and completely even if we are cancelled meanwhile."""
+        await unbroken(self._kill())
+
+    async def _kill(self) -> None:
         if self.alive:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGKILL)
-        await self._exit
+            self._process.kill()
+        await asyncio.shield(self._exit)
         await self._reader
         if hasattr(self, "qmp"):
             await self.qmp.close()
@@ -210,6 +207,33 @@ class QemuProcess:
 
     async def _read_output(self) -> None:
         assert self._process.stdout is not None
-        while chunk := await self._process.stdout.read(4096):
-            self._output += chunk
-            del self._output[:-_KEPT_OUTPUT]
+        stream = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), self._process.stdout
+        )
+        try:
+            while chunk := await stream.read(4096):
+                self._output += chunk
+                del self._output[:-_KEPT_OUTPUT]
+        finally:
+            transport.close()
+
+
+def _exit_of(process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
+    """A future of the exit status.
+
+    asyncio's own watcher waits for the process in a thread, and whoever else asks whether it has ended
+    may reap it first: the status is then lost and 255 is told instead. A pidfd has no such race.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[int] = loop.create_future()
+    pidfd = os.pidfd_open(process.pid)
+
+    def reap() -> None:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+        if not ended.done():
+            ended.set_result(process.wait())
+
+    loop.add_reader(pidfd, reap)
+    return ended

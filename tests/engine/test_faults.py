@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import os
 import signal
@@ -135,6 +136,40 @@ def test_qemu_dies_while_we_wait(run: Run[Any], replay: Replay, busy: Oracle) ->
         assert (await replay.stepi()).position == busy[101].position
 
     run(check())
+
+
+def test_how_a_qemu_ended_is_told_however_it_is_asked(run: Run[Any], replay: Replay) -> None:
+    """Whoever reaps the process first must not take its exit status from the others."""
+
+    async def check() -> None:
+        for _ in range(10):
+            process = (await replay.machine()).process
+            os.kill(process.pid, signal.SIGKILL)
+            await process.kill()
+            assert "was killed by SIGKILL" in str(await process.death())
+            assert not process.alive
+
+    run(check())
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, 5])
+def test_a_machine_is_closed_whole_even_if_that_is_cancelled(run: Run[Any], replay: Replay, turns: int) -> None:
+    """What is left open is an error of this test: a socket that is collected open warns."""
+
+    async def check() -> None:
+        machine = await replay.machine()
+        closing = asyncio.create_task(machine.close())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        closing.cancel()
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert not machine.process.alive
+        assert not machine.directory.exists()
+
+    run(check())
+    gc.collect()
 
 
 def test_a_qemu_that_stands_still_is_noticed(
