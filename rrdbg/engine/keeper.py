@@ -3,73 +3,114 @@
 Snapshots are spaced by measured replay seconds, not by instructions: 20 million instructions of a Linux
 boot take 0.03 s or 3 s. A run is cut into pieces of about a tenth of a second, whose lengths follow the
 speed of the last one; when enough seconds have passed since the last snapshot, the end of a piece gets one.
+What each piece took goes into the timeline's cost map.
+
+A piece that runs into slow country would take a hundred times longer than meant. It is then interrupted, and the
+run goes on with a shorter one. (Arming a nearer replay breakpoint in a *running* QEMU is no way: the vCPU has its
+share of instructions already, and QEMU asserts that it never finds itself behind the breakpoint.) A snapshot is
+still only taken where a replay breakpoint stopped the guest.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import shutil
 import time
-from collections.abc import Coroutine
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
 
+from rrdbg.engine.digest import state_digest
 from rrdbg.engine.launcher import Launcher
 from rrdbg.engine.walk import Walker
 from rrdbg.errors import QmpError
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.qmp import SnapshotNotNow
+from rrdbg.links.unbroken import unbroken
+from rrdbg.model.cost import Piece
+from rrdbg.model.position import Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.spacing import TARGET_SECONDS, default_budget, rungs, to_drop
 from rrdbg.model.timeline import Timeline
-from rrdbg.store.timeline_file import save_timeline
+from rrdbg.store.timeline_file import save_timeline, unlink_snapshot
 
-SPACING_SECONDS = 0.5
-"""Replay time between two snapshots; with a start of 0.1 to 0.3 s any place is then near."""
+SPACING_SECONDS = TARGET_SECONDS - 0.15
+"""Replay time after which the next snapshot is due; it is taken at the end of a piece, a little later."""
 
 _PIECE_SECONDS = 0.1
+_CUT_SECONDS = 0.25
 _FIRST_PIECE = 2_000_000
 _LONGEST_PIECE = 100_000_000
 
 _log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 
-
-async def unbroken(work: Coroutine[object, object, T]) -> T:
-    """Await ``work`` to its end even if we are cancelled meanwhile; the cancellation is then raised after it."""
-    task = asyncio.create_task(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait((task,))
-        raise
+class _TooSlow(Exception):
+    """Raised inside a run to interrupt it."""
 
 
 class Keeper:
-    """Knows the timeline of one recording and adds snapshots to it."""
+    """Knows the timeline of one recording, and keeps its snapshots dense enough and within ``budget`` bytes.
 
-    def __init__(self, launcher: Launcher, timeline: Timeline, spacing: float = SPACING_SECONDS) -> None:
+    ``spacing`` is in seconds of replay. With ``digests``, each snapshot that :meth:`advance` takes or passes gets the
+    checksum of the guest's state there, which only a machine that came from the start may give; ``on_snapshot`` is
+    called with each of them.
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        timeline: Timeline,
+        spacing: float = SPACING_SECONDS,
+        budget: int | None = None,
+        *,
+        digests: bool = False,
+        on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None,
+    ) -> None:
         self._launcher = launcher
         self._spacing = spacing
-        # A snapshot would not hold the disk's content: only the scratch layer of it is saved so far.
-        self._full = not launcher.recording.writable or launcher.recording.has_writable_disk
+        self._budget = budget
+        self._full = not launcher.recording.writable
+        self._digests = digests
+        self._on_snapshot = on_snapshot
+        self._visits: Counter[int] = Counter()
         self.timeline = timeline
 
-    async def advance(self, walker: Walker, icount: int, on_progress: ProgressCallback | None) -> None:
-        """Run ``walker``, which must have no breakpoints, to the plain ``icount``, leaving snapshots behind it."""
-        piece = _FIRST_PIECE
-        since = 0.0
+    @property
+    def budget(self) -> int:
+        """How many bytes all snapshots together may take."""
+        if self._budget is not None:
+            return self._budget
+        free = shutil.disk_usage(self._launcher.recording.layout.root).free
+        return default_budget(free, sum(snapshot.size for snapshot in self.timeline.snapshots))
+
+    async def advance(
+        self, walker: Walker, icount: int, on_progress: ProgressCallback | None, *, reverse: bool = False
+    ) -> None:
+        """Run ``walker``, which must have no breakpoints, to the plain ``icount``, leaving snapshots behind it.
+
+        ``reverse`` tells that the user goes backwards here: the second time behind one snapshot, temporary ones are
+        laid between it and ``icount``, at doubling distances, so that the next steps back replay little.
+        """
+        piece, since = _FIRST_PIECE, 0.0
+        ladder = self._ladder(walker.position.icount, icount) if reverse else []
         while walker.position.icount < icount:
             here = walker.position.icount
             goal = self._next_goal(here, piece, icount)
-            began = time.monotonic()
-            await walker.run_to(goal, on_progress)
-            seconds = max(time.monotonic() - began, 1e-4)
-            known = self.timeline.nearest(goal)
-            since = 0.0 if known and known.icount > here else since + seconds
-            if since >= self._spacing and goal < icount and await self._try_save(walker):
-                since = 0.0
-            piece = int(min(piece * min(_PIECE_SECONDS / seconds, 4.0), _LONGEST_PIECE)) + 1
+            rung = next((place for place in ladder if here < place <= goal), None)
+            goal = rung or goal
+            seconds, whole = await self._run(walker, goal, on_progress)
+            ran = walker.position.icount - here
+            self._measured(Piece(here, walker.position.icount, seconds))
+            passed = self.timeline.nearest(walker.position.icount)
+            since = 0.0 if passed and passed.icount > here else since + seconds
+            if whole and goal < icount and (rung or since >= self._spacing):
+                kind = SnapshotKind.LADDER if rung and since < self._spacing else SnapshotKind.PERIODIC
+                since = 0.0 if await self._try_save(walker, kind) else since
+            elif whole and self._digests and passed and passed.icount == goal:
+                self._keep(replace(passed, digest=await state_digest(walker.machine)))
+                self._on_snapshot(self.timeline.snapshot_at(goal) or passed)
+            piece = int(min(max(ran, 1) * min(_PIECE_SECONDS / seconds, 4.0), _LONGEST_PIECE)) + 1
             if on_progress:
                 on_progress(walker.position.icount)
 
@@ -79,6 +120,8 @@ class Keeper:
         :raises QmpError: QEMU cannot, or not now.
         """
         snapshot = replace(await unbroken(self._launcher.save(walker, kind)), name=name)
+        if self._digests:
+            snapshot = replace(snapshot, digest=await state_digest(walker.machine))
         self._keep(snapshot)
         return snapshot
 
@@ -88,19 +131,84 @@ class Keeper:
         self._keep(adopted)
         return adopted
 
+    def loaded(self, snapshot: Snapshot, seconds: float) -> None:
+        """Note how long a load of ``snapshot`` took; it is written down with the next change."""
+        known = self.timeline.snapshot_at(snapshot.icount)
+        if known is not None:
+            self.timeline = self.timeline.with_snapshot(replace(known, load_seconds=round(seconds, 4)))
+
+    def proved(self, snapshot: Snapshot) -> None:
+        """Note that a second process has proved ``snapshot`` sound."""
+        known = self.timeline.snapshot_at(snapshot.icount)
+        if known is not None:
+            self._keep(replace(known, sound=True))
+
+    def drop(self, *snapshots: Snapshot) -> None:
+        """Forget ``snapshots`` for good: first they are no longer listed, then their files are deleted."""
+        if not snapshots:
+            return
+        for snapshot in snapshots:
+            self.timeline = self.timeline.without_snapshot(snapshot.icount)
+        if self._launcher.recording.writable:
+            save_timeline(self._launcher.recording, self.timeline)
+            for snapshot in snapshots:
+                unlink_snapshot(self._launcher.recording, snapshot)
+
+    def close(self) -> None:
+        """Drop the temporary snapshots, and write down the costs that were measured last."""
+        self.drop(*(snapshot for snapshot in self.timeline.snapshots if snapshot.kind is SnapshotKind.LADDER))
+        save_timeline(self._launcher.recording, self.timeline)
+
     def _keep(self, snapshot: Snapshot) -> None:
         self.timeline = self.timeline.with_snapshot(snapshot)
         save_timeline(self._launcher.recording, self.timeline)
 
-    def _next_goal(self, here: int, piece: int, icount: int) -> int:
-        goal = self.timeline.deliveries.plain_at_or_before(here + piece)
-        return min(goal, icount) if goal > here else icount
+    def _measured(self, piece: Piece) -> None:
+        self.timeline = replace(self.timeline, cost=self.timeline.cost.with_piece(piece))
 
-    async def _try_save(self, walker: Walker) -> bool:
+    def _next_goal(self, here: int, piece: int, icount: int) -> int:
+        goal = here + piece
+        while not self.timeline.deliveries.is_plain(goal):
+            goal += 1
+        goal = min(goal, icount)
+        if self._digests and (known := self.timeline.after(here)):
+            goal = min(goal, known.icount)
+        return goal
+
+    async def _run(self, walker: Walker, goal: int, on_progress: ProgressCallback | None) -> tuple[float, bool]:
+        """Run to ``goal``, or give up on the way if that takes too long; the seconds it took, and whether it arrived.
+
+        After giving up only the icount of the walker is known, and it must be run on.
+        """
+        began = time.monotonic()
+
+        def watch(icount: int) -> None:
+            if on_progress:
+                on_progress(icount)
+            if time.monotonic() - began > _CUT_SECONDS:
+                raise _TooSlow
+
+        arrived = True
+        try:
+            await walker.run_to(goal, watch)
+        except _TooSlow:
+            walker.position = Position(await walker.machine.icount())
+            arrived = False
+        return max(time.monotonic() - began, 1e-4), arrived
+
+    def _ladder(self, low: int, here: int) -> list[int]:
+        self._visits[low] += 1
+        if self._visits[low] < 2 or self._full:
+            return []
+        plain = self.timeline.deliveries.plain_at_or_before
+        places = {plain(place) for place in rungs(self.timeline.cost, low, here)}
+        return sorted(place for place in places if low < place < here)
+
+    async def _try_save(self, walker: Walker, kind: SnapshotKind) -> bool:
         if self._full:
             return False
         try:
-            await self.save(walker, SnapshotKind.PERIODIC)
+            snapshot = await self.save(walker, kind)
         except SnapshotNotNow:
             return False
         except (QmpError, OSError) as error:
@@ -108,4 +216,12 @@ class Keeper:
             self._full = True
             _log.warning("No more snapshots are taken: %s", error)
             return False
+        self._on_snapshot(snapshot)
+        self._thin()
         return True
+
+    def _thin(self) -> None:
+        """Drop what is over the budget, but for snapshots that a machine stands on."""
+        timeline = self.timeline
+        over = to_drop(timeline.snapshots, timeline.cost, timeline.end.icount, self.budget)
+        self.drop(*(snapshot for snapshot in over if not self._launcher.in_use(snapshot)))

@@ -7,13 +7,17 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
+from rrdbg.engine.disks import disk_through_scratch, save_delta
+from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
 from rrdbg.errors import RecordingError
-from rrdbg.links.images import create_empty, plain_qcow2, run_qemu_img, through_scratch
+from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_scratch
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.words import Images, disk_node, replay_words
+from rrdbg.model.invocation import Disk
 from rrdbg.model.position import Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
@@ -31,6 +35,7 @@ class Launcher:
         self._qemu = qemu
         self._scratch = scratch
         self._numbers = itertools.count()
+        self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
 
     @classmethod
     async def create(cls, recording: Recording) -> Launcher:
@@ -70,14 +75,9 @@ class Launcher:
         invocation = self.recording.manifest.invocation
         directory = self._scratch / f"machine-{next(self._numbers)}"
         directory.mkdir()
-        vmstate, *disks = (layout.root / name for name in snapshot.files)
-        packing = "raw" if snapshot.kind is SnapshotKind.INITIAL else "qcow2"
         images = Images(
-            through_scratch(_VMSTATE_NODE, vmstate, self._empty(directory / "vmstate.qcow2")),
-            [
-                through_scratch(disk_node(index), disk, self._empty(_disk_scratch(directory, index)), packing)
-                for index, disk in enumerate(disks)
-            ],
+            through_scratch(_VMSTATE_NODE, layout.root / snapshot.files[0], self._empty(directory / "vmstate.qcow2")),
+            [self._disk_node(index, disk, snapshot, directory) for index, disk in enumerate(invocation.disks)],
         )
         machine = await Machine.start(
             lambda fd: replay_words(
@@ -85,6 +85,7 @@ class Launcher:
             ),
             directory,
         )
+        self._loaded[machine] = snapshot
         return Walker(machine, timeline, Position(snapshot.icount)), time.monotonic() - began
 
     async def save(self, walker: Walker, kind: SnapshotKind) -> Snapshot:
@@ -99,11 +100,9 @@ class Launcher:
         machine = walker.machine
         icount = walker.position.icount
         tag = f"rrdbg-{icount}"
-        disks = range(len(self.recording.manifest.invocation.disks))
-        writable = [i for i in disks if not self.recording.manifest.invocation.disks[i].read_only]
+        writable = self._writable_disks()
         draft = self._empty(machine.directory / f"save-{icount}.qcow2")
-        node = plain_qcow2(_SAVE_NODE, draft)
-        await machine.qmp.execute("blockdev-add", **node)
+        await machine.qmp.execute("blockdev-add", **plain_qcow2(_SAVE_NODE, draft))
         try:
             await machine.qmp.save_snapshot(tag, _SAVE_NODE, [_SAVE_NODE, *map(disk_node, writable)])
         except BaseException:
@@ -114,18 +113,41 @@ class Launcher:
                 await machine.qmp.execute("blockdev-del", **{"node-name": _SAVE_NODE})
         files = [(draft, layout.snapshots / f"{icount}.qcow2")]
         for index in writable:
-            copy = machine.directory / f"save-{icount}-disk{index}.qcow2"
-            await machine.qmp.monitor(f"qemu-io {disk_node(index)} flush")
-            await run_qemu_img(
-                "convert", "-U", "-f", "qcow2", "-O", "qcow2", _disk_scratch(machine.directory, index), copy
-            )
-            files.append((copy, layout.snapshots / f"{icount}-disk{index}.qcow2"))
+            made = machine.directory / f"save-{icount}-disk{index}.qcow2"
+            await self._save_disk(machine, index, tag, made)
+            files.append((made, layout.snapshots / f"{icount}-disk{index}.qcow2"))
         for source, final in reversed(files):
-            shutil.move(source, final)
+            source.replace(final)
         return Snapshot(
             icount, tag, kind, tuple(layout.relative(final) for _, final in files),
             size=sum(final.stat().st_blocks * 512 for _, final in files),
         )  # fmt: skip
+
+    def in_use(self, snapshot: Snapshot) -> bool:
+        """True while a machine runs that was started on ``snapshot`` and still needs its files."""
+        return any(machine.process.alive and loaded.files == snapshot.files for machine, loaded in self._loaded.items())
+
+    def _writable_disks(self) -> list[int]:
+        disks = self.recording.manifest.invocation.disks
+        return [index for index, disk in enumerate(disks) if not disk.read_only]
+
+    def _disk_node(self, index: int, disk: Disk, snapshot: Snapshot, directory: Path) -> JsonObject:
+        if disk.read_only:
+            return read_only_node(index, disk)
+        scratch = self._empty(_disk_scratch(directory, index))
+        return disk_through_scratch(
+            disk_node(index), self.recording.layout.disk(index), self._delta(snapshot, index), scratch
+        )
+
+    def _delta(self, snapshot: Snapshot, index: int) -> Path | None:
+        """What ``snapshot`` has changed on disk ``index``; the initial one has changed nothing."""
+        if snapshot.kind is SnapshotKind.INITIAL:
+            return None
+        return self.recording.layout.root / snapshot.files[1 + self._writable_disks().index(index)]
+
+    async def _save_disk(self, machine: Machine, index: int, tag: str, made: Path) -> None:
+        base, delta = self.recording.layout.disk(index), self._delta(self._loaded[machine], index)
+        await save_delta(base, delta, _disk_scratch(machine.directory, index), tag, made)
 
     def _empty(self, path: Path) -> Path:
         return Path(shutil.copyfile(self._scratch / "empty.qcow2", path))

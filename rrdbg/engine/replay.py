@@ -277,10 +277,6 @@ class Replay:
         """
         if not self.recording.writable:
             raise UsageError(f"{self.recording.layout.root} is read-only; a snapshot cannot be kept in it.")
-        if self.recording.has_writable_disk:
-            raise UsageError(
-                "Snapshots of a guest with a writable disk are not supported yet; seek works without them."
-            )
         if name and any(known.name == name for known in self.timeline.snapshots):
             raise UsageError(f"There is a snapshot {name!r} already; choose another name.")
         icount = self.timeline.deliveries.plain_at_or_before(self._position.icount)

@@ -5,8 +5,9 @@ A plan is a value: it can be shown, priced and tested without QEMU, and thrown a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from rrdbg.model.cost import CostMap
 from rrdbg.model.position import Position
 from rrdbg.model.snapshot import Snapshot
 from rrdbg.model.timeline import Timeline
@@ -47,10 +48,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What moving costs here: seconds for a start, instructions and single steps a second."""
+    """What moving costs here: seconds for a start and for each stretch run, and single steps a second."""
 
     start_seconds: float = 0.3
-    instructions_per_second: float = 50e6
+    cost: CostMap = field(default_factory=CostMap)
     steps_per_second: float = 2000.0
 
 
@@ -90,7 +91,7 @@ def price(plan: Plan, here: Position | None, rates: Rates) -> float:
                 seconds += snapshot.load_seconds or rates.start_seconds
                 icount = snapshot.icount
             case RunTo(target):
-                seconds += (target - icount) / rates.instructions_per_second
+                seconds += rates.cost.seconds(icount, target)
                 icount = target
             case StepTo(position):
                 seconds += (position.icount - icount + 1) / rates.steps_per_second

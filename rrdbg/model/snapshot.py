@@ -22,7 +22,8 @@ class Snapshot:
     ``tag`` is its name inside QEMU and ``name`` the user's; ``files`` are paths relative to the recording, the
     one with the machine's state first and then one for each writable disk; ``size`` is in bytes,
     ``load_seconds`` what the last load took (None: never loaded); ``sound`` tells whether a second process has
-    proved it (None: not yet tried).
+    proved it (None: not yet tried); ``digest`` is the checksum of the guest's registers and RAM there, as a replay
+    that came from the start had them (None: not taken).
     """
 
     icount: int
@@ -33,3 +34,4 @@ class Snapshot:
     load_seconds: float | None = None
     sound: bool | None = None
     name: str | None = None
+    digest: str | None = None

@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from rrdbg.model.cost import CostMap
 from rrdbg.model.deliveries import Deliveries
 from rrdbg.model.position import Position
 from rrdbg.model.snapshot import Snapshot
@@ -15,13 +16,15 @@ from rrdbg.model.snapshot import Snapshot
 class Timeline:
     """Positions from 0 to ``end``; ``snapshots`` are ordered by icount and never share one.
 
-    ``end`` is the fence: the last position that can be reached without QEMU handling the end of its log.
+    ``end`` is the fence: the last position that can be reached without QEMU handling the end of its log. ``cost``
+    is how long replaying takes, as far as it was measured.
     """
 
     end: Position
     deliveries: Deliveries = field(default_factory=Deliveries)
     snapshots: tuple[Snapshot, ...] = ()
     bookmarks: Mapping[str, Position] = field(default_factory=dict)
+    cost: CostMap = field(default_factory=CostMap)
 
     def nearest(self, icount: int) -> Snapshot | None:
         """The latest snapshot at or before ``icount``; exact, since snapshots lie only at plain icounts."""
@@ -33,6 +36,11 @@ class Timeline:
         index = bisect_left(self.snapshots, icount, key=_icount)
         found = self.snapshots[index : index + 1]
         return found[0] if found and found[0].icount == icount else None
+
+    def after(self, icount: int) -> Snapshot | None:
+        """The first snapshot behind ``icount``, that is with a larger one."""
+        index = bisect_right(self.snapshots, icount, key=_icount)
+        return self.snapshots[index] if index < len(self.snapshots) else None
 
     def with_snapshot(self, snapshot: Snapshot) -> Timeline:
         """This timeline with ``snapshot`` added, or replacing the one at its icount."""

@@ -120,11 +120,6 @@ class Recording:
         """False where snapshots cannot be kept, since the directory is read-only."""
         return self._lock is not None
 
-    @property
-    def has_writable_disk(self) -> bool:
-        """True if the guest can write to a disk, whose content a snapshot would have to hold too."""
-        return any(not disk.read_only for disk in self.manifest.invocation.disks)
-
     def close(self) -> None:
         """Let others use it."""
         if self._lock is not None:

@@ -1,22 +1,28 @@
-"""``timeline.json``: the snapshots and bookmarks of a recording, replaced as a whole at each change.
+"""``timeline.json``: snapshots, bookmarks and measured costs of a recording, replaced as a whole at each change.
 
 A snapshot's files are complete before they are listed, and are deleted only after they are no longer
-listed, so that a crash at any moment leaves at worst a file that nobody lists.
+listed, so that a crash at any moment leaves at worst a file that nobody lists. Whoever opens the recording next
+for writing removes those (:func:`clean`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 from rrdbg.errors import RecordingError
+from rrdbg.model.cost import CostMap, Piece
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.files import write_atomically
 from rrdbg.store.recording import Recording
 
-SCHEMA = 1
+SCHEMA = 2
+"""2 added costs and digests; files of schema 1 are read as ones without them."""
+
+_OWN_FILE = re.compile(r"snapshots/[\w-]+\.qcow2", re.ASCII)
 
 
 def initial_snapshot(recording: Recording) -> Snapshot:
@@ -51,6 +57,7 @@ def load_timeline(recording: Recording) -> Timeline:
             for item in content["snapshots"]
         ]
         bookmarks = {name: Position(*place) for name, place in content["bookmarks"].items()}
+        cost = CostMap(tuple(Piece(int(low), int(high), float(took)) for low, high, took in content.get("cost", ())))
     except FileNotFoundError:
         return timeline
     except (ValueError, KeyError, TypeError) as error:
@@ -58,13 +65,15 @@ def load_timeline(recording: Recording) -> Timeline:
             f"{path} is damaged ({error!r}); delete it to go on without its snapshots and bookmarks."
         ) from None
     for snapshot in snapshots:
+        if not all(_OWN_FILE.fullmatch(name) for name in snapshot.files):
+            raise RecordingError(f"{path} is damaged: {snapshot.files} are no files of this recording's snapshots.")
         if all((recording.layout.root / name).is_file() for name in snapshot.files):
             timeline = timeline.with_snapshot(snapshot)
-    return dataclasses.replace(timeline, bookmarks=bookmarks)
+    return dataclasses.replace(timeline, bookmarks=bookmarks, cost=cost)
 
 
 def save_timeline(recording: Recording, timeline: Timeline) -> None:
-    """Keep the timeline's snapshots and bookmarks with the recording; a read-only one keeps nothing.
+    """Keep the timeline's snapshots, bookmarks and costs with the recording; a read-only one keeps nothing.
 
     :raises OSError: the disk is full.
     """
@@ -76,5 +85,36 @@ def save_timeline(recording: Recording, timeline: Timeline) -> None:
             dataclasses.asdict(snapshot) for snapshot in timeline.snapshots if snapshot.kind is not SnapshotKind.INITIAL
         ],
         "bookmarks": {name: [place.icount, place.phase] for name, place in timeline.bookmarks.items()},
+        "cost": [[piece.start, piece.end, round(piece.seconds, 6)] for piece in timeline.cost.pieces],
     }
-    write_atomically(recording.layout.timeline, (json.dumps(content, indent=1) + "\n").encode())
+    lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
+    write_atomically(recording.layout.timeline, ("{" + ",\n ".join(lines) + "}\n").encode())
+
+
+def unlink_snapshot(recording: Recording, snapshot: Snapshot) -> None:
+    """Delete the files of a snapshot that the saved timeline no longer lists."""
+    for name in snapshot.files:
+        (recording.layout.root / name).unlink(missing_ok=True)
+
+
+def clean(recording: Recording, timeline: Timeline) -> Timeline:
+    """The timeline without an earlier session's temporary snapshots; also deletes files that nobody lists.
+
+    That is what a session leaves that was killed. Nothing is touched unless we hold the recording's lock.
+
+    :raises OSError: the directory cannot be written.
+    """
+    if not recording.writable:
+        return timeline
+    layout = recording.layout
+    kept = tuple(snapshot for snapshot in timeline.snapshots if snapshot.kind is not SnapshotKind.LADDER)
+    if len(kept) < len(timeline.snapshots):
+        timeline = dataclasses.replace(timeline, snapshots=kept)
+        save_timeline(recording, timeline)
+    listed = {layout.root / name for snapshot in kept for name in snapshot.files}
+    for file in layout.snapshots.glob("*.qcow2"):
+        if file not in listed:
+            file.unlink()
+    for draft in layout.root.glob(f".{layout.timeline.name}.*"):
+        draft.unlink()
+    return timeline

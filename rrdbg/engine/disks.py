@@ -1,0 +1,69 @@
+"""The guest's disks in a snapshot: what a replay has written to each since the recording's start.
+
+A recording keeps one qcow2 file a disk, ``disks/N.qcow2``, which never changes. Seen as mere bytes it is the
+bottom of every machine's disk; a snapshot's *delta* lies on it, and a machine's own scratch on that. So a start
+copies nothing, and no snapshot needs another one: saving merges the scratch into a copy of the delta below it.
+
+QEMU wants to find an internal snapshot in every disk. Those that a machine made before, or was loaded from, are
+deleted in the copy, offline: each delta would else hold the data of all earlier ones.
+
+Saving those snapshots is also what makes QEMU write its caches to the scratch. Nothing else does: while it replays
+QEMU flushes no disk when it stops, and a flush by ``qemu-io`` waits for requests that wait for the log (7.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+
+from rrdbg.links.images import JsonObject, as_option, run_qemu_img
+
+
+def disk_through_scratch(node: str, base: Path, delta: Path | None, scratch: Path) -> JsonObject:
+    """The block node ``node``: the qcow2 ``base``, changed by ``delta``; all writes go to ``scratch``."""
+    return {"driver": "qcow2", "node-name": node, "file": _layer(scratch, _below(base, delta), writable=True)}
+
+
+async def save_delta(base: Path, delta: Path | None, scratch: Path, tag: str, made: Path) -> None:
+    """Merge ``delta`` and ``scratch``, where a stopped QEMU has just saved ``tag``, into the new file ``made``.
+
+    :raises LinkError: qemu-img failed, for example since the disk is full.
+    """
+    upper = made if delta is None else made.with_suffix(".upper")
+    try:
+        await asyncio.to_thread(shutil.copyfile, scratch, upper)
+        if delta is not None:
+            await asyncio.to_thread(shutil.copyfile, delta, made)
+            await run_qemu_img("rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", made.absolute(), upper)
+            await run_qemu_img("commit", "-q", "-d", "-f", "qcow2", upper)
+            upper.unlink()
+        await _keep_only(tag, made, base)
+    except BaseException:
+        made.unlink(missing_ok=True)
+        upper.unlink(missing_ok=True)
+        raise
+
+
+async def _keep_only(tag: str, made: Path, base: Path) -> None:
+    layer = {**_layer(made, _below(base, None), writable=True), "discard": "unmap"}
+    disk = "json:" + as_option({"driver": "qcow2", "file": layer, "discard": "unmap"})
+    tags = {item["name"] for item in json.loads(await run_qemu_img("info", "--output=json", disk))["snapshots"]}
+    for other in tags - {tag}:
+        await run_qemu_img("snapshot", "-d", other, disk)
+
+
+def _below(base: Path, delta: Path | None) -> JsonObject:
+    bottom: JsonObject = {"driver": "raw", "read-only": True, "file": _shared(base)}
+    return bottom if delta is None else _layer(delta, bottom, writable=False)
+
+
+def _layer(file: Path, backing: JsonObject, *, writable: bool) -> JsonObject:
+    source: JsonObject = {"driver": "file", "filename": str(file)} if writable else _shared(file)
+    layer: JsonObject = {"driver": "qcow2", "file": source, "backing": backing}
+    return layer if writable else {**layer, "read-only": True}
+
+
+def _shared(file: Path) -> JsonObject:
+    return {"driver": "file", "filename": str(file), "locking": "off"}

@@ -1,0 +1,226 @@
+"""One replay from start to end that leaves snapshots, measured costs and proofs in the recording.
+
+A snapshot is *proved* by a new process that loads it, runs to the next snapshot's position and arrives there with
+the registers and RAM that the pass itself had. Proofs run beside the pass, one at a time. A snapshot that fails is
+dropped and reported; a recording whose initial snapshot fails does not replay at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rrdbg.engine.digest import state_digest
+from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
+from rrdbg.engine.launcher import Launcher
+from rrdbg.errors import Divergence, QemuDied, QemuLaunchError, RecordingError, RspError, Stalled
+from rrdbg.model.cost import CostMap
+from rrdbg.model.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.timeline import Timeline
+from rrdbg.store.recording import Recording
+from rrdbg.store.timeline_file import clean, load_timeline
+
+
+@dataclass(frozen=True, slots=True)
+class IndexProgress:
+    """How far an index pass is: where, which share (0 to 1), seconds so far and to go, snapshots kept and proved."""
+
+    icount: int
+    share: float
+    seconds: float
+    eta_seconds: float
+    snapshots: int
+    proved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unsound:
+    """A snapshot that failed its proof, and how."""
+
+    snapshot: Snapshot
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What an index pass left: seconds in all and of the pass alone, the snapshots and their bytes, the failures."""
+
+    seconds: float
+    pass_seconds: float
+    snapshots: int
+    proved: int
+    size: int
+    unsound: tuple[Unsound, ...]
+
+
+IndexListener = Callable[[IndexProgress], None]
+
+FAILURES = (Divergence, QemuDied, QemuLaunchError, RspError, Stalled)
+"""What a bad snapshot makes QEMU do."""
+
+
+async def failure(launcher: Launcher, timeline: Timeline, snapshot: Snapshot, icount: int, digest: str) -> str | None:
+    """Prove ``snapshot``: load it, run to ``icount`` and compare; None if all is well, or else what is wrong.
+
+    :raises QmpError: the guest's memory cannot be read here at all.
+    """
+    try:
+        walker, _ = await launcher.start(snapshot, timeline)
+        try:
+            if snapshot.digest and await state_digest(walker.machine) != snapshot.digest:
+                return "registers or RAM differ right after the load"
+            await walker.run_to(icount)
+            if await state_digest(walker.machine) != digest:
+                return f"registers or RAM differ at {icount:,}"
+        finally:
+            await walker.machine.close()
+    except FAILURES as error:
+        return str(error)
+    return None
+
+
+class Indexer:
+    """An index pass over an opened, writable recording."""
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        timeline: Timeline,
+        *,
+        budget: int | None = None,
+        spacing: float = SPACING_SECONDS,
+        prove: bool = True,
+        on_progress: IndexListener = lambda progress: None,
+    ) -> None:
+        self._launcher = launcher
+        self._on_progress = on_progress
+        self._prove = prove
+        self._passed: asyncio.Queue[Snapshot | None] = asyncio.Queue()
+        self._unsound: list[Unsound] = []
+        self._proved = 0
+        self._expected = timeline.cost
+        # What is measured now replaces what was: an older map may come from a busier machine.
+        fresh = replace(timeline, cost=CostMap())
+        self.keeper = Keeper(
+            launcher, fresh, spacing, budget, digests=prove, on_snapshot=self._passed.put_nowait
+        )  # fmt: skip
+
+    async def run(self) -> Indexed:
+        """Index; what was made is kept if this is cancelled.
+
+        :raises Divergence: the recording itself does not replay.
+        """
+        began = time.monotonic()
+        prover = asyncio.create_task(self._prove_all()) if self._prove else None
+        try:
+            passing = asyncio.create_task(self._pass(began))
+            running = {passing, prover} if prover else {passing}
+            try:
+                await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
+                pass_seconds = await passing if passing.done() else 0.0
+                if prover:
+                    await prover
+            finally:
+                for task in running:
+                    task.cancel()
+                await asyncio.gather(*running, return_exceptions=True)
+        finally:
+            self.keeper.close()
+        snapshots = self.keeper.timeline.snapshots
+        return Indexed(
+            seconds=time.monotonic() - began,
+            pass_seconds=pass_seconds,
+            snapshots=len(snapshots),
+            proved=sum(bool(snapshot.sound) for snapshot in snapshots),
+            size=sum(snapshot.size for snapshot in snapshots),
+            unsound=tuple(self._unsound),
+        )
+
+    async def _pass(self, began: float) -> float:
+        keeper = self.keeper
+        end = keeper.timeline.end.icount
+        walker, seconds = await self._launcher.start(keeper.timeline.snapshots[0], keeper.timeline)
+        keeper.loaded(keeper.timeline.snapshots[0], seconds)
+        try:
+            await keeper.advance(walker, end, lambda icount: self._tell(icount, began))
+            if self._prove:
+                last = Snapshot(end, "", SnapshotKind.PERIODIC, (), digest=await state_digest(walker.machine))
+                self._passed.put_nowait(last)
+            self._passed.put_nowait(None)
+        finally:
+            await walker.machine.close()
+        return time.monotonic() - began
+
+    async def _prove_all(self) -> None:
+        """Prove each snapshot against the next position that the pass has come by."""
+        waiting: list[Snapshot] = [self.keeper.timeline.snapshots[0]]
+        while (reached := await self._passed.get()) is not None:
+            assert reached.digest is not None
+            for snapshot in waiting:
+                await self._prove_one(snapshot, reached)
+            waiting = [reached] if reached.files else []
+
+    async def _prove_one(self, snapshot: Snapshot, reached: Snapshot) -> None:
+        assert reached.digest is not None
+        listed = self.keeper.timeline.snapshot_at(snapshot.icount)
+        if listed is None or listed.files != snapshot.files:
+            return  # thinned out meanwhile
+        why = await failure(self._launcher, self.keeper.timeline, snapshot, reached.icount, reached.digest)
+        if self.keeper.timeline.snapshot_at(snapshot.icount) is None:
+            return
+        if why is None:
+            self.keeper.proved(snapshot)
+            self._proved += 1
+        elif snapshot.kind is SnapshotKind.INITIAL:
+            raise Divergence(f"The recording does not replay twice the same way: {why}. Record again.")
+        else:
+            self.keeper.drop(snapshot)
+            self._unsound.append(Unsound(snapshot, why))
+
+    def _tell(self, icount: int, began: float) -> None:
+        end = self.keeper.timeline.end.icount
+        seconds = time.monotonic() - began
+        share = self._share(icount, end)
+        eta = seconds * (1 - share) / share if share else 0.0
+        count = len(self.keeper.timeline.snapshots)
+        self._on_progress(IndexProgress(icount, share, seconds, eta, count, self._proved))
+
+    def _share(self, icount: int, end: int) -> float:
+        """The share of the replay's *time* that is done, by what an earlier pass measured, if one did."""
+        cost = self._expected if self._expected.pieces else self.keeper.timeline.cost
+        whole = cost.seconds(0, end)
+        return min(cost.seconds(0, icount) / whole, 1.0) if whole else 0.0
+
+
+async def index(
+    path: Path,
+    *,
+    budget: int | None = None,
+    spacing: float = SPACING_SECONDS,
+    prove: bool = True,
+    on_progress: IndexListener = lambda progress: None,
+) -> Indexed:
+    """Index the recording at ``path``; ``budget`` in bytes for all its snapshots, None for the default.
+
+    Cancelling keeps what was made until then.
+
+    :raises RecordingError: it cannot be used, or not be written to.
+    :raises Divergence: it does not replay.
+    :raises QmpError: snapshots cannot be proved here; ``prove=False`` goes without.
+    """
+    recording = await asyncio.to_thread(Recording.open, path)
+    with recording:
+        if not recording.writable:
+            raise RecordingError(f"{path} is read-only; an index cannot be kept in it. Index a copy.")
+        timeline = clean(recording, load_timeline(recording))
+        launcher = await Launcher.create(recording)
+        try:
+            indexer = Indexer(
+                launcher, timeline, budget=budget, spacing=spacing, prove=prove, on_progress=on_progress
+            )  # fmt: skip
+            return await indexer.run()
+        finally:
+            launcher.close()
