@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from rrdbg.commands.arguments import nothing_more
+from rrdbg.commands.facts import recording_facts
 from rrdbg.commands.registry import Category, Registry
 from rrdbg.commands.session import Session
 from rrdbg.errors import UsageError
-from rrdbg.model.results import Message, RecordingInfo, Registers, Result, Snapshots
+from rrdbg.model.results import Message, Registers, Result, Snapshots, TimelineView
 
 INSPECT = Registry()
 
@@ -45,26 +46,16 @@ async def _info_snapshots(session: Session, text: str) -> Result:
 )
 async def _info_recording(session: Session, text: str) -> Result:
     nothing_more(text, "info recording")
-    replay = session.replay
-    manifest = replay.recording.manifest
-    return RecordingInfo(
-        replay.recording.name,
-        {
-            "directory": str(replay.recording.layout.root),
-            "created": f"{manifest.created} UTC",
-            "qemu": f"{manifest.invocation.binary} {manifest.qemu_version}",
-            "command": list(manifest.command),
-            "shift": manifest.invocation.shift,
-            "instructions": manifest.icount,
-            "end": str(replay.timeline.end),
-            "ended": manifest.ended,
-            "seconds": manifest.seconds,
-            "log_bytes": replay.recording.log.size_bytes,
-            "interrupts_and_exceptions": len(replay.recording.log.deliveries),
-            "snapshots": len(replay.timeline.snapshots),
-            "initial_snapshot": manifest.initial_tag,
-        },
-    )
+    return recording_facts(session.replay.recording, session.replay.timeline)
+
+
+@INSPECT.command(
+    "info timeline", Category.PLACES, "Show the recording as one line: snapshots, bookmarks and the cursor.",
+    aliases=("info line",), examples=("info timeline",),
+)  # fmt: skip
+async def _info_timeline(session: Session, text: str) -> Result:
+    nothing_more(text, "info timeline")
+    return TimelineView(session.replay.timeline, session.replay.position)
 
 
 @INSPECT.command(

@@ -16,17 +16,36 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.links.images import JsonObject, as_option, run_qemu_img
 
 
-def disk_through_scratch(node: str, base: Path, delta: Path | None, scratch: Path) -> JsonObject:
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What all snapshots of a disk lie on: the recording's qcow2 ``overlay`` over the user's ``image``.
+
+    The image's place is told to QEMU each time, as the one in the overlay's header goes wrong in a recording that
+    was unpacked elsewhere; ``image_format`` is a QEMU block driver's name.
+    """
+
+    overlay: Path
+    image: Path
+    image_format: str
+
+
+def disk_through_scratch(node: str, base: Base, delta: Path | None, scratch: Path) -> JsonObject:
     """The block node ``node``: the qcow2 ``base``, changed by ``delta``; all writes go to ``scratch``."""
-    return {"driver": "qcow2", "node-name": node, "file": _layer(scratch, _below(base, delta), writable=True)}
+    return {"node-name": node, **_disk(base, _layer(scratch, _below(base, delta), writable=True))}
 
 
-async def save_delta(base: Path, delta: Path | None, scratch: Path, tag: str, made: Path) -> None:
+def _disk(base: Base, content: JsonObject) -> JsonObject:
+    image: JsonObject = {"driver": base.image_format, "read-only": True, "file": _shared(base.image)}
+    return {"driver": "qcow2", "file": content, "backing": image}
+
+
+async def save_delta(base: Base, delta: Path | None, scratch: Path, tag: str, made: Path) -> None:
     """Merge ``delta`` and ``scratch``, where a stopped QEMU has just saved ``tag``, into the new file ``made``.
 
     :raises LinkError: qemu-img failed, for example since the disk is full.
@@ -46,16 +65,17 @@ async def save_delta(base: Path, delta: Path | None, scratch: Path, tag: str, ma
         raise
 
 
-async def _keep_only(tag: str, made: Path, base: Path) -> None:
+async def _keep_only(tag: str, made: Path, base: Base) -> None:
     layer = {**_layer(made, _below(base, None), writable=True), "discard": "unmap"}
-    disk = "json:" + as_option({"driver": "qcow2", "file": layer, "discard": "unmap"})
+    # Tags are in the qcow2 itself; qemu-img opens no backing file for them, and refuses to be told one.
+    disk = "json:" + as_option({"driver": "qcow2", "file": layer, "backing": None, "discard": "unmap"})
     tags = {item["name"] for item in json.loads(await run_qemu_img("info", "--output=json", disk))["snapshots"]}
     for other in tags - {tag}:
         await run_qemu_img("snapshot", "-d", other, disk)
 
 
-def _below(base: Path, delta: Path | None) -> JsonObject:
-    bottom: JsonObject = {"driver": "raw", "read-only": True, "file": _shared(base)}
+def _below(base: Base, delta: Path | None) -> JsonObject:
+    bottom: JsonObject = {"driver": "raw", "read-only": True, "file": _shared(base.overlay)}
     return bottom if delta is None else _layer(delta, bottom, writable=False)
 
 

@@ -177,7 +177,7 @@ class Indexer:
         elif snapshot.kind is SnapshotKind.INITIAL:
             raise Divergence(f"The recording does not replay twice the same way: {why}. Record again.")
         else:
-            self.keeper.drop(snapshot)
+            self.keeper.distrust(listed, why)
             self._unsound.append(Unsound(snapshot, why))
 
     def _tell(self, icount: int, began: float) -> None:

@@ -37,9 +37,12 @@ from rrdbg.store.timeline_file import save_timeline, unlink_snapshot
 SPACING_SECONDS = TARGET_SECONDS - 0.15
 """Replay time after which the next snapshot is due; it is taken at the end of a piece, a little later."""
 
-_PIECE_SECONDS = 0.1
-_CUT_SECONDS = 0.25
-_FIRST_PIECE = 2_000_000
+_PIECES = 3.5
+"""Pieces that a run is cut into between two snapshots."""
+
+_CUT = 2.5
+"""How much longer than meant a piece may take before it is interrupted."""
+
 _LONGEST_PIECE = 100_000_000
 
 _log = logging.getLogger(__name__)
@@ -69,6 +72,7 @@ class Keeper:
     ) -> None:
         self._launcher = launcher
         self._spacing = spacing
+        self._piece_seconds = min(spacing, SPACING_SECONDS) / _PIECES
         self._budget = budget
         self._full = not launcher.recording.writable
         self._digests = digests
@@ -92,7 +96,7 @@ class Keeper:
         ``reverse`` tells that the user goes backwards here: the second time behind one snapshot, temporary ones are
         laid between it and ``icount``, at doubling distances, so that the next steps back replay little.
         """
-        piece, since = _FIRST_PIECE, 0.0
+        piece, since = int(self.timeline.cost.speed * self._piece_seconds) + 1, 0.0
         ladder = self._ladder(walker.position.icount, icount) if reverse else []
         while walker.position.icount < icount:
             here = walker.position.icount
@@ -110,7 +114,7 @@ class Keeper:
             elif whole and self._digests and passed and passed.icount == goal:
                 self._keep(replace(passed, digest=await state_digest(walker.machine)))
                 self._on_snapshot(self.timeline.snapshot_at(goal) or passed)
-            piece = int(min(max(ran, 1) * min(_PIECE_SECONDS / seconds, 4.0), _LONGEST_PIECE)) + 1
+            piece = int(min(max(ran, 1) * min(self._piece_seconds / seconds, 4.0), _LONGEST_PIECE)) + 1
             if on_progress:
                 on_progress(walker.position.icount)
 
@@ -142,6 +146,14 @@ class Keeper:
         known = self.timeline.snapshot_at(snapshot.icount)
         if known is not None:
             self._keep(replace(known, sound=True))
+
+    def distrust(self, snapshot: Snapshot, why: str) -> None:
+        """Do not load ``snapshot`` any more: one of ours is dropped, one of the user's stays, marked as unsound."""
+        _log.warning("The snapshot at %s is not used any more: %s", f"{snapshot.icount:,}", why)
+        if snapshot.kind is SnapshotKind.NAMED:
+            self._keep(replace(snapshot, sound=False))
+        else:
+            self.drop(snapshot)
 
     def drop(self, *snapshots: Snapshot) -> None:
         """Forget ``snapshots`` for good: first they are no longer listed, then their files are deleted."""
@@ -185,7 +197,7 @@ class Keeper:
         def watch(icount: int) -> None:
             if on_progress:
                 on_progress(icount)
-            if time.monotonic() - began > _CUT_SECONDS:
+            if time.monotonic() - began > _CUT * self._piece_seconds:
                 raise _TooSlow
 
         arrived = True

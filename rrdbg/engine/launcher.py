@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from rrdbg.engine.disks import disk_through_scratch, save_delta
+from rrdbg.engine.disks import Base, disk_through_scratch, save_delta
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
 from rrdbg.errors import RecordingError
@@ -133,11 +133,14 @@ class Launcher:
 
     def _disk_node(self, index: int, disk: Disk, snapshot: Snapshot, directory: Path) -> JsonObject:
         if disk.read_only:
-            return read_only_node(index, disk)
+            return read_only_node(index, disk, self.recording.layout.source(disk))
         scratch = self._empty(_disk_scratch(directory, index))
-        return disk_through_scratch(
-            disk_node(index), self.recording.layout.disk(index), self._delta(snapshot, index), scratch
-        )
+        return disk_through_scratch(disk_node(index), self._base(index), self._delta(snapshot, index), scratch)
+
+    def _base(self, index: int) -> Base:
+        disk = self.recording.manifest.invocation.disks[index]
+        layout = self.recording.layout
+        return Base(layout.disk(index), layout.source(disk), disk.format or "raw")
 
     def _delta(self, snapshot: Snapshot, index: int) -> Path | None:
         """What ``snapshot`` has changed on disk ``index``; the initial one has changed nothing."""
@@ -146,8 +149,8 @@ class Launcher:
         return self.recording.layout.root / snapshot.files[1 + self._writable_disks().index(index)]
 
     async def _save_disk(self, machine: Machine, index: int, tag: str, made: Path) -> None:
-        base, delta = self.recording.layout.disk(index), self._delta(self._loaded[machine], index)
-        await save_delta(base, delta, _disk_scratch(machine.directory, index), tag, made)
+        delta = self._delta(self._loaded[machine], index)
+        await save_delta(self._base(index), delta, _disk_scratch(machine.directory, index), tag, made)
 
     def _empty(self, path: Path) -> Path:
         return Path(shutil.copyfile(self._scratch / "empty.qcow2", path))

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import BinaryIO
@@ -140,13 +140,19 @@ class Recorder:
                 shutil.copyfile(file.source, self._layout.bundled(file.option))
             except OSError as error:
                 raise UsageError(f"Cannot read {file.source} (-{file.option}): {error.strerror}.") from None
-        for index, disk in enumerate(self.invocation.disks):
-            if not os.access(disk.source, os.R_OK):
-                raise UsageError(f"Cannot read the disk image {disk.source}.")
+        disks = [await self._located(disk) for disk in self.invocation.disks]
+        self.invocation = replace(self.invocation, disks=tuple(disks))
+        for index, disk in enumerate(disks):
             if not disk.read_only:
-                source = Path(disk.source).absolute()
-                await create_overlay(self._layout.disk(index), source, disk.format or await image_format(source))
+                await create_overlay(self._layout.disk(index), Path(disk.source), str(disk.format))
         await create_empty(self._layout.initial)
+
+    async def _located(self, disk: Disk) -> Disk:
+        """``disk`` with its image's absolute path and its format, as a replay from anywhere needs them."""
+        if not os.access(disk.source, os.R_OK):
+            raise UsageError(f"Cannot read the disk image {disk.source}.")
+        source = Path(disk.source).absolute()
+        return replace(disk, source=str(source), format=disk.format or await image_format(source))
 
     async def _record(self, qemu: str) -> float:
         images = Images(
@@ -172,7 +178,7 @@ class Recorder:
 
     def _disk_node(self, index: int, disk: Disk) -> dict[str, object]:
         if disk.read_only:
-            return read_only_node(index, disk)
+            return read_only_node(index, disk, Path(disk.source))
         return plain_qcow2(disk_node(index), self._layout.disk(index))
 
     def _read_console(self, file: BinaryIO) -> None:
@@ -252,13 +258,13 @@ class Recorder:
             ) from None
 
 
-def read_only_node(index: int, disk: Disk) -> dict[str, object]:
+def read_only_node(index: int, disk: Disk, source: Path) -> dict[str, object]:
     """The block node of a disk that the guest cannot write, such as a CD-ROM: the image itself."""
     return {
         "driver": disk.format or "raw",
         "node-name": disk_node(index),
         "read-only": True,
-        "file": {"driver": "file", "filename": str(Path(disk.source).absolute())},
+        "file": {"driver": "file", "filename": str(source)},
     }
 
 

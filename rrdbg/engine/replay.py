@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rrdbg.engine.driver import Driver
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.launcher import Launcher
 from rrdbg.engine.scan import BROKEN, Accept, Scan, may_break
@@ -22,13 +23,13 @@ from rrdbg.engine.walk import Walker
 from rrdbg.engine.watch import watched_step
 from rrdbg.errors import Interrupted, LinkError, OutOfRange, UsageError
 from rrdbg.links.machine import Machine
-from rrdbg.model.plan import Plan, Rates, RunTo, Start, StepTo, plan_seek
+from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.stop import Breakpoint, Hit, Point, Stop, StopReason, WatchKind, Watchpoint
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
-from rrdbg.store.timeline_file import load_timeline, save_timeline
+from rrdbg.store.timeline_file import clean, load_timeline, save_timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ class Progress:
     icount: int
     share: float
 
+
+_RETREATS = (0, 1_000, 10_000, 100_000, 1_000_000)
+"""Instructions to go back where QEMU cannot save since a disk request is under way."""
 
 ProgressListener = Callable[[Progress], None]
 
@@ -50,34 +54,40 @@ class Replay:
         self.on_progress: ProgressListener = lambda progress: None
         self._launcher = launcher
         self._keeper = keeper
+        self._driver = Driver(launcher, keeper, self._report)
         self._walker: Walker | None = None
         self._position = START
         self._points: dict[int, Point] = {}
         self._next_number = 1
-        self._rates = Rates()
         self._moves = 0
 
     @classmethod
-    async def open(cls, path: Path, spacing: float = SPACING_SECONDS) -> Replay:
+    async def open(cls, path: Path, spacing: float = SPACING_SECONDS, budget: int | None = None) -> Replay:
         """Open the recording at ``path``, with the cursor at its start.
+
+        Snapshots are laid every ``spacing`` seconds of replay and take at most ``budget`` bytes (None: a tenth of the
+        free space).
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
         """
         recording = await asyncio.to_thread(Recording.open, path)
         try:
-            timeline = load_timeline(recording)
+            timeline = clean(recording, load_timeline(recording))
             launcher = await Launcher.create(recording)
         except BaseException:
             recording.close()
             raise
-        return cls(recording, launcher, Keeper(launcher, timeline, spacing))
+        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget))
 
     async def close(self) -> None:
         """End every QEMU and let the recording go."""
-        await self._drop_machine()
-        self._launcher.close()
-        self.recording.close()
+        try:
+            await self._drop_machine()
+            self._keeper.close()
+        finally:
+            self._launcher.close()
+            self.recording.close()
 
     async def __aenter__(self) -> Replay:
         return self
@@ -285,11 +295,23 @@ class Replay:
             return self._keeper.adopt(known, name)
         async with self._moving():
             origin = self._position
-            if origin != Position(icount):
-                await self._go(Position(icount))
-            saved = await self._keeper.save(await self._cursor(), SnapshotKind.NAMED, name)
-            await self._go(origin)
-        return saved
+            try:
+                return await self._save_at_or_before(icount, name)
+            finally:
+                await self._go(origin)
+
+    async def _save_at_or_before(self, icount: int, name: str | None) -> Snapshot:
+        """Save at ``icount``, or as near before it as QEMU's event queue allows."""
+        plain = self.timeline.deliveries.plain_at_or_before
+        for distance in _RETREATS:
+            place = Position(plain(max(icount - distance, 0)))
+            if self._position != place:
+                await self._go(place)
+            try:
+                return await self._keeper.save(await self._cursor(), SnapshotKind.NAMED, name)
+            except SnapshotNotNow as error:
+                refusal = error
+        raise refusal
 
     def bookmark(self, name: str, position: Position | None = None) -> None:
         """Name a position (the cursor's), and keep the name with the recording."""
@@ -299,50 +321,17 @@ class Replay:
 
     async def _go(self, target: Position) -> None:
         walker = self._walker
-        plan = plan_seek(self.timeline, walker.position if walker else None, target, self._rates)
-        new = await self._execute(plan, walker, target)
+        self._driver.cursor = self._position
+        new = await self._driver.bring(walker, target)
         if new is not walker:
             await self._drop_machine()
             self._walker = new
         self._position = target
 
-    async def _execute(self, plan: Plan, walker: Walker | None, target: Position) -> Walker:
-        """Carry out ``plan``; if it starts a new machine and fails later, that one is ended again."""
-        started: Walker | None = None
-        try:
-            for action in plan:
-                match action:
-                    case Start(snapshot):
-                        walker = started = await self._start(snapshot)
-                    case RunTo(icount):
-                        assert walker is not None
-                        await self._keeper.advance(walker, icount, self._progress(target, walker.position))
-                    case StepTo(position):
-                        assert walker is not None
-                        await walker.walk_to(position)
-        except BaseException:
-            if started:
-                await started.machine.close()
-            raise
-        assert walker is not None
-        return walker
-
-    async def _start(self, snapshot: Snapshot) -> Walker:
-        starting = asyncio.create_task(self._launcher.start(snapshot, self.timeline))
-        try:
-            walker, seconds = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            # A start takes 0.3 s at most; half a machine would be worse than the wait.
-            await (await starting)[0].machine.close()
-            raise
-        self._rates = replace(self._rates, start_seconds=seconds)
-        return walker
-
     async def _start_at(self, icount: int) -> Walker:
         """A machine of its own at the plain ``icount``; the caller closes it."""
-        return await self._execute(
-            plan_seek(self.timeline, None, Position(icount), self._rates), None, Position(icount)
-        )
+        self._driver.cursor = self._position
+        return await self._driver.start_at(icount)
 
     async def _cursor(self) -> Walker:
         """The cursor's machine, started if there is none."""
@@ -379,7 +368,7 @@ class Replay:
         """The first hit ahead of ``walker``, which stands at it or somewhat after it then."""
         end = self.timeline.end
         scan = Scan(walker, points, end, self._start_at, accept, careful=careful)
-        hits = scan.hits(self._progress(end, walker.position), include_start=False)
+        hits = scan.hits(self._driver.progress(end, walker.position), include_start=False)
         try:
             return await anext(hits, None)
         finally:
@@ -412,10 +401,6 @@ class Replay:
         watched = isinstance(hit.point, Watchpoint)
         reason = StopReason.WATCHPOINT if watched else StopReason.BREAKPOINT
         return Stop(reason, self._position, await self.pc(), (hit,))
-
-    def _progress(self, target: Position, start: Position) -> Callable[[int], None]:
-        length = max(target.icount - start.icount, 1)
-        return lambda icount: self._report(icount, (icount - start.icount) / length)
 
     def _report(self, icount: int, share: float) -> None:
         self.on_progress(Progress(icount, min(share, 1.0)))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from rrdbg.errors import RrdbgError
-from rrdbg.frontends import gdb_command, record, replay, serve
+from rrdbg.frontends import gdb_command, index, library, record, replay, serve
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -53,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_parser(commands)
     serve.add_parser(commands)
     gdb_command.add_parser(commands)
+    index.add_parser(commands)
+    library.add_parser(commands)
     return parser
 
 

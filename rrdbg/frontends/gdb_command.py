@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import QemuLaunchError, UsageError
+from rrdbg.frontends.opening import add_budget, add_recording, open_replay
 from rrdbg.frontends.server.connection import Server
-from rrdbg.store.library import Library
 
 _DESCRIPTION = """
 Start GDB on a recording. Everything after -- goes to GDB.
@@ -28,16 +28,17 @@ end
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = commands.add_parser("gdb", help="start GDB on a recording", description=_DESCRIPTION)
-    parser.add_argument("recording", nargs="?", help="a directory or a name in the library (default: the latest)")
+    add_recording(parser)
     parser.add_argument("--symbols", metavar="FILE", help="an ELF file with symbols (default: the recorded kernel)")
     parser.add_argument("--gdb", metavar="PROGRAM", default="gdb", help="the GDB to start (default: gdb)")
     parser.add_argument("gdb_words", nargs="*", metavar="-- GDB ARGUMENTS", help="what GDB is to be given besides")
+    add_budget(parser)
     parser.set_defaults(run=run)
 
 
 async def run(arguments: argparse.Namespace) -> int:
     """Serve, run GDB, and return its exit status."""
-    async with await Replay.open(Library.default().find(arguments.recording)) as replay:
+    async with await open_replay(arguments) as replay:
         server = Server(replay)
         with tempfile.TemporaryDirectory(prefix="rrdbg-gdb-") as folder:
             await server.listen(f"unix:{folder}/socket")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from rrdbg.engine.replay import Replay
 from rrdbg.errors import RrdbgError
+from rrdbg.frontends.opening import add_budget, add_recording, open_replay
 from rrdbg.frontends.repl import interact
 from rrdbg.frontends.shell import Shell, read_script
-from rrdbg.store.library import Library
 
 _DESCRIPTION = """
 Open a recording at its end and read commands. 'help' lists them; GDB's names and abbreviations work.
@@ -31,12 +30,13 @@ class _Appended(argparse.Action):
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = commands.add_parser("replay", help="open a recording", description=_DESCRIPTION)
-    parser.add_argument("recording", nargs="?", help="a directory or a name in the library (default: the latest)")
+    add_recording(parser)
     parser.add_argument("--at", metavar="POSITION", default="end", help="open there (default: end)")
     parser.add_argument("-ex", action=_Appended, dest="work", metavar="COMMAND", help="run COMMAND; may be repeated")
     parser.add_argument("-x", action=_Appended, dest="work", metavar="FILE", help="run the commands in FILE")
     parser.add_argument("--batch", action="store_true", help="leave after the commands; status not 0 if one failed")
     parser.add_argument("--json", action="store_true", help="answer with one JSON object a line")
+    add_budget(parser)
     parser.set_defaults(run=run, work=None)
 
 
@@ -45,7 +45,7 @@ async def run(arguments: argparse.Namespace) -> int:
     lines = [
         line for option, value in arguments.work or () for line in ([value] if option == "-ex" else read_script(value))
     ]
-    async with await Replay.open(Library.default().find(arguments.recording)) as replay:
+    async with await open_replay(arguments) as replay:
         with Shell(replay, json=arguments.json) as shell:
             try:
                 await shell.open(arguments.at)

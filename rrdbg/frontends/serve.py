@@ -6,9 +6,8 @@ import argparse
 import asyncio
 import signal
 
-from rrdbg.engine.replay import Replay
+from rrdbg.frontends.opening import add_budget, add_recording, open_replay
 from rrdbg.frontends.server.connection import Server
-from rrdbg.store.library import Library
 
 _DESCRIPTION = """
 Serve a recording over GDB's remote protocol until Ctrl-C. In GDB: target remote ADDRESS.
@@ -18,10 +17,11 @@ Serve a recording over GDB's remote protocol until Ctrl-C. In GDB: target remote
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = commands.add_parser("serve", help="let GDB connect to a recording", description=_DESCRIPTION)
-    parser.add_argument("recording", nargs="?", help="a directory or a name in the library (default: the latest)")
+    add_recording(parser)
     parser.add_argument(
         "--listen", metavar="ADDRESS", default="localhost:1234", help="unix:PATH or localhost:PORT (default: 1234)"
     )
+    add_budget(parser)
     parser.set_defaults(run=run)
 
 
@@ -29,7 +29,7 @@ async def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal comes."""
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
-    async with await Replay.open(Library.default().find(arguments.recording)) as replay:
+    async with await open_replay(arguments) as replay:
         server = Server(replay)
         await server.listen(arguments.listen)
         for number in (signal.SIGINT, signal.SIGTERM):

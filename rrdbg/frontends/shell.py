@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sys
 import time
@@ -85,8 +86,9 @@ class Shell:
         finally:
             self._running = None
             self._progress.clear()
+        width = shutil.get_terminal_size((100, 24)).columns
         for result in results:
-            print(to_json(result) if self._json else render(result), flush=True)
+            print(to_json(result) if self._json else render(result, width), flush=True)
 
     def _interrupt(self) -> None:
         if self._running:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -24,6 +25,9 @@ from rrdbg.links.unbroken import unbroken
 
 _END_SECONDS = 10.0
 _KEPT_OUTPUT = 4096
+
+_OPTION = re.compile(r"^-drive .*\}: ")
+"""The option that QEMU complains of: our own, a long one that nobody needs to read."""
 
 T = TypeVar("T")
 
@@ -144,7 +148,7 @@ class QemuProcess:
     def last_words(self) -> str:
         """What QEMU printed last, as one line, without its program name; never empty."""
         text = self._output.decode(errors="replace").strip()
-        lines = [line.partition(": ")[2] or line for line in text.splitlines() if line]
+        lines = [_OPTION.sub("", line.partition(": ")[2] or line) for line in text.splitlines() if line]
         return " / ".join(lines[-4:]) or f"it printed nothing (exit status {self._process.returncode})"
 
     async def guard(self, work: Awaitable[T]) -> T:

@@ -75,7 +75,7 @@ def plan_reverse_scan(timeline: Timeline, here: Position) -> tuple[Segment, ...]
     segments = []
     end = here
     for snapshot in reversed(timeline.snapshots):
-        if Position(snapshot.icount) < end:
+        if Position(snapshot.icount) < end and snapshot.sound is not False:
             segments.append(Segment(snapshot, end))
             end = Position(snapshot.icount)
     return tuple(segments)

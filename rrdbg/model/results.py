@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rrdbg.model.position import Position
 from rrdbg.model.snapshot import Snapshot
 from rrdbg.model.stop import Point, Stop
+from rrdbg.model.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,14 @@ class Snapshots:
 
 
 @dataclass(frozen=True, slots=True)
+class TimelineView:
+    """The timeline as a line, with the cursor on it."""
+
+    timeline: Timeline
+    cursor: Position
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingInfo:
     """Facts about a recording, as (label, value) lines in order."""
 
@@ -97,4 +106,16 @@ class HelpText:
     lines: Sequence[str]
 
 
-Result = Message | Where | Stopped | Registers | Memory | PointSet | Points | Snapshots | RecordingInfo | HelpText
+Result = (
+    Message
+    | Where
+    | Stopped
+    | Registers
+    | Memory
+    | PointSet
+    | Points
+    | Snapshots
+    | TimelineView
+    | RecordingInfo
+    | HelpText
+)

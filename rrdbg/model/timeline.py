@@ -27,9 +27,12 @@ class Timeline:
     cost: CostMap = field(default_factory=CostMap)
 
     def nearest(self, icount: int) -> Snapshot | None:
-        """The latest snapshot at or before ``icount``; exact, since snapshots lie only at plain icounts."""
+        """The latest snapshot at or before ``icount`` that is not known to be unsound.
+
+        It is exact, since snapshots lie only at plain icounts.
+        """
         index = bisect_right(self.snapshots, icount, key=_icount)
-        return self.snapshots[index - 1] if index else None
+        return next((known for known in self.snapshots[:index][::-1] if known.sound is not False), None)
 
     def snapshot_at(self, icount: int) -> Snapshot | None:
         """The snapshot exactly at ``icount``, if there is one."""

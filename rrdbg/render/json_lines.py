@@ -8,11 +8,13 @@ import re
 
 from rrdbg.errors import RrdbgError
 from rrdbg.model.position import Position
-from rrdbg.model.results import Result
+from rrdbg.model.results import Result, TimelineView
 
 
 def to_json(result: Result) -> str:
     """``result`` as one line of JSON; bytes are hex, positions have ``icount`` and ``phase``."""
+    if isinstance(result, TimelineView):
+        return json.dumps({"kind": "timeline", **_timeline(result)})
     return json.dumps({"kind": _kind(type(result).__name__), **_plain_fields(result)})
 
 
@@ -25,6 +27,17 @@ def error_to_json(error: RrdbgError) -> str:
         "exit_code": error.exit_code,
     }
     return json.dumps(content)
+
+
+def _timeline(view: TimelineView) -> dict[str, object]:
+    timeline = view.timeline
+    return {
+        "cursor": _plain(view.cursor),
+        "end": _plain(timeline.end),
+        "snapshots": _plain(timeline.snapshots),
+        "bookmarks": _plain(dict(timeline.bookmarks)),
+        "cost": [[piece.start, piece.end, piece.seconds] for piece in timeline.cost.pieces],
+    }
 
 
 def _plain_fields(value: object) -> dict[str, object]:

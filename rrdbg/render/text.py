@@ -17,15 +17,17 @@ from rrdbg.model.results import (
     Result,
     Snapshots,
     Stopped,
+    TimelineView,
     Where,
 )
 from rrdbg.model.stop import Breakpoint, Hit, Point, StopReason, Watchpoint
+from rrdbg.render.strip import LEGEND, timeline_strip
 
 _WIDTH = 100
 
 
-def render(result: Result) -> str:
-    """``result`` as one or more lines, without a newline at the end."""
+def render(result: Result, width: int = _WIDTH) -> str:
+    """``result`` as one or more lines, without a newline at the end; a drawn line is ``width`` cells wide."""
     match result:
         case Message(text):
             return text
@@ -43,6 +45,8 @@ def render(result: Result) -> str:
             return _points(points)
         case Snapshots():
             return _snapshots(result)
+        case TimelineView(timeline, cursor):
+            return f"{timeline_strip(timeline, cursor, width)}\n{LEGEND}"
         case RecordingInfo(name, facts):
             return f"Recording {name}\n" + _facts(facts.items())
         case HelpText(heading, lines):

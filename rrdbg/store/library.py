@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from rrdbg.errors import RecordingError
-from rrdbg.store.recording import Layout
+from rrdbg.store.recording import Layout, take_lock
 
 _LATEST = "latest"
 
@@ -77,8 +77,13 @@ class Library:
     def remove(self, recording: Path) -> None:
         """Delete a recording and all its snapshots.
 
-        :raises RecordingError: it is no recording; nothing was deleted.
+        :raises RecordingError: it is no recording, or in use; nothing was deleted.
         """
         if not Layout(recording).manifest.is_file():
             raise RecordingError(f"{recording} is not a recording; nothing was deleted.")
-        shutil.rmtree(recording)
+        lock = take_lock(Layout(recording))
+        try:
+            shutil.rmtree(recording)
+        finally:
+            if lock is not None:
+                os.close(lock)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.errors import LogError, RecordingError
+from rrdbg.model.invocation import Disk
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.replaylog import LogSummary, summarise
@@ -77,6 +78,10 @@ class Layout:
         """The copy of the file that QEMU's option ``-option`` names."""
         return self.root / "files" / option
 
+    def source(self, disk: Disk) -> Path:
+        """The user's image of a disk; in an unpacked recording it lies inside."""
+        return self.root / disk.source
+
     def relative(self, path: Path) -> str:
         """``path`` as it is written in the manifest."""
         return path.relative_to(self.root).as_posix()
@@ -101,7 +106,7 @@ class Recording:
         if not root.is_dir():
             raise RecordingError(f"There is no recording at {root}. 'rrdbg ls' lists the recordings.")
         manifest = Manifest.read(layout.manifest)
-        lock = _lock(layout)
+        lock = take_lock(layout)
         try:
             _check_files(layout, manifest)
             return cls(layout, manifest, _digest(layout), lock)
@@ -109,6 +114,19 @@ class Recording:
             if lock is not None:
                 os.close(lock)
             raise
+
+    @classmethod
+    def peek(cls, root: Path) -> Recording:
+        """Open a recording to tell about it only: nothing is checked, locked or written.
+
+        :raises RecordingError: it is missing or damaged.
+        """
+        layout = Layout(root.absolute())
+        manifest = Manifest.read(layout.manifest)
+        try:
+            return cls(layout, manifest, LogSummary.from_bytes(layout.deliveries.read_bytes()), None)
+        except (FileNotFoundError, LogError):
+            return cls(layout, manifest, summarise(layout.log), None)
 
     @property
     def name(self) -> str:
@@ -133,7 +151,11 @@ class Recording:
         self.close()
 
 
-def _lock(layout: Layout) -> int | None:
+def take_lock(layout: Layout) -> int | None:
+    """A file descriptor that holds the recording's lock, until it is closed; None where the directory is read-only.
+
+    :raises RecordingError: another rrdbg holds it.
+    """
     if not os.access(layout.root, os.W_OK):
         return None
     lock = os.open(layout.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

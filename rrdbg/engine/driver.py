@@ -1,0 +1,108 @@
+"""Carry out plans: start machines on snapshots and bring them to positions, leaving snapshots on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+
+from rrdbg.engine.keeper import Keeper
+from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.walk import Walker
+from rrdbg.errors import QemuLaunchError
+from rrdbg.links.unbroken import unbroken
+from rrdbg.model.plan import Plan, Rates, RunTo, Start, StepTo, plan_seek
+from rrdbg.model.position import START, Position
+from rrdbg.model.snapshot import Snapshot
+
+Report = Callable[[int, float], None]
+"""Called with the icount that a machine is at, and the share (0 to 1) of the way that is done."""
+
+
+class Driver:
+    """Brings machines of one recording to where they are wanted; ``report`` is called on the way."""
+
+    def __init__(self, launcher: Launcher, keeper: Keeper, report: Report) -> None:
+        self._launcher = launcher
+        self._keeper = keeper
+        self._report = report
+        self._rates = Rates()
+        self.cursor = START
+        """Where the user is: a machine that is brought to a place before it goes backwards for him."""
+
+    async def bring(self, walker: Walker | None, target: Position) -> Walker:
+        """A machine at ``target``: ``walker`` itself, or a new one where that is quicker.
+
+        A new one is ended again if it does not arrive; ``walker`` is the caller's in any case.
+        """
+        here = walker.position if walker else None
+        rates = replace(self._rates, cost=self._keeper.timeline.cost)
+        return await self._execute(plan_seek(self._keeper.timeline, here, target, rates), walker, target)
+
+    async def start_at(self, icount: int) -> Walker:
+        """A new machine at the plain ``icount``; the caller closes it."""
+        return await self.bring(None, Position(icount))
+
+    def progress(self, target: Position, start: Position) -> Callable[[int], None]:
+        """What to call with each icount on the way from ``start`` to ``target``."""
+        length = max(target.icount - start.icount, 1)
+        return lambda icount: self._report(icount, (icount - start.icount) / length)
+
+    async def _execute(self, plan: Plan, walker: Walker | None, target: Position) -> Walker:
+        started: Walker | None = None
+        try:
+            for action in plan:
+                match action:
+                    case Start(snapshot):
+                        walker = started = await self._start(snapshot)
+                    case RunTo(icount):
+                        assert walker is not None
+                        on_progress = self.progress(target, walker.position)
+                        backwards = started is not None and target <= self.cursor
+                        await self._keeper.advance(walker, icount, on_progress, reverse=backwards)
+                    case StepTo(position):
+                        assert walker is not None
+                        await walker.walk_to(position)
+        except BaseException:
+            if started:
+                await started.machine.close()
+            raise
+        assert walker is not None
+        return walker
+
+    async def _start(self, snapshot: Snapshot) -> Walker:
+        """A machine at ``snapshot``; where QEMU cannot load that, it is run to from an earlier one."""
+        try:
+            return await self._load(snapshot)
+        except QemuLaunchError as error:
+            earlier = self._keeper.timeline.nearest(snapshot.icount - 1)
+            if earlier is None:
+                raise
+            walker = await self._start(earlier)
+            # An earlier one can be loaded, so the trouble is this one and not QEMU.
+            self._keeper.distrust(snapshot, str(error))
+        try:
+            await self._keeper.advance(walker, snapshot.icount, None)
+        except BaseException:
+            await walker.machine.close()
+            raise
+        return walker
+
+    async def _load(self, snapshot: Snapshot) -> Walker:
+        starting = asyncio.create_task(self._launcher.start(snapshot, self._keeper.timeline))
+        try:
+            walker, seconds = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # A start takes 0.3 s at most; half a machine would be worse than the wait.
+            await unbroken(_end(starting))
+            raise
+        self._rates = replace(self._rates, start_seconds=seconds)
+        self._keeper.loaded(snapshot, seconds)
+        return walker
+
+
+async def _end(starting: asyncio.Task[tuple[Walker, float]]) -> None:
+    """End a machine that is being started; one that fails to start needs no end."""
+    with contextlib.suppress(QemuLaunchError):
+        await (await starting)[0].machine.close()

@@ -1,0 +1,104 @@
+"""``rrdbg index`` and ``rrdbg verify``: one replay from start to end that leaves, or checks, snapshots."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import sys
+from dataclasses import asdict
+
+from rrdbg.engine.indexer import Indexed, IndexProgress, index
+from rrdbg.engine.keeper import SPACING_SECONDS
+from rrdbg.frontends.opening import add_budget, add_recording
+from rrdbg.frontends.progress import ProgressLine
+from rrdbg.render.text import size_text
+from rrdbg.store.library import Library
+
+_INDEX = """
+Replay a recording once and leave snapshots in it, each proved by a second QEMU, so that every place is reached
+quickly. Ctrl-C keeps what was made. Nothing needs an index: travelling leaves snapshots too, on its way.
+"""
+_VERIFY = """
+Check a recording: the files against their checksums, the replay against a second one, and each snapshot. Snapshots
+that are not sound are dropped; named ones stay, and are not used. Exit status 1 if there was one, 4 if the recording
+does not replay.
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare both subcommands."""
+    parser = commands.add_parser("index", help="leave snapshots in a recording", description=_INDEX)
+    _common(parser)
+    add_budget(parser)
+    parser.add_argument("--no-proof", action="store_true", help="do not prove the snapshots; takes half the time")
+    parser.set_defaults(run=run_index)
+    parser = commands.add_parser("verify", help="check a recording and its snapshots", description=_VERIFY)
+    _common(parser)
+    parser.set_defaults(run=run_verify)
+
+
+async def run_index(arguments: argparse.Namespace) -> int:
+    """Index, and tell what came of it."""
+    indexed = await _pass(
+        arguments, "indexing", budget=arguments.snapshot_budget, spacing=SPACING_SECONDS, prove=not arguments.no_proof
+    )
+    _report(arguments, "Indexed", indexed)
+    return 0
+
+
+async def run_verify(arguments: argparse.Namespace) -> int:
+    """Verify; 1 if a snapshot is not sound."""
+    # A spacing that is never reached and a budget that is never used up: the snapshots there are, and no others.
+    indexed = await _pass(arguments, "verifying", budget=sys.maxsize, spacing=math.inf, prove=True)
+    _report(arguments, "Verified", indexed)
+    return 1 if indexed.unsound else 0
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    add_recording(parser)
+    parser.add_argument("--json", action="store_true", help="answer with one JSON object")
+    parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+
+
+async def _pass(
+    arguments: argparse.Namespace, doing: str, *, budget: int | None, spacing: float, prove: bool
+) -> Indexed:
+    line = ProgressLine(quiet=arguments.quiet or arguments.json)
+    seen: list[IndexProgress] = []
+
+    def show(progress: IndexProgress) -> None:
+        seen[:] = [progress]
+        line.show(
+            f"[{doing} {progress.share:.0%}: at {progress.icount:,}, {progress.snapshots} snapshots "
+            f"({progress.proved} proved), {progress.eta_seconds:.0f} s left; Ctrl-C keeps them]"
+        )
+
+    try:
+        return await index(
+            Library.default().find(arguments.recording),
+            budget=budget, spacing=spacing, prove=prove, on_progress=show,
+        )  # fmt: skip
+    except asyncio.CancelledError:
+        line.clear()
+        if seen:
+            print(f"Interrupted at {seen[0].icount:,}; {seen[0].snapshots} snapshots are kept.", file=sys.stderr)
+        raise
+    finally:
+        line.clear()
+
+
+def _report(arguments: argparse.Namespace, done: str, indexed: Indexed) -> None:
+    if arguments.json:
+        content = asdict(indexed) | {
+            "unsound": [{"icount": bad.snapshot.icount, "reason": bad.reason} for bad in indexed.unsound]
+        }
+        print(json.dumps(content))
+        return
+    print(
+        f"{done}: {indexed.snapshots} snapshots ({indexed.proved} proved sound), {size_text(indexed.size)}, "
+        f"in {indexed.seconds:.1f} s."
+    )
+    for bad in indexed.unsound:
+        print(f"The snapshot at {bad.snapshot.icount:,} is not sound: {bad.reason}.", file=sys.stderr)

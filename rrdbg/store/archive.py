@@ -1,0 +1,159 @@
+"""A recording as one portable file: a gzipped tar with relative paths.
+
+Disk images that the recording reads from outside go with it, as ``files/disk-N``; the manifest inside names them there.
+An archive may come from anywhere, so unpacking takes regular files at a recording's own paths and nothing else, and a
+member may not be larger than it says.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rrdbg.errors import RecordingError, UsageError
+from rrdbg.model.snapshot import SnapshotKind
+from rrdbg.model.timeline import Timeline
+from rrdbg.store.manifest import Manifest
+from rrdbg.store.recording import Recording
+
+_MEMBER = re.compile(
+    r"manifest\.json|replay\.bin|console\.log|deliveries\.bin|timeline\.json"
+    r"|snapshots/[\w-]+\.qcow2|disks/\d+\.qcow2|files/[\w-]+",
+    re.ASCII,
+)
+_CHUNK = 1 << 20
+# The data is mostly qcow2 with zeros and kernels: level 1 is four times as fast as 6, and 5 % larger.
+_COMPRESSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveProgress:
+    """The member that is being copied, and bytes done and in all."""
+
+    name: str
+    done: int
+    total: int
+
+
+def pack(recording: Recording, out: Path, timeline: Timeline, *, everything: bool) -> Iterator[ArchiveProgress]:
+    """Write ``recording`` to ``out``, which appears only when it is whole; iterate to do the work.
+
+    Snapshots that can be made again are left out unless ``everything`` is to go.
+
+    :raises UsageError: ``out`` exists.
+    :raises RecordingError: it cannot be written, or a disk image is missing.
+    """
+    if out.exists():
+        raise UsageError(f"{out} exists already; choose another file with --output, or remove it.")
+    draft = out.with_name(f".{out.name}.part")
+    try:
+        members = _members(recording, timeline, everything=everything)
+        total = sum(path.stat().st_size for path in members.values())
+        done = 0
+        with tarfile.open(draft, "w:gz", compresslevel=_COMPRESSION) as archive:
+            content = _portable_manifest(recording)
+            archive.addfile(_header("manifest.json", len(content)), io.BytesIO(content))
+            for name, path in members.items():
+                with path.open("rb") as file:
+                    header = _header(name, path.stat().st_size)
+                    yield ArchiveProgress(name, done, total)
+                    archive.addfile(header, file)
+                done += header.size
+        draft.replace(out)
+    except OSError as error:
+        raise RecordingError(f"Cannot pack {recording.name} into {out}: {error}.") from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def unpack(archive: Path, directory: Path) -> Iterator[ArchiveProgress]:
+    """Unpack ``archive`` as the recording ``directory``, which appears only when it is whole; iterate to do the work.
+
+    :raises UsageError: ``directory`` exists.
+    :raises RecordingError: the archive cannot be read, is none of ours, or would write elsewhere.
+    """
+    if directory.exists():
+        raise UsageError(f"{directory} exists already; choose another place with --output, or remove it.")
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    except OSError as error:
+        raise RecordingError(f"Cannot unpack into {directory}: {error.strerror}.") from None
+    try:
+        total = archive.stat().st_size
+        with tarfile.open(archive, "r:gz") as source:
+            for member in source:
+                yield ArchiveProgress(member.name, source.offset, total)
+                _extract(source, member, draft)
+        Manifest.read(draft / "manifest.json")
+        for name in ("snapshots", "disks", "files"):
+            (draft / name).mkdir(exist_ok=True)
+        draft.chmod(0o755)
+        draft.rename(directory)
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise RecordingError(f"Cannot unpack {archive}: {error}. Get it again, or pack again.") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _members(recording: Recording, timeline: Timeline, *, everything: bool) -> dict[str, Path]:
+    """All but the manifest, by name in the archive."""
+    layout = recording.layout
+    kept = (SnapshotKind.INITIAL, SnapshotKind.NAMED)
+    snapshots = [item for item in timeline.snapshots if everything or item.kind in kept]
+    names = {name for item in snapshots for name in item.files} | set(recording.manifest.checksums)
+    names |= {layout.relative(path) for path in (layout.console, layout.deliveries, layout.timeline) if path.exists()}
+    members = {name: layout.root / name for name in sorted(names)}
+    for index, disk in enumerate(recording.manifest.invocation.disks):
+        members[_disk_name(index)] = _whole_image(layout.source(disk))
+    return members
+
+
+def _portable_manifest(recording: Recording) -> bytes:
+    content = json.loads(recording.layout.manifest.read_bytes())
+    for index, disk in enumerate(content["invocation"]["disks"]):
+        disk["source"] = _disk_name(index)
+    return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def _whole_image(path: Path) -> Path:
+    """``path``, if the image needs no other file.
+
+    A qcow2's header holds a magic, a version and the offset of the backing file's name, 0 for none.
+    """
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head[:4] == b"QFI\xfb" and int.from_bytes(head[8:16], "big"):
+        raise RecordingError(
+            f"The disk image {path} has a backing file, and an archive with only one of the two would not open. "
+            "Record the guest again with a flat copy (qemu-img convert)."
+        )
+    return path
+
+
+def _disk_name(index: int) -> str:
+    return f"files/disk-{index}"
+
+
+def _header(name: str, size: int) -> tarfile.TarInfo:
+    header = tarfile.TarInfo(name)
+    header.size = size
+    header.mode = 0o644
+    return header
+
+
+def _extract(source: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> None:
+    file = source.extractfile(member) if member.isreg() else None
+    if file is None or not _MEMBER.fullmatch(member.name):
+        raise RecordingError(f"{member.name!r} is nothing that a packed recording has; nothing was unpacked.")
+    path = root / member.name
+    path.parent.mkdir(exist_ok=True)
+    with path.open("xb") as out:
+        shutil.copyfileobj(file, out, _CHUNK)

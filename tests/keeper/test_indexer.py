@@ -1,0 +1,184 @@
+"""Index passes: every snapshot proved, bad ones found, and nothing broken by an end at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rrdbg.engine.indexer import Indexed, IndexProgress, index
+from rrdbg.engine.keeper import Keeper
+from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import RecordingError
+from rrdbg.links.images import run_qemu_img
+from rrdbg.model.position import Position
+from rrdbg.model.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.timeline import Timeline
+from rrdbg.store.recording import Recording
+from rrdbg.store.timeline_file import clean, load_timeline
+from tests.keeper.conftest import Run
+from tests.keeper.test_keeper import DENSE, files_of, listed
+
+FREE_RAM = 0xF0_0000
+"""A physical address, also a virtual one, that workload does not use."""
+
+
+def timeline_of(recording: Path) -> Timeline:
+    with Recording.open(recording) as opened:
+        return load_timeline(opened)
+
+
+def test_all_snapshots_are_proved_and_said_to_be(run: Run[Any], copied: Path) -> None:
+    seen: list[IndexProgress] = []
+    indexed: Indexed = run(index(copied, spacing=DENSE, on_progress=seen.append))
+    timeline = timeline_of(copied)
+    assert indexed.snapshots == len(timeline.snapshots) > 3
+    assert indexed.proved == indexed.snapshots
+    assert indexed.unsound == ()
+    assert all(snapshot.sound for snapshot in timeline.snapshots)
+    assert timeline.cost.measured == timeline.end.icount
+    assert indexed.size == sum(snapshot.size for snapshot in timeline.snapshots)
+    assert files_of(copied) == listed(timeline)
+    shares = [progress.share for progress in seen]
+    assert shares == sorted(shares)
+    assert seen[-1].icount == timeline.end.icount
+
+
+def test_a_second_pass_keeps_and_proves_what_is_there(run: Run[Any], copied: Path) -> None:
+    run(index(copied, spacing=DENSE, prove=False))
+    before = timeline_of(copied).snapshots
+    assert not any(snapshot.sound for snapshot in before[1:])
+    run(index(copied, spacing=60))
+    after = timeline_of(copied).snapshots
+    assert [item.icount for item in after] == [item.icount for item in before]
+    assert all(snapshot.sound for snapshot in after)
+
+
+async def spoiled(recording: Path, kind: SnapshotKind) -> Snapshot:
+    """Keep a snapshot in which one byte of RAM is not what it was."""
+    with Recording.open(recording) as opened:
+        launcher = await Launcher.create(opened)
+        keeper = Keeper(launcher, load_timeline(opened), spacing=60)
+        icount = keeper.timeline.landing_before(Position(keeper.timeline.end.icount // 2))
+        walker, _ = await launcher.start(keeper.timeline.snapshots[0], keeper.timeline)
+        try:
+            await walker.run_to(icount)
+            answer = await walker.machine._ask(f"M{FREE_RAM:x},1:5a")
+            assert answer == b"OK"
+            return await keeper.save(walker, kind)
+        finally:
+            await walker.machine.close()
+            launcher.close()
+
+
+@pytest.mark.parametrize("kind", [SnapshotKind.PERIODIC, SnapshotKind.NAMED])
+def test_a_snapshot_that_is_not_what_the_guest_was_is_found(run: Run[Any], copied: Path, kind: SnapshotKind) -> None:
+    bad: Snapshot = run(spoiled(copied, kind))
+    indexed: Indexed = run(index(copied, spacing=60))
+    (found,) = indexed.unsound
+    assert found.snapshot.icount == bad.icount
+    assert "registers or RAM differ" in found.reason
+    kept = timeline_of(copied).snapshot_at(bad.icount)
+    if kind is SnapshotKind.NAMED:
+        assert kept
+        assert kept.sound is False
+    else:
+        assert kept is None
+        assert files_of(copied) == {"snapshots/initial.qcow2"}
+
+
+def test_an_interrupted_pass_keeps_what_it_made(run: Run[Any], copied: Path) -> None:
+    async def check() -> None:
+        enough = asyncio.Event()
+
+        def watch(progress: IndexProgress) -> None:
+            if progress.snapshots >= 3:
+                enough.set()
+
+        task = asyncio.create_task(index(copied, spacing=DENSE / 2, on_progress=watch))
+        await asyncio.wait_for(enough.wait(), 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        timeline = timeline_of(copied)
+        assert len(timeline.snapshots) >= 3
+        assert files_of(copied) == listed(timeline)
+
+    run(check())
+
+
+def test_a_read_only_recording_cannot_be_indexed(run: Run[Any], copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The tests may run as root, to whom no directory is read-only.
+    monkeypatch.setattr("rrdbg.store.recording.os.access", lambda path, mode: False)
+    with pytest.raises(RecordingError, match="read-only"):
+        run(index(copied))
+
+
+_INDEX = "import asyncio, sys; from pathlib import Path; from rrdbg.engine.indexer import index\n"
+_INDEX += f"asyncio.run(index(Path(sys.argv[1]), spacing={2 * DENSE}, prove=sys.argv[2] == 'True'))"
+KILLS = 50
+
+
+@pytest.mark.timeout(600)
+def test_killed_at_any_moment_it_opens_again(run: Run[Any], workload: Path, tmp_path: Path) -> None:
+    """50 times kill -9 somewhere in an index pass, each going on from what the last one left; a fifth proves, too."""
+    recording = Path(shutil.copytree(workload, tmp_path / "workload"))
+    reference = run(end_packet(recording))
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    moments = random.Random(seed)
+    whole = {}
+    for prove in (True, False):
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-c", _INDEX, str(recording), str(prove)], check=True)
+        whole[prove] = time.monotonic() - began
+    survived = 0
+    for number in range(KILLS):
+        if number % 10 == 0:
+            shutil.rmtree(recording)
+            shutil.copytree(workload, recording)
+        prove = number % 5 == 0
+        with subprocess.Popen([sys.executable, "-c", _INDEX, str(recording), str(prove)]) as process:
+            try:
+                process.wait(moments.uniform(0.2, 1.0) * whole[prove])
+            except subprocess.TimeoutExpired:
+                process.kill()
+        with Recording.open(recording) as opened:
+            timeline = clean(opened, load_timeline(opened))
+        assert files_of(recording) == listed(timeline)
+        survived = max(survived, len(timeline.snapshots))
+        if number % 10 == 9:
+            for snapshot in timeline.snapshots:
+                run(run_qemu_img("check", "-q", "-f", "qcow2", recording / snapshot.files[0]))
+            assert run(end_packet(recording)) == reference
+    assert survived > 3
+
+
+async def end_packet(recording: Path) -> bytes:
+    """The registers near the end, by the last snapshot there is."""
+    async with await Replay.open(recording, spacing=60) as replay:
+        await replay.seek(Position(replay.timeline.landing_before(replay.timeline.end)))
+        return await (await replay.machine()).register_packet()
+
+
+def test_a_budget_of_an_index_pass_is_kept(run: Run[Any], copied: Path) -> None:
+    run(index(copied, spacing=DENSE, prove=False))
+    sizes = [snapshot.size for snapshot in timeline_of(copied).snapshots]
+    for snapshot in timeline_of(copied).snapshots[1:]:
+        (copied / snapshot.files[0]).unlink()
+    budget = sizes[0] + 2 * max(sizes)
+    indexed: Indexed = run(index(copied, spacing=DENSE, budget=budget))
+    assert indexed.size <= budget
+    assert 2 <= indexed.snapshots <= 4
+    assert indexed.proved == indexed.snapshots
+    kept = replace(timeline_of(copied))
+    assert files_of(copied) == listed(kept)

@@ -1,0 +1,210 @@
+"""Snapshots that the keeper lays, thins, drops and finds again, on a real guest."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import RecordingError
+from rrdbg.model.cost import CostMap, Piece
+from rrdbg.model.position import Position
+from rrdbg.model.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.timeline import Timeline
+from rrdbg.store.recording import Recording
+from rrdbg.store.timeline_file import clean, load_timeline
+from tests.keeper.conftest import Run
+
+DENSE = 0.01
+"""Seconds between snapshots; the whole recording takes 0.1 s, so it gets about ten."""
+
+
+def files_of(recording: Path) -> set[str]:
+    return {path.relative_to(recording).as_posix() for path in (recording / "snapshots").iterdir()}
+
+
+def listed(timeline: Timeline) -> set[str]:
+    return {name for snapshot in timeline.snapshots for name in snapshot.files}
+
+
+def size(timeline: Timeline) -> int:
+    return sum(snapshot.size for snapshot in timeline.snapshots)
+
+
+async def to_the_end(recording: Path, budget: int | None = None) -> Timeline:
+    async with await Replay.open(recording, DENSE, budget) as replay:
+        await replay.seek(replay.timeline.end)
+        return replay.timeline
+
+
+def test_a_run_leaves_snapshots_and_costs(run: Run[Any], copied: Path) -> None:
+    timeline: Timeline = run(to_the_end(copied))
+    assert len(timeline.snapshots) >= 4
+    assert all(timeline.deliveries.is_plain(snapshot.icount) for snapshot in timeline.snapshots)
+    assert files_of(copied) == listed(timeline)
+    assert timeline.cost.measured == timeline.end.icount
+    gaps = [
+        timeline.cost.seconds(low.icount, high.icount) for low, high in itertools.pairwise(timeline.snapshots)
+    ]  # fmt: skip
+    # A piece may run into slow country, and is then cut no sooner than QEMU is asked again, each 0.2 s.
+    assert max(gaps) < DENSE + 0.3
+    with Recording.open(copied) as recording:
+        again = load_timeline(recording)
+    assert again.snapshots[1:] == timeline.snapshots[1:]
+    assert again.cost.measured == timeline.cost.measured
+
+
+def test_snapshots_lead_where_the_forward_run_led(run: Run[Any], copied: Path) -> None:
+    async def check() -> None:
+        async with await Replay.open(copied, DENSE) as replay:
+            end = replay.timeline.end.icount
+            places = [Position(replay.timeline.landing_before(Position(end * n // 8))) for n in range(1, 8)]
+            forward = []
+            for place in places:
+                await replay.seek(place)
+                forward.append(await (await replay.machine()).register_packet())
+            assert len(replay.timeline.snapshots) > 3
+            for place, packet in reversed(list(zip(places, forward, strict=True))):
+                await replay.seek(place)
+                assert await (await replay.machine()).register_packet() == packet
+
+    run(check())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_the_budget_is_kept(run: Run[Any], workload: Path, copied: Path, tmp_path: Path, share: float) -> None:
+    other = Path(shutil.copytree(workload, tmp_path / "other"))
+    unlimited: Timeline = run(to_the_end(copied))
+    budget = int(size(unlimited) * share)
+    timeline: Timeline = run(to_the_end(other, budget))
+    assert timeline.snapshots[0].kind is SnapshotKind.INITIAL
+    assert size(timeline) <= max(budget, timeline.snapshots[0].size)
+    assert files_of(other) == listed(timeline)
+    assert (len(timeline.snapshots) > 1) == (share > 0)
+
+
+def test_a_named_snapshot_outlives_any_budget(run: Run[Any], copied: Path) -> None:
+    async def check() -> None:
+        async with await Replay.open(copied, DENSE, budget=0) as replay:
+            await replay.seek(Position(replay.timeline.landing_before(Position(replay.timeline.end.icount // 2))))
+            await replay.snapshot("mine")
+            await replay.seek(replay.timeline.end)
+            assert [snapshot.name for snapshot in replay.timeline.snapshots[1:]] == ["mine"]
+
+    run(check())
+
+
+def expensive(timeline: Timeline, seconds: float) -> Timeline:
+    """The timeline as if its whole replay took ``seconds``."""
+    return replace(timeline, cost=CostMap((Piece(0, timeline.end.icount, seconds),)))
+
+
+def test_going_back_twice_lays_a_ladder_that_goes_with_the_session(run: Run[Any], copied: Path) -> None:
+    async def check() -> None:
+        async with await Replay.open(copied, spacing=60) as replay:
+            replay._keeper.timeline = expensive(replay.timeline, 20)
+            await replay.seek(Position(replay.timeline.landing_before(Position(replay.timeline.end.icount * 3 // 4))))
+            before = replay.position
+            await replay.reverse_stepi()
+            assert files_of(copied) == {"snapshots/initial.qcow2"}
+            await replay.reverse_stepi(2)
+            ladder = replay.timeline.snapshots[1:]
+            assert {snapshot.kind for snapshot in ladder} == {SnapshotKind.LADDER}
+            distances = [before.icount - snapshot.icount for snapshot in ladder]
+            assert all(far > 1.5 * near for far, near in itertools.pairwise(distances))
+            assert replay.timeline.cost.seconds(ladder[-1].icount, before.icount) < 0.1
+        assert files_of(copied) == {"snapshots/initial.qcow2"}
+
+    run(check())
+
+
+def test_what_a_killed_session_left_is_swept_up(run: Run[Any], copied: Path) -> None:
+    timeline: Timeline = run(to_the_end(copied))
+    path = copied / "timeline.json"
+    content = json.loads(path.read_bytes())
+    content["snapshots"][0]["kind"] = "ladder"
+    path.write_text(json.dumps(content))
+    (copied / "snapshots" / "123.qcow2").write_bytes(b"half a snapshot")
+    (copied / ".timeline.json.abc").write_bytes(b"{")
+    lost = timeline.snapshots[1]
+    with Recording.open(copied) as recording:
+        kept = clean(recording, load_timeline(recording))
+    assert kept.snapshots[1:] == (*timeline.snapshots[2:],)
+    assert files_of(copied) == listed(timeline) - set(lost.files)
+    assert not list(copied.glob(".timeline*"))
+
+
+def test_a_snapshot_that_cannot_be_loaded_is_gone_around(
+    run: Run[Any], copied: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def check() -> None:
+        async with await Replay.open(copied, DENSE) as replay:
+            await replay.seek(replay.timeline.end)
+            await replay.seek(Position(replay.timeline.landing_before(Position(replay.timeline.end.icount // 2))))
+            named = await replay.snapshot("mine")
+            behind = next(item for item in replay.timeline.snapshots if item.icount > named.icount)
+            expected = {}
+            for snapshot in (named, behind):
+                await replay.seek(Position(snapshot.icount))
+                expected[snapshot.icount] = await (await replay.machine()).register_packet()
+            await replay.seek(Position(0))
+            for snapshot in (named, behind):
+                (copied / snapshot.files[0]).write_bytes(b"nonsense")
+            with caplog.at_level(logging.WARNING):
+                for icount, packet in expected.items():
+                    await replay.seek(Position(0))
+                    await replay.seek(Position(icount))
+                    assert await (await replay.machine()).register_packet() == packet
+            warnings = [record for record in caplog.records if record.name.startswith("rrdbg")]
+            assert len(warnings) == 2
+            assert replay.timeline.snapshot_at(behind.icount) is None
+            marked = replay.timeline.snapshot_at(named.icount)
+            assert marked
+            assert (marked.name, marked.sound) == ("mine", False)
+            assert replay.timeline.nearest(named.icount) != marked
+
+    run(check())
+
+
+def test_several_machines_load_one_snapshot_and_others_at_once(run: Run[Any], copied: Path) -> None:
+    async def check() -> None:
+        async with await Replay.open(copied, DENSE) as replay:
+            await replay.seek(replay.timeline.end)
+            snapshots = replay.timeline.snapshots
+            assert len(snapshots) > 3
+        with Recording.open(copied) as recording:
+            launcher = await Launcher.create(recording)
+            timeline = load_timeline(recording)
+            try:
+                wanted: list[Snapshot] = [snapshots[1], snapshots[1], snapshots[2], snapshots[3], snapshots[0]]
+                started = await asyncio.gather(*(launcher.start(snapshot, timeline) for snapshot in wanted))
+                walkers = [walker for walker, _ in started]
+                try:
+                    assert [await walker.machine.icount() for walker in walkers] == [item.icount for item in wanted]
+                    steps = await asyncio.gather(*(walker.step() for walker in walkers))
+                    assert [step.before.icount for step in steps] == [item.icount for item in wanted]
+                    packets = [await walker.machine.register_packet() for walker in walkers]
+                    assert packets[0] == packets[1]
+                    assert all(launcher.in_use(snapshot) for snapshot in wanted)
+                finally:
+                    await asyncio.gather(*(walker.machine.close() for walker in walkers))
+                assert not any(launcher.in_use(snapshot) for snapshot in wanted)
+            finally:
+                launcher.close()
+
+    run(check())
+
+
+def test_a_timeline_of_a_newer_schema_is_refused_politely(copied: Path) -> None:
+    (copied / "timeline.json").write_text(json.dumps({"schema": 99, "snapshots": [], "bookmarks": {}}))
+    with Recording.open(copied) as recording, pytest.raises(RecordingError, match=r"newer rrdbg; update"):
+        load_timeline(recording)
