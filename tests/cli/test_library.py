@@ -1,0 +1,167 @@
+"""``rrdbg index``, ``verify``, ``ls``, ``info``, ``rm``, ``pack`` and ``unpack``, as a user runs them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import QEMU, Cli, qemus_in
+from tests.cli.test_record import wait_until
+
+
+def snapshots(cli: Cli, recording: Path) -> list[dict[str, object]]:
+    output = cli("replay", str(recording), "--batch", "--json", "-ex", "info snapshots").stdout
+    listed: list[dict[str, object]] = json.loads(output.splitlines()[-1])["snapshots"]
+    return listed
+
+
+def test_index_and_verify(cli: Cli, copied: Path) -> None:
+    done = cli("index", str(copied))
+    assert done.stdout.startswith("Indexed: ")
+    content = json.loads(cli("verify", str(copied), "--json").stdout)
+    assert content["proved"] == content["snapshots"] >= 1
+    assert content["unsound"] == []
+    assert all(item["sound"] for item in snapshots(cli, copied))
+
+
+def test_verify_tells_of_a_bad_snapshot(cli: Cli, copied: Path) -> None:
+    cli.replay(copied, "seek 50%", "snapshot half")
+    (file,) = set((copied / "snapshots").iterdir()) - {copied / "snapshots" / "initial.qcow2"}
+    file.write_bytes(b"nonsense")
+    done = cli("verify", str(copied), check=1)
+    assert "is not sound: QEMU did not start" in done.stderr
+    # It is the user's, so it stays, and nobody trusts it.
+    assert [item["sound"] for item in snapshots(cli, copied)] == [True, False]
+    assert "(50.0%)" in cli.replay(copied, "seek 50%", "stepi", "rsi")
+
+
+@pytest.mark.parametrize("budget", ["much", "4X", "-1"])
+def test_a_budget_that_is_none(cli: Cli, copied: Path, budget: str) -> None:
+    done = cli("index", str(copied), f"--snapshot-budget={budget}", check=2)
+    assert "is not a size; write for example 4G" in done.stderr
+
+
+def test_an_interrupted_index_says_what_it_kept(cli: Cli, copied: Path) -> None:
+    process = cli.popen("index", str(copied))
+    try:
+        # A QEMU that is stopped makes the pass last until the signal.
+        wait_until(lambda: bool(qemus_in(copied)))
+        for pid in pids_of_qemus(copied):
+            os.kill(pid, signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert errors.endswith("rrdbg: interrupted\n")
+    assert not qemus_in(copied)
+    assert cli("verify", str(copied)).stdout.startswith("Verified: ")
+
+
+def pids_of_qemus(directory: Path) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        words = entry.read_bytes().split(b"\0")
+        if words[0].endswith(b"qemu-system-x86_64") and bytes(directory) in b" ".join(words):
+            found.append(int(entry.parent.name))
+    return found
+
+
+def test_ls_info_rm(cli: Cli, heapbug_recording: Path) -> None:
+    assert "There are no recordings in" in cli("ls").stdout
+    cli.root.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(heapbug_recording, cli.root / "one")
+    shutil.copytree(heapbug_recording, cli.root / "two")
+    (cli.root / "two" / "manifest.json").write_text("{")
+    listing = cli("ls").stdout
+    assert "one" in listing
+    assert "damaged: " in listing
+    first = json.loads(cli("ls", "--json").stdout.splitlines()[0])
+    assert (first["name"], first["snapshots"]) == ("one", 1)
+    info = json.loads(cli("info", "one", "--json").stdout)
+    assert info["facts"]["instructions"] == first["instructions"] > 1_000_000
+    assert "instructions" in cli("info", "one").stdout
+    assert "There is no recording three" in cli("rm", "one", "three", check=1).stderr
+    assert (cli.root / "one").exists()
+    cli("rm", "one", "two")
+    assert "There are no recordings in" in cli("ls").stdout
+
+
+def test_a_recording_in_use_is_not_removed_but_told_about(cli: Cli, copied: Path) -> None:
+    process = cli.popen("serve", str(copied), "--listen", f"unix:{copied.parent / 'socket'}")
+    try:
+        assert process.stdout
+        assert "Serving" in process.stdout.readline()
+        assert "in use by another rrdbg" in cli("rm", str(copied), check=1).stderr
+        assert "instructions" in cli("info", str(copied)).stdout
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    cli("rm", str(copied))
+    assert not copied.exists()
+
+
+def test_packed_and_unpacked_elsewhere(cli: Cli, copied: Path, tmp_path: Path) -> None:
+    cli.replay(copied, "seek 50%", "snapshot half", "bookmark here")
+    before = cli.replay(copied, "seek @here", "info registers").splitlines()[2:]
+    archive = tmp_path / "packed.rrdbg.tar.gz"
+    assert "Packed" in cli("pack", str(copied), "-o", str(archive)).stdout
+    assert "exists already" in cli("pack", str(copied), "-o", str(archive), check=2).stderr
+    shutil.rmtree(copied)
+    cli("unpack", str(archive))
+    (unpacked,) = (path for path in cli.root.iterdir() if (path / "manifest.json").exists() and not path.is_symlink())
+    assert cli.replay(unpacked, "seek @here", "info registers").splitlines()[2:] == before
+    assert [item["name"] for item in snapshots(cli, unpacked)] == [None, "half"]
+
+
+def test_the_disk_images_go_with_a_packed_recording(cli: Cli, tmp_path: Path) -> None:
+    disk = tmp_path / "outside" / "disk.img"
+    disk.parent.mkdir()
+    disk.write_bytes(os.urandom(1 << 20))
+    recording = tmp_path / "recording"
+    command = (QEMU, "-m", "16M", "-nodefaults", "-display", "none", "-drive", f"file={disk},format=raw,if=ide")
+    cli("record", "-o", str(recording), "--max-icount", "1e6", "--", *command)
+    before = cli.replay(recording, "seek 50%", "info registers").splitlines()[1:]
+    archive = tmp_path / "packed.rrdbg.tar.gz"
+    cli("pack", str(recording), "-o", str(archive))
+    shutil.rmtree(recording)
+    shutil.rmtree(disk.parent)
+    other = tmp_path / "other"
+    cli("unpack", str(archive), "-o", str(other))
+    assert cli.replay(other, "seek 50%", "info registers").splitlines()[1:] == before
+
+
+@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "scratch/x", "snapshots/../../escaped"])
+def test_an_archive_cannot_write_elsewhere(cli: Cli, copied: Path, tmp_path: Path, name: str) -> None:
+    archive = tmp_path / "evil.rrdbg.tar.gz"
+    with tarfile.open(archive, "w:gz") as made:
+        made.add(copied / "manifest.json", "manifest.json")
+        header = tarfile.TarInfo(name)
+        header.size = 4
+        made.addfile(header, io.BytesIO(b"evil"))
+    target = tmp_path / "target"
+    done = cli("unpack", str(archive), "-o", str(target), check=1)
+    assert "nothing that a packed recording has" in done.stderr
+    assert not target.exists()
+    assert not list(tmp_path.rglob("escaped"))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "missing"])
+def test_an_archive_that_is_none(cli: Cli, copied: Path, tmp_path: Path, damage: str) -> None:
+    archive = tmp_path / "packed.rrdbg.tar.gz"
+    cli("pack", str(copied), "-o", str(archive))
+    if damage == "missing":
+        archive.unlink()
+    else:
+        archive.write_bytes(archive.read_bytes()[:5000] if damage == "truncated" else b"something else")
+    target = tmp_path / "target"
+    assert "Cannot unpack" in cli("unpack", str(archive), "-o", str(target), check=1).stderr
+    assert not target.exists()
+    assert not list(tmp_path.glob(".target*"))
