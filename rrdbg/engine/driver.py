@@ -59,7 +59,7 @@ class Driver:
                     case RunTo(icount):
                         assert walker is not None
                         on_progress = self.progress(target, walker.position)
-                        backwards = started is not None and target <= self.cursor
+                        backwards = started is not None and self._goes_back_a_little(target)
                         await self._keeper.advance(walker, icount, on_progress, reverse=backwards)
                     case StepTo(position):
                         assert walker is not None
@@ -70,6 +70,11 @@ class Driver:
             raise
         assert walker is not None
         return walker
+
+    def _goes_back_a_little(self, target: Position) -> bool:
+        """True if ``target`` lies before the cursor and no snapshot between them."""
+        nearest = self._keeper.timeline.nearest
+        return target <= self.cursor and nearest(target.icount) == nearest(self.cursor.icount)
 
     async def _start(self, snapshot: Snapshot) -> Walker:
         """A machine at ``snapshot``; where QEMU cannot load that, it is run to from an earlier one."""

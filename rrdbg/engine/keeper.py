@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -42,6 +41,9 @@ _PIECES = 3.5
 
 _CUT = 2.5
 """How much longer than meant a piece may take before it is interrupted."""
+
+_WIDE_GAP = 1.5
+"""Spacings that a gap must have to be parted."""
 
 _LONGEST_PIECE = 100_000_000
 
@@ -77,7 +79,7 @@ class Keeper:
         self._full = not launcher.recording.writable
         self._digests = digests
         self._on_snapshot = on_snapshot
-        self._visits: Counter[int] = Counter()
+        self._visited: int | None = None
         self.timeline = timeline
 
     @property
@@ -93,10 +95,10 @@ class Keeper:
     ) -> None:
         """Run ``walker``, which must have no breakpoints, to the plain ``icount``, leaving snapshots behind it.
 
-        ``reverse`` tells that the user goes backwards here: the second time behind one snapshot, temporary ones are
-        laid between it and ``icount``, at doubling distances, so that the next steps back replay little.
+        ``reverse`` tells that the user goes back inside one gap: the second time in a row, temporary snapshots are laid
+        between the one before it and ``icount``, at doubling distances, so that the next steps back replay little.
         """
-        piece, since = int(self.timeline.cost.speed * self._piece_seconds) + 1, 0.0
+        piece = int(self.timeline.cost.speed * self._piece_seconds) + 1
         ladder = self._ladder(walker.position.icount, icount) if reverse else []
         while walker.position.icount < icount:
             here = walker.position.icount
@@ -106,17 +108,35 @@ class Keeper:
             seconds, whole = await self._run(walker, goal, on_progress)
             ran = walker.position.icount - here
             self._measured(Piece(here, walker.position.icount, seconds))
-            passed = self.timeline.nearest(walker.position.icount)
-            since = 0.0 if passed and passed.icount > here else since + seconds
-            if whole and goal < icount and (rung or since >= self._spacing):
-                kind = SnapshotKind.LADDER if rung and since < self._spacing else SnapshotKind.PERIODIC
-                since = 0.0 if await self._try_save(walker, kind) else since
-            elif whole and self._digests and passed and passed.icount == goal:
-                self._keep(replace(passed, digest=await state_digest(walker.machine)))
-                self._on_snapshot(self.timeline.snapshot_at(goal) or passed)
+            if whole and goal < icount:
+                await self._leave(walker, goal, rung=rung is not None)
             piece = int(min(max(ran, 1) * min(self._piece_seconds / seconds, 4.0), _LONGEST_PIECE)) + 1
             if on_progress:
                 on_progress(walker.position.icount)
+
+    async def _leave(self, walker: Walker, icount: int, *, rung: bool) -> None:
+        """Take a snapshot where ``walker`` stands if one is due there, or the checksum of one that is there."""
+        if known := self.timeline.snapshot_at(icount):
+            if self._digests:
+                checked = replace(known, digest=await state_digest(walker.machine))
+                self._keep(checked)
+                self._on_snapshot(checked)
+        elif self._due(icount):
+            await self._try_save(walker, SnapshotKind.PERIODIC)
+        elif rung:
+            await self._try_save(walker, SnapshotKind.LADDER)
+
+    def _due(self, icount: int) -> bool:
+        """True if the replay from the snapshot before ``icount`` is long enough, and the gap wide enough to be parted.
+
+        What was measured first counts, not what is measured now: a machine that is busy today would else lay
+        snapshots, each at the price of half a gap, where there are enough.
+        """
+        before, after = self.timeline.nearest(icount), self.timeline.after(icount)
+        low = before.icount if before else 0
+        high = after.icount if after else self.timeline.end.icount
+        seconds = self.timeline.cost.seconds
+        return seconds(low, icount) >= self._spacing and seconds(low, high) >= self._spacing * _WIDE_GAP
 
     async def save(self, walker: Walker, kind: SnapshotKind, name: str | None = None) -> Snapshot:
         """Save a snapshot where ``walker`` stands, a plain position, and keep it with the recording.
@@ -209,8 +229,8 @@ class Keeper:
         return max(time.monotonic() - began, 1e-4), arrived
 
     def _ladder(self, low: int, here: int) -> list[int]:
-        self._visits[low] += 1
-        if self._visits[low] < 2 or self._full:
+        again, self._visited = low == self._visited, low
+        if not again or self._full:
             return []
         plain = self.timeline.deliveries.plain_at_or_before
         places = {plain(place) for place in rungs(self.timeline.cost, low, here)}
