@@ -16,7 +16,8 @@ from pathlib import Path
 from rrdbg.engine.digest import state_digest
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.launcher import Launcher
-from rrdbg.errors import Divergence, QemuDied, QemuLaunchError, RecordingError, RspError, Stalled
+from rrdbg.engine.prover import failure
+from rrdbg.errors import Divergence, RecordingError
 from rrdbg.model.cost import CostMap
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
@@ -57,29 +58,6 @@ class Indexed:
 
 
 IndexListener = Callable[[IndexProgress], None]
-
-FAILURES = (Divergence, QemuDied, QemuLaunchError, RspError, Stalled)
-"""What a bad snapshot makes QEMU do."""
-
-
-async def failure(launcher: Launcher, timeline: Timeline, snapshot: Snapshot, icount: int, digest: str) -> str | None:
-    """Prove ``snapshot``: load it, run to ``icount`` and compare; None if all is well, or else what is wrong.
-
-    :raises QmpError: the guest's memory cannot be read here at all.
-    """
-    try:
-        walker, _ = await launcher.start(snapshot, timeline)
-        try:
-            if snapshot.digest and await state_digest(walker.machine) != snapshot.digest:
-                return "registers or RAM differ right after the load"
-            await walker.run_to(icount)
-            if await state_digest(walker.machine) != digest:
-                return f"registers or RAM differ at {icount:,}"
-        finally:
-            await walker.machine.close()
-    except FAILURES as error:
-        return str(error)
-    return None
 
 
 class Indexer:

@@ -17,6 +17,7 @@ from pathlib import Path
 from rrdbg.engine.driver import Driver
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.prover import prove_next
 from rrdbg.engine.scan import BROKEN, Accept, Scan, may_break
 from rrdbg.engine.search import Search
 from rrdbg.engine.walk import Walker
@@ -312,6 +313,15 @@ class Replay:
             except SnapshotNotNow as error:
                 refusal = error
         raise refusal
+
+    async def prove_next(self) -> bool:
+        """Prove one more snapshot by a process of its own, while nobody moves; False when all are proved.
+
+        May be cancelled at any moment.
+
+        :raises LinkError: snapshots cannot be proved here.
+        """
+        return await prove_next(self._launcher, self._keeper)
 
     def bookmark(self, name: str, position: Position | None = None) -> None:
         """Name a position (the cursor's), and keep the name with the recording."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -13,8 +15,13 @@ from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from rrdbg.commands.help import COMMANDS
-from rrdbg.errors import RrdbgError
+from rrdbg.errors import LinkError, RrdbgError
 from rrdbg.frontends.shell import Shell
+
+_THINKING_SECONDS = 3.0
+"""After so long without a line the user is taken to think, and the machine to be free."""
+
+_log = logging.getLogger(__name__)
 
 
 async def interact(shell: Shell) -> None:
@@ -43,12 +50,27 @@ async def _terminal_lines(shell: Shell) -> AsyncIterator[str]:
     while True:
         replay = shell.session.replay
         share = int(replay.position.percent(replay.timeline.end))
+        proving = asyncio.create_task(_prove_snapshots(shell))
         try:
-            yield await prompt.prompt_async(f"{share}% {replay.position}> ", handle_sigint=False)
+            line = await prompt.prompt_async(f"{share}% {replay.position}> ", handle_sigint=False)
         except KeyboardInterrupt:
             continue
         except EOFError:
             return
+        finally:
+            proving.cancel()
+            await asyncio.wait((proving,))
+        yield line
+
+
+async def _prove_snapshots(shell: Shell) -> None:
+    """Use the time in which the user thinks, once he does, to prove what was laid on the way."""
+    await asyncio.sleep(_THINKING_SECONDS)
+    try:
+        while await shell.session.replay.prove_next():
+            pass
+    except LinkError as error:
+        _log.debug("Snapshots cannot be proved: %s", error)
 
 
 async def _piped_lines() -> AsyncIterator[str]:

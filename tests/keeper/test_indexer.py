@@ -96,6 +96,40 @@ def test_a_snapshot_that_is_not_what_the_guest_was_is_found(run: Run[Any], copie
         assert files_of(copied) == {"snapshots/initial.qcow2"}
 
 
+def test_what_was_laid_on_the_way_is_proved_later(run: Run[Any], copied: Path) -> None:
+    async def check() -> None:
+        async with await Replay.open(copied, DENSE) as replay:
+            await replay.seek(replay.timeline.end)
+            unproved = [item for item in replay.timeline.snapshots if item.sound is None]
+            assert len(unproved) > 2
+            task = asyncio.create_task(replay.prove_next())
+            await asyncio.wait((task,), timeout=0.1)
+            task.cancel()
+            await asyncio.wait((task,))
+            rounds = 0
+            while await replay.prove_next():
+                rounds += 1
+            assert rounds >= len(unproved) - 1
+            assert all(item.sound for item in replay.timeline.snapshots)
+            assert replay.position == replay.timeline.end
+
+    run(check())
+
+
+@pytest.mark.parametrize("kind", [SnapshotKind.PERIODIC, SnapshotKind.NAMED])
+def test_a_bad_one_is_found_later_too(run: Run[Any], copied: Path, kind: SnapshotKind) -> None:
+    bad: Snapshot = run(spoiled(copied, kind))
+
+    async def check() -> None:
+        async with await Replay.open(copied, spacing=60) as replay:
+            assert await replay.prove_next()
+            assert not await replay.prove_next()
+            kept = replay.timeline.snapshot_at(bad.icount)
+            assert (kept and kept.sound) == (False if kind is SnapshotKind.NAMED else None)
+
+    run(check())
+
+
 def test_an_interrupted_pass_keeps_what_it_made(run: Run[Any], copied: Path) -> None:
     async def check() -> None:
         enough = asyncio.Event()
