@@ -13,6 +13,7 @@
         ├── QmpError           exit 1   QEMU refused a QMP or monitor command
         ├── RspError           exit 1   the gdbstub answered nonsense or an error
         ├── Stalled            exit 1   no answer within the watchdog's time
+        ├── GdbError           exit 1   GDB refused a command, or went away
         └── Divergence         exit 4   the replay no longer follows its log
 
 A message says what happened, where (a position or an offset), and what to do next.
@@ -81,6 +82,10 @@ class RspError(LinkError):
 
 class Stalled(LinkError):
     """A wait ran into its watchdog."""
+
+
+class GdbError(LinkError):
+    """GDB refused a command, or ended; the message is GDB's."""
 
 
 class Divergence(LinkError):

@@ -182,7 +182,7 @@ class Replay:
             walker = await self._cursor()
             if walker.position >= self.timeline.end:
                 return await self._stop(StopReason.END)
-            hits = await watched_step(walker, points)
+            _, hits = await watched_step(walker, points)
             self._position = walker.position
             return await self._hit_stop(hits[0]) if hits else await self._stop(StopReason.STEP)
 
@@ -249,14 +249,20 @@ class Replay:
         are as for :meth:`cont`.
         """
         async with self._moving():
-            points = (*self.points, *extra)
-            search = Search(self.timeline, points, self._start_at, self._report, accept)
-            last = await search.last_before(self._position)
+            last = await self._last_before(self._position, extra, accept)
             if last is None:
                 await self._go(START)
                 return await self._stop(StopReason.START)
-            await self._go(await self._backward_target(last))
-            return await self._hit_stop(last)
+            target, hit = last
+            await self._go(target)
+            return await self._hit_stop(hit)
+
+    async def last_before(
+        self, here: Position, extra: Sequence[Point] = (), accept: Accept | None = None
+    ) -> tuple[Position, Hit] | None:
+        """Where :meth:`reverse_cont` would stop from ``here`` on, and at what; the cursor stays."""
+        async with self._moving():
+            return await self._last_before(here, extra, accept)
 
     async def registers(self) -> dict[str, int]:
         """The registers at the cursor, by name."""
@@ -383,6 +389,13 @@ class Replay:
             return await anext(hits, None)
         finally:
             await hits.aclose()
+
+    async def _last_before(
+        self, here: Position, extra: Sequence[Point], accept: Accept | None
+    ) -> tuple[Position, Hit] | None:
+        search = Search(self.timeline, (*self.points, *extra), self._start_at, self._report, accept)
+        last = await search.last_before(here)
+        return None if last is None else (await self._backward_target(last), last)
 
     async def _backward_target(self, hit: Hit) -> Position:
         """Where a reverse search that found ``hit`` stops."""

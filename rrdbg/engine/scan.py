@@ -41,6 +41,10 @@ Accept = Callable[[Machine, Breakpoint], Awaitable[bool]]
 """Tell whether a breakpoint counts at which the machine stands now: its condition."""
 
 
+GiveUp = Callable[[int, int], bool]
+"""Tell whether to end a scan that has made so many stops and has so many instructions left."""
+
+
 BROKEN = (Divergence, QemuDied)
 """What a watchpoint does to a machine that fires during a delivery: scan again, carefully."""
 
@@ -62,6 +66,7 @@ class Scan:
         accept: Accept | None = None,
         *,
         careful: bool = False,
+        give_up: GiveUp = lambda stops, left: False,
     ) -> None:
         self._walker = walker
         self._careful = careful
@@ -73,12 +78,15 @@ class Scan:
         self._accesses = [point for point in self._watchpoints if point.kind is not WatchKind.WRITE]
         self._end = end
         self._start_at = start_at
+        self._give_up = give_up
         self._values: dict[int, bytes | None] = {}
+        self.stops = 0
+        """How often the guest has stopped for a point, whether that counted as a hit or not."""
 
     async def hits(
         self, on_progress: ProgressCallback | None = None, *, include_start: bool = True
     ) -> AsyncGenerator[Hit, None]:
-        """Yield the hits in order; afterwards the walker stands at the end.
+        """Yield the hits in order; afterwards the walker stands at the end, or where the scan gave up.
 
         ``include_start`` tells whether a breakpoint on the very first instruction counts.
 
@@ -94,6 +102,8 @@ class Scan:
                     async with self._watching():
                         async for hit in self._run(landing, on_progress, include_start):
                             yield hit
+                    if self._walker.position.icount < landing:
+                        return
                     include_start = True
                 for hit in await self._walk(end, include_start):
                     yield hit
@@ -137,10 +147,13 @@ class Scan:
         """Run freely to the last plain icount of the stretch."""
         for hit in await self._step_over_start(include_start):
             yield hit
-        while self._walker.position.icount < landing:
+        while (here := self._walker.position).icount < landing:
+            if self._give_up(self.stops, self._end.icount - here.icount):
+                return
             reply = await self._walker.run_to(landing, on_progress)
             if reply is None or self._walker.position.icount == landing:
                 break
+            self.stops += 1
             if reply.watched:
                 for hit in await self._watch_hits(reply, self._walker.position):
                     yield hit

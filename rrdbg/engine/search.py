@@ -1,16 +1,21 @@
 """Find the last hit before a position: backwards by segments, each scanned forward.
 
-A breakpoint in a hot loop is hit a million times in a segment, at 0.65 ms each, and only the last hit counts.
-So after :data:`MANY` hits the scan gives up the stretch it is in, runs bare to the middle of what is left, and
-scans from there; only if the later half has no hit is the earlier one looked at. Each round halves the stretch, and
-a round whose later half has hits goes on in the same machine.
+A breakpoint in a hot loop stops the guest a million times in a segment, at about a millisecond each, and only the
+last hit counts. So after :data:`MANY` stops the scan gives up the stretch it is in, runs bare to the middle of what is
+left, and scans from there; only if the later half has no hit is the earlier one looked at. Each round halves the
+stretch, and a round whose later half has hits goes on in the same machine.
+
+Stops that do not count, for a false condition or a write that changes nothing, are stops all the same. Where only they
+are found nothing can be left out, and each new machine costs as much as some hundred of them: so the earlier half is
+scanned with the patience for as many stops as were made in vain after it. That doubles, and machines stay few.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
-from rrdbg.engine.scan import BROKEN, Accept, Scan, may_break
+from rrdbg.engine.scan import BROKEN, Accept, GiveUp, Scan, may_break
 from rrdbg.engine.walk import Walker
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.model.plan import plan_reverse_scan
@@ -19,10 +24,22 @@ from rrdbg.model.stop import Hit, Point
 from rrdbg.model.timeline import Timeline
 
 MANY = 50
-"""Hits after which a stretch is halved; 35 ms of scanning."""
+"""Stops after which a stretch is halved; 50 ms of scanning."""
 
 SHORT = 1000
 """Instructions; a stretch no longer than this is scanned whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The last hit of a stretch, and how many stops were made to find it."""
+
+    hit: Hit | None
+    stops: int
+
+    def after(self, earlier: _Found) -> _Found:
+        """What was found in both stretches."""
+        return _Found(self.hit or earlier.hit, self.stops + earlier.stops)
 
 
 class Search:
@@ -48,49 +65,51 @@ class Search:
         for segment in plan_reverse_scan(self._timeline, here):
             done = here.icount - segment.end.icount - segment.snapshot.icount
             self._on_progress = self._share(done, max(here.icount, 1))
-            if hit := await self._last_between(segment.snapshot.icount, segment.end):
-                return hit
+            found = await self._last_between(segment.snapshot.icount, segment.end)
+            if found.hit:
+                return found.hit
         return None
 
     def _share(self, done: int, whole: int) -> ProgressCallback:
         return lambda icount: self._report(icount, (done + icount) / whole)
 
-    async def _last_between(self, low: int, end: Position, *, careful: bool = False) -> Hit | None:
+    async def _last_between(self, low: int, end: Position, *, most: int = 0, careful: bool = False) -> _Found:
         try:
             walker = await self._start_at(low)
             try:
-                return await self._last_from(walker, end, careful=careful)
+                return await self._last_from(walker, end, max(most, MANY), careful=careful)
             finally:
                 await walker.machine.close()
         except BROKEN:
             if careful or not may_break(self._points):
                 raise
-        return await self._last_between(low, end, careful=True)
+        return await self._last_between(low, end, most=most, careful=True)
 
-    async def _last_from(self, walker: Walker, end: Position, *, careful: bool) -> Hit | None:
-        last = await self._scan(walker, end, MANY, careful=careful)
-        if last is None or walker.position >= end:
-            return last
+    async def _last_from(self, walker: Walker, end: Position, most: int, *, careful: bool) -> _Found:
+        found = await self._scan(walker, end, lambda stops, left: stops >= most and left > SHORT, careful=careful)
+        if walker.position >= end:
+            return found
         reached = walker.position.icount
-        middle = self._timeline.deliveries.plain_at_or_before((reached + end.icount) // 2)
+        plain = self._timeline.deliveries.plain_at_or_before
+        middle = plain((reached + end.icount) // 2)
         if middle <= reached:
-            return await self._scan(walker, end, None, careful=careful) or last
+            return (await self._scan(walker, end, lambda stops, left: False, careful=careful)).after(found)
         await walker.run_to(middle, self._on_progress)
-        if later := await self._last_from(walker, end, careful=careful):
-            return later
-        low = self._timeline.deliveries.plain_at_or_before(reached)
-        return await self._last_between(low, Position(middle), careful=careful) or last
+        later = await self._last_from(walker, end, most, careful=careful)
+        if later.hit:
+            return later.after(found)
+        patience = max(most, found.stops + later.stops)
+        earlier = await self._last_between(plain(reached), Position(middle), most=patience, careful=careful)
+        return later.after(earlier).after(found)
 
-    async def _scan(self, walker: Walker, end: Position, most: int | None, *, careful: bool) -> Hit | None:
-        """The last hit up to ``end``; gives up after ``most`` hits if a long stretch is left, and stands there."""
-        scan = Scan(walker, self._points, end, self._start_at, self._accept, careful=careful)
+    async def _scan(self, walker: Walker, end: Position, give_up: GiveUp, *, careful: bool) -> _Found:
+        """The last hit up to ``end``, or to where ``give_up`` says that it is enough; the walker stands there."""
+        scan = Scan(walker, self._points, end, self._start_at, self._accept, careful=careful, give_up=give_up)
         hits = scan.hits(self._on_progress)
-        last, count = None, 0
+        last = None
         try:
             async for hit in hits:
-                last, count = hit, count + 1
-                if most is not None and count >= most and end.icount - hit.position.icount > SHORT:
-                    break
+                last = hit
         finally:
             await hits.aclose()
-        return last
+        return _Found(last, scan.stops)

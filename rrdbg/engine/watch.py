@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rrdbg.engine.walk import Walker
+from rrdbg.engine.walk import Step, Walker
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
 from rrdbg.model.stop import Hit, ValueChange, WatchKind, Watchpoint
 
 
-async def watched_step(walker: Walker, points: Sequence[Watchpoint]) -> tuple[Hit, ...]:
-    """Step once with ``points`` set, and return their hits; positions are after the access.
+async def watched_step(walker: Walker, points: Sequence[Watchpoint]) -> tuple[Step, tuple[Hit, ...]]:
+    """Step once with ``points`` set, and return the step and their hits; positions are after the access.
 
     ``watch`` compares the bytes; ``rwatch`` and ``awatch`` believe QEMU, which reports one access a step. Where an
     interrupt or exception may be delivered they compare, too, since a watchpoint set then may break the replay
@@ -41,7 +41,7 @@ async def watched_step(walker: Walker, points: Sequence[Watchpoint]) -> tuple[Hi
         if happened:
             change = None if old is None or new is None else ValueChange(old, new)
             hits.append(Hit(step.after, await machine.pc(), point, change))
-    return tuple(hits)
+    return step, tuple(hits)
 
 
 async def watched_bytes(machine: Machine, point: Watchpoint) -> bytes | None:

@@ -1,7 +1,9 @@
-"""The last few positions before the cursor, so that going back a step does not start a QEMU.
+"""The last few positions before the cursor, so that going back a little does not start a QEMU.
 
 One forward pass in single steps stores, for each position it comes through, all registers and some memory. Steps
 back and forth inside are then answered from the store; the cursor moves, and the machine stays where the pass ended.
+So is a run back to a breakpoint or to a change of memory; what lies before the store is searched, and where that ends
+the next pass is made at once. GDB's reverse-next and reverse-finish consist of such steps and short runs.
 
 What is exact: everything. Registers are those of the position. Memory is answered from the store only if all bytes
 asked for were read *at that position* during the pass, which reads the ranges that were asked for lately. Anything
@@ -15,19 +17,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.scan import Accept
 from rrdbg.engine.walk import Walker
 from rrdbg.engine.watch import watched_step
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
 from rrdbg.model.position import START, Position
-from rrdbg.model.stop import Hit, StopReason, Watchpoint
+from rrdbg.model.stop import Breakpoint, Hit, Point, StopReason, WatchKind, Watchpoint
 
 FIRST = 32
 LONGEST = 4096
 """Positions in a pass: the first, and at most."""
 
 Outcome = tuple[StopReason, tuple[Hit, ...]]
-"""Why a step ended, and the watchpoints it set off."""
+"""Why a movement ended, and the points it set off."""
 
 _BLOCK = 64
 _MOST_BLOCKS = 24
@@ -35,10 +38,15 @@ _MOST_BLOCKS = 24
 
 @dataclass(slots=True)
 class _Moment:
-    """One position: its registers, what the step *from* it accessed, and blocks of memory by address."""
+    """One position: its registers, what the step *from* it did, and blocks of memory by address.
+
+    ``pc`` is None where the registers do not tell it; ``begun`` is false if an interrupt came before the instruction.
+    """
 
     position: Position
     registers: bytes
+    pc: int | None
+    begun: bool = True
     hits: tuple[Hit, ...] = ()
     memory: dict[int, bytes] = field(default_factory=dict)
 
@@ -80,6 +88,44 @@ class Window:
             return _outcome(self._moments[here].hits, watchpoints)
         stop = await (self._replay.step_watching(watchpoints) if watchpoints else self._replay.stepi())
         return stop.reason, stop.hits
+
+    async def reverse_cont(self, points: Sequence[Point], accept: Accept | None = None) -> Outcome:
+        """Go back to the last hit before the cursor, of ``points`` or the replay's own."""
+        replay = self._replay
+        wanted = (*replay.points, *points)
+        watchpoints = tuple(point for point in wanted if isinstance(point, Watchpoint))
+        # Conditions may read memory that is not in the store, and a delivery may access some that the pass missed.
+        storable = accept is None and all(point.kind is WatchKind.WRITE for point in watchpoints)
+        edge, found = replay.position, None
+        if storable and (here := self._here(watchpoints)) is not None:
+            edge, found = self._last_before(here, wanted)
+        if found:
+            replay.place(edge)
+            return _reason(found), (found,)
+        last = await replay.last_before(edge, points, accept)
+        if last is None:
+            await replay.seek(START)
+            return StopReason.START, ()
+        target, hit = last
+        replay.place(target)
+        self._length = FIRST
+        await self._pass(watchpoints if storable else ())
+        return _reason(hit), (hit,)
+
+    def _last_before(self, here: int, points: Sequence[Point]) -> tuple[Position, Hit | None]:
+        """Where the last hit of ``points`` before moment ``here`` is; without one, from where on that is known."""
+        breakpoints = {point.address: point for point in points if isinstance(point, Breakpoint)}
+        for number in range(here - 1, -1, -1):
+            moment = self._moments[number]
+            # The access of the step from here comes after the breakpoint on it.
+            for hit in moment.hits:
+                if hit.point in points:
+                    return moment.position, hit
+            if moment.pc is None:
+                return self._moments[number + 1].position, None
+            if moment.begun and (point := breakpoints.get(moment.pc)):
+                return moment.position, Hit(moment.position, moment.pc, point)
+        return self._moments[0].position, None
 
     async def register_packet(self) -> bytes:
         """All registers at the cursor, as a ``g`` packet gives them."""
@@ -142,9 +188,10 @@ class Window:
                 if walker.position >= goal:
                     return
                 if watchpoints:
-                    moment.hits = await watched_step(walker, watchpoints)
+                    step, moment.hits = await watched_step(walker, watchpoints)
                 else:
-                    await walker.step()
+                    step = await walker.step()
+                moment.begun = not walker.interrupted(step)
 
         await replay.approach(base, visit)
         self.passes += 1
@@ -154,7 +201,8 @@ class Window:
 
     async def _moment(self, walker: Walker) -> _Moment:
         machine = walker.machine
-        moment = _Moment(walker.position, await machine.register_packet())
+        packet = await machine.register_packet()
+        moment = _Moment(walker.position, packet, machine.register_file.linear_pc(packet))
         for block in self._recent:
             if (data := await _block(machine, block)) is not None:
                 moment.memory[block] = data
@@ -164,6 +212,10 @@ class Window:
 def _outcome(known: tuple[Hit, ...], watchpoints: Sequence[Watchpoint]) -> Outcome:
     hits = tuple(hit for hit in known if hit.point in watchpoints)
     return (StopReason.WATCHPOINT if hits else StopReason.STEP), hits
+
+
+def _reason(hit: Hit) -> StopReason:
+    return StopReason.WATCHPOINT if isinstance(hit.point, Watchpoint) else StopReason.BREAKPOINT
 
 
 async def _block(machine: Machine, address: int) -> bytes | None:

@@ -7,6 +7,7 @@ is one and which each stop that it causes deletes; :class:`Machine` keeps accoun
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import shutil
 import socket
@@ -28,7 +29,6 @@ PATIENCE_SECONDS = 20.0
 _POLL_SECONDS = 0.2
 _CHUNK_BYTES = 1024
 _INTERRUPT = 2
-_EFER_LMA = 1 << 10
 _INSTRUCTION_COUNT = re.compile(r"instruction count = (\d+)")
 _INSTRUCTION = re.compile(r"^0x([0-9a-f]+):  (?:[0-9a-f]{2} )+ *(\S.*?)\r?$", re.MULTILINE)
 _CODE_SEGMENT = re.compile(r"^CS =[0-9a-f]{4} ([0-9a-f]+)", re.MULTILINE)
@@ -48,6 +48,8 @@ class Machine:
         self._description: dict[str, str]
         self._fence: int | None = None
         self._seen = 0
+        self._at_most: float = math.inf
+        self._packet: bytes | None = None
         self._second_stop: tuple[int, bytes] | None = None
         self.patience = PATIENCE_SECONDS
         """Seconds that a running guest may stand at one icount."""
@@ -125,6 +127,7 @@ class Machine:
         if found is None:
             raise RspError(f"QEMU is not replaying: 'info replay' printed {text.strip()!r}.")
         self._seen = int(found[1])
+        self._at_most = self._seen
         return self._seen
 
     async def monitor(self, line: str) -> str:
@@ -148,7 +151,12 @@ class Machine:
 
         :raises Divergence: as for :meth:`run_to`.
         """
+        # A fence costs an exchange over QMP, more than the step: one that stands further ahead may stay.
+        if self._fence is not None and self._fence > self._at_most + 1:
+            fence = self._fence
+        at_most = self._at_most + 1
         reply = await self._go_on("s", fence, None)
+        self._at_most = min(self._at_most, at_most)
         if reply.watched:
             self._second_stop = await self._state()
         return reply
@@ -170,7 +178,9 @@ class Machine:
 
     async def register_packet(self) -> bytes:
         """All registers, as the hexadecimal digits of a ``g`` packet."""
-        return await self._ask("g")
+        if self._packet is None:
+            self._packet = await self._ask("g")
+        return self._packet
 
     async def registers(self) -> dict[str, int]:
         """All registers by name."""
@@ -181,10 +191,11 @@ class Machine:
 
         On x86 outside long mode that is CS's base + EIP, and only the monitor tells the base.
         """
-        registers = await self.registers()
-        pc = registers[self._registers.pc]
-        if "cs" not in registers or registers.get("efer", 0) & _EFER_LMA:
-            return pc
+        packet = await self.register_packet()
+        linear = self._registers.linear_pc(packet)
+        if linear is not None:
+            return linear
+        pc = self._registers.decode(packet)[self._registers.pc]
         text = await self.monitor("info registers")
         base = _CODE_SEGMENT.search(text)
         return (int(base[1], 16) + pc) & 0xFFFF_FFFF if base else pc
@@ -255,6 +266,7 @@ class Machine:
                 await self.qmp.break_at(fence)
                 self._fence = fence
             while True:
+                self._at_most, self._packet = fence, None
                 self._rsp.resume(action)
                 reply = await self._watch(on_progress)
                 if reply.signal != _INTERRUPT:

@@ -15,6 +15,7 @@ from rrdbg.errors import RspError
 from rrdbg.links.rsp import RspClient
 
 _SPECIAL_TYPES = ("i387_ext", "ieee_double", "ieee_single", "float", "v4f", "i386_mxcsr")
+_EFER_LMA = 1 << 10
 _BIG_ENDIAN = ("powerpc", "s390", "sparc", "m68k", "hppa", "or1k")
 
 
@@ -42,10 +43,20 @@ class RegisterFile:
     def digits(self, packet: bytes, number: int) -> bytes | None:
         """The part of ``packet`` that holds register ``number``, counted as QEMU does; None if it is not in it."""
         listed = list(self.registers.values())
-        if not 0 <= number < len(listed):
+        return _digits(packet, listed[number]) if 0 <= number < len(listed) else None
+
+    def linear_pc(self, packet: bytes) -> int | None:
+        """The pc as breakpoints count it; None where the packet does not tell.
+
+        On x86 outside long mode that is CS's base + EIP, and the packet has no base.
+        """
+        if "cs" in self.registers and not self._value(packet, "efer") & _EFER_LMA:
             return None
-        start, end = 2 * listed[number].offset, 2 * (listed[number].offset + listed[number].size)
-        return packet[start:end] if end <= len(packet) else None
+        return self._value(packet, self.pc)
+
+    def _value(self, packet: bytes, name: str) -> int:
+        digits = _digits(packet, self.registers[name]) if name in self.registers else None
+        return int.from_bytes(bytes.fromhex(digits.decode()), self.byte_order) if digits else 0
 
     def decode(self, packet: bytes) -> dict[str, int]:
         """Values by name; registers that lie beyond the packet's end are left out."""
@@ -55,6 +66,11 @@ class RegisterFile:
             for register in self.registers.values()
             if register.offset + register.size <= len(raw)
         }
+
+
+def _digits(packet: bytes, register: Register) -> bytes | None:
+    start, end = 2 * register.offset, 2 * (register.offset + register.size)
+    return packet[start:end] if end <= len(packet) else None
 
 
 async def read_description(rsp: RspClient) -> tuple[str, dict[str, str]]:

@@ -1,9 +1,8 @@
-"""Recordings of the bare-metal guests, and stretches of them as oracles."""
+"""A replay that may be changed, in the event loop of a test that is no coroutine."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import shutil
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -11,89 +10,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from rrdbg.engine.recorder import Recorder, RecordRequest
 from rrdbg.engine.replay import Replay
-from rrdbg.model.deliveries import Delivery
-from rrdbg.model.position import Position
-from rrdbg.store.recording import Recording
-from tests.engine.oracle import Oracle, observe
-from tests.guests.build import QEMU_OPTIONS, symbol
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
-
-
-def record(elf: Path, directory: Path, **options: Any) -> Path:
-    command = ("qemu-system-x86_64", *QEMU_OPTIONS, "-serial", "stdio", "-kernel", str(elf))
-    return asyncio.run(Recorder(RecordRequest(command, directory, **options)).run()).directory
-
-
-@pytest.fixture(scope="session")
-def workload(tmp_path_factory: pytest.TempPathFactory, workload_guest: Path) -> Path:
-    """A recording of workload, to its power-off; not to be changed."""
-    return record(workload_guest, tmp_path_factory.mktemp("engine") / "workload")
-
-
-@pytest.fixture(scope="session")
-def watched(workload_guest: Path) -> dict[int, int]:
-    """Variables of workload: ``counter`` and the first words of ``ring``."""
-    return {symbol(workload_guest, name).address: 8 for name in ("counter", "ring")}
-
-
-@pytest.fixture(scope="session")
-def busy(workload: Path, watched: dict[int, int]) -> Oracle:
-    """A stretch of workload with a timer interrupt, some calculation and writes to variables."""
-    with Recording.open(workload) as recording:
-        icounts = recording.log.deliveries.icounts
-        kinds = recording.log.deliveries.kinds
-    interrupts = [icount for icount, kind in zip(icounts, kinds, strict=True) if kind == 1]
-    return asyncio.run(observe(workload, interrupts[len(interrupts) // 2] - 900, 3000, watched))
-
-
-@pytest.fixture(scope="session")
-def exceptional(workload: Path, watched: dict[int, int]) -> Oracle:
-    """A stretch with ``int 0x80``, ``ud2``, ``rep stosb`` and ``rep movsb``."""
-    with Recording.open(workload) as recording:
-        deliveries = recording.log.deliveries
-    exceptions = [icount for icount in deliveries.icounts if Delivery.EXCEPTION in deliveries.at(icount)]
-    # Each 32 rounds an ud2 soon follows an int 0x80; each 64 rounds the string instructions follow that.
-    pairs = [low for low, high in itertools.pairwise(exceptions) if high - low < 100]
-    for start in pairs[4:6]:
-        oracle = asyncio.run(observe(workload, start - 100, 1500, watched))
-        repeated = sum(before.pc == after.pc for before, after in itertools.pairwise(oracle.entries))
-        if repeated > 1000:
-            return oracle
-    pytest.fail("no string instructions where they were expected")
-
-
-@pytest.fixture(scope="session")
-def idling(workload: Path, workload_guest: Path, watched: dict[int, int]) -> Oracle:
-    """A stretch with ``hlt`` and the timer interrupt that ends it."""
-    entry = symbol(workload_guest, "wait_for_tick").address
-
-    async def find() -> Position:
-        async with await Replay.open(workload) as replay:
-            replay.add_breakpoint(entry)
-            await replay.cont()
-            return (await replay.cont()).position
-
-    return asyncio.run(observe(workload, asyncio.run(find()).icount - 150, 500, watched))
-
-
-@pytest.fixture(scope="session")
-def boot(workload: Path) -> Oracle:
-    """The first instructions: the reset vector, real mode, 16-bit code."""
-    return asyncio.run(observe(workload, 0, 400))
-
-
-@pytest.fixture(scope="session")
-def ending(workload: Path, watched: dict[int, int]) -> Oracle:
-    """The last instructions, up to the end."""
-    with Recording.open(workload) as recording:
-        end = recording.manifest.end
-    oracle = asyncio.run(observe(workload, end - 600, 2000, watched))
-    assert oracle[-1].position.icount == end
-    return oracle
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from rrdbg.engine.window import Window
 from rrdbg.links.machine import Machine
 from rrdbg.model.deliveries import Delivery
 from rrdbg.model.stop import Stop, StopReason, WatchKind, Watchpoint
-from tests.engine.conftest import Run, record
-from tests.engine.oracle import Oracle, observe
+from tests.conftest import record
+from tests.engine.conftest import Run
 from tests.engine.test_oracle import is_at
 from tests.guests.build import symbol
+from tests.oracle import Oracle, observe
 
 
 def frames(oracle: Oracle, machine: Machine, kind: Delivery) -> list[tuple[int, int]]:

@@ -19,7 +19,7 @@ from rrdbg.links import machine
 from rrdbg.model.position import START, Position
 from rrdbg.model.stop import Stop
 from tests.engine.conftest import Run
-from tests.engine.oracle import Oracle
+from tests.oracle import Oracle
 
 RAM = 16 << 20
 

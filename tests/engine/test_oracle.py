@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from rrdbg.engine import search
 from rrdbg.engine.replay import Replay
+from rrdbg.links.machine import Machine
 from rrdbg.model.position import START, Position
-from rrdbg.model.stop import Stop, StopReason, WatchKind
+from rrdbg.model.stop import Breakpoint, Stop, StopReason, WatchKind
 from tests.engine.conftest import Run
-from tests.engine.oracle import Oracle
+from tests.oracle import Oracle
 
 EXAMPLES = int(os.environ.get("RRDBG_EXAMPLES", "15"))
 thorough = settings(
@@ -324,6 +325,33 @@ def test_halving_finds_what_a_full_scan_finds(
         expected = [hit for hit in busy.hits(address) if hit < index]
         if expected:
             await is_at(replay, busy, expected[-1], await replay.reverse_cont())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "MANY", many)
+        patch.setattr(search, "SHORT", 10)
+        run(check())
+
+
+@thorough
+@given(start=indices, pick=indices, many=st.integers(1, 60))
+def test_false_conditions_hide_no_true_one(
+    run: Run[Any], replay: Replay, busy: Oracle, start: int, pick: int, many: int
+) -> None:
+    """In a hot loop nearly all stops are in vain, and the search gives up early, again and again."""
+
+    async def check() -> None:
+        index, wanted = start % len(busy), pick % len(busy)
+        address, value = busy[wanted].pc, busy.registers(wanted)["rax"]
+
+        async def holds(machine: Machine, point: Breakpoint) -> bool:
+            return (await machine.registers())["rax"] == value
+
+        await replay.seek(busy[index].position)
+        replay.delete()
+        replay.add_breakpoint(address)
+        expected = [hit for hit in busy.hits(address) if hit < index and busy.registers(hit)["rax"] == value]
+        if expected:
+            await is_at(replay, busy, expected[-1], await replay.reverse_cont(accept=holds))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "MANY", many)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Coroutine
 from pathlib import Path
 
 from rrdbg.engine.replay import Replay
@@ -102,10 +103,10 @@ class Server:
 
     def _start(self, payload: bytes) -> None:
         self._cancelled = False
-        self._task = asyncio.create_task(self._answer(payload))
+        self._task = asyncio.create_task(self._reply(self._stub.answer(payload), payload))
 
-    async def _answer(self, payload: bytes) -> None:
-        answer = await self._stub.answer(payload)
+    async def _reply(self, answering: Coroutine[None, None, bytes | None], payload: bytes) -> None:
+        answer = await answering
         if answer is not None:
             self._send(answer)
         if payload == b"QStartNoAckMode":

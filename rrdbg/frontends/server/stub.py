@@ -6,7 +6,7 @@ empty reply, what is malformed ``E01``; an error with a sentence goes out as ``E
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
@@ -67,9 +67,15 @@ class Stub:
         """The client wants the movement to end that is about to begin."""
         self._interrupt = True
 
-    async def answer(self, packet: bytes) -> bytes | None:
-        """The reply to ``packet``; None if there is to be none."""
+    def answer(self, packet: bytes) -> Coroutine[None, None, bytes | None]:
+        """What gives the reply to ``packet``, or None if there is to be none.
+
+        From this call on an :meth:`interrupt` is meant for this packet: it may come before the answer is begun.
+        """
         self._interrupt = False
+        return self._answer(packet)
+
+    async def _answer(self, packet: bytes) -> bytes | None:
         name = next((name for name in self._handlers if packet.startswith(name)), None)
         if name is None:
             return b""
@@ -192,8 +198,8 @@ class Stub:
         return stop_reply(stop.reason, stop.hits, self.points, self._features)
 
     async def _backward_run(self) -> bytes:
-        stop = await self.replay.reverse_cont(self.points.points, self._accept())
-        return stop_reply(stop.reason, stop.hits, self.points, self._features)
+        outcome = await self.window.reverse_cont(self.points.points, self._accept())
+        return stop_reply(*outcome, self.points, self._features)
 
     def _accept(self) -> Conditions | None:
         return Conditions(self.points) if self.points.conditional else None

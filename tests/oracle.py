@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rrdbg.engine.launcher import Launcher
 from rrdbg.links.machine import Machine
+from rrdbg.links.registers import RegisterFile
 from rrdbg.model.deliveries import Delivery
 from rrdbg.model.position import Position
 from rrdbg.model.timeline import Timeline
@@ -36,6 +37,7 @@ class Oracle:
 
     entries: tuple[Entry, ...]
     timeline: Timeline
+    layout: RegisterFile
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -47,6 +49,10 @@ class Oracle:
         found = bisect_left(self.entries, position, key=lambda entry: entry.position)
         assert self.entries[found].position == position
         return found
+
+    def registers(self, index: int) -> dict[str, int]:
+        """All registers at this stop, by name."""
+        return self.layout.decode(self.entries[index].packet)
 
     def begins(self, index: int) -> bool:
         """Whether the instruction at this stop is begun: false where an interrupt comes first."""
@@ -84,7 +90,7 @@ async def observe(root: Path, start: int, steps: int, watched: Mapping[int, int]
             while len(entries) <= steps and entries[-1].position.icount < timeline.end.icount:
                 await machine.step(timeline.end.icount)
                 entries.append(await _entry(machine, entries[-1].position, watched or {}))
-            return Oracle(tuple(entries), timeline)
+            return Oracle(tuple(entries), timeline, machine.register_file)
         finally:
             await machine.close()
             launcher.close()

@@ -1,0 +1,164 @@
+"""A GDB of ours, spoken to in its machine interface (GDB/MI).
+
+One command is in flight at a time. GDB answers it with a result record (``^done``, ``^running``, ``^error``) that
+carries the command's token; where the command set the guest going, ``*stopped`` follows when it stands again. What
+the user would have read on the console comes in between, and is collected. The records are taken apart by pygdbmi;
+its own controller waits 0.2 s after each command, an asyncio pipe 0.2 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import shutil
+import signal
+from dataclasses import dataclass, field
+from typing import Any
+
+from pygdbmi.gdbmiparser import parse_response
+
+from rrdbg.errors import GdbError, QemuLaunchError, Stalled
+from rrdbg.links.unbroken import unbroken
+
+ANSWER_SECONDS = 60.0
+"""How long a command may take that does not set the guest going; reading Linux's symbols takes some seconds."""
+
+_END_SECONDS = 5.0
+_LINE_BYTES = 64 << 20
+"""The longest record: a list of all symbols."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command gave: the result record's values, the console's text, and how the guest stopped, if it ran."""
+
+    values: dict[str, Any]
+    text: str
+    stopped: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class _Pending:
+    token: int
+    result: asyncio.Future[dict[str, Any]]
+    stopped: asyncio.Future[dict[str, Any]]
+    text: list[str] = field(default_factory=list)
+
+
+class Gdb:
+    """A running GDB; start it with :meth:`start`, end it with :meth:`close`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._tokens = itertools.count(1)
+        self._pending: _Pending | None = None
+        self._reader = asyncio.create_task(self._read())
+
+    @classmethod
+    async def start(cls, program: str = "gdb", *words: str) -> Gdb:
+        """Start ``program`` with no start-up files of the user's.
+
+        :raises QemuLaunchError: it is not installed.
+        """
+        path = shutil.which(program)
+        if path is None:
+            raise QemuLaunchError(f"{program} is not installed or not on PATH; on Debian: apt-get install gdb.")
+        process = await asyncio.create_subprocess_exec(
+            path, "-q", "-nx", "-interpreter=mi3", *words, stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, limit=_LINE_BYTES, start_new_session=True,
+        )  # fmt: skip
+        gdb = cls(process)
+        try:
+            await gdb.execute("-gdb-set confirm off")
+            await gdb.execute("-gdb-set pagination off")
+        except BaseException:
+            await gdb.close()
+            raise
+        return gdb
+
+    async def console(self, line: str) -> str:
+        """Run a command as a user would type it, wait until the guest stands again, and return what GDB printed.
+
+        :raises GdbError: GDB refused it; the message is GDB's.
+        """
+        return (await self.execute(f"-interpreter-exec console {_quoted(line)}")).text
+
+    async def value(self, expression: str) -> str:
+        """The value of an expression, as ``print`` shows it.
+
+        :raises GdbError: it has none here.
+        """
+        return str((await self.execute(f"-data-evaluate-expression {_quoted(expression)}")).values["value"])
+
+    async def execute(self, command: str) -> Answer:
+        """Run an MI command; one that sets the guest going is awaited until the guest stands again.
+
+        A movement may take any time and is ended by :meth:`interrupt`.
+
+        :raises GdbError: GDB refused it, or has ended.
+        :raises Stalled: no answer within :data:`ANSWER_SECONDS`.
+        """
+        assert self._pending is None, "one command at a time"
+        loop = asyncio.get_running_loop()
+        pending = self._pending = _Pending(next(self._tokens), loop.create_future(), loop.create_future())
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(f"{pending.token}{command}\n".encode())
+            async with asyncio.timeout(ANSWER_SECONDS):
+                record = await self._or_end(pending.result)
+            if record["message"] == "error":
+                raise GdbError(str(record["payload"].get("msg", "GDB gives no reason")).strip())
+            stopped = await self._or_end(pending.stopped) if record["message"] == "running" else None
+            return Answer(record["payload"] or {}, "".join(pending.text), stopped)
+        except TimeoutError:
+            raise Stalled(f"GDB gave no answer to '{command}' in {ANSWER_SECONDS:.0f} s.") from None
+        finally:
+            self._pending = None
+
+    def interrupt(self) -> None:
+        """What Ctrl-C does: ask for the guest to be stopped."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGINT)
+
+    async def close(self) -> None:
+        """End it."""
+        await unbroken(self._close())
+
+    async def _close(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), _END_SECONDS)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        await self._reader
+
+    async def _or_end(self, future: asyncio.Future[dict[str, Any]]) -> dict[str, Any]:
+        await asyncio.wait((future, self._reader), return_when=asyncio.FIRST_COMPLETED)
+        if future.done():
+            return future.result()
+        raise GdbError(f"GDB has ended (status {await self._process.wait()}).")
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            self._take(parse_response(line.decode(errors="replace").strip()))
+
+    def _take(self, record: dict[str, Any]) -> None:
+        pending = self._pending
+        if pending is None:
+            return
+        kind = record["type"]
+        if kind == "result" and record.get("token") == pending.token and not pending.result.done():
+            pending.result.set_result(record)
+        elif kind == "notify" and record["message"] == "stopped" and pending.result.done():
+            if not pending.stopped.done():
+                pending.stopped.set_result(record["payload"])
+        elif kind in ("console", "target", "output", "log"):
+            pending.text.append(str(record["payload"]))
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

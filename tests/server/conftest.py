@@ -1,0 +1,63 @@
+"""Served recordings, and a GDB on them that is spoken to over MI."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from rrdbg.engine.replay import Replay
+from rrdbg.frontends.server.connection import Server
+from rrdbg.links.mi import Gdb
+from rrdbg.model.position import Position
+
+
+@asynccontextmanager
+async def serving(recording: Path, folder: Path) -> AsyncIterator[tuple[Replay, str]]:
+    """A copy of ``recording`` in ``folder``, served: the replay and the server's address."""
+    copy = Path(shutil.copytree(recording, folder / "served"))
+    async with await Replay.open(copy) as replay:
+        server = Server(replay)
+        await server.listen(f"unix:{folder}/socket")
+        try:
+            yield replay, server.address
+        finally:
+            await server.close()
+
+
+class Debugger:
+    """A GDB and the replay that it debugs."""
+
+    def __init__(self, gdb: Gdb, replay: Replay) -> None:
+        self.gdb = gdb
+        self.replay = replay
+
+    async def seek(self, position: Position) -> None:
+        """Put both at ``position``, with all breakpoints gone."""
+        await self.gdb.console("delete")
+        await self.gdb.console(f"monitor seek {position}")
+        await self.gdb.console("maintenance flush register-cache")
+        assert self.replay.position == position
+
+    async def number(self, expression: str) -> int:
+        """The value of an expression as an unsigned 64-bit number."""
+        return int(await self.gdb.value(f"(unsigned long long)({expression})"))
+
+    async def move(self, line: str) -> str:
+        """Run a command that moves; the reason why GDB stopped, as MI calls it."""
+        answer = await self.gdb.execute(f'-interpreter-exec console "{line}"')
+        assert answer.stopped is not None, f"'{line}' did not move: {answer.text}"
+        return str(answer.stopped.get("reason", answer.stopped.get("signal-name", "")))
+
+
+@asynccontextmanager
+async def debugging(recording: Path, elf: Path, folder: Path) -> AsyncIterator[Debugger]:
+    """A GDB with the symbols of ``elf`` on a copy of ``recording``."""
+    async with serving(recording, folder) as (replay, address):
+        gdb = await Gdb.start("gdb", str(elf))
+        try:
+            await gdb.console(f"target remote {address}")
+            yield Debugger(gdb, replay)
+        finally:
+            await gdb.close()

@@ -1,0 +1,106 @@
+"""GDB's line-wise commands backwards give what GDB's own recorder gives.
+
+``record full`` notes what each instruction changes and undoes it: nothing of rrdbg's is in it, but GDB's stepping over
+lines and calls is the same above both. So two GDBs go through one stretch of the recording, one with that recorder, one
+with rrdbg's reverse execution, and must stand at the same place with the same registers after each command.
+
+RRDBG_OPERATIONS and RRDBG_SEED are as in test_gdb_instructions.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from rrdbg.model.position import Position
+from rrdbg.store.recording import Recording
+from tests.server.conftest import Debugger, debugging
+from tests.server.test_gdb_instructions import OPERATIONS, SEED
+
+LENGTH = 5000
+"""Instructions of the stretch: five rounds of the guest's work."""
+
+COMMANDS = (
+    "reverse-step", "reverse-step", "reverse-step 3", "reverse-next", "reverse-next", "reverse-next 2",
+    "reverse-finish", "reverse-stepi", "reverse-nexti", "reverse-nexti 5", "step", "step 2", "next", "nexti", "stepi 9",
+    "finish",
+)  # fmt: skip
+FUNCTIONS = ("do_round", "mix", "fold", "twist")
+REGISTERS = ("$rip", "$rsp", "$rbx", "$rdi")
+
+
+@pytest.fixture(scope="module")
+def quiet(workload: Path) -> int:
+    """The icount from which on nothing is delivered for :data:`LENGTH` instructions: the recorder knows no interrupts.
+
+    The guest is at work there, in the middle of its rounds.
+    """
+    with Recording.open(workload) as recording:
+        deliveries, end = recording.log.deliveries, recording.manifest.end
+    start = end.icount * 3 // 4
+    while deliveries.any_between(start, start + LENGTH + 1):
+        start += 100
+    return start
+
+
+@asynccontextmanager
+async def recorded(workload: Path, elf: Path, folder: Path, start: int) -> AsyncIterator[Debugger]:
+    """A GDB whose recorder has the stretch in memory, at its end."""
+    folder.mkdir()
+    async with debugging(workload, elf, folder) as debugger:
+        await debugger.seek(Position(start))
+        await debugger.gdb.console("set record full insn-number-max unlimited")
+        await debugger.gdb.console("record full")
+        await debugger.move(f"stepi {LENGTH}")
+        yield debugger
+
+
+async def state(debugger: Debugger) -> list[int]:
+    return [await debugger.number(name) for name in REGISTERS]
+
+
+async def both(command: str, debuggers: tuple[Debugger, Debugger]) -> tuple[str, str]:
+    first, second = [await debugger.move(command) for debugger in debuggers]
+    return first, second
+
+
+async def test_lines_and_calls_as_with_gdbs_recorder(
+    workload: Path, workload_guest: Path, tmp_path: Path, quiet: int
+) -> None:
+    chance = random.Random(SEED)
+    async with (
+        recorded(workload, workload_guest, tmp_path / "recorder", quiet) as model,
+        debugging(workload, workload_guest, tmp_path) as ours,
+    ):
+        await ours.seek(Position(quiet + LENGTH))
+        trace = []
+        for _ in range(OPERATIONS):
+            if chance.random() < 0.1:
+                place = chance.randrange(LENGTH // 3, LENGTH)
+                await model.gdb.console(f"record goto {place}")
+                await ours.seek(Position(quiet + place - 1))
+                trace.append(f"goto {place}")
+            command = chance.choice(COMMANDS)
+            if chance.random() < 0.2:
+                command = chance.choice(("reverse-continue", "continue"))
+                function = chance.choice(FUNCTIONS)
+                for debugger in (model, ours):
+                    await debugger.gdb.console(f"tbreak {function}")
+                trace.append(f"tbreak {function}")
+            trace.append(command)
+            print(trace[-1])
+            reasons = await both(command, (model, ours))
+            if "no-history" in reasons:
+                # Where the recorder ends the recording goes on.
+                trace.append("restart")
+                for debugger in (model, ours):
+                    await debugger.gdb.console("delete")
+                await model.gdb.console(f"record goto {LENGTH // 2}")
+                await ours.seek(Position(quiet + LENGTH // 2 - 1))
+            else:
+                assert reasons[0] == reasons[1], "\n".join(trace[-8:])
+            assert await state(ours) == await state(model), "\n".join(trace[-8:])
