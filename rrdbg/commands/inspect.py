@@ -82,6 +82,23 @@ async def _bookmark(session: Session, text: str) -> Result:
     return Message(f"Bookmark @{text} at {session.replay.position}.")
 
 
+@INSPECT.command(
+    "what-if", Category.SESSION, "In GDB: change the guest and let it run freely, in a copy that is thrown away.",
+    arguments="on|off",
+    details="From 'what-if on' to 'what-if off' registers and memory may be written, and the guest runs by itself, "
+    "forward only. What it does then is not in the recording, which is found as it was left.",
+    examples=("monitor what-if on", "monitor what-if off"),
+)  # fmt: skip
+async def _what_if(session: Session, text: str) -> Result:
+    if text not in ("on", "off"):
+        raise UsageError("'what-if' is on or off.")
+    if session.what_if is None:
+        raise UsageError("A what-if is driven from GDB: start 'rrdbg gdb RECORDING', and enter 'monitor what-if on'.")
+    await session.what_if(text == "on")
+    here = session.replay.position
+    return Message(f"What-if from {here}." if text == "on" else f"Back in the recording, at {here}.")
+
+
 @INSPECT.command("quit", Category.SESSION, "End the session.", aliases=("q", "exit"), examples=("quit",))
 async def _quit(session: Session, text: str) -> None:
     session.over = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from rrdbg.engine.replay import Replay
@@ -11,13 +12,17 @@ from rrdbg.model.stop import Stop
 
 @dataclass(slots=True)
 class Session:
-    """One user at one replay; ``over`` is set by ``quit``, ``examine`` is where ``x`` goes on."""
+    """One user at one replay; ``over`` is set by ``quit``, ``examine_next`` is where ``x`` goes on.
+
+    ``what_if`` starts or ends a machine that leaves the recording, if the front end can deal with one.
+    """
 
     replay: Replay
     over: bool = False
     examine_format: str = "xw"
     examine_next: int | None = None
     last_line: str = field(default="")
+    what_if: Callable[[bool], Awaitable[None]] | None = None
 
     async def where(self) -> Where:
         """The cursor and the instruction there."""

@@ -16,7 +16,7 @@ from rrdbg.errors import RecordingError
 from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_scratch
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
-from rrdbg.links.words import Images, disk_node, replay_words
+from rrdbg.links.words import Images, branch_words, disk_node, replay_words
 from rrdbg.model.invocation import Disk
 from rrdbg.model.position import Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
@@ -73,12 +73,7 @@ class Launcher:
         began = time.monotonic()
         layout = self.recording.layout
         invocation = self.recording.manifest.invocation
-        directory = self._scratch / f"machine-{next(self._numbers)}"
-        directory.mkdir()
-        images = Images(
-            through_scratch(_VMSTATE_NODE, layout.root / snapshot.files[0], self._empty(directory / "vmstate.qcow2")),
-            [self._disk_node(index, disk, snapshot, directory) for index, disk in enumerate(invocation.disks)],
-        )
+        directory, images = self._prepare(snapshot)
         machine = await Machine.start(
             lambda fd: replay_words(
                 self._qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
@@ -87,6 +82,38 @@ class Launcher:
         )
         self._loaded[machine] = snapshot
         return Walker(machine, timeline, Position(snapshot.icount)), time.monotonic() - began
+
+    async def branch(self, walker: Walker) -> Machine:
+        """A machine in the state of ``walker``'s that follows no log; the caller closes it.
+
+        :raises SnapshotNotNow: the state cannot be saved here.
+        :raises QemuLaunchError: QEMU could not load it.
+        """
+        layout = self.recording.layout
+        invocation = self.recording.manifest.invocation
+        tag = f"rrdbg-{walker.position.icount}"
+        files = await self._write(walker.machine, tag)
+        try:
+            state = Snapshot(walker.position.icount, tag, SnapshotKind.LADDER, tuple(map(str, files)))
+            directory, images = self._prepare(state)
+            return await Machine.start(
+                lambda fd: branch_words(self._qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd), directory
+            )
+        finally:
+            # QEMU has them open.
+            for file in files:
+                file.unlink()
+
+    def _prepare(self, snapshot: Snapshot) -> tuple[Path, Images]:
+        """A new machine's directory, and the images in it that lie on those of ``snapshot``."""
+        directory = self._scratch / f"machine-{next(self._numbers)}"
+        directory.mkdir()
+        state = self._empty(directory / "vmstate.qcow2")
+        disks = enumerate(self.recording.manifest.invocation.disks)
+        return directory, Images(
+            through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state),
+            [self._disk_node(index, disk, snapshot, directory) for index, disk in disks],
+        )
 
     async def save(self, walker: Walker, kind: SnapshotKind) -> Snapshot:
         """Save a snapshot where ``walker`` stands, which must be a plain position.
@@ -97,11 +124,22 @@ class Launcher:
         :raises QmpError: it failed, for example since the disk is full.
         """
         layout = self.recording.layout
-        machine = walker.machine
         icount = walker.position.icount
         tag = f"rrdbg-{icount}"
+        drafts = await self._write(walker.machine, tag)
+        names = [f"{icount}.qcow2", *(f"{icount}-disk{index}.qcow2" for index in self._writable_disks())]
+        finals = [layout.snapshots / name for name in names]
+        for draft, final in reversed(list(zip(drafts, finals, strict=True))):
+            draft.replace(final)
+        return Snapshot(
+            icount, tag, kind, tuple(map(layout.relative, finals)),
+            size=sum(final.stat().st_blocks * 512 for final in finals),
+        )  # fmt: skip
+
+    async def _write(self, machine: Machine, tag: str) -> list[Path]:
+        """Save the state of ``machine`` as ``tag`` into new files: its own, and one for each writable disk."""
         writable = self._writable_disks()
-        draft = self._empty(machine.directory / f"save-{icount}.qcow2")
+        draft = self._empty(machine.directory / f"save-{tag}.qcow2")
         await machine.qmp.execute("blockdev-add", **plain_qcow2(_SAVE_NODE, draft))
         try:
             await machine.qmp.save_snapshot(tag, _SAVE_NODE, [_SAVE_NODE, *map(disk_node, writable)])
@@ -111,17 +149,11 @@ class Launcher:
         finally:
             if machine.process.alive:
                 await machine.qmp.execute("blockdev-del", **{"node-name": _SAVE_NODE})
-        files = [(draft, layout.snapshots / f"{icount}.qcow2")]
+        drafts = [draft]
         for index in writable:
-            made = machine.directory / f"save-{icount}-disk{index}.qcow2"
-            await self._save_disk(machine, index, tag, made)
-            files.append((made, layout.snapshots / f"{icount}-disk{index}.qcow2"))
-        for source, final in reversed(files):
-            source.replace(final)
-        return Snapshot(
-            icount, tag, kind, tuple(layout.relative(final) for _, final in files),
-            size=sum(final.stat().st_blocks * 512 for _, final in files),
-        )  # fmt: skip
+            drafts.append(machine.directory / f"save-{tag}-disk{index}.qcow2")
+            await self._save_disk(machine, index, tag, drafts[-1])
+        return drafts
 
     def in_use(self, snapshot: Snapshot) -> bool:
         """True while a machine runs that was started on ``snapshot`` and still needs its files."""

@@ -61,6 +61,8 @@ class Replay:
         self._points: dict[int, Point] = {}
         self._next_number = 1
         self._moves = 0
+        self.held: str | None = None
+        """Why the cursor must stay where it is, as the sentence that whoever tries to move it is given."""
 
     @classmethod
     async def open(cls, path: Path, spacing: float = SPACING_SECONDS, budget: int | None = None) -> Replay:
@@ -320,6 +322,15 @@ class Replay:
                 refusal = error
         raise refusal
 
+    async def branch(self) -> Machine:
+        """A machine that goes on from the cursor by itself, whatever the log says; the caller closes it.
+
+        What happens in it does not touch the recording or the cursor.
+
+        :raises SnapshotNotNow: QEMU cannot save its state at the cursor.
+        """
+        return await self._launcher.branch(await self._cursor())
+
     async def prove_next(self) -> bool:
         """Prove one more snapshot by a process of its own, while nobody moves; False when all are proved.
 
@@ -436,6 +447,8 @@ class Replay:
     @asynccontextmanager
     async def _moving(self) -> AsyncIterator[None]:
         """Keep the cursor exact whatever happens inside: an error, a dead QEMU, a cancelled task."""
+        if self.held:
+            raise UsageError(self.held)
         origin, walker = self._position, self._walker
         elsewhere = walker is not None and walker.position != origin
         self._moves += 1

@@ -254,7 +254,28 @@ class Machine:
         if answer != b"OK":
             raise RspError(f"QEMU refused {point} ({answer.decode('latin-1') or 'not supported'}).")
 
-    async def _ask(self, packet: str) -> bytes:
+    async def exchange(self, packet: bytes) -> bytes:
+        """Send any packet that does not set the guest going, and return its answer; it may change the guest."""
+        self._packet = None
+        return await self._ask(packet)
+
+    async def let_go(self, action: str) -> StopReply:
+        """Resume by ``c`` or ``s`` without a fence or a watchdog: for a guest that follows no log.
+
+        If this is cancelled the guest is stopped first.
+        """
+        self._packet = None
+        waiting = asyncio.ensure_future(self._rsp.stopped())
+        self._rsp.resume(action)
+        try:
+            return await asyncio.shield(waiting)
+        except QemuDied:
+            raise await self.process.death() from None
+        except BaseException:
+            await self._halt(waiting)
+            raise
+
+    async def _ask(self, packet: str | bytes) -> bytes:
         try:
             return await self._rsp.exchange(packet)
         except QemuDied:

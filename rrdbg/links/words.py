@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,12 +65,40 @@ def replay_words(
     gdb_fd: int,
 ) -> list[str]:
     """The command that replays from the snapshot ``tag``, stopped, its gdbstub on the socket ``gdb_fd``."""
+    return [
+        *_debugged(qemu, invocation, images, bundled, gdb_fd),
+        *_icount(invocation, "replay", log, tag),
+    ]
+
+
+def branch_words(
+    qemu: str,
+    invocation: Invocation,
+    images: Images,
+    bundled: Callable[[str], Path],
+    *,
+    tag: str,
+    gdb_fd: int,
+) -> list[str]:
+    """The command that goes on from the snapshot ``tag`` by itself, stopped, its gdbstub on the socket ``gdb_fd``.
+
+    It records, to nowhere: a QEMU that neither records nor replays does not know the snapshot's section "replay".
+    """
+    return [
+        *_debugged(qemu, invocation, images, bundled, gdb_fd),
+        "-icount", f"shift={invocation.shift},rr=record,rrfile={os.devnull}",
+        "-loadvm", tag,
+    ]  # fmt: skip
+
+
+def _debugged(
+    qemu: str, invocation: Invocation, images: Images, bundled: Callable[[str], Path], gdb_fd: int
+) -> list[str]:
     nulls = [word for name in invocation.chardevs for word in ("-chardev", f"null,id={name}")]
     return [
         *_machine(qemu, invocation, images, bundled, {"backend": "null", "id": CONSOLE}),
         *nulls,
         "-display", "none",
-        *_icount(invocation, "replay", log, tag),
         "-S",
         "-chardev", f"socket,id=rrdbg-gdb,fd={gdb_fd}",
         "-gdb", "chardev:rrdbg-gdb",

@@ -48,15 +48,20 @@ class Debugger:
         """Run a command that moves; the reason why GDB stopped, as MI calls it."""
         answer = await self.gdb.execute(f'-interpreter-exec console "{line}"')
         assert answer.stopped is not None, f"'{line}' did not move: {answer.text}"
-        return str(answer.stopped.get("reason", answer.stopped.get("signal-name", "")))
+        # MI gives no reason for this one, nor where a movement has failed.
+        if "No more reverse-execution history" in answer.text:
+            return "no-history"
+        return str(answer.stopped.get("reason") or f"stopped without a reason: {answer.text}")
 
 
 @asynccontextmanager
-async def debugging(recording: Path, elf: Path, folder: Path) -> AsyncIterator[Debugger]:
-    """A GDB with the symbols of ``elf`` on a copy of ``recording``."""
+async def debugging(recording: Path, elf: Path, folder: Path, *before: str) -> AsyncIterator[Debugger]:
+    """A GDB with the symbols of ``elf`` on a copy of ``recording``; it is given the commands ``before`` first."""
     async with serving(recording, folder) as (replay, address):
         gdb = await Gdb.start("gdb", str(elf))
         try:
+            for line in before:
+                await gdb.console(line)
             await gdb.console(f"target remote {address}")
             yield Debugger(gdb, replay)
         finally:

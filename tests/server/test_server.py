@@ -62,9 +62,9 @@ async def test_qemus_own_reverse_debugging_scenario(recording: Path, tmp_path: P
         places = []
         for _ in range(10):
             places.append(await pc(client))
-            assert await move(client, "s") == b"T05thread:01;"
+            assert await move(client, "s") == b"T05thread:1;"
         for place in reversed(places):
-            assert await move(client, "bs") == b"T05thread:01;"
+            assert await move(client, "bs") == b"T05thread:1;"
             assert await pc(client) == place
         for _ in range(10):
             await move(client, "s")
@@ -72,7 +72,7 @@ async def test_qemus_own_reverse_debugging_scenario(recording: Path, tmp_path: P
         await replay.seek(Position(after.icount + 1))
         for place in places:
             assert await client.exchange(f"Z1,{place:x},1") == b"OK"
-        assert await move(client, "bc") == b"T05thread:01;"
+        assert await move(client, "bc") == b"T05thread:1;"
         assert await pc(client) == places[-1]
         assert replay.position == Position(after.icount - 1)
         await client.close()
@@ -82,10 +82,10 @@ async def test_the_ends_are_told(recording: Path, tmp_path: Path) -> None:
     """Native defect 3: a bc without a hit ends as a plain T05."""
     async with serving(recording, tmp_path) as (replay, address):
         client = await connect(address)
-        assert await move(client, "bs") == b"T05thread:01;replaylog:begin;"
-        assert await move(client, "c") == b"T05thread:01;replaylog:end;"
+        assert await move(client, "bs") == b"T05thread:1;replaylog:begin;"
+        assert await move(client, "c") == b"T05thread:1;replaylog:end;"
         assert replay.position == replay.timeline.end
-        assert await move(client, "bc") == b"T05thread:01;replaylog:begin;"
+        assert await move(client, "bc") == b"T05thread:1;replaylog:begin;"
         await client.close()
 
 
@@ -98,7 +98,7 @@ async def test_a_breakpoint_one_instruction_back_is_found(recording: Path, tmp_p
         client = await connect(address)
         await client.exchange("qSupported:swbreak+;hwbreak+")
         assert await client.exchange(f"Z0,{place:x},1") == b"OK"
-        assert await move(client, "bc") == b"T05thread:01;swbreak:;"
+        assert await move(client, "bc") == b"T05thread:1;swbreak:;"
         assert replay.position == Position(7_000_000)
         await client.close()
 

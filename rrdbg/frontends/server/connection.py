@@ -22,7 +22,6 @@ class Server:
 
     def __init__(self, replay: Replay) -> None:
         self._stub = Stub(replay, self._say)
-        self._replay = replay
         self._listener: asyncio.Server | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._path: Path | None = None
@@ -76,7 +75,7 @@ class Server:
             pass  # the client has gone; it may come again
         finally:
             await self._finish_task()
-            self._stub.reset()
+            await self._stub.reset()
             self._writer = None
             writer.close()
 
@@ -116,7 +115,7 @@ class Server:
         """Ctrl-C: end a movement, once; where nothing moves, there is nothing to end."""
         if self._task and not self._task.done() and not self._cancelled:
             self._stub.interrupt()
-            if self._replay.moving:
+            if self._stub.moving:
                 self._cancelled = True
                 self._task.cancel()
 

@@ -7,7 +7,7 @@ both. All breakpoints are the same to us: QEMU changes no code for them. Conditi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rrdbg.errors import UsageError
@@ -21,7 +21,9 @@ _LONGEST_WATCH = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
+class Key:
+    """What a ``Z`` packet calls a point by."""
+
     kind: int
     address: int
     length: int
@@ -31,15 +33,20 @@ class PointSet:
     """The points that are set now; their numbers are below zero, so that they differ from the session's."""
 
     def __init__(self) -> None:
-        self._points: dict[_Key, Point] = {}
+        self._points: dict[Key, Point] = {}
         self._conditions: dict[int, Sequence[Expression]] = {}
-        self._made: dict[_Key, Point] = {}
+        self._made: dict[Key, Point] = {}
 
     @property
     def points(self) -> tuple[Point, ...]:
         """All of them; breakpoints at one address count as one."""
         unique = {(p.address if isinstance(p, Breakpoint) else p): p for p in self._points.values()}
         return tuple(unique.values())
+
+    @property
+    def keyed(self) -> Iterable[tuple[Key, Point]]:
+        """The points as the client set them."""
+        return self._points.items()
 
     @property
     def watchpoints(self) -> tuple[Watchpoint, ...]:
@@ -86,14 +93,7 @@ class PointSet:
             return ()
         return [condition for point in here for condition in self._conditions[point.number]]
 
-    def stop_word(self, point: Breakpoint, *, swbreak: bool, hwbreak: bool) -> str:
-        """How a stop reply calls a hit of ``point``, to a client that knows these words; empty if not."""
-        kinds = {key.kind for key in self._points if key.kind < 2 and key.address == point.address}
-        if 0 in kinds and swbreak:
-            return "swbreak:"
-        return "hwbreak:" if 1 in kinds and hwbreak else ""
-
-    def _make(self, key: _Key) -> Point:
+    def _make(self, key: Key) -> Point:
         number = -1 - len(self._made)
         if key.kind < 2:
             return Breakpoint(number, key.address)
@@ -102,11 +102,11 @@ class PointSet:
         return Watchpoint(number, key.address, key.length, _WATCH[key.kind])
 
 
-def _read(arguments: bytes) -> tuple[_Key, bytes]:
+def _read(arguments: bytes) -> tuple[Key, bytes]:
     match = _PACKET.fullmatch(arguments)
     if match is None:
         raise UsageError("A Z or z packet is malformed; it reads Z TYPE,ADDRESS,KIND.")
-    return _Key(int(match[1]), int(match[2], 16), int(match[3], 16)), match[4]
+    return Key(int(match[1]), int(match[2], 16), int(match[3], 16)), match[4]
 
 
 def _read_conditions(tail: bytes) -> list[Expression]:

@@ -6,24 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rrdbg.frontends.server.points import PointSet
-from rrdbg.model.stop import Hit, StopReason, Watchpoint
+from rrdbg.model.stop import Breakpoint, Hit, StopReason, Watchpoint
 
 TRAP = 5
 INTERRUPTED = 2
 QUIET = 0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ClientFeatures:
-    """What the client said in ``qSupported`` that it understands in a stop reply."""
+    """What the client said in ``qSupported`` that it understands."""
 
     swbreak: bool = False
     hwbreak: bool = False
+    multiprocess: bool = False
 
+    @property
+    def thread(self) -> str:
+        """The id of the one thread there is."""
+        return "p1.1" if self.multiprocess else "1"
 
-def reply(signal: int, *values: str) -> bytes:
-    """A ``T`` packet for the one thread there is."""
-    return f"T{signal:02x}thread:01;{''.join(f'{value};' for value in values)}".encode()
+    def stop(self, signal: int, *values: str) -> bytes:
+        """A ``T`` packet with those of ``values`` that are not empty."""
+        return f"T{signal:02x}thread:{self.thread};{''.join(f'{value};' for value in values if value)}".encode()
 
 
 def stop_reply(reason: StopReason, hits: Sequence[Hit], points: PointSet, features: ClientFeatures) -> bytes:
@@ -34,15 +39,22 @@ def stop_reply(reason: StopReason, hits: Sequence[Hit], points: PointSet, featur
     """
     match reason:
         case StopReason.START:
-            return reply(TRAP, "replaylog:begin")
+            return features.stop(TRAP, "replaylog:begin")
         case StopReason.END:
-            return reply(TRAP, "replaylog:end")
+            return features.stop(TRAP, "replaylog:end")
         case _:
-            words = (_hit_value(hit, points, features) for hit in hits[:1])
-            return reply(TRAP, *filter(None, words))
+            return features.stop(TRAP, *(_hit_value(hit, points, features) for hit in hits[:1]))
 
 
 def _hit_value(hit: Hit, points: PointSet, features: ClientFeatures) -> str:
     if isinstance(hit.point, Watchpoint):
         return f"{hit.point.kind}:{hit.point.address:x}"
-    return points.stop_word(hit.point, swbreak=features.swbreak, hwbreak=features.hwbreak)
+    return breakpoint_word(hit.point.address, points, features)
+
+
+def breakpoint_word(address: int, points: PointSet, features: ClientFeatures) -> str:
+    """How to call a stop at ``address``; empty if no breakpoint of the client's is there, or it knows no word."""
+    kinds = {key.kind for key, point in points.keyed if isinstance(point, Breakpoint) and point.address == address}
+    if 0 in kinds and features.swbreak:
+        return "swbreak:"
+    return "hwbreak:" if 1 in kinds and features.hwbreak else ""

@@ -16,7 +16,8 @@ from rrdbg.errors import Interrupted, RrdbgError, RspError, UsageError
 from rrdbg.frontends.server.conditions import Conditions
 from rrdbg.frontends.server.packets import PACKET_SIZE
 from rrdbg.frontends.server.points import PointSet
-from rrdbg.frontends.server.stops import INTERRUPTED, QUIET, TRAP, ClientFeatures, reply, stop_reply
+from rrdbg.frontends.server.stops import INTERRUPTED, QUIET, TRAP, ClientFeatures, stop_reply
+from rrdbg.frontends.server.what_if import WhatIf
 from rrdbg.render.text import render
 
 _MALFORMED = b"E01"
@@ -25,7 +26,10 @@ _FEATURES = (
     f"PacketSize={PACKET_SIZE:x}", "qXfer:features:read+", "vContSupported+", "QStartNoAckMode+", "ReverseStep+",
     "ReverseContinue+", "ConditionalBreakpoints+", "binary-upload+",
 )  # fmt: skip
-_REFUSED = b"E.The guest is a recording: registers and memory cannot be changed in it."
+_WORDS = ("swbreak", "hwbreak", "multiprocess")
+_REFUSED = (
+    b"E.The guest is a recording, in which nothing can be changed; 'monitor what-if on' starts one that can be changed."
+)
 
 Handler = Callable[[bytes], Awaitable[bytes | None]]
 
@@ -35,21 +39,22 @@ class Stub:
 
     def __init__(self, replay: Replay, say: Callable[[str], None]) -> None:
         self.replay = replay
-        self.session = Session(replay)
+        self.session = Session(replay, what_if=self._switch)
         self.window = Window(replay)
         self.points = PointSet()
         self._say = say
         self._features = ClientFeatures()
+        self._what_if: WhatIf | None = None
         self._physical = False
         self._interrupt = False
         self._handlers: dict[bytes, Handler] = {
             b"qSupported": self._supported, b"qXfer:features:read:": self._description, b"qRcmd,": self._monitor,
-            b"qC": self._fixed(b"QC1"), b"qfThreadInfo": self._fixed(b"m1"), b"qsThreadInfo": self._fixed(b"l"),
+            b"qC": self._current, b"qfThreadInfo": self._threads, b"qsThreadInfo": self._fixed(b"l"),
             b"qAttached": self._fixed(b"1"), b"qSymbol:": self._fixed(b"OK"), b"qThreadExtraInfo,": self._place,
             b"QStartNoAckMode": self._fixed(b"OK"), b"vMustReplyEmpty": self._fixed(b""),
             b"qqemu.PhyMemMode": self._physical_mode, b"Qqemu.PhyMemMode:": self._set_physical,
             b"vCont?": self._fixed(b"vCont;c;C;s;S"), b"vCont;": self._vcont, b"vKill;": self._fixed(b"OK"),
-            b"bs": self._step_back, b"bc": self._run_back, b"?": self._fixed(reply(TRAP)),
+            b"bs": self._step_back, b"bc": self._run_back, b"?": self._state,
             b"D": self._fixed(b"OK"), b"k": self._no_reply, b"H": self._fixed(b"OK"), b"T": self._thread,
             b"Z": self._insert, b"z": self._remove, b"g": self._registers, b"p": self._register,
             b"m": self._memory, b"x": self._binary, b"c": self._run, b"C": self._run, b"s": self._step,
@@ -57,11 +62,17 @@ class Stub:
             b"M": self._fixed(_REFUSED), b"X": self._fixed(_REFUSED),
         }  # fmt: skip
 
-    def reset(self) -> None:
-        """A client has gone: forget its points and modes, keep the position."""
+    async def reset(self) -> None:
+        """A client has gone: forget its points and modes and its what-if, keep the position."""
         self.points.clear()
+        await self._end_what_if()
         self._features = ClientFeatures()
         self._physical = self._interrupt = False
+
+    @property
+    def moving(self) -> bool:
+        """True while the guest moves, when the task that awaits :meth:`answer` may be cancelled."""
+        return self.replay.moving or (self._what_if is not None and self._what_if.running)
 
     def interrupt(self) -> None:
         """The client wants the movement to end that is about to begin."""
@@ -83,6 +94,8 @@ class Stub:
         if exact and packet != name:
             return b""
         try:
+            if self._what_if and WhatIf.takes(packet):
+                return await self._divert(self._what_if, packet, name)
             return await self._handlers[name](packet[len(name) :])
         except (UsageError, ValueError):
             return _MALFORMED
@@ -102,9 +115,18 @@ class Stub:
 
     async def _supported(self, rest: bytes) -> bytes:
         wanted = rest.lstrip(b":").split(b";")
-        self._features = ClientFeatures(swbreak=b"swbreak+" in wanted, hwbreak=b"hwbreak+" in wanted)
-        words = [word for word in ("swbreak+", "hwbreak+") if word.encode() in wanted]
-        return ";".join([*_FEATURES, *words]).encode()
+        known = {word: f"{word}+".encode() in wanted for word in _WORDS}
+        self._features = ClientFeatures(**known)
+        return ";".join([*_FEATURES, *(f"{word}+" for word in _WORDS if known[word])]).encode()
+
+    async def _current(self, _: bytes) -> bytes:
+        return f"QC{self._features.thread}".encode()
+
+    async def _threads(self, _: bytes) -> bytes:
+        return f"m{self._features.thread}".encode()
+
+    async def _state(self, _: bytes) -> bytes:
+        return self._features.stop(TRAP)
 
     async def _description(self, rest: bytes) -> bytes:
         name, _, span = rest.decode().rpartition(":")
@@ -117,10 +139,13 @@ class Stub:
 
     async def _place(self, _: bytes) -> bytes:
         here, end = self.replay.position, self.replay.timeline.end
+        if self._what_if:
+            return f"what-if from {here}".encode().hex().encode()
         return f"at {here} of {end} ({here.percent(end):.1f}%)".encode().hex().encode()
 
     async def _thread(self, rest: bytes) -> bytes:
-        return b"OK" if int(rest, 16) == 1 else _MALFORMED
+        process, _, thread = rest.removeprefix(b"p").rpartition(b".")
+        return b"OK" if int(thread, 16) == 1 and int(process or b"1", 16) == 1 else _MALFORMED
 
     async def _physical_mode(self, _: bytes) -> bytes:
         return b"1" if self._physical else b"0"
@@ -207,14 +232,36 @@ class Stub:
     async def _moved(self, movement: Callable[[], Awaitable[bytes]]) -> bytes:
         """The stop reply of a movement; whatever happens, GDB gets one, since it believes that the guest runs."""
         if self._interrupt:
-            return reply(INTERRUPTED)
+            return self._features.stop(INTERRUPTED)
         try:
             return await movement()
         except Interrupted:
-            return reply(INTERRUPTED)
+            return self._features.stop(INTERRUPTED)
         except RrdbgError as error:
             self._say(f"rrdbg: {error}\n")
-            return reply(QUIET)
+            return self._features.stop(QUIET)
+
+    # What-if
+
+    async def _switch(self, on: bool) -> None:
+        if on and self._what_if is None:
+            self._what_if = await WhatIf.start(self.replay, self.points)
+            self._say("GDB has to look again; enter: maintenance flush register-cache\n")
+        elif not on:
+            await self._end_what_if()
+
+    async def _end_what_if(self) -> None:
+        if self._what_if:
+            what_if, self._what_if = self._what_if, None
+            await what_if.end(self.replay)
+
+    async def _divert(self, what_if: WhatIf, packet: bytes, name: bytes) -> bytes:
+        if what_if.moves(packet):
+            return await self._moved(lambda: what_if.run(packet, self.points, self._features))
+        if name in (b"Z", b"z", b"Qqemu.PhyMemMode:"):
+            # They are for both: the client does not say them again when the what-if ends.
+            await self._handlers[name](packet[len(name) :])
+        return await what_if.answer(packet)
 
     # Commands
 
