@@ -89,6 +89,7 @@ class Recorder:
         self._on_progress = on_progress
         self._ended: asyncio.Future[str]
         self._console = bytearray()
+        self._exited = False
         now = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
         self._created = now.isoformat()
         self.invocation: Invocation = prepare(request.command, shift=request.shift, clock_base=self._created)
@@ -168,7 +169,14 @@ class Recorder:
         began = time.monotonic()
         try:
             with self._layout.console.open("rb") as console:
-                await process.guard(self._until_ended(process, began, console))
+                try:
+                    await process.guard(self._until_ended(process, began, console))
+                except QemuDied:
+                    # A device may end QEMU by exit(0), as riscv's test finisher does: QEMU then completes the log.
+                    if await process.ended() != 0:
+                        raise
+                    self._exited = True
+                    self.stop("QEMU ended by itself, with status 0")
                 seconds = time.monotonic() - began
                 await process.quit()
                 self._read_console(console)
@@ -196,6 +204,8 @@ class Recorder:
         async with process.qmp.events("SHUTDOWN", "GUEST_PANICKED") as events:
             shutdown = asyncio.create_task(events.get())
             try:
+                # Only now: a guest may end within some milliseconds, and its end must not be missed.
+                await process.qmp.resume()
                 while not self._ended.done():
                     await asyncio.wait(
                         (shutdown, self._ended), timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
@@ -229,6 +239,7 @@ class Recorder:
             summary.total,
             [(item.icount, item.is_reset) for item in summary.shutdowns],
             reboots=self.invocation.reboots,
+            exited=self._exited,
         )
         ended = self._ended.result()
         manifest = Manifest(

@@ -20,9 +20,10 @@ Start GDB on a recording. Everything after -- goes to GDB.
 _HOOK = """
 define hookpost-monitor
 maintenance flush register-cache
+maintenance flush dcache
 end
 """
-"""GDB cannot know that a monitor command moved the guest; this makes it look again."""
+"""GDB cannot know that a monitor command moved the guest; this makes it look again, at the stack, too."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

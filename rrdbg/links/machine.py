@@ -21,7 +21,7 @@ from rrdbg.links.qmp import QmpLink
 from rrdbg.links.registers import RegisterFile, read_description, register_file
 from rrdbg.links.rsp import RspClient, StopReply
 from rrdbg.links.unbroken import unbroken
-from rrdbg.model.stop import Breakpoint, Point, WatchKind
+from rrdbg.model.stop import Breakpoint, Point, WatchKind, Watchpoint
 
 PATIENCE_SECONDS = 20.0
 """How long a running guest may stand at one icount before it counts as derailed; idle time is skipped in replay."""
@@ -30,7 +30,7 @@ _POLL_SECONDS = 0.2
 _CHUNK_BYTES = 1024
 _INTERRUPT = 2
 _INSTRUCTION_COUNT = re.compile(r"instruction count = (\d+)")
-_INSTRUCTION = re.compile(r"^0x([0-9a-f]+):  (?:[0-9a-f]{2} )+ *(\S.*?)\r?$", re.MULTILINE)
+_INSTRUCTION = re.compile(r"^0x([0-9a-f]+):  (?:[0-9a-f]{2,8} )+ *(\S.*?)\r?$", re.MULTILINE)
 _CODE_SEGMENT = re.compile(r"^CS =[0-9a-f]{4} ([0-9a-f]+)", re.MULTILINE)
 _WATCH_PACKET = {WatchKind.WRITE: "2", WatchKind.READ: "3", WatchKind.ACCESS: "4"}
 
@@ -50,6 +50,7 @@ class Machine:
         self._seen = 0
         self._at_most: float = math.inf
         self._packet: bytes | None = None
+        self._watchpoints: list[Watchpoint] = []
         self._second_stop: tuple[int, bytes] | None = None
         self.patience = PATIENCE_SECONDS
         """Seconds that a running guest may stand at one icount."""
@@ -157,7 +158,7 @@ class Machine:
         at_most = self._at_most + 1
         reply = await self._go_on("s", fence, None)
         self._at_most = min(self._at_most, at_most)
-        if reply.watched:
+        if reply.watched and not self._registers.stops_before_access:
             self._second_stop = await self._state()
         return reply
 
@@ -167,10 +168,23 @@ class Machine:
         QEMU 7.2 nearly always stops once more then at the next resume, without any progress, but not always.
         """
         reply = await self._resume(action, fence, on_progress)
+        if self._registers.stops_before_access:
+            if reply.watched:
+                await self._make_access(fence)
+            return reply
         stood, self._second_stop = self._second_stop, None
         if stood and reply.signal != _INTERRUPT and stood == await self._state():
             reply = await self._resume(action, fence, on_progress)
         return reply
+
+    async def _make_access(self, fence: int) -> None:
+        """Step over the instruction that a watchpoint has stopped; with the watchpoint set QEMU never begins it."""
+        watchpoints = list(self._watchpoints)
+        for point in watchpoints:
+            await self.remove(point)
+        await self._resume("s", fence, None)
+        for point in watchpoints:
+            await self.insert(point)
 
     async def _state(self) -> tuple[int, bytes]:
         """What differs after any instruction or delivery."""
@@ -240,10 +254,14 @@ class Machine:
         :raises RspError: QEMU refuses it.
         """
         await self._set("Z", point)
+        if isinstance(point, Watchpoint):
+            self._watchpoints.append(point)
 
     async def remove(self, point: Point) -> None:
         """Take it away again."""
         await self._set("z", point)
+        if isinstance(point, Watchpoint):
+            self._watchpoints.remove(point)
 
     async def _set(self, verb: str, point: Point) -> None:
         if isinstance(point, Breakpoint):

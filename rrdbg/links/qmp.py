@@ -92,6 +92,10 @@ class QmpLink:
         assert isinstance(answer, Mapping)
         return str(answer["status"])
 
+    async def resume(self) -> None:
+        """Set a stopped guest going (``cont``)."""
+        await self.execute("cont")
+
     async def break_at(self, icount: int) -> None:
         """Arm the one replay breakpoint; each stop that it causes deletes it."""
         await self.execute("replay-break", icount=icount)

@@ -16,6 +16,7 @@ from rrdbg.links.rsp import RspClient
 
 _SPECIAL_TYPES = ("i387_ext", "ieee_double", "ieee_single", "float", "v4f", "i386_mxcsr")
 _EFER_LMA = 1 << 10
+_STOPS_BEFORE_ACCESS = ("aarch64", "arm", "mips", "riscv", "loongarch", "xtensa")
 _BIG_ENDIAN = ("powerpc", "s390", "sparc", "m68k", "hppa", "or1k")
 
 
@@ -32,13 +33,16 @@ class Register:
 class RegisterFile:
     """How to read a ``g`` packet; ``pc`` is the name of the program counter.
 
-    ``general`` are the registers that are neither floating point nor vectors.
+    ``general`` are the registers that are neither floating point nor vectors. ``stops_before_access`` tells where
+    QEMU's gdbstub reports a watchpoint: before the instruction that makes the access, again at each resume, or after it
+    (QEMU's ``gdb_stop_before_watchpoint``; GDB knows the same of its architectures).
     """
 
     registers: Mapping[str, Register]
     pc: str
     byte_order: Literal["little", "big"]
     general: frozenset[str]
+    stops_before_access: bool = False
 
     def digits(self, packet: bytes, number: int) -> bytes | None:
         """The part of ``packet`` that holds register ``number``, counted as QEMU does; None if it is not in it."""
@@ -114,7 +118,10 @@ def register_file(architecture: str, documents: Mapping[str, str]) -> RegisterFi
     pc = next((name for name in ("rip", "eip", "pc") if name in registers), None)
     if pc is None:
         raise RspError("The gdbstub's target description names no program counter.")
-    return RegisterFile(registers, pc, "big" if architecture.startswith(_BIG_ENDIAN) else "little", frozenset(general))
+    return RegisterFile(
+        registers, pc, "big" if architecture.startswith(_BIG_ENDIAN) else "little", frozenset(general),
+        architecture.startswith(_STOPS_BEFORE_ACCESS),
+    )  # fmt: skip
 
 
 async def _transfer(rsp: RspClient, name: str) -> str:

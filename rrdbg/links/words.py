@@ -41,7 +41,7 @@ def record_words(
     tag: str,
     console: Path,
 ) -> list[str]:
-    """The command that records, the guest's console going to the file ``console``.
+    """The command that records, stopped at first, the guest's console going to the file ``console``.
 
     A file, since writing to it never waits: a socket whose reader is late makes the serial port try again, at
     a moment that no log holds, and the replay then fails with "Missing character write event".
@@ -51,6 +51,7 @@ def record_words(
         *_machine(qemu, invocation, images, bundled, backend),
         *words_of(invocation.host_options),
         *_icount(invocation, "record", log, tag),
+        "-S",
     ]
 
 

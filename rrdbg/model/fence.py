@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def last_reachable(total: int, shutdowns: Iterable[tuple[int, bool]], *, reboots: bool) -> int:
+def last_reachable(total: int, shutdowns: Iterable[tuple[int, bool]], *, reboots: bool, exited: bool = False) -> int:
     """The last icount at which a replay can safely stand.
 
     That is where the guest, or whoever recorded it, first asked for the end. A few more instructions may follow in
@@ -14,6 +14,8 @@ def last_reachable(total: int, shutdowns: Iterable[tuple[int, bool]], *, reboots
 
     :param total: the length of the log in instructions.
     :param shutdowns: the log's shutdown requests as (icount, is a reset), in order.
+    :param exited: whether QEMU ended by itself, at the last instruction, as a replay then does again.
     :param reboots: whether a reset lets the guest go on (no ``-no-reboot``).
     """
-    return next((icount for icount, is_reset in shutdowns if not (is_reset and reboots)), total)
+    asked = next((icount for icount, is_reset in shutdowns if not (is_reset and reboots)), total)
+    return min(asked, total - 1) if exited else asked

@@ -83,6 +83,8 @@ def test_the_landing_is_plain_and_not_behind_the_place(timeline: Timeline, posit
 
 def test_the_fence() -> None:
     assert last_reachable(100, [], reboots=True) == 100
+    assert last_reachable(100, [], reboots=True, exited=True) == 99
+    assert last_reachable(100, [(100, False)], reboots=True, exited=True) == 99
     assert last_reachable(100, [(90, False), (100, False)], reboots=True) == 90
     assert last_reachable(100, [(50, True), (100, False)], reboots=True) == 100
     assert last_reachable(100, [(50, True), (100, False)], reboots=False) == 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from rrdbg.engine.replay import Replay
 from rrdbg.frontends.server.connection import Server
 from rrdbg.links.mi import Gdb
+from rrdbg.links.rsp import RspClient
 from rrdbg.model.position import Position
 
 
@@ -26,6 +28,17 @@ async def serving(recording: Path, folder: Path) -> AsyncIterator[tuple[Replay, 
             await server.close()
 
 
+async def connect(address: str) -> RspClient:
+    """A client that speaks in packets."""
+    return RspClient(*await asyncio.open_unix_connection(address))
+
+
+async def move(client: RspClient, packet: str) -> bytes:
+    """Send a packet that moves the guest; the stop reply."""
+    client.resume(packet)
+    return await client._packet()
+
+
 class Debugger:
     """A GDB and the replay that it debugs."""
 
@@ -37,8 +50,13 @@ class Debugger:
         """Put both at ``position``, with all breakpoints gone."""
         await self.gdb.console("delete")
         await self.gdb.console(f"monitor seek {position}")
-        await self.gdb.console("maintenance flush register-cache")
+        await self.look_again()
         assert self.replay.position == position
+
+    async def look_again(self) -> None:
+        """Tell GDB that the guest is another one now."""
+        await self.gdb.console("maintenance flush register-cache")
+        await self.gdb.console("maintenance flush dcache")
 
     async def number(self, expression: str) -> int:
         """The value of an expression as an unsigned 64-bit number."""

@@ -66,7 +66,7 @@ async def recorded(workload: Path, elf: Path, folder: Path, start: int) -> Async
     async with debugging(workload, elf, folder, *commands) as debugger:
         await debugger.seek(Position(start))
         await debugger.gdb.console("monitor what-if on")
-        await debugger.gdb.console("maintenance flush register-cache")
+        await debugger.look_again()
         # In a what-if an interrupt may come at another time: clear the interrupt flag.
         flags = (await debugger.gdb.console("print/x $eflags")).split()[-1]
         await debugger.gdb.console(f"set var $eflags = {int(flags, 16) & ~0x200}")

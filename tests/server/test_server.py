@@ -3,109 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from rrdbg.engine.recorder import Recorder, RecordRequest
-from rrdbg.engine.replay import Replay
 from rrdbg.errors import QemuDied
-from rrdbg.frontends.server.connection import Server
-from rrdbg.links.rsp import RspClient
 from rrdbg.model.position import Position
-from tests.guests.build import QEMU_OPTIONS
+from tests.server.conftest import connect, move, serving
 
 
-@pytest.fixture(scope="session")
-def recording(tmp_path_factory: pytest.TempPathFactory, workload_guest: Path) -> Path:
-    command = ("qemu-system-x86_64", *QEMU_OPTIONS, "-serial", "stdio", "-kernel", str(workload_guest))
-    directory = tmp_path_factory.mktemp("server") / "workload"
-    return asyncio.run(Recorder(RecordRequest(command, directory)).run()).directory
-
-
-@asynccontextmanager
-async def serving(recording: Path, folder: Path) -> AsyncIterator[tuple[Replay, str]]:
-    async with await Replay.open(recording) as replay:
-        server = Server(replay)
-        await server.listen(f"unix:{folder}/socket")
-        try:
-            yield replay, server.address
-        finally:
-            await server.close()
-
-
-async def connect(address: str) -> RspClient:
-    return RspClient(*await asyncio.open_unix_connection(address))
-
-
-async def move(client: RspClient, packet: str) -> bytes:
-    client.resume(packet)
-    return await client._packet()
-
-
-async def pc(client: RspClient) -> int:
-    """rip, register 16 of the packet."""
-    registers = bytes.fromhex((await client.exchange("g")).decode())
-    return int.from_bytes(registers[128:136], "little")
-
-
-async def test_qemus_own_reverse_debugging_scenario(recording: Path, tmp_path: Path) -> None:
-    """Ten steps, ten back, to the end with breakpoints on all ten, and back to the last of them."""
-    async with serving(recording, tmp_path) as (replay, address):
-        await replay.seek(Position(7_000_000))
-        client = await connect(address)
-        features = await client.exchange("qSupported:swbreak+")
-        assert b"ReverseStep+" in features
-        assert b"ReverseContinue+" in features
-        places = []
-        for _ in range(10):
-            places.append(await pc(client))
-            assert await move(client, "s") == b"T05thread:1;"
-        for place in reversed(places):
-            assert await move(client, "bs") == b"T05thread:1;"
-            assert await pc(client) == place
-        for _ in range(10):
-            await move(client, "s")
-        after = replay.position
-        await replay.seek(Position(after.icount + 1))
-        for place in places:
-            assert await client.exchange(f"Z1,{place:x},1") == b"OK"
-        assert await move(client, "bc") == b"T05thread:1;"
-        assert await pc(client) == places[-1]
-        assert replay.position == Position(after.icount - 1)
-        await client.close()
-
-
-async def test_the_ends_are_told(recording: Path, tmp_path: Path) -> None:
+async def test_the_ends_are_told(workload: Path, tmp_path: Path) -> None:
     """Native defect 3: a bc without a hit ends as a plain T05."""
-    async with serving(recording, tmp_path) as (replay, address):
+    async with serving(workload, tmp_path) as (replay, address):
         client = await connect(address)
-        assert await move(client, "bs") == b"T05thread:1;replaylog:begin;"
-        assert await move(client, "c") == b"T05thread:1;replaylog:end;"
+        assert await move(client, "bs") == b"T05thread:01;replaylog:begin;"
+        assert await move(client, "c") == b"T05thread:01;replaylog:end;"
         assert replay.position == replay.timeline.end
-        assert await move(client, "bc") == b"T05thread:1;replaylog:begin;"
+        assert await move(client, "bc") == b"T05thread:01;replaylog:begin;"
         await client.close()
 
 
-async def test_a_breakpoint_one_instruction_back_is_found(recording: Path, tmp_path: Path) -> None:
+async def test_a_breakpoint_one_instruction_back_is_found(workload: Path, tmp_path: Path) -> None:
     """Native defect 1: bc misses a breakpoint at icount N-1."""
-    async with serving(recording, tmp_path) as (replay, address):
+    async with serving(workload, tmp_path) as (replay, address):
         await replay.seek(Position(7_000_000))
         place = await replay.pc()
         await replay.seek(Position(7_000_001))
         client = await connect(address)
         await client.exchange("qSupported:swbreak+;hwbreak+")
         assert await client.exchange(f"Z0,{place:x},1") == b"OK"
-        assert await move(client, "bc") == b"T05thread:1;swbreak:;"
+        assert await move(client, "bc") == b"T05thread:01;swbreak:;"
         assert replay.position == Position(7_000_000)
         await client.close()
 
 
-async def test_the_window_is_exact(recording: Path, tmp_path: Path) -> None:
+async def test_the_window_is_exact(workload: Path, tmp_path: Path) -> None:
     """Going back through the window, registers and stack are those of the positions, as a plain seek finds them."""
-    async with serving(recording, tmp_path) as (replay, address):
+    async with serving(workload, tmp_path) as (replay, address):
         await replay.seek(Position(7_200_000))
         client = await connect(address)
         seen = []
@@ -123,8 +57,8 @@ async def test_the_window_is_exact(recording: Path, tmp_path: Path) -> None:
         await client.close()
 
 
-async def test_bad_packets_get_an_answer_and_a_second_client_is_sent_away(recording: Path, tmp_path: Path) -> None:
-    async with serving(recording, tmp_path) as (replay, address):
+async def test_bad_packets_get_an_answer_and_a_second_client_is_sent_away(workload: Path, tmp_path: Path) -> None:
+    async with serving(workload, tmp_path) as (replay, address):
         await replay.seek(Position(1000))
         client = await connect(address)
         for packet, answer in {
@@ -140,8 +74,8 @@ async def test_bad_packets_get_an_answer_and_a_second_client_is_sent_away(record
         await client.close()
 
 
-async def test_a_client_that_comes_back_finds_the_position(recording: Path, tmp_path: Path) -> None:
-    async with serving(recording, tmp_path) as (replay, address):
+async def test_a_client_that_comes_back_finds_the_position(workload: Path, tmp_path: Path) -> None:
+    async with serving(workload, tmp_path) as (replay, address):
         client = await connect(address)
         assert "5,000" in await client.monitor("seek 5000")
         assert await client.exchange("D") == b"OK"
@@ -161,9 +95,9 @@ async def gdb(elf: Path, address: str, *commands: str) -> str:
     return (await process.communicate())[0].decode()
 
 
-async def test_gdb_shows_a_watchpoint_in_reverse(recording: Path, tmp_path: Path, workload_guest: Path) -> None:
+async def test_gdb_shows_a_watchpoint_in_reverse(workload: Path, tmp_path: Path, workload_guest: Path) -> None:
     """Native defect 4: a reverse watchpoint is shown as a SIGTRAP."""
-    async with serving(recording, tmp_path) as (_, address):
+    async with serving(workload, tmp_path) as (_, address):
         text = await gdb(
             workload_guest, address, "break do_round if counter == 1500", "continue", "print counter",
             "delete", "watch counter", "reverse-continue", "print counter",
@@ -174,7 +108,7 @@ async def test_gdb_shows_a_watchpoint_in_reverse(recording: Path, tmp_path: Path
     assert "SIGTRAP" not in text
 
 
-async def test_gdb_says_that_the_history_ends(recording: Path, tmp_path: Path, workload_guest: Path) -> None:
-    async with serving(recording, tmp_path) as (_, address):
+async def test_gdb_says_that_the_history_ends(workload: Path, tmp_path: Path, workload_guest: Path) -> None:
+    async with serving(workload, tmp_path) as (_, address):
         text = await gdb(workload_guest, address, "stepi 5", "reverse-continue")
     assert "No more reverse-execution history." in text

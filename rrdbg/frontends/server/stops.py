@@ -24,7 +24,7 @@ class ClientFeatures:
     @property
     def thread(self) -> str:
         """The id of the one thread there is."""
-        return "p1.1" if self.multiprocess else "1"
+        return "p01.01" if self.multiprocess else "01"
 
     def stop(self, signal: int, *values: str) -> bytes:
         """A ``T`` packet with those of ``values`` that are not empty."""

@@ -30,6 +30,10 @@ _WORDS = ("swbreak", "hwbreak", "multiprocess")
 _REFUSED = (
     b"E.The guest is a recording, in which nothing can be changed; 'monitor what-if on' starts one that can be changed."
 )
+_LOOK_AGAIN = (
+    "GDB does not know that the guest has changed; enter: maintenance flush register-cache, and: "
+    "maintenance flush dcache\n"
+)
 
 Handler = Callable[[bytes], Awaitable[bytes | None]]
 
@@ -246,14 +250,16 @@ class Stub:
     async def _switch(self, on: bool) -> None:
         if on and self._what_if is None:
             self._what_if = await WhatIf.start(self.replay, self.points)
-            self._say("GDB has to look again; enter: maintenance flush register-cache\n")
-        elif not on:
-            await self._end_what_if()
+            self._say(_LOOK_AGAIN)
+        elif not on and await self._end_what_if():
+            self._say(_LOOK_AGAIN)
 
-    async def _end_what_if(self) -> None:
-        if self._what_if:
-            what_if, self._what_if = self._what_if, None
-            await what_if.end(self.replay)
+    async def _end_what_if(self) -> bool:
+        if self._what_if is None:
+            return False
+        what_if, self._what_if = self._what_if, None
+        await what_if.end(self.replay)
+        return True
 
     async def _divert(self, what_if: WhatIf, packet: bytes, name: bytes) -> bytes:
         if what_if.moves(packet):
@@ -274,5 +280,5 @@ class Stub:
         except RrdbgError as error:
             self._say(f"{error}\n")
         if self.replay.position != before:
-            self._say("GDB does not know that the guest has moved; enter: maintenance flush register-cache\n")
+            self._say(_LOOK_AGAIN)
         return b"OK"
