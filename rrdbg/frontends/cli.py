@@ -19,7 +19,11 @@ from rrdbg.frontends import gdb_command, index, library, record, replay, serve
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run ``rrdbg WORDS...`` and return its exit status."""
-    arguments = _parser().parse_args(words)
+    ours, theirs = _split(sys.argv[1:] if words is None else words)
+    parser = _parser()
+    arguments = parser.parse_args(ours, argparse.Namespace(theirs=theirs))
+    if theirs and not arguments.passes_on:
+        parser.error(f"nothing may follow -- here: {' '.join(theirs)}")
     try:
         return int(asyncio.run(arguments.run(arguments)))
     except RrdbgError as error:
@@ -41,6 +45,15 @@ def main(words: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words before and after the first ``--``, which are for another program; argparse mixes them up."""
+    words = list(words)
+    if "--" not in words:
+        return words, []
+    place = words.index("--")
+    return words[:place], words[place + 1 :]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rrdbg",
@@ -48,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"rrdbg {version('rrdbg')}")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
+    parser.set_defaults(passes_on=False)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     record.add_parser(commands)
     replay.add_parser(commands)

@@ -28,19 +28,21 @@ end
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
-    parser = commands.add_parser("gdb", help="start GDB on a recording", description=_DESCRIPTION)
+    parser = commands.add_parser(
+        "gdb", help="start GDB on a recording", description=_DESCRIPTION,
+        usage="rrdbg gdb [-h] [options] [recording] [-- GDB ARGUMENT...]",
+    )  # fmt: skip
     add_recording(parser)
     parser.add_argument("--symbols", metavar="FILE", help="an ELF file with symbols (default: the recorded kernel)")
     parser.add_argument("--gdb", metavar="PROGRAM", default="gdb", help="the GDB to start (default: gdb)")
-    parser.add_argument("gdb_words", nargs="*", metavar="-- GDB ARGUMENTS", help="what GDB is to be given besides")
     add_budget(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, passes_on=True)
 
 
 async def run(arguments: argparse.Namespace) -> int:
     """Serve, run GDB, and return its exit status."""
     async with await open_replay(arguments) as replay:
-        server = Server(replay)
+        server = Server(replay, looks_again=True)
         with tempfile.TemporaryDirectory(prefix="rrdbg-gdb-") as folder:
             await server.listen(f"unix:{folder}/socket")
             hook = Path(folder) / "hook.gdb"
@@ -48,7 +50,7 @@ async def run(arguments: argparse.Namespace) -> int:
             symbols = _symbols(arguments.symbols, replay)
             words = [
                 arguments.gdb, "-q", *(["-ex", f"file {symbols}"] if symbols else []),
-                "-ex", f"target remote {server.address}", "-x", str(hook), *arguments.gdb_words,
+                "-ex", f"target remote {server.address}", "-x", str(hook), *arguments.theirs,
             ]  # fmt: skip
             loop = asyncio.get_running_loop()
             # Ctrl-C on the terminal is for GDB, which asks us to stop.

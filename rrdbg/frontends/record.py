@@ -45,12 +45,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--max-icount", metavar="N", help="end after about N instructions (1e9, 500,000)")
     parser.add_argument("-q", "--quiet", action="store_true", help="only the guest's console and errors")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- QEMU ARGUMENT...", help="the guest")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, passes_on=True)
 
 
 async def run(arguments: argparse.Namespace) -> int:
     """Record, and tell where the recording is."""
-    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    command = [*arguments.command, *arguments.theirs]
     if not command:
         raise UsageError("A QEMU command is missing; write: rrdbg record -- qemu-system-x86_64 ARGUMENTS")
     if arguments.timeout is not None and arguments.timeout <= 0:

@@ -53,6 +53,7 @@ class Gdb:
         self._process = process
         self._tokens = itertools.count(1)
         self._pending: _Pending | None = None
+        self._begun = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
@@ -103,6 +104,7 @@ class Gdb:
         loop = asyncio.get_running_loop()
         pending = self._pending = _Pending(next(self._tokens), loop.create_future(), loop.create_future())
         assert self._process.stdin is not None
+        self._begun.set()
         try:
             self._process.stdin.write(f"{pending.token}{command}\n".encode())
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -115,6 +117,13 @@ class Gdb:
             raise Stalled(f"GDB gave no answer to '{command}' in {ANSWER_SECONDS:.0f} s.") from None
         finally:
             self._pending = None
+            self._begun.clear()
+
+    async def running(self) -> None:
+        """Wait until a command that another task executes has set the guest going."""
+        await self._begun.wait()
+        assert self._pending is not None
+        await asyncio.shield(self._pending.result)
 
     def interrupt(self) -> None:
         """What Ctrl-C does: ask for the guest to be stopped."""

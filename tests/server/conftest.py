@@ -33,6 +33,16 @@ async def connect(address: str) -> RspClient:
     return RspClient(*await asyncio.open_unix_connection(address))
 
 
+@asynccontextmanager
+async def connecting(address: str) -> AsyncIterator[RspClient]:
+    """The same, closed in the end."""
+    client = await connect(address)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
 async def move(client: RspClient, packet: str) -> bytes:
     """Send a packet that moves the guest; the stop reply."""
     client.resume(packet)

@@ -18,14 +18,19 @@ _LAST_WORDS = (b"D", b"k", b"vKill")
 
 
 class Server:
-    """Serves ``replay`` to one client after another; a second client at the same time is sent away."""
+    """Serves ``replay`` to one client after another; a second client at the same time is sent away.
 
-    def __init__(self, replay: Replay) -> None:
-        self._stub = Stub(replay, self._say)
+    ``looks_again`` tells that the client looks at the guest anew after each ``monitor`` command, and needs no reminder.
+    """
+
+    def __init__(self, replay: Replay, *, looks_again: bool = False) -> None:
+        self._stub = Stub(replay, self._say, looks_again=looks_again)
         self._listener: asyncio.Server | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._path: Path | None = None
         self._last = b""
+        self._turn = asyncio.Lock()
+        self._leaving = False
         self._acknowledging = True
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
@@ -61,10 +66,15 @@ class Server:
             self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._writer is not None:
+        if self._writer is not None and not self._leaving:
             writer.close()
             return
+        async with self._turn:
+            await self._attend(reader, writer)
+
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
+        self._leaving = False
         raw = writer.get_extra_info("socket")
         if raw.family != socket.AF_UNIX:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -74,6 +84,7 @@ class Server:
         except ConnectionError:
             pass  # the client has gone; it may come again
         finally:
+            self._leaving = True
             await self._finish_task()
             await self._stub.reset()
             self._writer = None

@@ -41,12 +41,13 @@ Handler = Callable[[bytes], Awaitable[bytes | None]]
 class Stub:
     """Answers packets; ``say`` sends text to the client's console before the reply."""
 
-    def __init__(self, replay: Replay, say: Callable[[str], None]) -> None:
+    def __init__(self, replay: Replay, say: Callable[[str], None], *, looks_again: bool = False) -> None:
         self.replay = replay
         self.session = Session(replay, what_if=self._switch)
         self.window = Window(replay)
         self.points = PointSet()
         self._say = say
+        self._looks_again = looks_again
         self._features = ClientFeatures()
         self._what_if: WhatIf | None = None
         self._physical = False
@@ -245,14 +246,19 @@ class Stub:
             self._say(f"rrdbg: {error}\n")
             return self._features.stop(QUIET)
 
+    def _remind(self) -> None:
+        """GDB has not seen the guest change, and holds on to what it knows."""
+        if not self._looks_again:
+            self._say(_LOOK_AGAIN)
+
     # What-if
 
     async def _switch(self, on: bool) -> None:
         if on and self._what_if is None:
             self._what_if = await WhatIf.start(self.replay, self.points)
-            self._say(_LOOK_AGAIN)
+            self._remind()
         elif not on and await self._end_what_if():
-            self._say(_LOOK_AGAIN)
+            self._remind()
 
     async def _end_what_if(self) -> bool:
         if self._what_if is None:
@@ -280,5 +286,5 @@ class Stub:
         except RrdbgError as error:
             self._say(f"{error}\n")
         if self.replay.position != before:
-            self._say(_LOOK_AGAIN)
+            self._remind()
         return b"OK"
