@@ -16,6 +16,7 @@ from rrdbg.engine.replay import Replay
 from rrdbg.model.deliveries import Delivery
 from rrdbg.model.position import Position
 from rrdbg.store.recording import Recording
+from tests.guests import linux
 from tests.guests.build import QEMU_OPTIONS, GuestError, build, symbol
 from tests.guests.linux import LinuxGuest, build_linux
 from tests.oracle import Oracle, observe
@@ -124,3 +125,14 @@ def ending(workload: Path, watched: dict[int, int]) -> Oracle:
     oracle = asyncio.run(observe(workload, end - 600, 2000, watched))
     assert oracle[-1].position.icount == end
     return oracle
+
+
+@pytest.fixture(scope="session")
+def linux_recording(tmp_path_factory: pytest.TempPathFactory, linux_guest: LinuxGuest) -> Path:
+    """A recording of Linux from its start to its power-off; not to be changed."""
+    command = (
+        "qemu-system-x86_64", *linux.QEMU_OPTIONS, "-nographic", "-no-reboot", "-kernel", str(linux_guest.kernel),
+        "-initrd", str(linux_guest.initrd), "-append", linux_guest.cmdline,
+    )  # fmt: skip
+    directory = tmp_path_factory.mktemp("linux") / "linux"
+    return asyncio.run(Recorder(RecordRequest(command, directory)).run()).directory

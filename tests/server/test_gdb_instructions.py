@@ -22,7 +22,10 @@ Operation = Callable[[], Awaitable[int | None]]
 
 
 class Walk:
-    """A random walk of ``debugger`` on ``oracle``; ``index`` is where it should stand."""
+    """A random walk of ``debugger`` on ``oracle``; ``index`` is where it should stand.
+
+    ``variables`` are what may be watched: expressions and the addresses by which ``oracle`` knows them.
+    """
 
     def __init__(self, debugger: Debugger, oracle: Oracle, variables: dict[str, int], chance: random.Random) -> None:
         self._debugger = debugger

@@ -1,14 +1,21 @@
-"""The server, spoken to by raw packets and by a real GDB."""
+"""The server, spoken to by raw packets."""
 
 from __future__ import annotations
 
+import asyncio
+import random
 from pathlib import Path
 
 import pytest
 
-from rrdbg.errors import QemuDied
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import QemuDied, UsageError
+from rrdbg.frontends.server.connection import Server
+from rrdbg.frontends.server.packets import PACKET_SIZE
+from rrdbg.links.rsp import RspClient, frame
 from rrdbg.model.position import Position
-from tests.server.conftest import connect, move, serving
+from tests.guests.build import symbol
+from tests.server.conftest import connect, connecting, debugging, move, serving
 
 
 async def test_the_window_is_exact(workload: Path, tmp_path: Path) -> None:
@@ -58,3 +65,86 @@ async def test_a_client_that_comes_back_finds_the_position(workload: Path, tmp_p
         assert (await again.monitor("when")).startswith("5,000 ")
         assert replay.position == Position(5000)
         await again.close()
+
+
+async def test_a_client_that_comes_back_at_once_is_let_in(workload: Path, tmp_path: Path) -> None:
+    async with serving(workload, tmp_path) as (_, address):
+        for _ in range(20):
+            async with connecting(address) as client:
+                assert await client.exchange("qC") == b"QC01"
+                assert await client.exchange("D") == b"OK"
+
+
+async def test_over_tcp(workload: Path, tmp_path: Path) -> None:
+    async with await Replay.open(workload) as replay:
+        server = Server(replay)
+        with pytest.raises(UsageError, match="no place to listen at"):
+            await server.listen("0.0.0.0:1234")
+        await server.listen("localhost:0")
+        host, _, port = server.address.partition(":")
+        client = RspClient(*await asyncio.open_connection(host, int(port)))
+        assert await move(client, "s") == b"T05thread:01;"
+        await client.close()
+        await server.close()
+
+
+@pytest.mark.parametrize("packet", [b"c", b"bc", b"vCont;c:1"])
+async def test_a_ctrl_c_that_comes_together_with_a_packet_is_not_lost(
+    workload: Path, workload_guest: Path, tmp_path: Path, packet: bytes
+) -> None:
+    async with serving(workload, tmp_path) as (replay, address), connecting(address) as client:
+        await replay.seek(Position(7_000_000))
+        place = symbol(workload_guest, "do_round").address
+        # Never true, so that the movement lasts.
+        assert await client.exchange(f"Z0,{place:x},1;X3,220027") == b"OK"
+        client._writer.write(frame(packet) + b"\x03")
+        assert await client._packet() == b"T02thread:01;"
+        assert replay.position == Position(7_000_000)
+
+
+async def test_physical_memory(workload: Path, tmp_path: Path, workload_guest: Path) -> None:
+    async with serving(workload, tmp_path) as (replay, address), connecting(address) as client:
+        await replay.seek(Position(7_000_000))
+        place = symbol(workload_guest, "counter").address
+        virtual = await client.exchange(f"m{place:x},8")
+        assert await client.exchange("qqemu.PhyMemMode") == b"0"
+        assert await client.exchange("Qqemu.PhyMemMode:1") == b"OK"
+        assert await client.exchange("qqemu.PhyMemMode") == b"1"
+        # The guest maps its memory where it is.
+        assert await client.exchange(f"m{place:x},8") == virtual
+        assert await client.exchange("Qqemu.PhyMemMode:0") == b"OK"
+        assert await client.exchange("mffff800000000000,8") == b"E14"
+
+
+async def test_monitor_breakpoints_stop_gdb_and_say_so(workload: Path, workload_guest: Path, tmp_path: Path) -> None:
+    async with debugging(workload, workload_guest, tmp_path) as debugger:
+        place = symbol(workload_guest, "do_round").address
+        await debugger.gdb.console(f"monitor break *{place:#x}")
+        answer = await debugger.gdb.execute('-interpreter-exec console "continue"')
+        assert f"rrdbg: breakpoint 1 at {place:#x}" in answer.text
+        assert await debugger.number("$pc") == place
+
+
+async def test_no_bytes_can_break_it(workload: Path, tmp_path: Path) -> None:
+    """Noise, packets cut short, too long, with mad arguments: then the next client is served as ever."""
+    chance = random.Random(3)
+    names = (b"m", b"x", b"p", b"g", b"Z0,", b"Z2,", b"z1,", b"vCont;", b"qXfer:features:read:", b"qRcmd,", b"H", b"T",
+             b"qSupported:", b"Qqemu.PhyMemMode:", b"P", b"M", b"X", b"D", b"?", b"bs", b"s")  # fmt: skip
+    alphabet = b"0123456789abcdef,;:=-+#$}*\x03\x00\xff"
+    async with serving(workload, tmp_path) as (replay, address):
+        for _ in range(150):
+            tail = bytes(chance.choice(alphabet) for _ in range(chance.randrange(40)))
+            payload = chance.choice(names) + tail
+            data = chance.choice((tail, frame(payload), b"$" + payload, frame(payload)[:-1], frame(payload) * 3))
+            reader, writer = await asyncio.open_unix_connection(address)
+            writer.write(data)
+            writer.write_eof()
+            async with asyncio.timeout(30):
+                await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        async with connecting(address) as client:
+            assert await client.exchange(b"m0," + b"0" * PACKET_SIZE) == b"E01"
+            assert await client.exchange("qC") == b"QC01"
+            await client.monitor("seek 5000")
+            assert replay.position == Position(5000)

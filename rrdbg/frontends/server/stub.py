@@ -6,7 +6,7 @@ empty reply, what is malformed ``E01``; an error with a sentence goes out as ``E
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
@@ -18,6 +18,7 @@ from rrdbg.frontends.server.packets import PACKET_SIZE
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.frontends.server.stops import INTERRUPTED, QUIET, TRAP, ClientFeatures, stop_reply
 from rrdbg.frontends.server.what_if import WhatIf
+from rrdbg.model.stop import Hit, StopReason
 from rrdbg.render.text import render
 
 _MALFORMED = b"E01"
@@ -225,11 +226,17 @@ class Stub:
 
     async def _forward_run(self) -> bytes:
         stop = await self.replay.cont(self.points.points, self._accept())
-        return stop_reply(stop.reason, stop.hits, self.points, self._features)
+        return self._stopped(stop.reason, stop.hits)
 
     async def _backward_run(self) -> bytes:
-        outcome = await self.window.reverse_cont(self.points.points, self._accept())
-        return stop_reply(*outcome, self.points, self._features)
+        return self._stopped(*await self.window.reverse_cont(self.points.points, self._accept()))
+
+    def _stopped(self, reason: StopReason, hits: Sequence[Hit]) -> bytes:
+        for hit in hits:
+            if hit.point.number > 0:
+                # Set by a monitor command: GDB knows nothing of it, and shows a SIGTRAP.
+                self._say(f"rrdbg: {hit.point}\n")
+        return stop_reply(reason, hits, self.points, self._features)
 
     def _accept(self) -> Conditions | None:
         return Conditions(self.points) if self.points.conditional else None

@@ -15,7 +15,7 @@ from tests.guests.build import GuestError, run_tool
 
 INIT = Path(__file__).parent / "init"
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
-APPLETS = ("cat", "cut", "dd", "ls", "md5sum", "mount", "poweroff", "rm", "seq", "sh", "uname", "wc")
+APPLETS = ("cat", "cut", "dd", "grep", "ls", "md5sum", "mount", "poweroff", "rm", "seq", "sh", "uname", "wc")
 
 CMDLINE = "console=ttyS0 nokaslr panic=-1"
 """No random addresses, so that symbols fit; a panic ends QEMU when it runs with -no-reboot."""
@@ -59,6 +59,40 @@ def fetch_kernel(out_dir: Path) -> Path:
         (unpacked,) = Path(scratch, "boot").glob("vmlinuz-*")
         unpacked.replace(kernel)
     return kernel
+
+
+def make_symbols(guest: LinuxGuest) -> Path:
+    """An ELF file beside the kernel with the addresses of its global functions, as the guest itself lists them.
+
+    Debian's package with all of the kernel's debugging information is a gigabyte; this takes one boot. There is no code
+    in the file: a debugger reads that from the guest.
+    """
+    elf = guest.kernel.with_name(guest.kernel.name.replace("vmlinuz", "symbols") + ".elf")
+    if elf.exists():
+        return elf
+    with tempfile.TemporaryDirectory(dir=elf.parent) as scratch:
+        console, source, made = (Path(scratch) / name for name in ("console", "symbols.S", "symbols.elf"))
+        run_tool(
+            "qemu-system-x86_64", *QEMU_OPTIONS, "-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot",
+            "-serial", f"file:{console}", "-kernel", str(guest.kernel), "-initrd", str(guest.initrd),
+            "-append", f"{guest.cmdline} quiet rrdbg_symbols=1",
+        )  # fmt: skip
+        listed = [line.split() for line in console.read_text(errors="replace").splitlines()]
+        found = sorted({(int(words[0], 16), words[2]) for words in listed if len(words) == 3 and words[1] == "T"})
+        if not found or "rrdbg-guest: symbols" not in console.read_text(errors="replace"):
+            raise GuestError("the Linux guest did not list its symbols")
+        text = next(address for address, name in found if name == "_text")
+        functions = [(address, name) for address, name in found if address >= text]
+        lines = ['.section .ktext, "ax", @nobits']
+        for address, name in functions:
+            lines += [f".org {address - text:#x}", f".globl {name}", f".type {name}, @function", f"{name}:"]
+        source.write_text("\n".join([*lines, ".skip 16", ""]))
+        run_tool("gcc", "-c", "-o", str(source.with_suffix(".o")), str(source))
+        run_tool(
+            "ld", f"--section-start=.ktext={text:#x}", "-e", "_text", "-o", str(made), str(source.with_suffix(".o"))
+        )
+        made.replace(elf)
+    return elf
 
 
 def current_kernel_package() -> str:
