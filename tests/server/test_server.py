@@ -148,3 +148,18 @@ async def test_no_bytes_can_break_it(workload: Path, tmp_path: Path) -> None:
             assert await client.exchange("qC") == b"QC01"
             await client.monitor("seek 5000")
             assert replay.position == Position(5000)
+
+
+async def test_a_qemu_that_dies_is_replaced_unnoticed(workload: Path, tmp_path: Path) -> None:
+    async with serving(workload, tmp_path) as (replay, address), connecting(address) as client:
+        await replay.seek(Position(7_000_000))
+        for movement in ("s", "bs", "bs", "s"):
+            registers = await client.exchange("g")
+            victim = await replay.machine()
+            await victim.process.kill()
+            assert await client.exchange("g") == registers
+            assert (await replay.machine()).process.pid != victim.process.pid
+            await (await replay.machine()).process.kill()
+            assert await move(client, movement) == b"T05thread:01;"
+        assert replay.position == Position(7_000_000)
+        assert await client.exchange("vKill;1") == b"OK"
