@@ -20,6 +20,7 @@ from tests.guests import linux
 from tests.guests.build import QEMU_OPTIONS, GuestError, build, symbol
 from tests.guests.linux import LinuxGuest, build_linux
 from tests.oracle import Oracle, observe
+from tests.processes import wait_until_gone
 
 GUEST_DIR = Path(__file__).parent.parent / "build" / "guests"
 
@@ -31,6 +32,13 @@ def failing_clearly(name: str) -> Iterator[None]:
         yield
     except GuestError as error:
         pytest.fail(f"Cannot build the guest {name}: {error}", pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(tmp_path: Path) -> Iterator[None]:
+    """No QEMU of a test's may outlive it."""
+    yield
+    wait_until_gone(tmp_path)
 
 
 @pytest.fixture(scope="session")

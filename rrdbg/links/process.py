@@ -26,6 +26,9 @@ from rrdbg.links.unbroken import unbroken
 _END_SECONDS = 10.0
 _KEPT_OUTPUT = 4096
 
+_UNLESS_ORPHAN = '[ "$PPID" = "$0" ] && exec "$@"'
+"""A shell's script: run the command, unless the parent whose pid is ``$0`` has died before its death would be told."""
+
 _OPTION = re.compile(r"^-drive .*\}: ")
 """The option that QEMU complains of: our own, a long one that nobody needs to read."""
 
@@ -100,11 +103,11 @@ class QemuProcess:
             "chardev=rrdbg-qmp,mode=control",
         ]
         setpriv = shutil.which("setpriv")
-        guard = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+        watch = [setpriv, "--pdeathsig", "KILL", "--", "sh", "-c", _UNLESS_ORPHAN, str(os.getpid())] if setpriv else []
         try:
             # Not asyncio's: see _exit_of. It takes some milliseconds.
             process = subprocess.Popen(  # noqa: ASYNC220
-                [*guard, *words],
+                [*watch, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

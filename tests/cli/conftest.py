@@ -81,24 +81,3 @@ def workload_recording(tmp_path_factory: pytest.TempPathFactory, workload_guest:
 def copied(heapbug_recording: Path, tmp_path: Path) -> Path:
     """A copy of the recording of heapbug, to be damaged."""
     return Path(shutil.copytree(heapbug_recording, tmp_path / "heapbug"))
-
-
-def qemus_in(directory: Path) -> list[str]:
-    """The command lines of running QEMUs that have ``directory`` in them."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                words = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"qemu-system" in words and bytes(directory) in words:
-                found.append(words.decode(errors="replace"))
-    return found
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(tmp_path: Path) -> object:
-    """No QEMU of this test's may outlive it."""
-    yield
-    assert not qemus_in(tmp_path)

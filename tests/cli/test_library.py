@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import QEMU, Cli, qemus_in
+from tests.cli.conftest import QEMU, Cli
 from tests.cli.test_record import wait_until
+from tests.processes import qemus_in
 
 
 def snapshots(cli: Cli, recording: Path) -> list[dict[str, object]]:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from rrdbg.store.recording import Recording
-from tests.cli.conftest import QEMU, Cli, bare_metal, qemus_in
+from tests.cli.conftest import QEMU, Cli, bare_metal
+from tests.processes import qemus_in
 
 
 def test_a_recording_has_everything(cli: Cli, workload_guest: Path) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from rrdbg.commands.help import COMMANDS
-from tests.cli.conftest import Cli, bare_metal, qemus_in
+from tests.cli.conftest import Cli, bare_metal
 from tests.cli.test_record import wait_until
 from tests.guests.build import symbol
+from tests.processes import qemus_in
 
 MAGIC_OFFSET_IN_TASK = 0
 SLEEPER = 3

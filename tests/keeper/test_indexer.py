@@ -27,6 +27,7 @@ from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline
 from tests.keeper.conftest import Run
 from tests.keeper.test_keeper import DENSE, files_of, listed
+from tests.processes import wait_until_gone
 
 FREE_RAM = 0xF0_0000
 """A physical address, also a virtual one, that workload does not use."""
@@ -186,6 +187,7 @@ def test_killed_at_any_moment_it_opens_again(run: Run[Any], workload: Path, tmp_
                 process.wait(moments.uniform(0.2, 1.0) * whole[prove])
             except subprocess.TimeoutExpired:
                 process.kill()
+        wait_until_gone(recording)
         with Recording.open(recording) as opened:
             timeline = clean(opened, load_timeline(opened))
         assert files_of(recording) == listed(timeline)
