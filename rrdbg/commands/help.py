@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rrdbg.commands.events import EVENTS
 from rrdbg.commands.examine import EXAMINE
 from rrdbg.commands.inspect import INSPECT
 from rrdbg.commands.points import POINTS
@@ -11,7 +12,7 @@ from rrdbg.commands.travel import TRAVEL
 from rrdbg.model.results import HelpText, Result
 
 COMMANDS = Registry()
-for _part in (TRAVEL, POINTS, EXAMINE, INSPECT):
+for _part in (TRAVEL, POINTS, EXAMINE, EVENTS, INSPECT):
     COMMANDS.include(_part)
 
 

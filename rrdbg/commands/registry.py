@@ -23,6 +23,7 @@ class Category(StrEnum):
     RUNNING = "Moving along the timeline"
     POINTS = "Breakpoints and watchpoints"
     DATA = "Looking at the guest"
+    EVENTS = "Events and the console"
     PLACES = "Places and snapshots"
     SESSION = "The session"
 

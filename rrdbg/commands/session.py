@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from rrdbg.engine.replay import Replay
+from rrdbg.model.position import START, Position
 from rrdbg.model.results import Stopped, Where
 from rrdbg.model.stop import Stop
+from rrdbg.store.history import Console
 
 
 @dataclass(slots=True)
 class Session:
-    """One user at one replay; ``over`` is set by ``quit``, ``examine_next`` is where ``x`` goes on.
+    """One user at one replay.
 
-    ``what_if`` starts or ends a machine that leaves the recording, if the front end can deal with one.
+    ``over`` is set by ``quit``; ``examine_next`` is where ``x`` goes on; ``follow`` tells to show what the guest prints
+    on the way; ``what_if`` starts or ends a machine that leaves the recording, if the front end can deal with one.
     """
 
     replay: Replay
@@ -22,7 +26,20 @@ class Session:
     examine_format: str = "xw"
     examine_next: int | None = None
     last_line: str = field(default="")
+    follow: bool = False
     what_if: Callable[[bool], Awaitable[None]] | None = None
+    _console: Console | None = None
+    _shown: Position = START
+
+    async def console(self) -> Console:
+        """What the guest printed, and where; read once.
+
+        :raises RecordingError: where cannot be told.
+        """
+        if self._console is None:
+            layout = self.replay.recording.layout
+            self._console = await asyncio.to_thread(Console.read, layout.log, layout.console)
+        return self._console
 
     async def where(self) -> Where:
         """The cursor and the instruction there."""
@@ -32,7 +49,11 @@ class Session:
     async def stopped(self, stop: Stop) -> Stopped:
         """``stop`` with the instruction at the cursor."""
         self.examine_next = None
-        return Stopped(stop, self.replay.timeline.end, await self.instruction())
+        printed = ""
+        if self.follow:
+            printed = (await self.console()).between(self._shown, stop.position)
+        self._shown = stop.position
+        return Stopped(stop, self.replay.timeline.end, await self.instruction(), printed)
 
     async def instruction(self) -> str:
         """The instruction at the cursor as QEMU disassembles it; empty where it cannot."""

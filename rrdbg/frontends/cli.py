@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from rrdbg.errors import RrdbgError
-from rrdbg.frontends import gdb_command, index, library, record, replay, serve
+from rrdbg.frontends import events, gdb_command, index, library, record, replay, serve
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     gdb_command.add_parser(commands)
     index.add_parser(commands)
     library.add_parser(commands)
+    events.add_parser(commands)
     return parser
 
 

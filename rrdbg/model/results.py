@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rrdbg.model.events import EventCount, GuestEvent
 from rrdbg.model.position import Position
 from rrdbg.model.snapshot import Snapshot
 from rrdbg.model.stop import Point, Stop
@@ -30,11 +31,12 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The end of a movement, and the instruction at the cursor."""
+    """The end of a movement, and the instruction at the cursor; ``printed`` is what the guest printed on the way."""
 
     stop: Stop
     end: Position
     instruction: str = ""
+    printed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,28 @@ class Snapshots:
 
 
 @dataclass(frozen=True, slots=True)
+class Events:
+    """Events in order; ``more`` tells that the list was cut."""
+
+    events: tuple[GuestEvent, ...]
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventCounts:
+    """How many events of each kind a recording has."""
+
+    counts: tuple[EventCount, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleLines:
+    """Lines of the guest's console, and where each begins to be printed."""
+
+    lines: tuple[tuple[Position, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TimelineView:
     """The timeline as a line, with the cursor on it."""
 
@@ -115,6 +139,9 @@ Result = (
     | PointSet
     | Points
     | Snapshots
+    | Events
+    | EventCounts
+    | ConsoleLines
     | TimelineView
     | RecordingInfo
     | HelpText

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from rrdbg.model.position import Position
 from rrdbg.model.results import (
+    ConsoleLines,
+    EventCounts,
+    Events,
     HelpText,
     Memory,
     Message,
@@ -45,12 +48,27 @@ def render(result: Result, width: int = _WIDTH) -> str:
             return _points(points)
         case Snapshots():
             return _snapshots(result)
+        case Events():
+            return _events(result)
+        case EventCounts(counts):
+            listed = [(str(item.kind), f"{item.count:,}", str(item.first), str(item.last)) for item in counts]
+            return table(("Kind", "Events", "First", "Last"), listed)
+        case ConsoleLines(lines):
+            return "\n".join(f"{position!s:>17}  {text}" for position, text in lines) or "Nothing is printed yet."
         case TimelineView(timeline, cursor):
             return f"{timeline_strip(timeline, cursor, width)}\n{LEGEND}"
         case RecordingInfo(name, facts):
             return f"Recording {name}\n" + _facts(facts.items())
         case HelpText(heading, lines):
             return "\n".join([heading, *(_wrapped(line) for line in lines)])
+
+
+def _events(events: Events) -> str:
+    if not events.events:
+        return "There is none."
+    rows = [(str(event.position), str(event.kind), event.text) for event in events.events]
+    lines = "\n".join(f"{position:>17}  {kind:<9}  {text}".rstrip() for position, kind, text in rows)
+    return lines + ("\n... and more." if events.more else "")
 
 
 def place(position: Position, end: Position, pc: int, instruction: str) -> str:
@@ -85,7 +103,7 @@ def size_text(size: int) -> str:
 
 def _stopped(result: Stopped) -> str:
     stop = result.stop
-    lines = []
+    lines = result.printed.splitlines()
     for hit in stop.hits:
         lines += _hit(hit)
     if stop.reason is StopReason.START:

@@ -166,3 +166,25 @@ def test_an_archive_that_is_none(cli: Cli, copied: Path, tmp_path: Path, damage:
     assert "Cannot unpack" in cli("unpack", str(archive), "-o", str(target), check=1).stderr
     assert not target.exists()
     assert not list(tmp_path.glob(".target*"))
+
+
+def test_events_are_counted_and_listed(cli: Cli, workload_recording: Path) -> None:
+    counted = [json.loads(line) for line in cli("events", str(workload_recording), "--json").stdout.splitlines()]
+    interrupts = next(item for item in counted[0]["counts"] if item["kind"] == "interrupt")
+    listed = cli("events", str(workload_recording), "--kind", "interrupt").stdout.splitlines()
+    assert len(listed) == interrupts["count"]
+    later = cli("events", str(workload_recording), "--kind", "int", "--from", "50%", "--to", "90%").stdout.splitlines()
+    assert later == [line for line in listed if line in later]
+    assert 0 < len(later) < len(listed)
+    shown = cli("events", str(workload_recording), "--kind", "int", "--kind", "shutdown", "--json").stdout.splitlines()
+    kinds = {json.loads(line)["events"][0]["kind"] for line in shown}
+    assert kinds == {"interrupt", "shutdown"}
+    assert "is not a kind of event" in cli("events", str(workload_recording), "--kind", "x", check=2).stderr
+
+
+def test_the_console_is_printed_with_positions(cli: Cli, workload_recording: Path) -> None:
+    lines = cli("console", str(workload_recording)).stdout.splitlines()
+    assert lines[0].endswith("  workload: up")
+    assert lines[-1].endswith("  workload: done")
+    icounts = [int(line.split()[0].replace(",", "")) for line in lines]
+    assert icounts == sorted(icounts)

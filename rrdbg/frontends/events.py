@@ -1,0 +1,73 @@
+"""``rrdbg events`` and ``rrdbg console``: what the log of a recording tells, without a QEMU."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from rrdbg.frontends.opening import add_recording
+from rrdbg.model.events import GuestEvent, parse_kind
+from rrdbg.model.position import START, Position, parse_position
+from rrdbg.model.results import ConsoleLines, EventCounts, Events, Result
+from rrdbg.render.json_lines import to_json
+from rrdbg.render.text import render
+from rrdbg.store.history import Console, counts, history
+from rrdbg.store.library import Library
+from rrdbg.store.recording import Recording
+from rrdbg.store.timeline_file import load_timeline
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommands."""
+    parser = commands.add_parser(
+        "events", help="list what came to the guest from outside",
+        description="Count the events of a recording, or list those of some kinds: interrupts, input, packets, ...",
+    )  # fmt: skip
+    add_recording(parser)
+    parser.add_argument("--kind", metavar="KIND", action="append", default=[], help="list these (may be repeated)")
+    parser.add_argument("--from", metavar="POSITION", dest="start", default="start", help="from there on")
+    parser.add_argument("--to", metavar="POSITION", dest="end", default="end", help="up to there")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.set_defaults(run=run_events)
+
+    parser = commands.add_parser(
+        "console", help="print a recording's console",
+        description="Print what the guest printed, with the position of each line.",
+    )  # fmt: skip
+    add_recording(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.set_defaults(run=run_console)
+
+
+async def run_events(arguments: argparse.Namespace) -> int:
+    """Count or list events, as they are read."""
+    recording = Recording.peek(Library.default().find(arguments.recording))
+    log = recording.layout.log
+    if not arguments.kind:
+        _show(EventCounts(tuple(counts(log))), as_json=arguments.json)
+        return 0
+    timeline = load_timeline(recording)
+
+    def position(text: str) -> Position:
+        return parse_position(text, here=START, end=timeline.end, bookmarks=timeline.bookmarks)
+
+    start, end = position(arguments.start), position(arguments.end)
+    for event in _between(history(log, {*map(parse_kind, arguments.kind)}, start.icount, end.icount + 1), start, end):
+        _show(Events((event,)), as_json=arguments.json)
+    return 0
+
+
+def _between(found: Iterator[GuestEvent], start: Position, end: Position) -> Iterator[GuestEvent]:
+    return (event for event in found if start <= event.position <= end)
+
+
+async def run_console(arguments: argparse.Namespace) -> int:
+    """Print all lines."""
+    layout = Recording.peek(Library.default().find(arguments.recording)).layout
+    for line in Console.read(layout.log, layout.console).lines():
+        _show(ConsoleLines((line,)), as_json=arguments.json)
+    return 0
+
+
+def _show(result: Result, *, as_json: bool) -> None:
+    print(to_json(result) if as_json else render(result))

@@ -1,0 +1,193 @@
+"""A recording's log as events that say something to a user, and its console with the position of each byte."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from rrdbg.errors import RecordingError
+from rrdbg.model.events import EventCount, EventKind, GuestEvent
+from rrdbg.model.position import Position
+from rrdbg.store.logevents import (
+    AudioIn,
+    Button,
+    CharRead,
+    CharWrite,
+    Event,
+    Key,
+    Motion,
+    Packet,
+    Random,
+    Touch,
+    events,
+)
+from rrdbg.store.logformat import Kind, Shutdown
+
+_KINDS = {
+    Kind.INTERRUPT: EventKind.INTERRUPT,
+    Kind.EXCEPTION: EventKind.EXCEPTION,
+    Kind.INPUT: EventKind.INPUT,
+    Kind.CHAR_READ: EventKind.SERIAL,
+    Kind.NET: EventKind.PACKET,
+    Kind.BLOCK: EventKind.BLOCK,
+    Kind.CLOCK_HOST: EventKind.CLOCK,
+    Kind.RANDOM: EventKind.RANDOM,
+    Kind.AUDIO_IN: EventKind.AUDIO,
+    Kind.AUDIO_OUT: EventKind.AUDIO,
+    Kind.CHAR_WRITE: EventKind.OUTPUT,
+    Kind.SHUTDOWN: EventKind.SHUTDOWN,
+}
+_DELIVERIES = (Kind.INTERRUPT, Kind.EXCEPTION)
+_PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6"}
+
+
+def history(log: Path, kinds: Collection[EventKind], start: int = 0, end: int | None = None) -> Iterator[GuestEvent]:
+    """The events of ``kinds`` with ``start <= icount < end``, in order, read as they are asked for.
+
+    :raises LogError: the log is damaged; all that could be read has come before.
+    """
+    wanted = {kind for kind, known in _KINDS.items() if known in kinds}
+    # Each delivery at an icount is one phase of it.
+    last, phase = -1, 0
+    for event in events(log, wanted | {Kind.INTERRUPT, Kind.EXCEPTION}, start, end):
+        if event.icount != last:
+            last, phase = event.icount, 0
+        delivered = event.kind in _DELIVERIES
+        if event.kind in wanted:
+            position = Position(_writer(event)) if event.kind is Kind.CHAR_WRITE else Position(event.icount, phase)
+            yield GuestEvent(position, _KINDS[event.kind], _text(event), _data(event))
+        phase += delivered
+
+
+def counts(log: Path) -> list[EventCount]:
+    """How many events of each kind there are.
+
+    :raises LogError: the log is damaged.
+    """
+    found: dict[EventKind, list[int]] = {}
+    for event in events(log, _KINDS):
+        entry = found.setdefault(_KINDS[event.kind], [0, event.icount, 0])
+        entry[0] += 1
+        entry[2] = event.icount
+    return [EventCount(kind, count, Position(first), Position(last)) for kind, (count, first, last) in found.items()]
+
+
+class Console:
+    """What the guest printed on its console, and the icount at which it printed each byte."""
+
+    def __init__(self, text: bytes, icounts: array[int]) -> None:
+        self.text = text
+        self._icounts = icounts
+
+    @classmethod
+    def read(cls, log: Path, captured: Path) -> Console:
+        """Join the log's output events with what was captured.
+
+        :raises RecordingError: they do not fit, since the guest wrote to other devices, too, or a file is damaged.
+        """
+        icounts = array("Q")
+        for event in events(log, (Kind.CHAR_WRITE,)):
+            assert isinstance(event.data, CharWrite)
+            icounts.extend([_writer(event)] * max(event.data.accepted, 0))
+        text = captured.read_bytes()
+        if len(text) != len(icounts):
+            raise RecordingError(
+                f"Where the console's lines were printed cannot be told: the guest wrote {len(icounts):,} bytes, and "
+                f"its console has {len(text):,}; the others went to other ports, which the log does not tell apart."
+            )
+        return cls(text, icounts)
+
+    def lines(self, before: Position | None = None) -> Iterator[tuple[Position, str]]:
+        """Each line and where its first byte is about to be printed; all that is printed ``before`` a position."""
+        size = len(self.text) if before is None else self.size_at(before)
+        start = 0
+        while start < size:
+            end = self.text.find(b"\n", start, size)
+            end = size if end < 0 else end
+            yield Position(self._icounts[start]), self.text[start:end].decode(errors="replace").rstrip("\r")
+            start = end + 1
+
+    def size_at(self, position: Position) -> int:
+        """How many bytes are printed at ``position``."""
+        return bisect_left(self._icounts, position.icount)
+
+    def between(self, start: Position, end: Position) -> str:
+        """What is printed between two positions."""
+        return self.text[self.size_at(start) : self.size_at(end)].decode(errors="replace").replace("\r", "")
+
+    def find(self, text: str, after: Position) -> Position | None:
+        """Where ``text`` is about to be printed next after a position; None if it is not printed any more."""
+        first = bisect_right(self._icounts, after.icount)
+        found = self.text.find(text.encode(), first)
+        return None if found < 0 else Position(self._icounts[found])
+
+
+def _writer(event: Event) -> int:
+    """The icount of the instruction that writes: QEMU has counted it when it logs what it does."""
+    return max(event.icount - 1, 0)
+
+
+def _data(event: Event) -> bytes:
+    return event.data.data if isinstance(event.data, CharRead | Packet | Random) else b""
+
+
+def _text(event: Event) -> str:
+    data = event.data
+    match data:
+        case Key():
+            return f"key {data.name} {'down' if data.down else 'up'}"
+        case Button():
+            return f"mouse button {data.button} {'down' if data.down else 'up'}"
+        case Motion():
+            return f"pointer {data.axis} {'to' if data.absolute else 'by'} {data.value}"
+        case Touch():
+            return f"touch {data.phase} {data.axis} {data.value}"
+        case CharRead():
+            return f"on device {data.device}: {_quoted(data.data)}"
+        case Packet():
+            return describe_packet(data.data)
+        case CharWrite():
+            return f"{data.accepted} byte" + ("s" if data.accepted != 1 else "")
+        case Shutdown():
+            return data.cause
+        case Random():
+            return f"{len(data.data)} random bytes"
+        case AudioIn():
+            return f"{len(data.samples)} samples recorded"
+        case int() if event.kind is Kind.CLOCK_HOST:
+            return f"host clock {clock_text(data)}"
+        case int():
+            return f"request {data}" if event.kind is Kind.BLOCK else f"{data} samples played"
+        case _:
+            return ""
+
+
+def clock_text(nanoseconds: int) -> str:
+    """A host time in UTC, with milliseconds."""
+    moment = datetime.datetime.fromtimestamp(nanoseconds / 1e9, datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{nanoseconds // 1_000_000 % 1000:03}"
+
+
+def describe_packet(packet: bytes) -> str:
+    """An Ethernet frame in some words: its length, and who sends what to whom."""
+    if len(packet) < 14:
+        return f"{len(packet)} bytes"
+    kind = int.from_bytes(packet[12:14], "big")
+    body = packet[14:]
+    if kind == 0x0800 and len(body) >= 20:
+        source, target = (str(ipaddress.IPv4Address(body[at : at + 4])) for at in (12, 16))
+        return f"{len(packet)} bytes, {_PROTOCOLS.get(body[9], f'IP protocol {body[9]}')} {source} > {target}"
+    if kind == 0x86DD and len(body) >= 40:
+        source, target = (str(ipaddress.IPv6Address(body[at : at + 16])) for at in (8, 24))
+        return f"{len(packet)} bytes, {_PROTOCOLS.get(body[6], f'IPv6 header {body[6]}')} {source} > {target}"
+    source, target = (packet[at : at + 6].hex(":") for at in (6, 0))
+    name = "ARP" if kind == 0x0806 else f"type {kind:#06x}"
+    return f"{len(packet)} bytes, {name} {source} > {target}"
+
+
+def _quoted(data: bytes) -> str:
+    return ascii(data.decode("latin-1"))
