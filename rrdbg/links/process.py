@@ -81,6 +81,7 @@ class QemuProcess:
         self._output = bytearray()
         self._reader = asyncio.create_task(self._read_output())
         self._exit = _exit_of(process)
+        self._ending = asyncio.Lock()
         self.qmp: QmpLink
 
     @classmethod
@@ -197,10 +198,12 @@ class QemuProcess:
     async def _kill(self) -> None:
         if self.alive:
             self._process.kill()
-        await asyncio.shield(self._exit)
-        await self._reader
-        if hasattr(self, "qmp"):
-            await self.qmp.close()
+        # One after another: the QMP library cannot close a connection twice at the same time.
+        async with self._ending:
+            await asyncio.shield(self._exit)
+            await self._reader
+            if hasattr(self, "qmp"):
+                await self.qmp.close()
 
     async def death(self) -> QemuDied:
         """The error that tells how the process ended, once a connection to it has broken."""

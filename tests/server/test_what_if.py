@@ -79,16 +79,19 @@ async def test_a_free_guest_is_interrupted_and_its_end_is_told(
         await debugger.seek(PLACE)
         await debugger.gdb.console("monitor what-if on")
         await debugger.look_again()
-        # It now has far more rounds before it than it can do.
-        await debugger.gdb.console("set var counter = -1000000000")
+        code = await debugger.number("*(unsigned short *)$pc")
+        await debugger.gdb.console("set var *(unsigned short *)$pc = 0xfeeb")  # a jump to itself
         going = asyncio.create_task(debugger.gdb.execute('-interpreter-exec console "continue"'))
         await debugger.gdb.running()
         debugger.gdb.interrupt()
         stopped = (await going).stopped
         assert stopped is not None
         assert stopped["signal-name"] == "SIGINT"
+        assert await debugger.number("*(unsigned short *)$pc") == 0xFEEB
+        await debugger.gdb.console(f"set var *(unsigned short *)$pc = {code}")
         await debugger.gdb.console("set var counter = 2399")
-        assert "The guest has ended" in (await debugger.gdb.execute('-interpreter-exec console "continue"')).text
+        for _ in range(2):
+            assert "The guest has ended" in (await debugger.gdb.execute('-interpreter-exec console "continue"')).text
         await debugger.gdb.console("monitor what-if off")
 
 

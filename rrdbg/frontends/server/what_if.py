@@ -70,6 +70,10 @@ class WhatIf:
             return digits if len(digits) == 3 and digits[:1] == b"E" else b"b" + bytes.fromhex(digits.decode())
         return await self._machine.exchange(_shortened(packet))
 
+    async def _check_end(self) -> None:
+        if await self._machine.qmp.run_state() == "shutdown":
+            raise TravelError("The guest has ended in this what-if; 'monitor what-if off' goes back to the recording.")
+
     async def run(self, packet: bytes, points: PointSet, features: ClientFeatures) -> bytes:
         """Do what a packet says that moves the guest; the stop reply.
 
@@ -80,6 +84,7 @@ class WhatIf:
             raise TravelError("In a what-if time runs forward only; 'monitor what-if off' goes back to the recording.")
         self.running = True
         try:
+            await self._check_end()  # after it QEMU would not answer
             stop = await self._machine.let_go(packet.removeprefix(b"vCont;")[:1].decode().lower())
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -88,8 +93,7 @@ class WhatIf:
             raise Interrupted("The what-if was interrupted.") from None
         finally:
             self.running = False
-        if await self._machine.qmp.run_state() == "shutdown":
-            raise TravelError("The guest has ended in this what-if; 'monitor what-if off' goes back to the recording.")
+        await self._check_end()
         if stop.watched:
             return features.stop(TRAP, f"{stop.watched[0]}:{stop.watched[1]:x}")
         if stop.signal == INTERRUPTED:
