@@ -139,6 +139,8 @@ class Launcher:
     async def _write(self, machine: Machine, tag: str) -> list[Path]:
         """Save the state of ``machine`` as ``tag`` into new files: its own, and one for each writable disk."""
         writable = self._writable_disks()
+        if writable:
+            await machine.qmp.check_that_snapshots_can_be_saved()
         draft = self._empty(machine.directory / f"save-{tag}.qcow2")
         await machine.qmp.execute("blockdev-add", **plain_qcow2(_SAVE_NODE, draft))
         try:

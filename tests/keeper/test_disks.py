@@ -110,7 +110,10 @@ def test_the_disk_travels_with_the_machine(disk_guest: DiskGuest, tmp_path: Path
             end = replay.timeline.end.icount
             places = [Position(replay.timeline.landing_before(Position(end * n // 100))) for n in (96, 97, 98, 100)]
             forward = await observe(replay, disk_guest, places, out)
-            assert 0 < forward[0].number < forward[1].number < forward[2].number < forward[3].number
+            numbers = [sight.number for sight in forward]
+            # How fast the host's disk was decides how many writes there are between two places.
+            assert numbers == sorted(numbers)
+            assert 0 < numbers[0] < numbers[-1]
             await replay.seek(places[0])
             await save_soon(replay, "one")
             return forward
