@@ -142,7 +142,8 @@ def test_the_disk_travels_with_the_machine(disk_guest: DiskGuest, tmp_path: Path
 
 async def check_tags(replay: Replay, recording: Path) -> None:
     named = [known for known in replay.timeline.snapshots if known.kind is SnapshotKind.NAMED]
-    assert [known.name for known in named] == ["one", "two", "three"]
+    # Where the disk is busy they may lie a good deal before the place that was asked for.
+    assert {known.name for known in named} == {"one", "two", "three"}
     disk = replay.recording.manifest.invocation.disks[0]
     base = Base(recording / "disks/0.qcow2", Path(disk.source), str(disk.format))
     for known in named:
