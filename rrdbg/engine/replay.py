@@ -211,8 +211,7 @@ class Replay:
             except BaseException:
                 await walker.machine.close()
                 raise
-            await self._drop_machine()
-            self._walker = walker
+            await self._adopt(walker)
 
     async def cont(self, extra: Sequence[Point] = (), accept: Accept | None = None) -> Stop:
         """Run forward to the next hit of a breakpoint or watchpoint, or to the end.
@@ -350,10 +349,9 @@ class Replay:
         walker = self._walker
         self._driver.cursor = self._position
         new = await self._driver.bring(walker, target)
-        if new is not walker:
-            await self._drop_machine()
-            self._walker = new
         self._position = target
+        if new is not walker:
+            await self._adopt(new)
 
     async def _start_at(self, icount: int) -> Walker:
         """A machine of its own at the plain ``icount``; the caller closes it."""
@@ -368,6 +366,12 @@ class Replay:
             await self._go(self._position)
         assert self._walker is not None
         return self._walker
+
+    async def _adopt(self, walker: Walker) -> None:
+        """Make ``walker``'s the cursor's machine, and only then end the old one: we may be cancelled meanwhile."""
+        old, self._walker = self._walker, walker
+        if old:
+            await old.machine.close()
 
     async def _drop_machine(self) -> None:
         if self._walker:

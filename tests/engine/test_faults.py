@@ -20,6 +20,7 @@ from rrdbg.model.position import START, Position
 from rrdbg.model.stop import Stop
 from tests.engine.conftest import Run
 from tests.oracle import Oracle
+from tests.processes import qemus_in
 
 RAM = 16 << 20
 
@@ -148,6 +149,33 @@ def test_how_a_qemu_ended_is_told_however_it_is_asked(run: Run[Any], replay: Rep
             await process.kill()
             assert "was killed by SIGKILL" in str(await process.death())
             assert not process.alive
+
+    run(check())
+
+
+def test_a_cancel_while_the_old_machine_ends_loses_no_machine(
+    run: Run[Any], replay: Replay, busy: Oracle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new one stands at the target by then."""
+
+    async def check() -> None:
+        await replay.seek(busy[900].position)
+        old = await replay.machine()
+        close, begun = old.close, asyncio.Event()
+
+        async def close_and_tell() -> None:
+            begun.set()
+            await close()
+
+        monkeypatch.setattr(old, "close", close_and_tell)
+        moving = asyncio.create_task(replay.seek(busy[10].position))
+        await begun.wait()
+        moving.cancel()
+        with pytest.raises(Interrupted):
+            await moving
+        assert replay.position == busy[10].position
+        assert await (await replay.machine()).register_packet() == busy[10].packet
+        assert len(qemus_in(tmp_path)) == 1
 
     run(check())
 
