@@ -106,3 +106,22 @@ async def test_it_ends_with_the_client(workload: Path, tmp_path: Path) -> None:
             assert await move(client, "bs") == b"T05thread:01;"
             assert (await client.exchange("M100,1:00")).startswith(b"E.")
         assert replay.position == Position(PLACE.icount - 1)
+
+
+async def test_ctrl_c_between_the_hits_of_a_false_condition(
+    workload: Path, workload_guest: Path, tmp_path: Path
+) -> None:
+    """GDB judges it here, stops and goes on some hundred times a second: most Ctrl-Cs meet a guest that stands."""
+    async with debugging(workload, workload_guest, tmp_path) as debugger:
+        await debugger.seek(PLACE)
+        await debugger.gdb.console("monitor what-if on")
+        await debugger.look_again()
+        await debugger.gdb.console("break twist if $rsp == 1")
+        for _ in range(10):
+            await debugger.gdb.console("set var counter = 1")
+            going = asyncio.create_task(debugger.gdb.execute('-interpreter-exec console "continue"'))
+            await debugger.gdb.running()
+            debugger.gdb.interrupt()
+            stopped = (await asyncio.wait_for(going, 5)).stopped
+            assert stopped is not None
+            assert stopped["signal-name"] == "SIGINT"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Coroutine
 from pathlib import Path
 
 from rrdbg.engine.replay import Replay
@@ -113,22 +112,24 @@ class Server:
 
     def _start(self, payload: bytes) -> None:
         self._cancelled = False
-        self._task = asyncio.create_task(self._reply(self._stub.answer(payload), payload))
+        self._task = asyncio.create_task(self._answer(payload))
 
-    async def _reply(self, answering: Coroutine[None, None, bytes | None], payload: bytes) -> None:
-        answer = await answering
+    async def _answer(self, payload: bytes) -> None:
+        answer = await self._stub.answer(payload)
         if answer is not None:
             self._send(answer)
         if payload == b"QStartNoAckMode":
             self._acknowledging = False
 
     def _cancel(self) -> None:
-        """Ctrl-C: end a movement, once; where nothing moves, there is nothing to end."""
-        if self._task and not self._task.done() and not self._cancelled:
+        """Ctrl-C: end a movement, once, or one that is to begin in a moment."""
+        if self._cancelled:
+            return
+        if self._task and not self._task.done() and self._stub.moving:
+            self._cancelled = True
+            self._task.cancel()
+        else:
             self._stub.interrupt()
-            if self._stub.moving:
-                self._cancelled = True
-                self._task.cancel()
 
     async def _finish_task(self, *, cancel: bool = True) -> None:
         if self._task:

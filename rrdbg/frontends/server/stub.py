@@ -6,7 +6,9 @@ empty reply, what is malformed ``E01``; an error with a sentence goes out as ``E
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
 
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
@@ -27,6 +29,8 @@ _FEATURES = (
     f"PacketSize={PACKET_SIZE:x}", "qXfer:features:read+", "vContSupported+", "QStartNoAckMode+", "ReverseStep+",
     "ReverseContinue+", "ConditionalBreakpoints+", "binary-upload+",
 )  # fmt: skip
+_AT_ONCE_SECONDS = 0.3
+"""What begins sooner after a Ctrl-C is no new command of the user's."""
 _WORDS = ("swbreak", "hwbreak", "multiprocess")
 _REFUSED = (
     b"E.The guest is a recording, in which nothing can be changed; 'monitor what-if on' starts one that can be changed."
@@ -52,7 +56,7 @@ class Stub:
         self._features = ClientFeatures()
         self._what_if: WhatIf | None = None
         self._physical = False
-        self._interrupt = False
+        self._interrupted_at = -math.inf
         self._handlers: dict[bytes, Handler] = {
             b"qSupported": self._supported, b"qXfer:features:read:": self._description, b"qRcmd,": self._monitor,
             b"qC": self._current, b"qfThreadInfo": self._threads, b"qsThreadInfo": self._fixed(b"l"),
@@ -73,7 +77,8 @@ class Stub:
         self.points.clear()
         await self._end_what_if()
         self._features = ClientFeatures()
-        self._physical = self._interrupt = False
+        self._physical = False
+        self._interrupted_at = -math.inf
 
     @property
     def moving(self) -> bool:
@@ -81,18 +86,15 @@ class Stub:
         return self.replay.moving or (self._what_if is not None and self._what_if.running)
 
     def interrupt(self) -> None:
-        """The client wants the movement to end that is about to begin."""
-        self._interrupt = True
+        """The client wants a movement to end, while none is under way: the next one does so, if it begins at once.
 
-    def answer(self, packet: bytes) -> Coroutine[None, None, bytes | None]:
-        """What gives the reply to ``packet``, or None if there is to be none.
-
-        From this call on an :meth:`interrupt` is meant for this packet: it may come before the answer is begun.
+        It may be about to begin, or have ended a moment ago without telling the user: GDB steps off breakpoints, and
+        goes on where a condition that it judges itself is false.
         """
-        self._interrupt = False
-        return self._answer(packet)
+        self._interrupted_at = time.monotonic()
 
-    async def _answer(self, packet: bytes) -> bytes | None:
+    async def answer(self, packet: bytes) -> bytes | None:
+        """The reply to ``packet``, or None if there is to be none."""
         name = next((name for name in self._handlers if packet.startswith(name)), None)
         if name is None:
             return b""
@@ -243,7 +245,8 @@ class Stub:
 
     async def _moved(self, movement: Callable[[], Awaitable[bytes]]) -> bytes:
         """The stop reply of a movement; whatever happens, GDB gets one, since it believes that the guest runs."""
-        if self._interrupt:
+        if time.monotonic() - self._interrupted_at < _AT_ONCE_SECONDS:
+            self._interrupted_at = -math.inf
             return self._features.stop(INTERRUPTED)
         try:
             return await movement()
