@@ -22,8 +22,21 @@ define hookpost-monitor
 maintenance flush register-cache
 maintenance flush dcache
 end
+define-prefix set rrdbg
+document set rrdbg
+Settings of rrdbg, whose recording is debugged.
+end
+define set rrdbg what-if
+monitor what-if $arg0
+end
+document set rrdbg what-if
+Change the guest and let it run freely, in a copy that is thrown away: on or off.
+end
 """
-"""GDB cannot know that a monitor command moved the guest; this makes it look again, at the stack, too."""
+"""GDB cannot know that a monitor command moved the guest; this makes it look again, at the stack, too.
+
+A prefix and commands in it, GDB lets a script define without Python.
+"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

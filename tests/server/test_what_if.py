@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,21 @@ async def test_ctrl_c_between_the_hits_of_a_false_condition(
             stopped = (await asyncio.wait_for(going, 5)).stopped
             assert stopped is not None
             assert stopped["signal-name"] == "SIGINT"
+
+
+async def test_as_a_setting_of_gdbs(workload: Path, workload_guest: Path, tmp_path: Path) -> None:
+    """``rrdbg gdb`` gives GDB ``set rrdbg what-if``, after which it looks at the guest anew."""
+    (tmp_path / "commands").write_text(
+        "monitor seek 7000000\nprint $rax\nset rrdbg what-if on\nset var $rax = 77\nprint $rax\nset rrdbg what-if off\n"
+        "print $rax\nhelp set rrdbg what-if\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "rrdbg", "gdb", str(workload), "--symbols", str(workload_guest), "--",
+        "-nx", "-batch", "-x", str(tmp_path / "commands"),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    lines = (await process.communicate())[0].decode().splitlines()
+    values = [line.split()[-1] for line in lines if line.startswith("$")]
+    assert values[1] == "77"
+    assert values[0] == values[2] != "77"
+    assert any("thrown away" in line for line in lines)
