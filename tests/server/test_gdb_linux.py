@@ -15,7 +15,7 @@ from tests.conftest import failing_clearly
 from tests.guests.build import symbol
 from tests.guests.linux import LinuxGuest, make_symbols
 from tests.oracle import Oracle, observe
-from tests.server.conftest import debugging
+from tests.server.conftest import connecting, debugging, move, serving
 from tests.server.test_gdb_instructions import OPERATIONS, SEED, Walk
 
 pytestmark = [pytest.mark.linux, pytest.mark.timeout(900)]
@@ -82,22 +82,21 @@ async def test_out_of_a_function_and_back_into_it(
 
 
 async def test_ctrl_c_ends_a_long_search_where_it_began(linux_recording: Path, symbols: Path, tmp_path: Path) -> None:
-    async with debugging(linux_recording, symbols, tmp_path) as debugger:
-        end = debugger.replay.timeline.end
-        await debugger.seek(end)
-        # Hit hundreds of thousands of times, and never true.
-        await debugger.gdb.console("hbreak _raw_spin_unlock_irqrestore if $rsp == 1")
-        going = asyncio.create_task(debugger.gdb.execute('-interpreter-exec console "reverse-continue"'))
-        await debugger.gdb.running()
+    async with serving(linux_recording, tmp_path) as (replay, address), connecting(address) as client:
+        end = replay.timeline.end
+        await replay.seek(end)
+        place = symbol(symbols, "_raw_spin_unlock_irqrestore").address
+        # Hit hundreds of thousands of times, and never true: the condition is the constant 0.
+        assert await client.exchange(f"Z1,{place:x},1;X3,220027") == b"OK"
+        client.resume("bc")
+        answer = asyncio.create_task(client.stopped())
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(going), 3)
+            await asyncio.wait_for(asyncio.shield(answer), 3)
         began = time.monotonic()
-        debugger.gdb.interrupt()
-        stopped = (await going).stopped
+        client.interrupt()
+        assert (await answer).signal == 2
         print(f"Ctrl-C took {time.monotonic() - began:.2f} s")
-        assert stopped is not None
-        assert stopped["signal-name"] == "SIGINT"
-        assert debugger.replay.position == end
-        await debugger.gdb.console("delete")
-        assert await debugger.move("reverse-stepi") == "end-stepping-range"
-        assert debugger.replay.position == Position(end.icount - 1)
+        assert replay.position == end
+        assert await client.exchange(f"z1,{place:x},1") == b"OK"
+        assert await move(client, "bs") == b"T05thread:01;"
+        assert replay.position == Position(end.icount - 1)
