@@ -436,9 +436,7 @@ class Replay:
         return Stop(reason, self._position, await self.pc())
 
     async def _hit_stop(self, hit: Hit) -> Stop:
-        watched = isinstance(hit.point, Watchpoint)
-        reason = StopReason.WATCHPOINT if watched else StopReason.BREAKPOINT
-        return Stop(reason, self._position, await self.pc(), (hit,))
+        return Stop(hit.reason, self._position, await self.pc(), (hit,))
 
     def _report(self, icount: int, share: float) -> None:
         self.on_progress(Progress(icount, min(share, 1.0)))

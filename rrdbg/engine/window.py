@@ -101,7 +101,7 @@ class Window:
             edge, found = self._last_before(here, wanted)
         if found:
             replay.place(edge)
-            return _reason(found), (found,)
+            return found.reason, (found,)
         last = await replay.last_before(edge, points, accept)
         if last is None:
             await replay.seek(START)
@@ -110,7 +110,7 @@ class Window:
         replay.place(target)
         self._length = FIRST
         await self._pass(watchpoints if storable else ())
-        return _reason(hit), (hit,)
+        return hit.reason, (hit,)
 
     def _last_before(self, here: int, points: Sequence[Point]) -> tuple[Position, Hit | None]:
         """Where the last hit of ``points`` before moment ``here`` is; without one, from where on that is known."""
@@ -212,10 +212,6 @@ class Window:
 def _outcome(known: tuple[Hit, ...], watchpoints: Sequence[Watchpoint]) -> Outcome:
     hits = tuple(hit for hit in known if hit.point in watchpoints)
     return (StopReason.WATCHPOINT if hits else StopReason.STEP), hits
-
-
-def _reason(hit: Hit) -> StopReason:
-    return StopReason.WATCHPOINT if isinstance(hit.point, Watchpoint) else StopReason.BREAKPOINT
 
 
 async def _block(machine: Machine, address: int) -> bytes | None:

@@ -77,6 +77,11 @@ class Hit:
     change: ValueChange | None = None
     exact: bool = True
 
+    @property
+    def reason(self) -> StopReason:
+        """Why a movement ends that ends at this hit."""
+        return StopReason.WATCHPOINT if isinstance(self.point, Watchpoint) else StopReason.BREAKPOINT
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:

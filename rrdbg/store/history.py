@@ -53,7 +53,7 @@ def history(log: Path, kinds: Collection[EventKind], start: int = 0, end: int | 
     wanted = {kind for kind, known in _KINDS.items() if known in kinds}
     # Each delivery at an icount is one phase of it.
     last, phase = -1, 0
-    for event in events(log, wanted | {Kind.INTERRUPT, Kind.EXCEPTION}, start, end):
+    for event in events(log, wanted.union(_DELIVERIES), start, end):
         if event.icount != last:
             last, phase = event.icount, 0
         delivered = event.kind in _DELIVERIES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -94,3 +95,15 @@ async def debugging(recording: Path, elf: Path, folder: Path, *before: str) -> A
             yield Debugger(gdb, replay)
         finally:
             await gdb.close()
+
+
+async def rrdbg_gdb(recording: Path, elf: Path, commands: Path) -> list[str]:
+    """The lines that ``rrdbg gdb`` prints when GDB runs the script ``commands``."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "rrdbg", "gdb", str(recording), "--symbols", str(elf), "--",
+        "-nx", "-batch", "-x", str(commands),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    lines = (await process.communicate())[0].decode().splitlines()
+    assert process.returncode == 0
+    return lines

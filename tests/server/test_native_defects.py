@@ -5,8 +5,6 @@ The numbers are those of docs/explanation/why-not-native.md.
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from rrdbg.model.deliveries import Delivery
 from rrdbg.model.position import Position
 from tests.guests.build import symbol
 from tests.oracle import Oracle
-from tests.server.conftest import connecting, debugging, move, serving
+from tests.server.conftest import connecting, debugging, move, rrdbg_gdb, serving
 
 PLACE = 7_000_000
 
@@ -169,13 +167,7 @@ async def test_registers_are_not_stale_after_a_jump(workload: Path, workload_gue
         "monitor seek 7000000\nprint/x $pc\nbacktrace\nmonitor seek 6990000\nprint/x $pc\nbacktrace\n"
         "reverse-stepi\nstepi\nprint/x $pc\nbacktrace\n"
     )
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "rrdbg", "gdb", str(workload), "--symbols", str(workload_guest), "--",
-        "-nx", "-batch", "-x", str(tmp_path / "commands"),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    lines = (await process.communicate())[0].decode().splitlines()
-    assert process.returncode == 0
+    lines = await rrdbg_gdb(workload, workload_guest, tmp_path / "commands")
     shown = [number for number, line in enumerate(lines) if line.startswith("$")]
     first, second, third = (lines[start : start + 6] for start in shown)
     assert first[0].split()[-1] != second[0].split()[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from rrdbg.errors import GdbError
 from rrdbg.model.position import Position
 from tests.oracle import Oracle
-from tests.server.conftest import connecting, debugging, move, serving
+from tests.server.conftest import connecting, debugging, move, rrdbg_gdb, serving
 
 PLACE = Position(7_000_000)
 
@@ -134,12 +133,7 @@ async def test_as_a_setting_of_gdbs(workload: Path, workload_guest: Path, tmp_pa
         "monitor seek 7000000\nprint $rax\nset rrdbg what-if on\nset var $rax = 77\nprint $rax\nset rrdbg what-if off\n"
         "print $rax\nhelp set rrdbg what-if\n"
     )
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "rrdbg", "gdb", str(workload), "--symbols", str(workload_guest), "--",
-        "-nx", "-batch", "-x", str(tmp_path / "commands"),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    lines = (await process.communicate())[0].decode().splitlines()
+    lines = await rrdbg_gdb(workload, workload_guest, tmp_path / "commands")
     values = [line.split()[-1] for line in lines if line.startswith("$")]
     assert values[1] == "77"
     assert values[0] == values[2] != "77"

@@ -10,7 +10,6 @@ import asyncio
 
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Interrupted, TravelError
-from rrdbg.frontends.server.packets import PACKET_SIZE
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.frontends.server.stops import INTERRUPTED, TRAP, ClientFeatures, breakpoint_word
 from rrdbg.links.machine import Machine
@@ -106,7 +105,7 @@ def _shortened(packet: bytes) -> bytes:
     if packet[:1] != b"m":
         return packet
     address, _, length = packet[1:].partition(b",")
-    return b"m%s,%x" % (address, min(int(length, 16), (PACKET_SIZE - 64) // 2, _QEMU_BYTES))
+    return b"m%s,%x" % (address, min(int(length, 16), _QEMU_BYTES))
 
 
 _QEMU_BYTES = 0x7C0
