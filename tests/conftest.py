@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,8 @@ def linux_guest() -> LinuxGuest:
         return build_linux(GUEST_DIR)
 
 
-def record(elf: Path, directory: Path, **options: Any) -> Path:
-    command = ("qemu-system-x86_64", *QEMU_OPTIONS, "-serial", "stdio", "-kernel", str(elf))
+def record(elf: Path, directory: Path, words: Sequence[str] = (), **options: Any) -> Path:
+    command = ("qemu-system-x86_64", *QEMU_OPTIONS, "-serial", "stdio", "-kernel", str(elf), *words)
     return asyncio.run(Recorder(RecordRequest(command, directory, **options)).run()).directory
 
 

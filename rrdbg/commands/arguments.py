@@ -6,6 +6,7 @@ import re
 
 from rrdbg.commands.session import Session
 from rrdbg.errors import UsageError
+from rrdbg.model.clock import is_time
 from rrdbg.model.position import Position, parse_count, parse_position
 
 _TERM = re.compile(r"\s*([+-]?)\s*(\$\w+|0[xX][0-9a-fA-F]+|\d+)")
@@ -46,12 +47,14 @@ async def read_range(session: Session, text: str) -> tuple[int, int]:
     return await read_address(session, address), int(length)
 
 
-def read_position(session: Session, text: str) -> Position:
-    """A position in any of its forms.
+async def read_position(session: Session, text: str) -> Position:
+    """A position in any of its forms, a time of the guest's clock included.
 
     :raises RrdbgError: it is none, or lies outside the recording.
     """
     replay = session.replay
+    if is_time(text.strip()):
+        return (await session.clock()).read(text.strip(), here=replay.position, end=replay.timeline.end)
     return parse_position(text, here=replay.position, end=replay.timeline.end, bookmarks=replay.timeline.bookmarks)
 
 

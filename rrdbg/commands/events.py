@@ -35,8 +35,8 @@ async def _events(session: Session, text: str) -> Result:
     kind = parse_kind(words[0])
     if len(words) > 3:
         raise UsageError("'events' takes a kind and two positions at most.")
-    start = read_position(session, words[1]) if len(words) > 1 else session.replay.position
-    end = read_position(session, words[2]) if len(words) > 2 else session.replay.timeline.end
+    start = await read_position(session, words[1]) if len(words) > 1 else session.replay.position
+    end = await read_position(session, words[2]) if len(words) > 2 else session.replay.timeline.end
     listed = await asyncio.to_thread(_list, session, kind, start, end)
     return Events(tuple(listed[:_MOST]), more=len(listed) > _MOST)
 

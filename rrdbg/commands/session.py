@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from rrdbg.engine.replay import Replay
+from rrdbg.model.clock import GuestClock, GuestTime
 from rrdbg.model.position import START, Position
 from rrdbg.model.results import Stopped, Where
 from rrdbg.model.stop import Stop
+from rrdbg.store.clock import read_clock
 from rrdbg.store.history import Console
 
 
@@ -29,6 +31,7 @@ class Session:
     follow: bool = False
     what_if: Callable[[bool], Awaitable[None]] | None = None
     _console: Console | None = None
+    _clock: GuestClock | None = None
     _shown: Position = START
 
     async def console(self) -> Console:
@@ -41,10 +44,21 @@ class Session:
             self._console = await asyncio.to_thread(Console.read, layout.log, layout.console)
         return self._console
 
+    async def clock(self) -> GuestClock:
+        """The guest's clock; read once.
+
+        :raises LogError: the log is damaged.
+        """
+        if self._clock is None:
+            recording = self.replay.recording
+            self._clock = await asyncio.to_thread(read_clock, recording.layout.log, recording.manifest.invocation)
+        return self._clock
+
     async def where(self) -> Where:
-        """The cursor and the instruction there."""
-        replay = self.replay
-        return Where(replay.position, replay.timeline.end, await replay.pc(), await self.instruction())
+        """The cursor, the instruction there, and the time."""
+        replay, clock = self.replay, await self.clock()
+        time = GuestTime(clock.at(replay.position), clock.elapsed(replay.position), clock.exact)
+        return Where(replay.position, replay.timeline.end, await replay.pc(), await self.instruction(), time)
 
     async def stopped(self, stop: Stop) -> Stopped:
         """``stop`` with the instruction at the cursor."""

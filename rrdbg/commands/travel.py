@@ -56,11 +56,12 @@ async def _reverse_continue(session: Session, text: str) -> Result:
     "seek", Category.RUNNING, "Go to a position.",
     arguments="POSITION",
     details="A position is an instruction count (1,234 or 0x4d2 or 1.2e6), a count with a phase (1,234:1), a "
-    "share of the recording (50%), a distance from here (+1e6, -3), start, end, or a bookmark (@NAME).",
-    examples=("seek 50%", "seek -1,000", "seek end", "seek @oops"),
+    "share of the recording (50%), a distance from here (+1e6, -3), start, end, a bookmark (@NAME), or a time of the "
+    "guest's clock: of the day in UTC (2026-11-22T10:00:03), since the start (12.5s), from here (+20ms, -7us).",
+    examples=("seek 50%", "seek -1,000", "seek end", "seek @oops", "seek 12.5s", "seek -20ms"),
 )  # fmt: skip
 async def _seek(session: Session, text: str) -> Result:
-    return await session.stopped(await session.replay.seek(read_position(session, text)))
+    return await session.stopped(await session.replay.seek(await read_position(session, text)))
 
 
 @TRAVEL.command("start", Category.RUNNING, "Go to the start of the recording.", examples=("start",))
@@ -75,7 +76,9 @@ async def _end(session: Session, text: str) -> Result:
     return await session.stopped(await session.replay.seek(session.replay.timeline.end))
 
 
-@TRAVEL.command("when", Category.RUNNING, "Tell the position of the cursor.", examples=("when",))
+@TRAVEL.command(
+    "when", Category.RUNNING, "Tell the position of the cursor, and the guest's time there.", examples=("when",)
+)
 async def _when(session: Session, text: str) -> Result:
     nothing_more(text, "when")
     return await session.where()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 
 from rrdbg.frontends.opening import add_recording
-from rrdbg.model.events import GuestEvent, parse_kind
+from rrdbg.model.clock import is_time
+from rrdbg.model.events import EventKind, GuestEvent, parse_kind
 from rrdbg.model.position import START, Position, parse_position
 from rrdbg.model.results import ConsoleLines, EventCounts, Events, Result
 from rrdbg.render.json_lines import to_json
 from rrdbg.render.text import render
+from rrdbg.store.clock import read_clock
 from rrdbg.store.history import Console, counts, history
 from rrdbg.store.library import Library
+from rrdbg.store.pcapng import write_pcapng
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 
@@ -28,6 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--from", metavar="POSITION", dest="start", default="start", help="from there on")
     parser.add_argument("--to", metavar="POSITION", dest="end", default="end", help="up to there")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--pcap", metavar="FILE", help="write the packets that came to the guest, for Wireshark")
     parser.set_defaults(run=run_events)
 
     parser = commands.add_parser(
@@ -43,18 +48,34 @@ async def run_events(arguments: argparse.Namespace) -> int:
     """Count or list events, as they are read."""
     recording = Recording.peek(Library.default().find(arguments.recording))
     log = recording.layout.log
+    if arguments.pcap:
+        return _save_packets(recording, arguments)
     if not arguments.kind:
         _show(EventCounts(tuple(counts(log))), as_json=arguments.json)
         return 0
-    timeline = load_timeline(recording)
-
-    def position(text: str) -> Position:
-        return parse_position(text, here=START, end=timeline.end, bookmarks=timeline.bookmarks)
-
-    start, end = position(arguments.start), position(arguments.end)
+    start, end = _position(recording, arguments.start), _position(recording, arguments.end)
     for event in _between(history(log, {*map(parse_kind, arguments.kind)}, start.icount, end.icount + 1), start, end):
         _show(Events((event,)), as_json=arguments.json)
     return 0
+
+
+def _save_packets(recording: Recording, arguments: argparse.Namespace) -> int:
+    """Write the packets that came to the guest to a file."""
+    log = recording.layout.log
+    start, end = _position(recording, arguments.start), _position(recording, arguments.end)
+    clock = read_clock(log, recording.manifest.invocation)
+    packets = _between(history(log, {EventKind.PACKET}, start.icount, end.icount + 1), start, end)
+    count = write_pcapng(Path(arguments.pcap), packets, clock)
+    print(f"Packets that came to the guest, written to {arguments.pcap}: {count:,}.")
+    return 0
+
+
+def _position(recording: Recording, text: str) -> Position:
+    timeline = load_timeline(recording)
+    if is_time(text):
+        clock = read_clock(recording.layout.log, recording.manifest.invocation)
+        return clock.read(text, here=START, end=timeline.end)
+    return parse_position(text, here=START, end=timeline.end, bookmarks=timeline.bookmarks)
 
 
 def _between(found: Iterator[GuestEvent], start: Position, end: Position) -> Iterator[GuestEvent]:

@@ -73,7 +73,7 @@ class Shell:
 
     async def _open(self, position: str) -> list[Result]:
         replay = self.session.replay
-        stop = await replay.seek(read_position(self.session, position))
+        stop = await replay.seek(await read_position(self.session, position))
         manifest = replay.recording.manifest
         opened = Message(f"{replay.recording.name}: {manifest.icount:,} instructions; ended: {manifest.ended}.")
         return [opened, await self.session.stopped(stop)]

@@ -109,6 +109,12 @@ class Invocation:
             for option in self.options
         )
 
+    @property
+    def clock_base(self) -> str:
+        """The date at which the guest's real-time clock starts, as ``-rtc base=`` has it."""
+        words = self.machine_words()
+        return parse_properties(words[words.index("-rtc") + 1], "base")["base"]
+
     def machine_words(self) -> tuple[str, ...]:
         """What describes the machine itself: the user's options and rrdbg's additions."""
         added = (word for addition in self.additions for word in addition.words)

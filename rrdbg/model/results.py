@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rrdbg.model.clock import GuestTime
 from rrdbg.model.events import EventCount, GuestEvent
 from rrdbg.model.position import Position
 from rrdbg.model.snapshot import Snapshot
@@ -21,12 +22,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The cursor: its position on a timeline that ends at ``end``, and the instruction there."""
+    """The cursor: its position on a timeline that ends at ``end``, the instruction there, and the guest's time."""
 
     position: Position
     end: Position
     pc: int
     instruction: str = ""
+    time: GuestTime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from datetime import datetime
 
 from rrdbg.errors import RrdbgError
 from rrdbg.model.position import Position
@@ -50,6 +51,8 @@ def _plain(value: object) -> object:
         return {"icount": value.icount, "phase": value.phase}
     if dataclasses.is_dataclass(value):
         return {"type": _kind(type(value).__name__), **_plain_fields(value)}
+    if isinstance(value, datetime):
+        return value.isoformat()
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, (list, tuple)):

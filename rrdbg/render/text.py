@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from rrdbg.model.clock import GuestTime, format_time
 from rrdbg.model.position import Position
 from rrdbg.model.results import (
     ConsoleLines,
@@ -34,8 +35,8 @@ def render(result: Result, width: int = _WIDTH) -> str:
     match result:
         case Message(text):
             return text
-        case Where(position, end, pc, instruction):
-            return place(position, end, pc, instruction)
+        case Where(position, end, pc, instruction, time):
+            return place(position, end, pc, instruction) + (f"\n{time_text(time)}" if time else "")
         case Stopped():
             return _stopped(result)
         case Registers():
@@ -69,6 +70,12 @@ def _events(events: Events) -> str:
     rows = [(str(event.position), str(event.kind), event.text) for event in events.events]
     lines = "\n".join(f"{position:>17}  {kind:<9}  {text}".rstrip() for position, kind, text in rows)
     return lines + ("\n... and more." if events.more else "")
+
+
+def time_text(time: GuestTime) -> str:
+    """The guest's time of day, and how long it has run."""
+    about = "" if time.exact else "about "
+    return f"guest time {about}{format_time(time.moment)} UTC, {time.elapsed / 1e9:.6f} s after the start"
 
 
 def place(position: Position, end: Position, pc: int, instruction: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SOURCES = Path(__file__).parent
-GUESTS = ("workload", "heapbug")
+GUESTS = ("workload", "heapbug", "network")
 
 QEMU_OPTIONS = ("-m", "16M", "-nodefaults")
 """A machine that suits every bare-metal guest; serial port and ``-display none`` are the caller's."""

@@ -1,0 +1,83 @@
+"""Reading the guest's clock out of a replay log.
+
+With a fixed ``shift`` only the jumps need the log. While the guest halts QEMU sleeps, and then lets the clock jump by
+what its clock CLOCK_VIRTUAL_RT went on meanwhile (icount-common.c, 7.2 to 11.1). In the log that is:
+
+* A sleep begins with the reading after a checkpoint WARP_START, unless it goes on already; the first one with 0.
+* It ends with the reading after a checkpoint WARP_ACCOUNT; or when its timer expires, with the second reading after a
+  checkpoint VIRTUAL_RT. That one is only a look at how long to go on sleeping unless the guest's own timers
+  (CLOCK_VIRTUAL) expire next, or the guest goes on, with no other reading.
+* If that happens without any second reading there was nothing to sleep for.
+
+With ``shift=auto`` QEMU changes the rate to keep near CLOCK_VIRTUAL_RT, whose readings are then taken for the time.
+"""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+
+from rrdbg.model.clock import GuestClock, parse_base
+from rrdbg.model.invocation import Invocation
+from rrdbg.store.logevents import events
+from rrdbg.store.logformat import Kind
+
+_MARKS = (
+    Kind.CLOCK_VIRTUAL_RT,
+    Kind.CHECKPOINT_CLOCK_WARP_START,
+    Kind.CHECKPOINT_CLOCK_WARP_ACCOUNT,
+    Kind.CHECKPOINT_CLOCK_VIRTUAL,
+    Kind.CHECKPOINT_CLOCK_VIRTUAL_RT,
+)
+
+
+def read_clock(log: Path, invocation: Invocation) -> GuestClock:
+    """The clock of the recording that ``invocation`` made.
+
+    :raises LogError: the log is damaged.
+    """
+    base = parse_base(invocation.clock_base)
+    if invocation.shift == "auto":
+        return GuestClock(base, None, *_readings(log))
+    rate = 1 << int(invocation.shift)
+    return GuestClock(base, rate, *_jumps(log, rate))
+
+
+def _jumps(log: Path, rate: int) -> tuple[array[int], array[int]]:
+    icounts, times = array("Q", [0]), array("Q", [0])
+    bias = 0
+    asleep: int | None = 0
+    looked: int | None = None
+    last, before = Kind.END, Kind.END
+
+    def wake(icount: int, now: int | None) -> None:
+        nonlocal bias, asleep, looked
+        if asleep is not None and now is not None:
+            bias += now - asleep
+            icounts.append(icount)
+            times.append(icount * rate + bias)
+        asleep = looked = None
+
+    for event in events(log, _MARKS):
+        reading = event.data if isinstance(event.data, int) else None
+        if last is Kind.CHECKPOINT_CLOCK_WARP_ACCOUNT:
+            wake(event.icount, looked if reading is None else reading)
+        elif reading is None:
+            if event.kind is Kind.CHECKPOINT_CLOCK_VIRTUAL:
+                wake(event.icount, looked)
+        elif last is Kind.CHECKPOINT_CLOCK_WARP_START:
+            asleep = reading if asleep is None else asleep
+        elif before is Kind.CHECKPOINT_CLOCK_VIRTUAL_RT:
+            looked = reading
+        before, last = last, event.kind
+    return icounts, times
+
+
+def _readings(log: Path) -> tuple[array[int], array[int]]:
+    icounts, times = array("Q", [0]), array("Q", [0])
+    for event in events(log, (Kind.CLOCK_VIRTUAL_RT,)):
+        assert isinstance(event.data, int)
+        if event.icount > icounts[-1]:
+            icounts.append(event.icount)
+            times.append(max(event.data, times[-1]))
+    return icounts, times
