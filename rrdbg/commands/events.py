@@ -6,7 +6,7 @@ import asyncio
 import itertools
 
 from rrdbg.commands.arguments import nothing_more, read_position
-from rrdbg.commands.registry import Category, Registry
+from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.errors import OutOfRange, UsageError
 from rrdbg.model.events import NOTABLE, EventKind, GuestEvent, parse_kind
@@ -25,6 +25,7 @@ _CONSOLE_LINES = 20
     arguments="[KIND] [FROM [TO]]",
     details=f"Kinds are {', '.join(EventKind)}. The list begins at FROM, or at the cursor, and has at most {_MOST} "
     "lines; 'rrdbg events' lists all.",
+    takes=(Takes.EVENT_KIND, Takes.POSITION),
     examples=("events", "events interrupt", "events serial start end", "events packet 50%"),
 )  # fmt: skip
 async def _events(session: Session, text: str) -> Result:
@@ -50,6 +51,7 @@ def _list(session: Session, kind: EventKind, start: Position, end: Position) -> 
     "next-event", Category.EVENTS, "Go forward to the next event, or to the next one of a KIND.",
     arguments="[KIND]", repeats=True,
     details="Without a kind: interrupts, exceptions, input, serial bytes, packets and shutdowns.",
+    takes=(Takes.EVENT_KIND,),
     examples=("next-event", "next-event interrupt"),
 )  # fmt: skip
 async def _next_event(session: Session, text: str) -> list[Result]:
@@ -63,7 +65,7 @@ async def _next_event(session: Session, text: str) -> list[Result]:
 
 @EVENTS.command(
     "previous-event", Category.EVENTS, "Go back to the event before, or to the last one of a KIND.",
-    arguments="[KIND]", repeats=True, examples=("previous-event", "previous-event packet"),
+    arguments="[KIND]", repeats=True, takes=(Takes.EVENT_KIND,), examples=("previous-event", "previous-event packet"),
 )  # fmt: skip
 async def _previous_event(session: Session, text: str) -> list[Result]:
     kinds = {parse_kind(text)} if text else NOTABLE
@@ -98,6 +100,7 @@ async def _go(session: Session, event: GuestEvent | None, kind: str, where: str)
     arguments="[COUNT|all|follow on|follow off]",
     details=f"The last COUNT lines ({_CONSOLE_LINES}), or all that is ever printed. 'console follow on' shows after "
     "each movement forward what was printed on the way.",
+    words=("all", "follow on", "follow off"),
     examples=("console", "console all", "console follow on"),
 )  # fmt: skip
 async def _console(session: Session, text: str) -> Result:
@@ -115,6 +118,7 @@ async def _console(session: Session, text: str) -> Result:
     "seek console", Category.EVENTS, "Go to where the guest prints TEXT next, or for the first time.",
     arguments="TEXT",
     details="The cursor is left where the first character is about to be printed.",
+    takes=(Takes.TEXT,),
     examples=('seek console "BUG:"', "seek console Kernel panic"),
 )  # fmt: skip
 async def _seek_console(session: Session, text: str) -> list[Result]:

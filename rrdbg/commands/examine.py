@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rrdbg.commands.arguments import read_address
-from rrdbg.commands.registry import Category, Registry
+from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.errors import RspError, UsageError
 from rrdbg.model.results import Memory, MemoryRow, Result
@@ -25,6 +25,7 @@ _STRING_BYTES = 200
     details="FMT is a count, a letter for the format and a letter for the size, as in GDB: x hexadecimal, "
     "d decimal, u unsigned, o octal, t binary, a address, c character, s string, i instruction; b 1, h 2, "
     "w 4, g 8 bytes. Without an address, x goes on after the last one.",
+    takes=(Takes.EXPRESSION,), in_gdb=True,
     examples=("x/4xg $rsp", "x/s 0x102010", "x/5i $pc", "x"),
 )  # fmt: skip
 async def _examine(session: Session, text: str) -> Result:

@@ -6,7 +6,7 @@ from rrdbg.commands.events import EVENTS
 from rrdbg.commands.examine import EXAMINE
 from rrdbg.commands.inspect import INSPECT
 from rrdbg.commands.points import POINTS
-from rrdbg.commands.registry import Category, Command, Registry
+from rrdbg.commands.registry import Category, Command, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.commands.travel import TRAVEL
 from rrdbg.model.results import HelpText, Result
@@ -18,7 +18,7 @@ for _part in (TRAVEL, POINTS, EXAMINE, EVENTS, INSPECT):
 
 @COMMANDS.command(
     "help", Category.SESSION, "List the commands, or explain one.",
-    arguments="[COMMAND]", aliases=("h",), examples=("help", "help seek"),
+    arguments="[COMMAND]", aliases=("h",), takes=(Takes.COMMAND,), examples=("help", "help seek"),
 )  # fmt: skip
 async def _help(session: Session, text: str) -> Result:
     if text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rrdbg.commands.arguments import nothing_more
 from rrdbg.commands.facts import recording_facts
-from rrdbg.commands.registry import Category, Registry
+from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.errors import UsageError
 from rrdbg.model.results import Message, Registers, Result, Snapshots, TimelineView
@@ -15,6 +15,7 @@ INSPECT = Registry()
 @INSPECT.command(
     "info registers", Category.DATA, "Show the general registers, or those named.",
     arguments="[NAME...]", aliases=("i r", "info r"),
+    takes=(Takes.REGISTER,), in_gdb=True,
     examples=("info registers", "info registers rip rsp"),
 )  # fmt: skip
 async def _info_registers(session: Session, text: str) -> Result:
@@ -87,6 +88,7 @@ async def _bookmark(session: Session, text: str) -> Result:
     arguments="on|off",
     details="From 'what-if on' to 'what-if off' registers and memory may be written, and the guest runs by itself, "
     "forward only. What it does then is not in the recording, which is found as it was left.",
+    words=("on", "off"),
     examples=("monitor what-if on", "monitor what-if off"),
 )  # fmt: skip
 async def _what_if(session: Session, text: str) -> Result:

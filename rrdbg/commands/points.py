@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rrdbg.commands.arguments import nothing_more, read_address, read_range
-from rrdbg.commands.registry import Category, Registry
+from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.errors import UsageError
 from rrdbg.model.results import Message, Points, PointSet, Result
@@ -15,6 +15,7 @@ POINTS = Registry()
 @POINTS.command(
     "break", Category.POINTS, "Set a breakpoint at an address.",
     arguments="*ADDRESS", aliases=("b", "br"),
+    takes=(Takes.LOCATION,), in_gdb=True,
     examples=("break *0x1005c0", "break *$pc"),
 )  # fmt: skip
 async def _break(session: Session, text: str) -> Result:
@@ -32,7 +33,8 @@ async def _watch_kind(session: Session, text: str, kind: WatchKind) -> Result:
 
 @POINTS.command(
     "watch", Category.POINTS, "Stop when a write changes LENGTH bytes at ADDRESS.",
-    arguments="*ADDRESS:LENGTH", examples=("watch *0x104038:8", "watch *$rsp:4"),
+    arguments="*ADDRESS:LENGTH", takes=(Takes.EXPRESSION,), in_gdb=True,
+    examples=("watch *0x104038:8", "watch *$rsp:4"),
 )  # fmt: skip
 async def _watch(session: Session, text: str) -> Result:
     return await _watch_kind(session, text, WatchKind.WRITE)
@@ -40,7 +42,7 @@ async def _watch(session: Session, text: str) -> Result:
 
 @POINTS.command(
     "rwatch", Category.POINTS, "Stop when LENGTH bytes at ADDRESS are read.",
-    arguments="*ADDRESS:LENGTH", examples=("rwatch *0x104038:8",),
+    arguments="*ADDRESS:LENGTH", takes=(Takes.EXPRESSION,), in_gdb=True, examples=("rwatch *0x104038:8",),
 )  # fmt: skip
 async def _rwatch(session: Session, text: str) -> Result:
     return await _watch_kind(session, text, WatchKind.READ)
@@ -48,7 +50,7 @@ async def _rwatch(session: Session, text: str) -> Result:
 
 @POINTS.command(
     "awatch", Category.POINTS, "Stop when LENGTH bytes at ADDRESS are read or written.",
-    arguments="*ADDRESS:LENGTH", examples=("awatch *0x104038:8",),
+    arguments="*ADDRESS:LENGTH", takes=(Takes.EXPRESSION,), in_gdb=True, examples=("awatch *0x104038:8",),
 )  # fmt: skip
 async def _awatch(session: Session, text: str) -> Result:
     return await _watch_kind(session, text, WatchKind.ACCESS)
@@ -56,7 +58,7 @@ async def _awatch(session: Session, text: str) -> Result:
 
 @POINTS.command(
     "delete", Category.POINTS, "Delete breakpoints and watchpoints: those numbered, or all.",
-    arguments="[NUMBER...]", aliases=("d",), examples=("delete 2", "delete"),
+    arguments="[NUMBER...]", aliases=("d",), in_gdb=True, examples=("delete 2", "delete"),
 )  # fmt: skip
 async def _delete(session: Session, text: str) -> Result | None:
     if not text:
@@ -71,7 +73,7 @@ async def _delete(session: Session, text: str) -> Result | None:
 
 @POINTS.command(
     "info breakpoints", Category.POINTS, "List breakpoints and watchpoints.",
-    aliases=("i b", "info b", "info watchpoints"), examples=("info breakpoints",),
+    aliases=("i b", "info b", "info watchpoints"), in_gdb=True, examples=("info breakpoints",),
 )  # fmt: skip
 async def _info_breakpoints(session: Session, text: str) -> Result:
     nothing_more(text, "info breakpoints")

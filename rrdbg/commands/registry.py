@@ -17,6 +17,19 @@ from rrdbg.model.results import Result
 Handler = Callable[[Session, str], Awaitable[Result | Sequence[Result] | None]]
 
 
+class Takes(StrEnum):
+    """What an argument is, so that front ends can complete it and translate what only GDB understands."""
+
+    POSITION = "position"
+    BOOKMARK = "bookmark"
+    EVENT_KIND = "kind of event"
+    COMMAND = "command"
+    REGISTER = "register"
+    EXPRESSION = "expression"
+    LOCATION = "location"
+    TEXT = "text"
+
+
 class Category(StrEnum):
     """The sections of ``help``, in their order."""
 
@@ -32,7 +45,9 @@ class Category(StrEnum):
 class Command:
     """One command: what it is called, what it takes, what it does.
 
-    ``repeats`` tells whether an empty line runs it again.
+    ``repeats`` tells whether an empty line runs it again. ``takes`` is what its arguments are in their order, the last
+    one standing for all that follow; ``words`` may be written instead. ``in_gdb`` tells that GDB has a command of this
+    name, which is used where a GDB is at hand.
     """
 
     name: str
@@ -44,6 +59,9 @@ class Command:
     aliases: tuple[str, ...]
     repeats: bool
     run: Handler
+    takes: tuple[Takes, ...] = ()
+    words: tuple[str, ...] = ()
+    in_gdb: bool = False
 
     @property
     def usage(self) -> str:
@@ -69,11 +87,16 @@ class Registry:
         examples: tuple[str, ...] = (),
         aliases: tuple[str, ...] = (),
         repeats: bool = False,
+        takes: tuple[Takes, ...] = (),
+        words: tuple[str, ...] = (),
+        in_gdb: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated handler as a command."""
 
         def declare(run: Handler) -> Handler:
-            command = Command(name, category, arguments, summary, details, examples, aliases, repeats, run)
+            command = Command(
+                name, category, arguments, summary, details, examples, aliases, repeats, run, takes, words, in_gdb
+            )
             self._commands[name] = command
             for alias in aliases:
                 self._aliases[alias] = command

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from rrdbg.commands.symbols import Symbols
 from rrdbg.engine.replay import Replay
 from rrdbg.model.clock import GuestClock, GuestTime
 from rrdbg.model.position import START, Position
@@ -20,7 +21,8 @@ class Session:
     """One user at one replay.
 
     ``over`` is set by ``quit``; ``examine_next`` is where ``x`` goes on; ``follow`` tells to show what the guest prints
-    on the way; ``what_if`` starts or ends a machine that leaves the recording, if the front end can deal with one.
+    on the way; ``what_if`` starts or ends a machine that leaves the recording, if the front end can deal with one;
+    ``symbols`` is a debugger that has them, if there is one.
     """
 
     replay: Replay
@@ -30,6 +32,7 @@ class Session:
     last_line: str = field(default="")
     follow: bool = False
     what_if: Callable[[bool], Awaitable[None]] | None = None
+    symbols: Symbols | None = None
     _console: Console | None = None
     _clock: GuestClock | None = None
     _shown: Position = START

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rrdbg.commands.arguments import nothing_more, read_position, read_repeat
-from rrdbg.commands.registry import Category, Registry
+from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.model.position import START
 from rrdbg.model.results import Result
@@ -16,6 +16,7 @@ TRAVEL = Registry()
     arguments="[COUNT]", aliases=("si",), repeats=True,
     details="Taking an interrupt or an exception counts as one step: it is shown as a position with the same "
     "instruction count and a phase, such as 7,300,446:1.",
+    in_gdb=True,
     examples=("stepi", "si 100"),
 )  # fmt: skip
 async def _stepi(session: Session, text: str) -> Result:
@@ -25,6 +26,7 @@ async def _stepi(session: Session, text: str) -> Result:
 @TRAVEL.command(
     "reverse-stepi", Category.RUNNING, "Go back by one instruction, or by COUNT of them.",
     arguments="[COUNT]", aliases=("rsi",), repeats=True,
+    in_gdb=True,
     examples=("reverse-stepi", "rsi 1000"),
 )  # fmt: skip
 async def _reverse_stepi(session: Session, text: str) -> Result:
@@ -33,7 +35,7 @@ async def _reverse_stepi(session: Session, text: str) -> Result:
 
 @TRAVEL.command(
     "continue", Category.RUNNING, "Run forward to the next breakpoint or watchpoint, or to the end.",
-    aliases=("c", "fg"), repeats=True, examples=("continue",),
+    aliases=("c", "fg"), repeats=True, in_gdb=True, examples=("continue",),
 )  # fmt: skip
 async def _continue(session: Session, text: str) -> Result:
     nothing_more(text, "continue")
@@ -45,6 +47,7 @@ async def _continue(session: Session, text: str) -> Result:
     aliases=("rc",), repeats=True,
     details="At a watchpoint the cursor is left on the instruction that is about to make the access, and the "
     "old and the new value are shown.",
+    in_gdb=True,
     examples=("watch *0x104038:8", "reverse-continue"),
 )  # fmt: skip
 async def _reverse_continue(session: Session, text: str) -> Result:
@@ -58,6 +61,7 @@ async def _reverse_continue(session: Session, text: str) -> Result:
     details="A position is an instruction count (1,234 or 0x4d2 or 1.2e6), a count with a phase (1,234:1), a "
     "share of the recording (50%), a distance from here (+1e6, -3), start, end, a bookmark (@NAME), or a time of the "
     "guest's clock: of the day in UTC (2026-11-22T10:00:03), since the start (12.5s), from here (+20ms, -7us).",
+    takes=(Takes.POSITION,),
     examples=("seek 50%", "seek -1,000", "seek end", "seek @oops", "seek 12.5s", "seek -20ms"),
 )  # fmt: skip
 async def _seek(session: Session, text: str) -> Result:
