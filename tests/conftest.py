@@ -112,7 +112,7 @@ def idling(workload: Path, workload_guest: Path, watched: dict[int, int]) -> Ora
 
     async def find() -> Position:
         async with await Replay.open(workload) as replay:
-            replay.add_breakpoint(entry)
+            replay.points.add_breakpoint(entry)
             await replay.cont()
             return (await replay.cont()).position
 

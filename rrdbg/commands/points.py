@@ -21,14 +21,14 @@ POINTS = Registry()
 async def _break(session: Session, text: str) -> Result:
     if not text:
         raise UsageError("'break' needs an address; write break *0x1000.")
-    return PointSet(session.replay.add_breakpoint(await read_address(session, text)))
+    return PointSet(session.replay.points.add_breakpoint(await read_address(session, text)))
 
 
 async def _watch_kind(session: Session, text: str, kind: WatchKind) -> Result:
     if not text:
         raise UsageError(f"'{kind}' needs an address and a length; write {kind} *0x1000:8.")
     address, length = await read_range(session, text)
-    return PointSet(session.replay.add_watchpoint(address, length, kind))
+    return PointSet(session.replay.points.add_watchpoint(address, length, kind))
 
 
 @POINTS.command(
@@ -62,12 +62,12 @@ async def _awatch(session: Session, text: str) -> Result:
 )  # fmt: skip
 async def _delete(session: Session, text: str) -> Result | None:
     if not text:
-        session.replay.delete()
+        session.replay.points.delete()
         return Message("All breakpoints and watchpoints are deleted.")
     for word in text.split():
         if not word.isdecimal():
             raise UsageError(f"'{word}' is not a breakpoint's number; 'info breakpoints' lists them.")
-        session.replay.delete(int(word))
+        session.replay.points.delete(int(word))
     return None
 
 
@@ -77,4 +77,4 @@ async def _delete(session: Session, text: str) -> Result | None:
 )  # fmt: skip
 async def _info_breakpoints(session: Session, text: str) -> Result:
     nothing_more(text, "info breakpoints")
-    return Points(session.replay.points)
+    return Points(tuple(session.replay.points))

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from rrdbg.engine.keeper import Keeper
 from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.progress import ProgressListener, Stretch
 from rrdbg.engine.walk import Walker
 from rrdbg.errors import QemuLaunchError
 from rrdbg.links.unbroken import unbroken
@@ -16,14 +17,11 @@ from rrdbg.model.plan import Plan, Rates, RunTo, Start, StepTo, plan_seek
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot
 
-Report = Callable[[int, float], None]
-"""Called with the icount that a machine is at, and the share (0 to 1) of the way that is done."""
-
 
 class Driver:
     """Brings machines of one recording to where they are wanted; ``report`` is called on the way."""
 
-    def __init__(self, launcher: Launcher, keeper: Keeper, report: Report) -> None:
+    def __init__(self, launcher: Launcher, keeper: Keeper, report: ProgressListener) -> None:
         self._launcher = launcher
         self._keeper = keeper
         self._report = report
@@ -46,8 +44,9 @@ class Driver:
 
     def progress(self, target: Position, start: Position) -> Callable[[int], None]:
         """What to call with each icount on the way from ``start`` to ``target``."""
-        length = max(target.icount - start.icount, 1)
-        return lambda icount: self._report(icount, (icount - start.icount) / length)
+        stretch = Stretch.alone(self._keeper.timeline.cost, start.icount, target.icount, self._report)
+        stretch.at(start.icount)
+        return stretch.at
 
     async def _execute(self, plan: Plan, walker: Walker | None, target: Position) -> Walker:
         started: Walker | None = None

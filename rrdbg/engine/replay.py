@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rrdbg.engine.driver import Driver
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.points import PointList
+from rrdbg.engine.progress import Progress, ProgressListener
 from rrdbg.engine.prover import prove_next
 from rrdbg.engine.scan import BROKEN, Accept, Scan, may_break
 from rrdbg.engine.search import Search
@@ -27,24 +29,13 @@ from rrdbg.links.machine import Machine
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.stop import Breakpoint, Hit, Point, Stop, StopReason, WatchKind, Watchpoint
+from rrdbg.model.stop import Hit, Point, Stop, StopReason, Watchpoint
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline, save_timeline
 
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a movement is: a machine is at ``icount``, and ``share`` (0 to 1) of the work is done."""
-
-    icount: int
-    share: float
-
-
 _RETREATS = (0, 1_000, 10_000, 100_000, 1_000_000)
 """Instructions to go back where QEMU cannot save since a disk request is under way."""
-
-ProgressListener = Callable[[Progress], None]
 
 
 class Replay:
@@ -58,8 +49,8 @@ class Replay:
         self._driver = Driver(launcher, keeper, self._report)
         self._walker: Walker | None = None
         self._position = START
-        self._points: dict[int, Point] = {}
-        self._next_number = 1
+        self.points = PointList()
+        """The breakpoints and watchpoints that are set."""
         self._moves = 0
         self.held: str | None = None
         """Why the cursor must stay where it is, as the sentence that whoever tries to move it is given."""
@@ -112,38 +103,6 @@ class Replay:
     def timeline(self) -> Timeline:
         """The recording's timeline, as far as it is known."""
         return self._keeper.timeline
-
-    @property
-    def points(self) -> tuple[Point, ...]:
-        """The breakpoints and watchpoints that are set, by number."""
-        return tuple(self._points.values())
-
-    def add_breakpoint(self, address: int) -> Breakpoint:
-        """Set a breakpoint on the instruction at ``address``."""
-        point = Breakpoint(self._take_number(), address)
-        self._points[point.number] = point
-        return point
-
-    def add_watchpoint(self, address: int, length: int, kind: WatchKind = WatchKind.WRITE) -> Watchpoint:
-        """Watch ``length`` bytes (1 to 4096) at ``address``.
-
-        :raises UsageError: the length is out of range.
-        """
-        if not 1 <= length <= 4096:
-            raise UsageError(f"A watchpoint covers 1 to 4096 bytes, not {length}.")
-        point = Watchpoint(self._take_number(), address, length, kind)
-        self._points[point.number] = point
-        return point
-
-    def delete(self, number: int | None = None) -> None:
-        """Delete breakpoint or watchpoint ``number``, or all of them.
-
-        :raises UsageError: there is none of that number.
-        """
-        if number is None:
-            self._points.clear()
-        elif self._points.pop(number, None) is None:
-            raise UsageError(f"There is no breakpoint or watchpoint number {number}.")
 
     async def seek(self, target: Position) -> Stop:
         """Move the cursor to ``target``.
@@ -250,7 +209,7 @@ class Replay:
         are as for :meth:`cont`.
         """
         async with self._moving():
-            last = await self._last_before(self._position, extra, accept)
+            last = await self._last_before(self._position, (*self.points, *extra), accept)
             if last is None:
                 await self._go(START)
                 return await self._stop(StopReason.START)
@@ -259,11 +218,33 @@ class Replay:
             return await self._hit_stop(hit)
 
     async def last_before(
-        self, here: Position, extra: Sequence[Point] = (), accept: Accept | None = None
+        self, here: Position, points: Sequence[Point], accept: Accept | None = None
     ) -> tuple[Position, Hit] | None:
-        """Where :meth:`reverse_cont` would stop from ``here`` on, and at what; the cursor stays."""
+        """Where :meth:`reverse_cont` would stop from ``here`` on with ``points`` set, and at what; the cursor stays."""
         async with self._moving():
-            return await self._last_before(here, extra, accept)
+            return await self._last_before(here, points, accept)
+
+    async def scan(
+        self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None = None
+    ) -> AsyncIterator[Hit]:
+        """Every hit of ``points`` from ``start`` up to ``end``, in order, found in another machine; the cursor stays.
+
+        A breakpoint counts at ``start`` and not at ``end``, a watchpoint's access the other way round. The position of
+        a hit that is not ``exact`` may be too early by a phase.
+        """
+        async with self._moving():
+            walker = await self._start_at(self.timeline.landing_before(start))
+            try:
+                await walker.walk_to(start)
+                scan = Scan(walker, points, end, self._start_at, accept, careful=may_break(points))
+                hits = scan.hits(self._driver.progress(end, start))
+                try:
+                    async for hit in hits:
+                        yield hit
+                finally:
+                    await hits.aclose()
+            finally:
+                await walker.machine.close()
 
     async def registers(self) -> dict[str, int]:
         """The registers at the cursor, by name."""
@@ -406,9 +387,9 @@ class Replay:
             await hits.aclose()
 
     async def _last_before(
-        self, here: Position, extra: Sequence[Point], accept: Accept | None
+        self, here: Position, points: Sequence[Point], accept: Accept | None
     ) -> tuple[Position, Hit] | None:
-        search = Search(self.timeline, (*self.points, *extra), self._start_at, self._report, accept)
+        search = Search(self.timeline, points, self._start_at, self._report, accept)
         last = await search.last_before(here)
         return None if last is None else (await self._backward_target(last), last)
 
@@ -438,13 +419,8 @@ class Replay:
     async def _hit_stop(self, hit: Hit) -> Stop:
         return Stop(hit.reason, self._position, await self.pc(), (hit,))
 
-    def _report(self, icount: int, share: float) -> None:
-        self.on_progress(Progress(icount, min(share, 1.0)))
-
-    def _take_number(self) -> int:
-        number = self._next_number
-        self._next_number += 1
-        return number
+    def _report(self, progress: Progress) -> None:
+        self.on_progress(progress)
 
     @asynccontextmanager
     async def _moving(self) -> AsyncIterator[None]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from rrdbg.engine.progress import ProgressListener, Stretch
 from rrdbg.engine.scan import BROKEN, Accept, GiveUp, Scan, may_break
 from rrdbg.engine.walk import Walker
 from rrdbg.links.machine import ProgressCallback
@@ -50,7 +51,7 @@ class Search:
         timeline: Timeline,
         points: Sequence[Point],
         start_at: Callable[[int], Awaitable[Walker]],
-        on_progress: Callable[[int, float], None] = lambda icount, share: None,
+        on_progress: ProgressListener = lambda progress: None,
         accept: Accept | None = None,
     ) -> None:
         self._timeline = timeline
@@ -62,16 +63,16 @@ class Search:
 
     async def last_before(self, here: Position) -> Hit | None:
         """The last hit before ``here``, or None if there is none since the start."""
+        cost = self._timeline.cost
+        whole = cost.seconds(0, here.icount)
         for segment in plan_reverse_scan(self._timeline, here):
-            done = here.icount - segment.end.icount - segment.snapshot.icount
-            self._on_progress = self._share(done, max(here.icount, 1))
+            start, done = segment.snapshot.icount, cost.seconds(segment.end.icount, here.icount)
+            self._on_progress = Stretch(cost, start, done, whole, self._report).at
+            self._on_progress(start)
             found = await self._last_between(segment.snapshot.icount, segment.end)
             if found.hit:
                 return found.hit
         return None
-
-    def _share(self, done: int, whole: int) -> ProgressCallback:
-        return lambda icount: self._report(icount, (done + icount) / whole)
 
     async def _last_between(self, low: int, end: Position, *, most: int = 0, careful: bool = False) -> _Found:
         try:

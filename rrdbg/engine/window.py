@@ -102,7 +102,7 @@ class Window:
         if found:
             replay.place(edge)
             return found.reason, (found,)
-        last = await replay.last_before(edge, points, accept)
+        last = await replay.last_before(edge, wanted, accept)
         if last is None:
             await replay.seek(START)
             return StopReason.START, ()

@@ -13,7 +13,8 @@ from pathlib import Path
 from rrdbg.commands.arguments import read_position
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
-from rrdbg.engine.replay import Progress, Replay
+from rrdbg.engine.progress import Progress
+from rrdbg.engine.replay import Replay
 from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.progress import ProgressLine
 from rrdbg.model.results import Message, Result

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from rrdbg.model.invocation import Disk
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.replaylog import LogSummary, summarise
+
+_LOCK_SECONDS = 0.5
+"""How long to try: a child that rrdbg was forking when it was killed holds the lock until it becomes a QEMU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +163,23 @@ def take_lock(layout: Layout) -> int | None:
     if not os.access(layout.root, os.W_OK):
         return None
     lock = os.open(layout.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while not _try_lock(lock):
+        if time.monotonic() > deadline:
+            os.close(lock)
+            raise RecordingError(
+                f"The recording {layout.root} is in use by another rrdbg; end that one first, or work on a copy."
+            )
+        time.sleep(_LOCK_SECONDS / 50)
+    return lock
+
+
+def _try_lock(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(lock)
-        raise RecordingError(
-            f"The recording {layout.root} is in use by another rrdbg; end that one first, or work on a copy."
-        ) from None
-    return lock
+        return False
+    return True
 
 
 def _check_files(layout: Layout, manifest: Manifest) -> None:

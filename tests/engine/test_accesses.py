@@ -45,7 +45,7 @@ def test_a_watchpoint_on_the_frame_that_a_delivery_pushes(
         assert oracle[index].position == busy[index].position
         await replay.seek(oracle[0].position)
         await replay.snapshot()
-        replay.add_watchpoint(slot, 8, watch)
+        replay.points.add_watchpoint(slot, 8, watch)
         # `watch` counts changes of value: the frame of the same code pushes the same rip again.
         writes = [i for i in oracle.changes(slot) if i < index]
         delivery = index - 1
@@ -58,7 +58,7 @@ def test_a_watchpoint_on_the_frame_that_a_delivery_pushes(
         ahead = index if expected == delivery else next(i for i in oracle.changes(slot) if i >= delivery) + 1
         await is_at(replay, oracle, ahead, await replay.cont())
         # Those who watch only the step itself notice a change of value, and the replay goes on.
-        replay.delete()
+        replay.points.delete()
         await replay.seek(oracle[delivery].position)
         stop = await replay.step_watching([Watchpoint(99, slot, 8, watch)])
         changed = delivery in oracle.changes(slot)
@@ -139,7 +139,7 @@ def test_reads_one_by_one(run: Run[Any], replay: Replay, busy: Oracle, watched: 
             if step.reason is StopReason.WATCHPOINT:
                 reads.append(index)
         assert len(reads) > 3
-        replay.add_watchpoint(counter, 8, WatchKind.READ)
+        replay.points.add_watchpoint(counter, 8, WatchKind.READ)
         for index in reversed(reads):
             await is_at(replay, busy, index, await replay.reverse_cont())
         for index in reads:
@@ -158,14 +158,14 @@ def test_back_to_the_planted_bug(run: Run[Any], heapbug_guest: Path, tmp_path_fa
     async def culprit() -> Stop:
         async with await Replay.open(root) as replay:
             await replay.seek(replay.timeline.end)
-            replay.add_watchpoint(magic, 8)
+            replay.points.add_watchpoint(magic, 8)
             return await replay.reverse_cont()
 
     async def check(stop: Stop, oracle: Oracle) -> None:
         index = oracle.index(stop.position)
         assert oracle.changes(magic) == [index]
         async with await Replay.open(root) as replay:
-            replay.add_watchpoint(magic, 8)
+            replay.points.add_watchpoint(magic, 8)
             for later in (1, 2, 250):
                 await replay.seek(oracle[index + later].position)
                 await is_at(replay, oracle, index, await replay.reverse_cont())

@@ -56,14 +56,14 @@ def test_every_route_leads_to_the_same_state(run: Run[Any], replay: Replay, busy
         await replay.seek(busy[1650].position)
         await replay.reverse_stepi(150)
         await same()
-        replay.add_breakpoint(busy[1500].pc)
+        replay.points.add_breakpoint(busy[1500].pc)
         await replay.seek(busy[1501].position)
         await replay.reverse_cont()
         await same()
         await replay.seek(busy[max(i for i in [0, *busy.hits(busy[1500].pc)] if i < 1500)].position)
         await replay.cont()
         await same()
-        replay.delete()
+        replay.points.delete()
         await replay.seek(replay.timeline.end)
         await replay.seek(there)
         await same()
@@ -78,7 +78,7 @@ def test_a_cancelled_movement_leaves_an_exact_cursor(
 ) -> None:
     async def check() -> None:
         await replay.seek(busy[100].position)
-        replay.add_breakpoint(0xDEAD_0000)
+        replay.points.add_breakpoint(0xDEAD_0000)
         movements: dict[str, Callable[[], Coroutine[Any, Any, Stop]]] = {
             "cont": replay.cont,
             "reverse_cont": replay.reverse_cont,
@@ -125,7 +125,7 @@ def test_a_killed_qemu_is_replaced(run: Run[Any], replay: Replay, busy: Oracle) 
 def test_qemu_dies_while_we_wait(run: Run[Any], replay: Replay, busy: Oracle) -> None:
     async def check() -> None:
         await replay.seek(busy[100].position)
-        replay.add_breakpoint(0xDEAD_0000)
+        replay.points.add_breakpoint(0xDEAD_0000)
         pid = (await replay.machine()).process.pid
 
         task = asyncio.create_task(replay.stepi(1_000_000))

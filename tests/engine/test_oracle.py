@@ -102,9 +102,9 @@ def test_continue_both_ways_with_breakpoints(
         index = start % (len(busy) - 1)
         addresses = {busy[pick % len(busy)].pc for pick in picks}
         await replay.seek(busy[index].position)
-        replay.delete()
+        replay.points.delete()
         for address in addresses:
-            replay.add_breakpoint(address)
+            replay.points.add_breakpoint(address)
         hits = busy.hits(*addresses)
         expected = [hit for hit in hits if hit > index][:1] if forward else [hit for hit in hits if hit < index][-1:]
         if not expected:
@@ -125,9 +125,9 @@ def test_reverse_continue_with_a_watchpoint(
     async def check() -> None:
         index = start % len(busy)
         await replay.seek(busy[index].position)
-        replay.delete()
+        replay.points.delete()
         address = next(iter(watched))
-        replay.add_watchpoint(address, 8, kind)
+        replay.points.add_watchpoint(address, 8, kind)
         expected = [change for change in busy.changes(address) if change < index]
         if not expected:
             return
@@ -153,9 +153,9 @@ def test_walking_back_over_all_hits(run: Run[Any], replay: Replay, busy: Oracle,
         deliveries = busy.timeline.deliveries
         handlers = [i for i in range(1, len(busy)) if busy[i].position.phase]
         address = busy[handlers[0]].pc
-        replay.add_breakpoint(address)
-        replay.add_watchpoint(counter, 8)
-        replay.add_watchpoint(ring, 8)
+        replay.points.add_breakpoint(address)
+        replay.points.add_watchpoint(counter, 8)
+        replay.points.add_watchpoint(ring, 8)
         stops = sorted({*busy.hits(address), *busy.changes(counter), *busy.changes(ring)})
         assert len(stops) >= 3
         assert any(not deliveries.is_plain(busy[i].position.icount) for i in stops)
@@ -170,8 +170,8 @@ def test_walking_forward_over_all_hits(run: Run[Any], replay: Replay, busy: Orac
     async def check() -> None:
         handlers = [i for i in range(1, len(busy)) if busy[i].position.phase]
         address, other = busy[handlers[0]].pc, busy[len(busy) // 2].pc
-        replay.add_breakpoint(address)
-        replay.add_breakpoint(other)
+        replay.points.add_breakpoint(address)
+        replay.points.add_breakpoint(other)
         await replay.seek(busy[0].position)
         for index in [hit for hit in busy.hits(address, other) if hit > 0]:
             await is_at(replay, busy, index, await replay.cont())
@@ -185,8 +185,8 @@ def test_breakpoint_one_instruction_back(run: Run[Any], replay: Replay, busy: Or
     async def check() -> None:
         for index in range(500, 508):
             await replay.seek(busy[index].position)
-            replay.delete()
-            replay.add_breakpoint(busy[index - 1].pc)
+            replay.points.delete()
+            replay.points.add_breakpoint(busy[index - 1].pc)
             hit = max(i for i in busy.hits(busy[index - 1].pc) if i < index)
             await is_at(replay, busy, hit, await replay.reverse_cont())
 
@@ -204,7 +204,7 @@ def test_breakpoint_around_a_snapshot(run: Run[Any], replay: Replay, busy: Oracl
         await replay.snapshot("here")
         await replay.seek(busy[1500].position)
         address = busy[index + offset].pc
-        replay.add_breakpoint(address)
+        replay.points.add_breakpoint(address)
         for hit in reversed([i for i in busy.hits(address) if i < 1500]):
             await is_at(replay, busy, hit, await replay.reverse_cont())
             if hit <= index + offset:
@@ -226,13 +226,13 @@ def test_watched_write_just_before_a_snapshot(
         await replay.snapshot("after")
         later = next((i for i in busy.changes(counter) if i > index), len(busy) - 1)
         for kind in (WatchKind.WRITE, WatchKind.ACCESS):
-            replay.delete()
-            replay.add_watchpoint(counter, 8, kind)
+            replay.points.delete()
+            replay.points.add_watchpoint(counter, 8, kind)
             for _ in range(10):
                 await replay.seek(busy[index + 1].position)
                 await is_at(replay, busy, index, await replay.reverse_cont())
-        replay.delete()
-        replay.add_watchpoint(counter, 8)
+        replay.points.delete()
+        replay.points.add_watchpoint(counter, 8)
         await replay.seek(busy[min(index + 2, later)].position)
         await is_at(replay, busy, index, await replay.reverse_cont())
 
@@ -241,7 +241,7 @@ def test_watched_write_just_before_a_snapshot(
 
 def test_breakpoint_at_the_first_instruction(run: Run[Any], replay: Replay, boot: Oracle) -> None:
     async def check() -> None:
-        replay.add_breakpoint(boot[0].pc)
+        replay.points.add_breakpoint(boot[0].pc)
         await replay.seek(boot[300].position)
         for hit in reversed([i for i in boot.hits(boot[0].pc) if i < 300]):
             stop = await replay.reverse_cont()
@@ -261,8 +261,8 @@ def test_breakpoint_at_an_interrupted_instruction(run: Run[Any], replay: Replay,
         assert interrupted
         for index in interrupted:
             address = busy[index].pc
-            replay.delete()
-            replay.add_breakpoint(address)
+            replay.points.delete()
+            replay.points.add_breakpoint(address)
             hits = busy.hits(address)
             assert index not in hits
             after = next(hit for hit in hits if hit > index)
@@ -278,7 +278,7 @@ def test_breakpoint_at_an_interrupted_instruction(run: Run[Any], replay: Replay,
 
 def test_nothing_to_find(run: Run[Any], replay: Replay, busy: Oracle) -> None:
     async def check() -> None:
-        replay.add_breakpoint(0xDEAD_0000)
+        replay.points.add_breakpoint(0xDEAD_0000)
         await replay.seek(busy[100].position)
         stop = await replay.reverse_cont()
         assert (stop.reason, stop.position, stop.hits) == (StopReason.START, START, ())
@@ -294,11 +294,11 @@ def test_the_two_ends(run: Run[Any], replay: Replay, ending: Oracle, boot: Oracl
         await is_at(replay, ending, end, await replay.seek(replay.timeline.end))
         assert (await replay.stepi()).reason is StopReason.END
         await is_at(replay, ending, end)
-        replay.add_breakpoint(ending[end - 1].pc)
+        replay.points.add_breakpoint(ending[end - 1].pc)
         hit = max(i for i in ending.hits(ending[end - 1].pc))
         await is_at(replay, ending, hit, await replay.reverse_cont())
         await is_at(replay, ending, hit + 1, await replay.stepi())
-        replay.delete()
+        replay.points.delete()
         assert (await replay.cont()).reason is StopReason.END
         await is_at(replay, ending, end)
         stop = await replay.reverse_cont()
@@ -320,8 +320,8 @@ def test_halving_finds_what_a_full_scan_finds(
         index = start % len(busy)
         address = busy[pick % len(busy)].pc
         await replay.seek(busy[index].position)
-        replay.delete()
-        replay.add_breakpoint(address)
+        replay.points.delete()
+        replay.points.add_breakpoint(address)
         expected = [hit for hit in busy.hits(address) if hit < index]
         if expected:
             await is_at(replay, busy, expected[-1], await replay.reverse_cont())
@@ -347,8 +347,8 @@ def test_false_conditions_hide_no_true_one(
             return (await machine.registers())["rax"] == value
 
         await replay.seek(busy[index].position)
-        replay.delete()
-        replay.add_breakpoint(address)
+        replay.points.delete()
+        replay.points.add_breakpoint(address)
         expected = [hit for hit in busy.hits(address) if hit < index and busy.registers(hit)["rax"] == value]
         if expected:
             await is_at(replay, busy, expected[-1], await replay.reverse_cont(accept=holds))

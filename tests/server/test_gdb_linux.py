@@ -37,7 +37,7 @@ def system_call(linux_recording: Path, symbols: Path) -> tuple[Oracle, int]:
     async def find() -> tuple[Position, int]:
         async with await Replay.open(linux_recording) as replay:
             await replay.seek(Position(replay.timeline.end.icount * 9 // 10))
-            replay.add_breakpoint(entry)
+            replay.points.add_breakpoint(entry)
             stop = await replay.cont()
             return stop.position, (await replay.registers())["rsp"]
 

@@ -1,0 +1,53 @@
+"""The breakpoints and watchpoints that the user has set, by number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rrdbg.errors import UsageError
+from rrdbg.model.stop import Breakpoint, Point, WatchKind, Watchpoint
+
+LONGEST_WATCH = 4096
+"""Bytes that one watchpoint covers at most."""
+
+
+class PointList:
+    """A collection of points; numbers count from 1 and are never given twice."""
+
+    def __init__(self) -> None:
+        self._points: dict[int, Point] = {}
+        self._next_number = 1
+
+    def __iter__(self) -> Iterator[Point]:
+        return iter(self._points.values())
+
+    def add_breakpoint(self, address: int) -> Breakpoint:
+        """Set a breakpoint on the instruction at ``address``."""
+        point = Breakpoint(self._next_number, address)
+        self._add(point)
+        return point
+
+    def add_watchpoint(self, address: int, length: int, kind: WatchKind = WatchKind.WRITE) -> Watchpoint:
+        """Watch ``length`` bytes (1 to 4096) at ``address``.
+
+        :raises UsageError: the length is out of range.
+        """
+        if not 1 <= length <= LONGEST_WATCH:
+            raise UsageError(f"A watchpoint covers 1 to {LONGEST_WATCH} bytes, not {length}.")
+        point = Watchpoint(self._next_number, address, length, kind)
+        self._add(point)
+        return point
+
+    def delete(self, number: int | None = None) -> None:
+        """Delete breakpoint or watchpoint ``number``, or all of them.
+
+        :raises UsageError: there is none of that number.
+        """
+        if number is None:
+            self._points.clear()
+        elif self._points.pop(number, None) is None:
+            raise UsageError(f"There is no breakpoint or watchpoint number {number}.")
+
+    def _add(self, point: Point) -> None:
+        self._points[point.number] = point
+        self._next_number += 1

@@ -1,0 +1,51 @@
+"""How far a movement has come, in seconds of replay by the timeline's cost map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rrdbg.model.cost import CostMap
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A machine is at ``icount``; of ``whole`` seconds of replay that there may be to do, ``done`` are done.
+
+    A search ends at the first hit that it finds, so ``whole`` is what it takes at most.
+    """
+
+    icount: int
+    done: float
+    whole: float
+
+    @property
+    def share(self) -> float:
+        """0 to 1."""
+        return min(self.done / self.whole, 1.0) if self.whole > 0 else 1.0
+
+
+ProgressListener = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of the timeline that is run through: a part of something longer.
+
+    Before it ``done`` seconds of ``whole`` were done.
+    """
+
+    cost: CostMap
+    start: int
+    done: float
+    whole: float
+    listener: ProgressListener
+
+    @classmethod
+    def alone(cls, cost: CostMap, start: int, end: int, listener: ProgressListener) -> Stretch:
+        """One that is all there is to do."""
+        return cls(cost, start, 0.0, cost.seconds(start, end), listener)
+
+    def at(self, icount: int) -> None:
+        """Tell the listener that a machine is at ``icount``."""
+        self.listener(Progress(icount, self.done + self.cost.seconds(self.start, icount), self.whole))
