@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rrdbg.commands.symbols import Symbols
+from rrdbg.commands.visits import Visits
 from rrdbg.engine.replay import Replay
 from rrdbg.model.clock import GuestClock, GuestTime
 from rrdbg.model.position import START, Position
-from rrdbg.model.results import Stopped, Where
+from rrdbg.model.results import Frame, Stopped, Where
 from rrdbg.model.stop import Stop
 from rrdbg.store.clock import read_clock
 from rrdbg.store.history import Console
@@ -22,17 +23,20 @@ class Session:
 
     ``over`` is set by ``quit``; ``examine_next`` is where ``x`` goes on; ``follow`` tells to show what the guest prints
     on the way; ``what_if`` starts or ends a machine that leaves the recording, if the front end can deal with one;
-    ``symbols`` is a debugger that has them, if there is one.
+    ``symbols`` is a debugger that has them, if there is one; ``visits`` are the places where the user has been,
+    ``shown_frame`` is the function and line that the last stop was shown with.
     """
 
     replay: Replay
     over: bool = False
     examine_format: str = "xw"
     examine_next: int | None = None
-    last_line: str = field(default="")
     follow: bool = False
     what_if: Callable[[bool], Awaitable[None]] | None = None
     symbols: Symbols | None = None
+    visits: Visits = field(default_factory=Visits)
+    checkpoints: dict[int, Position] = field(default_factory=dict)
+    shown_frame: Frame | None = None
     _console: Console | None = None
     _clock: GuestClock | None = None
     _shown: Position = START
@@ -46,6 +50,11 @@ class Session:
             layout = self.replay.recording.layout
             self._console = await asyncio.to_thread(Console.read, layout.log, layout.console)
         return self._console
+
+    @property
+    def known_clock(self) -> GuestClock | None:
+        """The guest's clock, if it has been read."""
+        return self._clock
 
     async def clock(self) -> GuestClock:
         """The guest's clock; read once.
@@ -61,16 +70,35 @@ class Session:
         """The cursor, the instruction there, and the time."""
         replay, clock = self.replay, await self.clock()
         time = GuestTime(clock.at(replay.position), clock.elapsed(replay.position), clock.exact)
-        return Where(replay.position, replay.timeline.end, await replay.pc(), await self.instruction(), time)
+        here = Where(replay.position, replay.timeline.end, await replay.pc(), await self.instruction(), time)
+        return replace(here, frame=await self.symbols.frame()) if self.symbols else here
 
     async def stopped(self, stop: Stop) -> Stopped:
         """``stop`` with the instruction at the cursor."""
+        return replace(await self.moved(stop), instruction=await self.instruction())
+
+    async def moved(self, stop: Stop, text: str = "") -> Stopped:
+        """``stop`` with what the guest printed on the way; ``text`` is what GDB printed, if it made the movement."""
         self.examine_next = None
         printed = ""
         if self.follow:
             printed = (await self.console()).between(self._shown, stop.position)
         self._shown = stop.position
-        return Stopped(stop, self.replay.timeline.end, await self.instruction(), printed)
+        frame = self.shown_frame = await self.symbols.frame() if self.symbols else None
+        return Stopped(stop, self.replay.timeline.end, printed=printed, frame=frame, text=text)
+
+    async def revisit(self, distance: int) -> Stopped:
+        """Go ``distance`` places further on among those where the user has been, or back where it is negative.
+
+        :raises OutOfRange: there are not so many.
+        """
+        self.visits.note(self.replay.position)
+        target = self.visits.go(distance)
+        try:
+            return await self.stopped(await self.replay.seek(target))
+        except BaseException:
+            self.visits.go(-distance)
+            raise
 
     async def instruction(self) -> str:
         """The instruction at the cursor as QEMU disassembles it; empty where it cannot."""

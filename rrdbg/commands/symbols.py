@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from rrdbg.model.results import Frame
 from rrdbg.model.tracing import Tracepoint
+from rrdbg.model.variable import Variable
 
 
 class Symbols(Protocol):
     """Expressions and source locations, understood at the cursor."""
 
-    async def variable(self, expression: str) -> tuple[int, int]:
-        """The virtual address of an expression's value, and its size in bytes.
+    async def variable(self, expression: str) -> Variable:
+        """The place in memory of an expression's value.
 
         :raises GdbError: it cannot be evaluated here, or has no address.
+        """
+        ...
+
+    async def number(self, expression: str) -> int:
+        """The value of an expression as an unsigned number.
+
+        :raises GdbError: it has none here, or is no number.
         """
         ...
 
@@ -23,6 +32,10 @@ class Symbols(Protocol):
 
         :raises GdbError: it has none here.
         """
+        ...
+
+    async def frame(self) -> Frame | None:
+        """The function and line at the cursor; None where that is not known."""
         ...
 
     async def compile(self, location: str, expressions: Sequence[str]) -> Sequence[Tracepoint]:

@@ -9,7 +9,7 @@ left at an unknown place is dropped and started again when it is needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from rrdbg.engine.watch import watched_step
 from rrdbg.errors import Interrupted, LinkError, OutOfRange, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.links.qmp import SnapshotNotNow
+from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.stop import Hit, Point, Stop, StopReason, Watchpoint
@@ -226,7 +227,7 @@ class Replay:
 
     async def scan(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None = None
-    ) -> AsyncIterator[Hit]:
+    ) -> AsyncGenerator[Hit, None]:
         """Every hit of ``points`` from ``start`` up to ``end``, in order, found in another machine; the cursor stays.
 
         A breakpoint counts at ``start`` and not at ``end``, a watchpoint's access the other way round. The position of
@@ -320,9 +321,11 @@ class Replay:
         """
         return await prove_next(self._launcher, self._keeper)
 
-    def bookmark(self, name: str, position: Position | None = None) -> None:
-        """Name a position (the cursor's), and keep the name with the recording."""
-        bookmarks = {**self.timeline.bookmarks, name: position or self._position}
+    def bookmark(self, name: str, bookmark: Bookmark | None) -> None:
+        """Name a place, or (None) take the name away, and keep that with the recording."""
+        bookmarks = {known: place for known, place in self.timeline.bookmarks.items() if known != name}
+        if bookmark:
+            bookmarks[name] = bookmark
         self._keeper.timeline = replace(self.timeline, bookmarks=bookmarks)
         save_timeline(self.recording, self.timeline)
 

@@ -75,7 +75,7 @@ def _position(recording: Recording, text: str) -> Position:
     if is_time(text):
         clock = read_clock(recording.layout.log, recording.manifest.invocation)
         return clock.read(text, here=START, end=timeline.end)
-    return parse_position(text, here=START, end=timeline.end, bookmarks=timeline.bookmarks)
+    return parse_position(text, here=START, end=timeline.end, bookmarks=timeline.places)
 
 
 def _between(found: Iterator[GuestEvent], start: Position, end: Position) -> Iterator[GuestEvent]:

@@ -8,9 +8,8 @@ import signal
 import tempfile
 from pathlib import Path
 
-from rrdbg.engine.replay import Replay
-from rrdbg.errors import QemuLaunchError, UsageError
-from rrdbg.frontends.opening import add_budget, add_recording, open_replay
+from rrdbg.errors import QemuLaunchError
+from rrdbg.frontends.opening import add_budget, add_recording, open_replay, symbols_of
 from rrdbg.frontends.server.connection import Server
 
 _DESCRIPTION = """
@@ -60,7 +59,7 @@ async def run(arguments: argparse.Namespace) -> int:
             await server.listen(f"unix:{folder}/socket")
             hook = Path(folder) / "hook.gdb"
             hook.write_text(_HOOK)
-            symbols = _symbols(arguments.symbols, replay)
+            symbols = symbols_of(replay.recording, arguments.symbols)
             words = [
                 arguments.gdb, "-q", *(["-ex", f"file {symbols}"] if symbols else []),
                 "-ex", f"target remote {server.address}", "-x", str(hook), *arguments.theirs,
@@ -76,16 +75,3 @@ async def run(arguments: argparse.Namespace) -> int:
             finally:
                 loop.remove_signal_handler(signal.SIGINT)
                 await server.close()
-
-
-def _symbols(given: str | None, replay: Replay) -> Path | None:
-    if given:
-        if not Path(given).is_file():
-            raise UsageError(f"There is no file {given} to read symbols from.")
-        return Path(given)
-    try:
-        kernel = replay.recording.layout.bundled("kernel")
-        with kernel.open("rb") as file:
-            return kernel if file.read(4) == b"\x7fELF" else None
-    except FileNotFoundError:
-        return None

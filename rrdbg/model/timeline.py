@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.cost import CostMap
 from rrdbg.model.deliveries import Deliveries
 from rrdbg.model.position import Position
@@ -23,8 +24,13 @@ class Timeline:
     end: Position
     deliveries: Deliveries = field(default_factory=Deliveries)
     snapshots: tuple[Snapshot, ...] = ()
-    bookmarks: Mapping[str, Position] = field(default_factory=dict)
+    bookmarks: Mapping[str, Bookmark] = field(default_factory=dict)
     cost: CostMap = field(default_factory=CostMap)
+
+    @property
+    def places(self) -> dict[str, Position]:
+        """The positions that have names."""
+        return {name: bookmark.position for name, bookmark in self.bookmarks.items()}
 
     def nearest(self, icount: int) -> Snapshot | None:
         """The latest snapshot at or before ``icount`` that is not known to be unsound.

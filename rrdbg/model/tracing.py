@@ -160,8 +160,8 @@ def assemble(listing: Iterable[str]) -> Expression:
     code = bytearray()
     for line in listing:
         words = line.split()
-        size, opcode = _OPERATIONS.get(words[1], (None, 0)) if len(words) in (2, 3) else (None, 0)
-        if size is None or int(words[0]) != len(code):
+        size, opcode = _OPERATIONS.get(words[1], (-1, 0)) if len(words) > 1 else (-1, 0)
+        if len(words) != (3 if size else 2) or not words[0].isdecimal() or int(words[0]) != len(code):
             raise UsageError(f"GDB compiled the expression to something unknown: '{line.strip()}'.")
         code.append(opcode)
         code += int(words[2]).to_bytes(size, "big") if size else b""

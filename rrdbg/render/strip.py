@@ -38,8 +38,8 @@ def timeline_strip(timeline: Timeline, cursor: Position, width: int) -> str:
     for snapshot in timeline.snapshots:
         if snapshot.kind is SnapshotKind.NAMED:
             mark(snapshot.icount, _NAMED)
-    for position in timeline.bookmarks.values():
-        mark(position.icount, _BOOKMARK)
+    for bookmark in timeline.bookmarks.values():
+        mark(bookmark.position.icount, _BOOKMARK)
     mark(cursor.icount, _CURSOR)
     return left + "".join(cells) + right
 

@@ -8,12 +8,17 @@ from collections.abc import Iterable, Sequence
 from rrdbg.model.clock import GuestTime, format_time
 from rrdbg.model.position import Position
 from rrdbg.model.results import (
+    Bookmarks,
+    Changed,
+    Checkpoints,
     ConsoleLines,
     EventCounts,
     Events,
+    Frame,
     HelpText,
     Memory,
     Message,
+    Output,
     Points,
     PointSet,
     RecordingInfo,
@@ -22,6 +27,7 @@ from rrdbg.model.results import (
     Snapshots,
     Stopped,
     TimelineView,
+    Traced,
     Where,
 )
 from rrdbg.model.stop import Breakpoint, Hit, Point, StopReason, Watchpoint
@@ -35,8 +41,19 @@ def render(result: Result, width: int = _WIDTH) -> str:
     match result:
         case Message(text):
             return text
-        case Where(position, end, pc, instruction, time):
-            return place(position, end, pc, instruction) + (f"\n{time_text(time)}" if time else "")
+        case Output(text):
+            return text.rstrip("\n")
+        case Where():
+            return _where(result)
+        case Changed(_, before, after, stopped):
+            return "\n".join([f"  Old value = {before}", f"  New value = {after}", _stopped(stopped)])
+        case Traced(position, text):
+            return f"{position!s:>17}  {text.rstrip()}"
+        case Bookmarks():
+            return _bookmarks(result)
+        case Checkpoints(places, end):
+            rows = [(str(number), str(at), f"{at.percent(end):.1f}%") for number, at in places.items()]
+            return table(("Num", "Position", "%"), rows) if rows else "No checkpoints."
         case Stopped():
             return _stopped(result)
         case Registers():
@@ -61,7 +78,7 @@ def render(result: Result, width: int = _WIDTH) -> str:
         case RecordingInfo(name, facts):
             return f"Recording {name}\n" + _facts(facts.items())
         case HelpText(heading, lines):
-            return "\n".join([heading, *(_wrapped(line) for line in lines)])
+            return "\n".join([_wrapped(heading, width), *(_wrapped(line, width) for line in lines)])
 
 
 def _events(events: Events) -> str:
@@ -70,6 +87,28 @@ def _events(events: Events) -> str:
     rows = [(str(event.position), str(event.kind), event.text) for event in events.events]
     lines = "\n".join(f"{position:>17}  {kind:<9}  {text}".rstrip() for position, kind, text in rows)
     return lines + ("\n... and more." if events.more else "")
+
+
+def _where(where: Where) -> str:
+    here = _here(where.position, where.end, where.pc, where.instruction, where.frame)
+    return here + (f"\n{time_text(where.time)}" if where.time else "")
+
+
+def _here(position: Position, end: Position, pc: int, instruction: str, frame: Frame | None) -> str:
+    """The place of the cursor, by GDB's words where it knows the function."""
+    if frame and frame.function:
+        return f"{position} ({position.percent(end):.1f}%)\n{frame.text}"
+    return place(position, end, pc, instruction)
+
+
+def _bookmarks(result: Bookmarks) -> str:
+    if not result.bookmarks:
+        return "No bookmarks."
+    rows = [
+        (f"@{name}", str(mark.position), f"{mark.position.percent(result.end):.1f}%", mark.note)
+        for name, mark in result.bookmarks.items()
+    ]
+    return table(("Name", "Position", "%", "Note"), rows)
 
 
 def time_text(time: GuestTime) -> str:
@@ -111,13 +150,15 @@ def size_text(size: int) -> str:
 def _stopped(result: Stopped) -> str:
     stop = result.stop
     lines = result.printed.splitlines()
+    if result.text:
+        return "\n".join([*lines, result.text.rstrip("\n")])
     for hit in stop.hits:
         lines += _hit(hit)
     if stop.reason is StopReason.START:
         lines.append("No more reverse-execution history: this is the start of the recording.")
     elif stop.reason is StopReason.END:
         lines.append("This is the end of the recording.")
-    lines.append(place(stop.position, result.end, stop.pc, result.instruction))
+    lines.append(_here(stop.position, result.end, stop.pc, result.instruction, result.frame))
     return "\n".join(lines)
 
 
@@ -126,10 +167,11 @@ def _hit(hit: Hit) -> list[str]:
     if hit.change is None:
         return [heading]
     before, after = hit.change.before, hit.change.after
-    return [heading, f"  Old value = {_value(before)}", f"  New value = {_value(after)}"]
+    return [heading, f"  Old value = {value_text(before)}", f"  New value = {value_text(after)}"]
 
 
-def _value(raw: bytes) -> str:
+def value_text(raw: bytes) -> str:
+    """Bytes of memory: as a little-endian number where they are of a number's size."""
     if len(raw) in (1, 2, 4, 8):
         return f"0x{int.from_bytes(raw, 'little'):0{2 * len(raw)}x}"
     return raw[:32].hex(" ") + (" ..." if len(raw) > 32 else "")
@@ -185,8 +227,10 @@ def _facts(facts: Iterable[tuple[str, object]]) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(line: str) -> str:
-    return line if line.startswith("  ") else "\n".join(textwrap.wrap(line, _WIDTH)) if line else ""
+def _wrapped(line: str, width: int) -> str:
+    """``line`` in lines of at most ``width`` cells; what goes on stands below the last column, if there are some."""
+    columns = line.rfind("   ") + 3 if line.startswith("  ") else 0
+    return textwrap.fill(line, width, subsequent_indent=" " * columns, drop_whitespace=True)
 
 
 def _capital(text: str) -> str:

@@ -12,6 +12,7 @@ import json
 import re
 
 from rrdbg.errors import RecordingError
+from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.cost import CostMap, Piece
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
@@ -19,8 +20,8 @@ from rrdbg.model.timeline import Timeline
 from rrdbg.store.files import write_atomically
 from rrdbg.store.recording import Recording
 
-SCHEMA = 2
-"""2 added costs and digests; files of schema 1 are read as ones without them."""
+SCHEMA = 3
+"""2 added costs and digests, 3 notes of bookmarks; files of older schemas are read as ones without them."""
 
 _OWN_FILE = re.compile(r"snapshots/[\w-]+\.qcow2", re.ASCII)
 
@@ -56,7 +57,10 @@ def load_timeline(recording: Recording) -> Timeline:
             Snapshot(**item | {"kind": SnapshotKind(item["kind"]), "files": tuple(item["files"])})
             for item in content["snapshots"]
         ]
-        bookmarks = {name: Position(*place) for name, place in content["bookmarks"].items()}
+        bookmarks = {
+            name: Bookmark(Position(icount, phase), *note)
+            for name, (icount, phase, *note) in content["bookmarks"].items()
+        }
         cost = CostMap(tuple(Piece(int(low), int(high), float(took)) for low, high, took in content.get("cost", ())))
     except FileNotFoundError:
         return timeline
@@ -84,7 +88,10 @@ def save_timeline(recording: Recording, timeline: Timeline) -> None:
         "snapshots": [
             dataclasses.asdict(snapshot) for snapshot in timeline.snapshots if snapshot.kind is not SnapshotKind.INITIAL
         ],
-        "bookmarks": {name: [place.icount, place.phase] for name, place in timeline.bookmarks.items()},
+        "bookmarks": {
+            name: [bookmark.position.icount, bookmark.position.phase, bookmark.note]
+            for name, bookmark in timeline.bookmarks.items()
+        },
         "cost": [[piece.start, piece.end, round(piece.seconds, 6)] for piece in timeline.cost.pieces],
     }
     lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())

@@ -75,7 +75,7 @@ async def test_the_commands(workload: Path) -> None:
         session = Session(replay)
 
         async def run(line: str) -> list[object]:
-            return list(await COMMANDS.run(session, line))
+            return [result async for result in COMMANDS.run(session, line)]
 
         (summary,) = await run("events")
         assert isinstance(summary, EventCounts)

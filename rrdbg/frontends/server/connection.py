@@ -23,7 +23,8 @@ class Server:
     """
 
     def __init__(self, replay: Replay, *, looks_again: bool = False) -> None:
-        self._stub = Stub(replay, self._say, looks_again=looks_again)
+        self.stub = Stub(replay, self._say, looks_again=looks_again)
+        """What answers the packets."""
         self._listener: asyncio.Server | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._path: Path | None = None
@@ -85,7 +86,7 @@ class Server:
         finally:
             self._leaving = True
             await self._finish_task()
-            await self._stub.reset()
+            await self.stub.reset()
             self._writer = None
             writer.close()
 
@@ -101,7 +102,7 @@ class Server:
                         await self._finish_task(cancel=False)
                         return
                 elif event is Signal.INTERRUPT:
-                    self._cancel()
+                    self.interrupt()
                 elif event is Signal.SEND_AGAIN and self._last:
                     self._write(self._last)
                 elif event is Signal.DAMAGED:
@@ -115,26 +116,26 @@ class Server:
         self._task = asyncio.create_task(self._answer(payload))
 
     async def _answer(self, payload: bytes) -> None:
-        answer = await self._stub.answer(payload)
+        answer = await self.stub.answer(payload)
         if answer is not None:
             self._send(answer)
         if payload == b"QStartNoAckMode":
             self._acknowledging = False
 
-    def _cancel(self) -> None:
+    def interrupt(self) -> None:
         """Ctrl-C: end a movement, once, or one that is to begin in a moment."""
         if self._cancelled:
             return
-        if self._task and not self._task.done() and self._stub.moving:
+        if self._task and not self._task.done() and self.stub.moving:
             self._cancelled = True
             self._task.cancel()
         else:
-            self._stub.interrupt()
+            self.stub.interrupt()
 
     async def _finish_task(self, *, cancel: bool = True) -> None:
         if self._task:
             if cancel:
-                self._cancel()
+                self.interrupt()
             task, self._task = self._task, None
             await task
 
