@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
@@ -34,6 +35,7 @@ from rrdbg.model.stop import Breakpoint, Hit, Point, StopReason, Watchpoint
 from rrdbg.render.strip import LEGEND, timeline_strip
 
 _WIDTH = 100
+_BYTES = re.compile(r"^(=> 0x[0-9a-f]+(?: <[^>]*>)?:\t)(?:[0-9a-f]{2} ?)+\s*\t", re.MULTILINE)
 
 
 def render(result: Result, width: int = _WIDTH) -> str:
@@ -97,8 +99,13 @@ def _where(where: Where) -> str:
 def _here(position: Position, end: Position, pc: int, instruction: str, frame: Frame | None) -> str:
     """The place of the cursor, by GDB's words where it knows the function."""
     if frame and frame.function:
-        return f"{position} ({position.percent(end):.1f}%)\n{frame.text}"
+        return f"{position} ({position.percent(end):.1f}%)\n{_without_bytes(frame.text)}"
     return place(position, end, pc, instruction)
+
+
+def _without_bytes(text: str) -> str:
+    """``text`` of GDB's where the instruction at the cursor is shown without its bytes, which fill half a line."""
+    return _BYTES.sub(r"\1", text)
 
 
 def _bookmarks(result: Bookmarks) -> str:
@@ -151,7 +158,7 @@ def _stopped(result: Stopped) -> str:
     stop = result.stop
     lines = result.printed.splitlines()
     if result.text:
-        return "\n".join([*lines, result.text.rstrip("\n")])
+        return "\n".join([*lines, _without_bytes(result.text.rstrip("\n"))])
     for hit in stop.hits:
         lines += _hit(hit)
     if stop.reason is StopReason.START:
