@@ -1,1 +1,38 @@
-"""rrdbg: a reverse debugger for QEMU record/replay."""
+"""rrdbg: a reverse debugger for QEMU record/replay.
+
+``rrdbg.open`` and ``rrdbg.record`` begin the Python API (docs/reference/api.md). It is imported when a name of it is
+first used: GDB's own interpreter, too, imports parts of this package, and has none of the API's dependencies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rrdbg.errors import Interrupted, RrdbgError
+    from rrdbg.frontends.api import AsyncReplay, Replay, record, record_async
+    from rrdbg.frontends.api import open_recording as open  # noqa: A004  # it is written rrdbg.open
+    from rrdbg.model.position import Position
+
+__all__ = [
+    "AsyncReplay", "Interrupted", "Position", "Replay", "RrdbgError", "open", "record", "record_async",
+]  # fmt: skip
+
+_ELSEWHERE = {
+    "Interrupted": "rrdbg.errors",
+    "Position": "rrdbg.model.position",
+    "RrdbgError": "rrdbg.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'rrdbg' has no attribute '{name}'")
+    from importlib import import_module
+
+    place = import_module(_ELSEWHERE.get(name, "rrdbg.frontends.api"))
+    return getattr(place, "open_recording" if name == "open" else name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

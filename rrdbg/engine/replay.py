@@ -450,6 +450,8 @@ class Replay:
             self._position = origin
             await self._drop_machine()
             raise
+        except GeneratorExit:
+            raise  # a scan that was left early: the cursor is where its user has put it meanwhile
         except BaseException:
             self._position = origin
             if self._walker and self._walker.position != origin:

@@ -1,0 +1,321 @@
+"""The asynchronous API: a recording with a cursor, for programs that run an event loop of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
+
+from rrdbg.commands.arguments import read_address, read_position
+from rrdbg.commands.help import COMMANDS
+from rrdbg.commands.session import Session
+from rrdbg.engine.progress import ProgressListener
+from rrdbg.engine.replay import Replay as Cursor
+from rrdbg.errors import UsageError
+from rrdbg.frontends.api import queries
+from rrdbg.frontends.api.values import Value, read_value
+from rrdbg.frontends.debugger import Debugger
+from rrdbg.frontends.opening import symbols_of
+from rrdbg.model.events import EventKind, GuestEvent, parse_kind
+from rrdbg.model.position import Position
+from rrdbg.model.results import Frame, Output, Result
+from rrdbg.model.size import parse_size
+from rrdbg.model.stop import Breakpoint, Hit, Point, Stop, WatchKind, Watchpoint
+from rrdbg.model.tracing import Tracepoint
+from rrdbg.store.library import Library
+
+Place = Position | int | str
+"""A position, an icount, or a position as commands take it: ``"50%"``, ``"+1e6"``, ``"end"``, ``"@oops"``."""
+
+Address = int | str
+"""An address, or an expression for one: ``0x104128``, ``"$rsp+8"``, ``"&tasks[3]"``."""
+
+
+class AsyncReplay:
+    """An opened recording with a cursor; :meth:`open` makes it, and its ``async with`` block ends every process of it.
+
+    A GDB is started when something is asked that only symbols can tell. One call at a time moves the cursor; queries
+    that stream (:meth:`writes`, :meth:`hits`, ...) run in a QEMU of their own and leave it alone.
+    """
+
+    def __init__(
+        self, cursor: Cursor, symbols: Path | None, gdb: str = "gdb", debugger: Debugger | None = None
+    ) -> None:
+        self._cursor = cursor
+        self._symbols = symbols
+        self._gdb = gdb
+        self._debugger = debugger
+        self._stack = AsyncExitStack()
+        self._session = debugger.session if debugger else Session(cursor)
+
+    @classmethod
+    async def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        symbols: str | os.PathLike[str] | None = None,
+        gdb: str = "gdb",
+        snapshot_budget: str | int | None = None,
+    ) -> AsyncReplay:
+        """Open the recording at ``path``, or of that name in the library, or the latest, with the cursor at its start.
+
+        ``symbols`` is an ELF file (default: the recorded kernel), ``snapshot_budget`` is in bytes, or such as ``"4G"``.
+
+        :raises RecordingError: it cannot be used.
+        :raises QemuLaunchError: its QEMU is missing.
+        :raises UsageError: there is no file ``symbols``.
+        """
+        budget = parse_size(snapshot_budget) if isinstance(snapshot_budget, str) else snapshot_budget
+        cursor = await Cursor.open(Library.default().find(None if path is None else os.fspath(path)), budget=budget)
+        try:
+            return cls(cursor, symbols_of(cursor.recording, os.fspath(symbols) if symbols else None), gdb)
+        except BaseException:
+            await cursor.close()
+            raise
+
+    async def close(self) -> None:
+        """End every QEMU and GDB, and let the recording go."""
+        try:
+            await self._stack.aclose()
+        finally:
+            await self._cursor.close()
+
+    async def __aenter__(self) -> AsyncReplay:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def position(self) -> Position:
+        """Where the cursor is."""
+        return self._cursor.position
+
+    @property
+    def end(self) -> Position:
+        """The last position of the recording."""
+        return self._cursor.timeline.end
+
+    @property
+    def on_progress(self) -> ProgressListener:
+        """Called with a :class:`~rrdbg.engine.progress.Progress` now and then during long work."""
+        return self._cursor.on_progress
+
+    @on_progress.setter
+    def on_progress(self, listener: ProgressListener) -> None:
+        self._cursor.on_progress = listener
+
+    # Moving
+
+    async def seek(self, place: Place) -> Stop:
+        """Move the cursor to ``place``.
+
+        :raises OutOfRange: it is not on the timeline.
+        :raises UsageError: it is no position.
+        """
+        return await self._cursor.seek(await self._position(place))
+
+    async def step(self, count: int = 1) -> Stop:
+        """Execute ``count`` instructions; taking an interrupt or exception counts as one."""
+        return await self._cursor.stepi(count)
+
+    async def reverse_step(self, count: int = 1) -> Stop:
+        """Go back by ``count`` of what :meth:`step` goes forward."""
+        return await self._cursor.reverse_stepi(count)
+
+    async def cont(self) -> Stop:
+        """Run forward to the next hit of a breakpoint or watchpoint, or to the end."""
+        return await self._cursor.cont()
+
+    async def reverse_continue(self) -> Stop:
+        """Go back to the last hit before the cursor, or to the start.
+
+        A watchpoint leaves the cursor on the instruction that is about to make the access.
+        """
+        return await self._cursor.reverse_cont()
+
+    # Breakpoints and watchpoints
+
+    async def break_at(self, location: Address) -> Sequence[Breakpoint]:
+        """Set a breakpoint on an address, ``"function"`` or ``"file.c:line"``; it may stand for several instructions.
+
+        :raises GdbError: there is no such location.
+        """
+        return [self._cursor.points.add_breakpoint(point.address) for point in await self._places(location, None)]
+
+    async def watch(self, target: Address, size: int | None = None, kind: WatchKind | str = "watch") -> Watchpoint:
+        """Watch ``size`` bytes at an address, or without a size an expression's value in memory, such as ``"counter"``.
+
+        ``kind`` is ``watch`` (writes that change it), ``rwatch`` or ``awatch``.
+
+        :raises GdbError: the expression has no address.
+        """
+        address, length = await self._range(target, size)
+        return self._cursor.points.add_watchpoint(address, length, WatchKind(kind))
+
+    async def delete(self, point: Point | None = None) -> None:
+        """Delete a breakpoint or watchpoint, or all.
+
+        :raises UsageError: it is not set.
+        """
+        self._cursor.points.delete(point.number if point else None)
+
+    # Looking at the guest
+
+    async def read_memory(self, address: Address, size: int) -> bytes:
+        """``size`` bytes of guest memory at the cursor.
+
+        :raises RspError: they are not mapped there.
+        """
+        return await self._cursor.read_memory(await self._address(address), size)
+
+    async def registers(self) -> dict[str, int]:
+        """The registers at the cursor, by name."""
+        return await self._cursor.registers()
+
+    async def disassemble(self, address: Address | None = None, count: int = 1) -> list[tuple[int, str]]:
+        """``count`` instructions from an address, or from the cursor's own on, as (address, text)."""
+        start = await self._cursor.pc() if address is None else await self._address(address)
+        return await self._cursor.disassemble(start, count)
+
+    async def eval(self, expression: str) -> Value:
+        """The value of a C expression at the cursor: a number where it is one, or else as GDB prints it.
+
+        :raises GdbError: it has none here.
+        """
+        return read_value(await (await self.debugger()).symbols.value(expression))
+
+    async def frame(self) -> Frame | None:
+        """The function and the source line at the cursor, as far as symbols tell."""
+        return await (await self.debugger()).symbols.frame()
+
+    async def gdb(self, line: str) -> str:
+        """Run a command of GDB's, such as ``"backtrace"``, and return what it prints; it may move the cursor.
+
+        :raises GdbError: GDB refused it.
+        """
+        answers = await (await self.debugger()).run(line)
+        return "".join(answer.text for answer in answers if isinstance(answer, Output))
+
+    async def run(self, line: str) -> list[Result]:
+        """Run a command of rrdbg's shell and return its answers as values (:mod:`rrdbg.model.results`).
+
+        :raises UsageError: there is no such command.
+        """
+        if shutil.which(self._gdb):
+            await self.debugger()
+        async with aclosing(COMMANDS.run(self._session, line)) as answers:
+            return [answer async for answer in answers]
+
+    # Queries
+
+    async def events(
+        self, kind: EventKind | str | None = None, start: Place = "start", end: Place = "end"
+    ) -> AsyncGenerator[GuestEvent, None]:
+        """What came to the guest from outside: the events of ``kind``, or all that a user may want to see."""
+        kinds = None if kind is None else {parse_kind(kind)}
+        log = self._cursor.recording.layout.log
+        async with aclosing(queries.events(log, kinds, *await self._stretch(start, end))) as found:
+            async for event in found:
+                yield event
+
+    async def console(self) -> AsyncGenerator[queries.Line, None]:
+        """The lines that the guest prints, and where each begins to be printed.
+
+        :raises RecordingError: where cannot be told.
+        """
+        for position, text in (await self._session.console()).lines():
+            yield queries.Line(position, text)
+
+    async def writes(
+        self, target: Address, size: int | None = None, start: Place = "start", end: Place = "end"
+    ) -> AsyncGenerator[Hit, None]:
+        """Each write that changes memory; a hit's position is just behind it, and ``change`` has the bytes."""
+        async with aclosing(self._accesses(target, size, WatchKind.WRITE, start, end)) as hits:
+            async for hit in hits:
+                yield hit
+
+    async def reads(
+        self, target: Address, size: int | None = None, start: Place = "start", end: Place = "end"
+    ) -> AsyncGenerator[Hit, None]:
+        """Each read of memory; a hit's position is just behind it."""
+        async with aclosing(self._accesses(target, size, WatchKind.READ, start, end)) as hits:
+            async for hit in hits:
+                yield hit
+
+    async def hits(
+        self, location: Address | Point, where: str | None = None, start: Place = "start", end: Place = "end"
+    ) -> AsyncGenerator[Hit, None]:
+        """Each time that a location is reached, or a point set off, and the C expression ``where`` holds.
+
+        ``where`` is for locations and breakpoints; it is judged where the guest stands, at a millisecond a hit.
+
+        :raises GdbError: there is no such location, or ``where`` cannot be compiled for it.
+        """
+        stretch = await self._stretch(start, end)
+        if isinstance(location, Watchpoint):
+            if where:
+                raise UsageError("'where' is for breakpoints; filter a watchpoint's hits by their change.")
+            found = self._cursor.scan([location], *stretch)
+        else:
+            place = location.address if isinstance(location, Breakpoint) else location
+            found = queries.hits(self._cursor, await self._places(place, where), *stretch)
+        async with aclosing(found) as hits:
+            async for hit in hits:
+                yield hit
+
+    async def _accesses(
+        self, target: Address, size: int | None, kind: WatchKind, start: Place, end: Place
+    ) -> AsyncGenerator[Hit, None]:
+        point = Watchpoint(-1, *await self._range(target, size), kind)
+        async with aclosing(self._cursor.scan([point], *await self._stretch(start, end))) as hits:
+            async for hit in hits:
+                yield hit
+
+    async def debugger(self) -> Debugger:
+        """The GDB on this cursor, started if there is none.
+
+        :raises QemuLaunchError: it is not installed.
+        """
+        if self._debugger is None or not self._debugger.alive:
+            context = Debugger.on(self._cursor, self._gdb, self._symbols)
+            self._debugger = await self._stack.enter_async_context(context)
+            self._session.symbols = self._debugger.symbols
+        return self._debugger
+
+    async def _position(self, place: Place) -> Position:
+        if isinstance(place, Position):
+            return place
+        return Position(place) if isinstance(place, int) else await read_position(self._session, place)
+
+    async def _stretch(self, start: Place, end: Place) -> tuple[Position, Position]:
+        stretch = await self._position(start), await self._position(end)
+        if not stretch[0] < stretch[1]:
+            raise UsageError(f"The range from {stretch[0]} to {stretch[1]} is empty.")
+        return stretch
+
+    async def _address(self, address: Address) -> int:
+        if isinstance(address, int):
+            return address
+        try:
+            return await read_address(self._session, address)
+        except UsageError:
+            return await (await self.debugger()).symbols.number(address)
+
+    async def _range(self, target: Address, size: int | None) -> tuple[int, int]:
+        """The address and length of what is to be watched."""
+        if size is not None:
+            return await self._address(target), size
+        if isinstance(target, int):
+            raise UsageError(f"How many bytes at {target:#x}? Give a size.")
+        variable = await (await self.debugger()).symbols.variable(target)
+        return variable.address, variable.length
+
+    async def _places(self, location: Address, condition: str | None) -> Sequence[Tracepoint]:
+        """The instructions of a location, each with ``condition`` compiled for it."""
+        if isinstance(location, int) and condition is None:
+            return [Tracepoint(location)]
+        name = f"*{location:#x}" if isinstance(location, int) else location
+        return await (await self.debugger()).symbols.compile(name, [condition] if condition else [])
