@@ -12,16 +12,18 @@ if TYPE_CHECKING:
     from rrdbg.errors import Interrupted, RrdbgError
     from rrdbg.frontends.api import AsyncReplay, Replay, record, record_async
     from rrdbg.frontends.api import open_recording as open  # noqa: A004  # it is written rrdbg.open
+    from rrdbg.frontends.bisect.python import Skip
     from rrdbg.model.position import Position
 
 __all__ = [
-    "AsyncReplay", "Interrupted", "Position", "Replay", "RrdbgError", "open", "record", "record_async",
+    "AsyncReplay", "Interrupted", "Position", "Replay", "RrdbgError", "Skip", "open", "record", "record_async",
 ]  # fmt: skip
 
 _ELSEWHERE = {
     "Interrupted": "rrdbg.errors",
     "Position": "rrdbg.model.position",
     "RrdbgError": "rrdbg.errors",
+    "Skip": "rrdbg.frontends.bisect.python",
 }
 
 

@@ -6,6 +6,7 @@
     │   └── LogError           exit 1   the replay log is truncated, corrupt or foreign (carries the offset)
     ├── TravelError            exit 1   the timeline does not go there
     │   ├── OutOfRange         exit 1   a position before the start or after the end
+    │   ├── Undecided          exit 3   a bisect has no single answer
     │   └── Interrupted        exit 130 the user stopped a long operation
     └── LinkError              exit 1   another program let us down
         ├── QemuLaunchError    exit 1   QEMU did not start
@@ -52,6 +53,12 @@ class TravelError(RrdbgError):
 
 class OutOfRange(TravelError):
     """A position before the start or after the end of the recording."""
+
+
+class Undecided(TravelError):
+    """A bisect has no single answer: the predicate never turns true, or not only once, or cannot be judged."""
+
+    exit_code = 3
 
 
 class Interrupted(TravelError):

@@ -1,6 +1,6 @@
 """The command ``rrdbg``: reads the command line, runs a subcommand, turns errors into exit statuses.
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 4 the replay diverged, 130 interrupted.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 a bisect has no single answer, 4 the replay diverged, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from rrdbg.errors import RrdbgError
-from rrdbg.frontends import events, gdb_command, index, library, record, replay, serve
+from rrdbg.frontends import bisect, events, gdb_command, index, library, record, replay, serve
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_parser(commands)
     serve.add_parser(commands)
     gdb_command.add_parser(commands)
+    bisect.add_parser(commands)
     index.add_parser(commands)
     library.add_parser(commands)
     events.add_parser(commands)

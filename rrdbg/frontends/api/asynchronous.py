@@ -40,15 +40,13 @@ class AsyncReplay:
     that stream (:meth:`writes`, :meth:`hits`, ...) run in a QEMU of their own and leave it alone.
     """
 
-    def __init__(
-        self, cursor: Cursor, symbols: Path | None, gdb: str = "gdb", debugger: Debugger | None = None
-    ) -> None:
+    def __init__(self, cursor: Cursor, symbols: Path | None, gdb: str | None = "gdb") -> None:
         self._cursor = cursor
         self._symbols = symbols
         self._gdb = gdb
-        self._debugger = debugger
+        self._debugger: Debugger | None = None
         self._stack = AsyncExitStack()
-        self._session = debugger.session if debugger else Session(cursor)
+        self._session = Session(cursor)
 
     @classmethod
     async def open(
@@ -56,12 +54,13 @@ class AsyncReplay:
         path: str | os.PathLike[str] | None = None,
         *,
         symbols: str | os.PathLike[str] | None = None,
-        gdb: str = "gdb",
+        gdb: str | None = "gdb",
         snapshot_budget: str | int | None = None,
     ) -> AsyncReplay:
         """Open the recording at ``path``, or of that name in the library, or the latest, with the cursor at its start.
 
-        ``symbols`` is an ELF file (default: the recorded kernel), ``snapshot_budget`` is in bytes, or such as ``"4G"``.
+        ``symbols`` is an ELF file (default: the recorded kernel), ``gdb`` the program to start when they are needed
+        (None: do without), ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``.
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
@@ -89,6 +88,16 @@ class AsyncReplay:
         await self.close()
 
     @property
+    def cursor(self) -> Cursor:
+        """The engine beneath."""
+        return self._cursor
+
+    @property
+    def session(self) -> Session:
+        """What rrdbg's commands work on; it has symbols once a GDB was started."""
+        return self._session
+
+    @property
     def position(self) -> Position:
         """Where the cursor is."""
         return self._cursor.position
@@ -107,6 +116,15 @@ class AsyncReplay:
     def on_progress(self, listener: ProgressListener) -> None:
         self._cursor.on_progress = listener
 
+    async def position_of(self, place: Place) -> Position:
+        """The position that ``place`` means.
+
+        :raises UsageError: it means none.
+        """
+        if isinstance(place, Position):
+            return place
+        return Position(place) if isinstance(place, int) else await read_position(self._session, place)
+
     # Moving
 
     async def seek(self, place: Place) -> Stop:
@@ -115,7 +133,7 @@ class AsyncReplay:
         :raises OutOfRange: it is not on the timeline.
         :raises UsageError: it is no position.
         """
-        return await self._cursor.seek(await self._position(place))
+        return await self._cursor.seek(await self.position_of(place))
 
     async def step(self, count: int = 1) -> Stop:
         """Execute ``count`` instructions; taking an interrupt or exception counts as one."""
@@ -204,7 +222,7 @@ class AsyncReplay:
 
         :raises UsageError: there is no such command.
         """
-        if shutil.which(self._gdb):
+        if self.has_gdb:
             await self.debugger()
         async with aclosing(COMMANDS.run(self._session, line)) as answers:
             return [answer async for answer in answers]
@@ -274,24 +292,27 @@ class AsyncReplay:
             async for hit in hits:
                 yield hit
 
+    @property
+    def has_gdb(self) -> bool:
+        """True if there is a GDB to be started."""
+        return self._gdb is not None and shutil.which(self._gdb) is not None
+
     async def debugger(self) -> Debugger:
         """The GDB on this cursor, started if there is none.
 
         :raises QemuLaunchError: it is not installed.
+        :raises UsageError: there is to be none.
         """
+        if self._gdb is None:
+            raise UsageError("That needs a GDB, and the recording was opened without one.")
         if self._debugger is None or not self._debugger.alive:
             context = Debugger.on(self._cursor, self._gdb, self._symbols)
             self._debugger = await self._stack.enter_async_context(context)
             self._session.symbols = self._debugger.symbols
         return self._debugger
 
-    async def _position(self, place: Place) -> Position:
-        if isinstance(place, Position):
-            return place
-        return Position(place) if isinstance(place, int) else await read_position(self._session, place)
-
     async def _stretch(self, start: Place, end: Place) -> tuple[Position, Position]:
-        stretch = await self._position(start), await self._position(end)
+        stretch = await self.position_of(start), await self.position_of(end)
         if not stretch[0] < stretch[1]:
             raise UsageError(f"The range from {stretch[0]} to {stretch[1]} is empty.")
         return stretch

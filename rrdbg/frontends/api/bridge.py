@@ -19,6 +19,13 @@ class Bridge:
     def __init__(self, loop: asyncio.AbstractEventLoop, thread_id: int) -> None:
         self._loop = loop
         self._thread_id = thread_id
+        self._task: asyncio.Task[Any] | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """On the loop: cancel what is waited for, and refuse what is asked from now on."""
+        self._stopped = True
+        self._cancel()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``. Ctrl-C cancels it, and is over when ``work`` has come to a defined end.
@@ -27,32 +34,32 @@ class Bridge:
         :raises KeyboardInterrupt: Ctrl-C has ended something else.
         :raises UsageError: the loop is over, or this is its own thread, which must not wait for itself.
         """
-        if self._loop.is_closed() or get_ident() == self._thread_id:
+        if self._stopped or self._loop.is_closed():
             work.close()
-            raise UsageError(
-                "The replay is closed; open the recording again."
-                if self._loop.is_closed()
-                else "A replay cannot be used from inside one of its own callbacks."
-            )
-        task: asyncio.Task[Any] | None = None
-
-        async def perform() -> T:
-            nonlocal task
-            task = asyncio.current_task()
-            return await work
-
-        def cancel() -> None:
-            if task:
-                task.cancel()
-
-        future = asyncio.run_coroutine_threadsafe(perform(), self._loop)
+            raise UsageError("The replay is closed; open the recording again.")
+        if get_ident() == self._thread_id:
+            work.close()
+            raise UsageError("A replay cannot be used from inside one of its own callbacks.")
+        future = asyncio.run_coroutine_threadsafe(self._perform(work), self._loop)
         while True:
             try:
                 return future.result()
             except KeyboardInterrupt:
-                self._loop.call_soon_threadsafe(cancel)
+                # By then a task that is only just being started has begun.
+                self._loop.call_soon_threadsafe(self._loop.call_soon, self._cancel)
             except concurrent.futures.CancelledError:
                 raise KeyboardInterrupt from None
+
+    async def _perform(self, work: Coroutine[Any, Any, T]) -> T:
+        self._task = asyncio.current_task()
+        try:
+            return await work
+        finally:
+            self._task = None
+
+    def _cancel(self) -> None:
+        if self._task:
+            self._task.cancel()
 
 
 class OwnLoop:

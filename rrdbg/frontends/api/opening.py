@@ -23,13 +23,13 @@ def open_recording(
     path: str | os.PathLike[str] | None = None,
     *,
     symbols: str | os.PathLike[str] | None = None,
-    gdb: str = "gdb",
+    gdb: str | None = "gdb",
     snapshot_budget: str | int | None = None,
 ) -> Replay:
     """Open the recording at ``path``, or of that name in the library, or the latest, with the cursor at its start.
 
-    ``symbols`` is an ELF file (default: the recorded kernel), ``gdb`` the program to start when symbols are needed,
-    ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``. Use it in a ``with``.
+    ``symbols`` is an ELF file (default: the recorded kernel), ``gdb`` the program to start when symbols are needed
+    (None: do without), ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``.
 
     :raises RecordingError: it cannot be used.
     :raises QemuLaunchError: its QEMU is missing.
