@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from rrdbg.errors import RrdbgError
-from rrdbg.frontends import bisect, events, gdb_command, index, library, record, replay, serve
+from rrdbg.frontends import bisect, bisect_boot, events, gdb_command, index, library, record, replay, serve
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_parser(commands)
     gdb_command.add_parser(commands)
     bisect.add_parser(commands)
+    bisect_boot.add_parser(commands)
     index.add_parser(commands)
     library.add_parser(commands)
     events.add_parser(commands)

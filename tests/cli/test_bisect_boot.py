@@ -1,0 +1,102 @@
+"""``rrdbg bisect-boot``: two recordings of one guest, and where single steps say that they part."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rrdbg.engine.digest import state_digest
+from rrdbg.engine.launcher import Launcher
+from rrdbg.model.position import Position
+from rrdbg.store.recording import Recording
+from rrdbg.store.timeline_file import load_timeline
+from tests.cli.conftest import Cli, bare_metal
+from tests.oracle import observe
+
+_DATE = ("-rtc", "base=2026-01-01T00:00:00")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, workload_guest: Path) -> tuple[Path, Path]:
+    """Two recordings of workload whose command lines for the guest differ; not to be changed but by snapshots."""
+    root = tmp_path_factory.mktemp("pair")
+    made = root / "good", root / "bad"
+    for path in made:
+        Cli(root)("record", "-o", str(path), "--", *bare_metal(workload_guest), *_DATE, "-append", path.name)
+    return made
+
+
+def compared(cli: Cli, pair: tuple[Path, Path], *words: str, check: int = 0) -> dict[str, dict[str, Any]]:
+    done = cli("bisect-boot", "--good", str(pair[0]), "--bad", str(pair[1]), "--json", "--no-gdb", *words, check=check)
+    return {item["kind"]: item for item in map(json.loads, done.stdout.splitlines())}
+
+
+async def digest_after(root: Path, place: Position, steps: int) -> str:
+    """The checksum of the state some steps behind ``place``, by a machine that knows nothing of travel."""
+    with Recording.open(root) as recording:
+        launcher = await Launcher.create(recording)
+        timeline = load_timeline(recording)
+        walker, _ = await launcher.start(timeline.snapshots[0], timeline)
+        try:
+            await walker.run_to(timeline.landing_before(place))
+            await walker.walk_to(place)
+            for _ in range(steps):
+                await walker.step()
+            return await state_digest(walker.machine)
+        finally:
+            await walker.machine.close()
+            launcher.close()
+
+
+def test_where_their_states_part(cli: Cli, pair: tuple[Path, Path]) -> None:
+    found = compared(cli, pair, "--compare", "state")["state"]
+    before = Position(found["before"]["icount"], found["before"]["phase"])
+    for steps, same in ((0, True), (1, False)):
+        digests = [asyncio.run(digest_after(path, before, steps)) for path in pair]
+        assert (digests[0] == digests[1]) is same
+    assert found["registers"] or found["memory"]
+
+
+def test_where_their_ways_part(cli: Cli, pair: tuple[Path, Path]) -> None:
+    # Where one takes an interrupt and the other does not, they go different ways.
+    events = compared(cli, pair, "--compare", "state")["events"]["first_different"]
+    apart = min(event["icount"] for event in events) + 20
+    found = compared(cli, pair, "--compare", "flow", "--to", str(apart))["flow"]
+    before = found["before"]["icount"]
+    ways = [asyncio.run(observe(path, before - 40, 60)).entries for path in pair]
+    steps = list(zip(*([(entry.position, entry.pc) for entry in way] for way in ways), strict=True))
+    first = next(at for at, (ours, theirs) in enumerate(steps) if ours != theirs)
+    assert steps[first - 1][0][0] == Position(before, found["before"]["phase"])
+    assert steps[first][0] != steps[first][1]
+    assert [after["icount"] for after in found["after"]] == [step[0].icount for step in steps[first]]
+
+
+def test_as_text_with_symbols(cli: Cli, pair: tuple[Path, Path]) -> None:
+    done = cli("bisect-boot", "--good", str(pair[0]), "--bad", str(pair[1]), "--compare", "state", "-q")
+    assert "Registers and memory are the same up to" in done.stdout
+    assert "The first event from outside that is not in both recordings:" in done.stdout
+    assert not done.stderr
+
+
+def test_a_recording_and_its_copy_do_not_part(cli: Cli, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(pair[0], tmp_path / "copy"))
+    # Not their states: QEMU tells such a guest the path of its kernel.
+    both = ("--good", str(pair[0]), "--bad", str(copy))
+    done = cli("bisect-boot", *both, "--no-gdb", "--compare", "flow", check=3)
+    assert "The same interrupts, input and packets come at the same places in both recordings." in done.stdout
+    assert "the two are the same" in done.stderr
+    done = cli("bisect-boot", "--good", str(copy), "--bad", str(copy), "--no-gdb", check=1)
+    assert "in use by another rrdbg" in done.stderr
+
+
+def test_guests_that_cannot_be_compared(
+    cli: Cli, pair: tuple[Path, Path], workload_guest: Path, tmp_path: Path
+) -> None:
+    cli("record", "-o", str(tmp_path / "large"), "--max-icount", "1e6", "--", *bare_metal(workload_guest), "-m", "32M")
+    done = cli("bisect-boot", "--good", str(pair[0]), "--bad", str(tmp_path / "large"), "--no-gdb", check=2)
+    assert "have their RAM at different addresses" in done.stderr
