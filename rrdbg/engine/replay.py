@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -225,6 +225,11 @@ class Replay:
         async with self._moving():
             return await self._last_before(here, points, accept)
 
+    async def before(self, position: Position) -> Position:
+        """The stop that a single-stepper makes just before ``position``."""
+        async with self._moving():
+            return await self._before(position)
+
     async def scan(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None = None
     ) -> AsyncGenerator[Hit, None]:
@@ -233,19 +238,37 @@ class Replay:
         A breakpoint counts at ``start`` and not at ``end``, a watchpoint's access the other way round. The position of
         a hit that is not ``exact`` may be too early by a phase.
         """
+        seen: list[Hit] = []
         async with self._moving():
-            walker = await self._start_at(self.timeline.landing_before(start))
             try:
-                await walker.walk_to(start)
-                scan = Scan(walker, points, end, self._start_at, accept, careful=may_break(points))
-                hits = scan.hits(self._driver.progress(end, start))
-                try:
+                async with aclosing(self._scan(points, start, end, accept)) as hits:
                     async for hit in hits:
+                        seen = [*(known for known in seen if known.position == hit.position), hit]
                         yield hit
-                finally:
-                    await hits.aclose()
-            finally:
-                await walker.machine.close()
+            except BROKEN:
+                if not may_break(points):
+                    raise
+            else:
+                return
+            told = [(known.position, known.point) for known in seen]
+            again = max([start, *(known.position for known in seen)])
+            async with aclosing(self._scan(points, again, end, accept, careful=True)) as hits:
+                async for hit in hits:
+                    if (hit.position, hit.point) not in told:
+                        yield hit
+
+    async def _scan(
+        self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None, *, careful: bool = False
+    ) -> AsyncGenerator[Hit, None]:
+        walker = await self._start_at(self.timeline.landing_before(start))
+        try:
+            await walker.walk_to(start)
+            scan = Scan(walker, points, end, self._start_at, accept, careful=careful)
+            async with aclosing(scan.hits(self._driver.progress(end, start))) as hits:
+                async for hit in hits:
+                    yield hit
+        finally:
+            await walker.machine.close()
 
     async def registers(self) -> dict[str, int]:
         """The registers at the cursor, by name."""

@@ -146,8 +146,7 @@ class Shell:
                     self._waiting.end()
                     self._outlet.show(result)
             else:
-                texts = [self._outlet.text(result) async for result in work]
-                await self._outlet.send("\n".join([*texts, ""]), wanted)
+                await self._outlet.send([result async for result in work], wanted)
 
     def _lose_debugger(self) -> None:
         self.debugger = self.session.symbols = None

@@ -76,11 +76,13 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
-class Traced:
-    """What ``tprintf`` prints at one hit."""
+class Found:
+    """One answer of a query: a place that ``seek @NUMBER`` goes to, what is there in words, and in named parts."""
 
+    number: int
     position: Position
     text: str
+    fields: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ Result = (
     Message
     | Output
     | Changed
-    | Traced
+    | Found
     | Bookmarks
     | Checkpoints
     | Where

@@ -15,6 +15,7 @@ from rrdbg.model.results import (
     ConsoleLines,
     EventCounts,
     Events,
+    Found,
     Frame,
     HelpText,
     Memory,
@@ -28,7 +29,6 @@ from rrdbg.model.results import (
     Snapshots,
     Stopped,
     TimelineView,
-    Traced,
     Where,
 )
 from rrdbg.model.stop import Breakpoint, Hit, Point, StopReason, Watchpoint
@@ -49,8 +49,8 @@ def render(result: Result, width: int = _WIDTH) -> str:
             return _where(result)
         case Changed(_, before, after, stopped):
             return "\n".join([f"  Old value = {before}", f"  New value = {after}", _stopped(stopped)])
-        case Traced(position, text):
-            return f"{position!s:>17}  {text.rstrip()}"
+        case Found(number, position, text):
+            return f"{f'@{number}':<5} {position!s:>15}  {text.rstrip()}"
         case Bookmarks():
             return _bookmarks(result)
         case Checkpoints(places, end):
