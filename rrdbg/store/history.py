@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -51,29 +52,34 @@ def history(log: Path, kinds: Collection[EventKind], start: int = 0, end: int | 
     :raises LogError: the log is damaged; all that could be read has come before.
     """
     wanted = {kind for kind, known in _KINDS.items() if known in kinds}
+    for event, position in _placed(log, wanted, start, end):
+        yield GuestEvent(position, _KINDS[event.kind], _text(event), _data(event))
+
+
+def counts(log: Path) -> list[EventCount]:
+    """How many events of each kind there are, and where :func:`history` has the first and the last.
+
+    :raises LogError: the log is damaged.
+    """
+    found: dict[EventKind, list[Position]] = {}
+    numbers: Counter[EventKind] = Counter()
+    for event, position in _placed(log, set(_KINDS)):
+        kind = _KINDS[event.kind]
+        numbers[kind] += 1
+        found.setdefault(kind, [position, position])[1] = position
+    return [EventCount(kind, numbers[kind], first, last) for kind, (first, last) in found.items()]
+
+
+def _placed(log: Path, wanted: set[Kind], start: int = 0, end: int | None = None) -> Iterator[tuple[Event, Position]]:
+    """The log's events of the kinds ``wanted``, each with its position."""
     # Each delivery at an icount is one phase of it.
     last, phase = -1, 0
     for event in events(log, wanted.union(_DELIVERIES), start, end):
         if event.icount != last:
             last, phase = event.icount, 0
-        delivered = event.kind in _DELIVERIES
         if event.kind in wanted:
-            position = Position(_writer(event)) if event.kind is Kind.CHAR_WRITE else Position(event.icount, phase)
-            yield GuestEvent(position, _KINDS[event.kind], _text(event), _data(event))
-        phase += delivered
-
-
-def counts(log: Path) -> list[EventCount]:
-    """How many events of each kind there are.
-
-    :raises LogError: the log is damaged.
-    """
-    found: dict[EventKind, list[int]] = {}
-    for event in events(log, _KINDS):
-        entry = found.setdefault(_KINDS[event.kind], [0, event.icount, 0])
-        entry[0] += 1
-        entry[2] = event.icount
-    return [EventCount(kind, count, Position(first), Position(last)) for kind, (count, first, last) in found.items()]
+            yield event, Position(_writer(event)) if event.kind is Kind.CHAR_WRITE else Position(event.icount, phase)
+        phase += event.kind in _DELIVERIES
 
 
 class Console:
