@@ -10,6 +10,7 @@ from rrdbg.errors import UsageError
 from rrdbg.frontends.opening import add_recording
 from rrdbg.model.size import size_text
 from rrdbg.render.page import SIGNATURE, timeline_page
+from rrdbg.render.perfetto import perfetto_trace
 from rrdbg.store.files import write_atomically
 from rrdbg.store.library import Library
 from rrdbg.store.recording import Recording
@@ -18,7 +19,7 @@ from rrdbg.store.timeline_file import load_timeline
 _DESCRIPTION = """
 Draw a recording's timeline as one HTML page that needs no network: snapshots and what they cost, interrupts, other
 events, console lines, stops, bookmarks, and how fast each part replays. FILE is replaced if it exists; without -o an
-existing file is only replaced if it is such a page.
+existing file is only replaced if it is such a page. With --perfetto a trace is written instead, or as well with -o.
 """
 
 
@@ -27,18 +28,34 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("timeline", help="draw a recording's timeline as a page", description=_DESCRIPTION)
     add_recording(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="the page (default: NAME-timeline.html here)")
+    parser.add_argument("--perfetto", metavar="FILE", help="write a trace that ui.perfetto.dev opens")
     parser.set_defaults(run=run_timeline)
 
 
 async def run_timeline(arguments: argparse.Namespace) -> int:
     """Write what was asked for; the recording may be in use meanwhile."""
     recording = Recording.peek(Library.default().find(arguments.recording))
-    out = Path(arguments.output) if arguments.output else _own_page(recording.name)
+    page = _page(arguments, recording.name)
     tracks = timeline_tracks(recording, load_timeline(recording))
-    content = timeline_page(tracks).encode()
-    write_atomically(out, content)
-    print(f"The timeline of {recording.name} is {out} ({size_text(len(content))}); open it in a browser.")
+    if arguments.perfetto:
+        size = _write(Path(arguments.perfetto), perfetto_trace(tracks))
+        print(f"The trace of {recording.name} is {arguments.perfetto} ({size}); open it in https://ui.perfetto.dev.")
+    if page:
+        size = _write(page, timeline_page(tracks).encode())
+        print(f"The timeline of {recording.name} is {page} ({size}); open it in a browser.")
     return 0
+
+
+def _write(path: Path, content: bytes) -> str:
+    write_atomically(path, content)
+    return size_text(len(content))
+
+
+def _page(arguments: argparse.Namespace, name: str) -> Path | None:
+    """The page to write, if one is wanted."""
+    if arguments.output:
+        return Path(arguments.output)
+    return None if arguments.perfetto else _own_page(name)
 
 
 def _own_page(name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -69,6 +70,18 @@ class TimelineTracks:
     speed: Sequence[Piece]
     facts: Sequence[str] = ()
 
+    def elapsed(self, position: Position) -> int:
+        """Nanoseconds of guest time from the start to ``position``, by the knots."""
+        index = bisect_right(self.knots, position.icount, key=_icount) - 1
+        knot = self.knots[index]
+        if knot.icount == position.icount:
+            return knot.after if position.phase else knot.before
+        if index + 1 == len(self.knots):
+            return knot.after
+        following = self.knots[index + 1]
+        length = following.icount - knot.icount
+        return knot.after + (following.before - knot.after) * (position.icount - knot.icount) // length
+
     def track(self, name: str) -> Track:
         """The track of that name.
 
@@ -101,3 +114,7 @@ def coarser(pieces: Sequence[Piece], most: int) -> tuple[Piece, ...]:
         else:
             joined.append(piece)
     return tuple(joined)
+
+
+def _icount(knot: ClockKnot) -> int:
+    return knot.icount
