@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from enum import Enum
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import NamedTuple
 
 from rrdbg.store.logformat import (
     AUDIO_WITH_RING_POSITION,
@@ -177,16 +178,15 @@ Payload = (
 """What :attr:`Event.data` can be; the module's table says which for which kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event of a log.
 
-    ``offset`` is where it stands in the file, in bytes; ``index`` counts all events of the log from 0;
+    ``offset`` is where it stands in the file, in bytes; ``number`` counts all events of the log from 0;
     ``icount`` is how many instructions ran before it.
     """
 
     offset: int
-    index: int
+    number: int
     icount: int
     kind: Kind
     data: Payload

@@ -151,18 +151,6 @@ def expected_summary(version: int, size: int, items: list[Item]) -> LogSummary:
     )
 
 
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], Path]:
-    """Puts bytes into a file, always the same one."""
-    path = tmp_path_factory.mktemp("log") / "replay.bin"
-
-    def put(content: bytes) -> Path:
-        path.write_bytes(content)
-        return path
-
-    return put
-
-
 def one_of_each(version: int) -> list[Item]:
     """A log's items with every kind of event and every form of input, as small as they may be."""
     space = KeySpace.LINUX if version == LINUX else KeySpace.QCODE
