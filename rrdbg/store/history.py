@@ -40,9 +40,12 @@ _KINDS = {
     Kind.AUDIO_IN: EventKind.AUDIO,
     Kind.AUDIO_OUT: EventKind.AUDIO,
     Kind.CHAR_WRITE: EventKind.OUTPUT,
+    Kind.CHECKPOINT_RESET_REQUESTED: EventKind.RESET,
     Kind.SHUTDOWN: EventKind.SHUTDOWN,
 }
-_LOGGED = {**{kind: known for known, kind in _KINDS.items()}, EventKind.RESET: Kind.SHUTDOWN}
+"""What the kinds of the log are called. QEMU logs no cause of a reset (softmmu/runstate.c, qemu_reset_requested)."""
+
+
 _DELIVERIES = (Kind.INTERRUPT, Kind.EXCEPTION)
 _PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6"}
 
@@ -52,10 +55,11 @@ def history(log: Path, kinds: Collection[EventKind], start: int = 0, end: int | 
 
     :raises LogError: the log is damaged; all that could be read has come before.
     """
+    wanted = {kind for kind, known in _KINDS.items() if known in kinds}
     # Output is logged one instruction after its place.
-    for event, position, kind in _placed(log, kinds, start, None if end is None else end + 1):
+    for event, position in _placed(log, wanted, start, None if end is None else end + 1):
         if start <= position.icount and (end is None or position.icount < end):
-            yield GuestEvent(position, kind, _text(event), _data(event))
+            yield GuestEvent(position, _KINDS[event.kind], _text(event), _data(event))
 
 
 def counts(log: Path, start: Position = START, end: Position | None = None) -> list[EventCount]:
@@ -65,35 +69,24 @@ def counts(log: Path, start: Position = START, end: Position | None = None) -> l
     """
     found: dict[EventKind, list[Position]] = {}
     numbers: Counter[EventKind] = Counter()
-    for _, position, kind in _placed(log, tuple(EventKind), start.icount, None if end is None else end.icount + 2):
+    for event, position in _placed(log, set(_KINDS), start.icount, None if end is None else end.icount + 2):
         if start <= position and (end is None or position <= end):
+            kind = _KINDS[event.kind]
             numbers[kind] += 1
             found.setdefault(kind, [position, position])[1] = position
     return [EventCount(kind, numbers[kind], first, last) for kind, (first, last) in found.items()]
 
 
-def _placed(
-    log: Path, kinds: Collection[EventKind], start: int, end: int | None
-) -> Iterator[tuple[Event, Position, EventKind]]:
-    """The log's events of some kinds with ``start <= icount < end`` in the log, each with its position and kind."""
-    logged = {_LOGGED[kind] for kind in kinds}
+def _placed(log: Path, wanted: set[Kind], start: int, end: int | None) -> Iterator[tuple[Event, Position]]:
+    """The log's events of the kinds ``wanted`` with ``start <= icount < end`` in the log, each with its position."""
     # Each delivery at an icount is one phase of it.
     last, phase = -1, 0
-    for event in events(log, logged.union(_DELIVERIES), start, end):
+    for event in events(log, wanted.union(_DELIVERIES), start, end):
         if event.icount != last:
             last, phase = event.icount, 0
-        if event.kind in logged:
-            kind = _kind(event)
-            if kind in kinds:
-                position = Position(_writer(event)) if kind is EventKind.OUTPUT else Position(event.icount, phase)
-                yield event, position, kind
+        if event.kind in wanted:
+            yield event, Position(_writer(event)) if event.kind is Kind.CHAR_WRITE else Position(event.icount, phase)
         phase += event.kind in _DELIVERIES
-
-
-def _kind(event: Event) -> EventKind:
-    if isinstance(event.data, Shutdown) and event.data.is_reset:
-        return EventKind.RESET
-    return _KINDS[event.kind]
 
 
 class Console:

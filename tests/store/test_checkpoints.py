@@ -17,7 +17,7 @@ from rrdbg.store.logevents import events
 from rrdbg.store.logformat import Kind
 from rrdbg.store.replaylog import DamagedLog, summarise
 from tests.store.logwriter import OLD, VERSIONS, Item, write_log
-from tests.store.test_replaylog import CHECKPOINTS, one_of_each, pairs, recordings
+from tests.store.test_replaylog import CHECKPOINTS, one_of_each, pairs, patient, recordings
 
 
 @st.composite
@@ -44,6 +44,7 @@ def two_of_each_row(marks: Iterable[Mark]) -> list[Mark]:
     return kept
 
 
+@patient
 @given(recording=st.one_of(busy_clocks(), recordings()))
 def test_it_leaves_out_only_repetitions(log: Callable[[bytes], Path], recording: tuple[int, list[Item]]) -> None:
     path = log(write_log(*recording))

@@ -16,7 +16,7 @@ from rrdbg.model.position import START, Position
 from rrdbg.model.results import ConsoleLines, EventCounts, Events, Stopped
 from rrdbg.store.history import Console, counts, describe_packet, history
 from rrdbg.store.logevents import CharWrite
-from rrdbg.store.logformat import Kind, Shutdown
+from rrdbg.store.logformat import Kind
 from rrdbg.store.recording import Recording
 from tests.oracle import Oracle
 from tests.store.logwriter import LINUX, Item, write_log
@@ -71,16 +71,6 @@ def test_output_is_in_a_range_by_its_place(tmp_path: Path) -> None:
         assert found == expected
         counted = counts(log, Position(start), Position(end - 1))
         assert sum(item.count for item in counted) == len(expected)
-
-
-def test_resets_are_told_from_shutdowns(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    causes = ("guest-reset", "guest-shutdown", "host-qmp-system-reset", "host-signal")
-    items: list[Item] = [(Kind.SHUTDOWN, Shutdown(0, cause)) for cause in causes]
-    log.write_bytes(write_log(LINUX, items))
-    assert [event.text for event in history(log, {EventKind.RESET})] == ["guest-reset", "host-qmp-system-reset"]
-    assert [event.text for event in history(log, {EventKind.SHUTDOWN})] == ["guest-shutdown", "host-signal"]
-    assert {item.kind: item.count for item in counts(log)} == {EventKind.RESET: 2, EventKind.SHUTDOWN: 2}
 
 
 async def test_console_lines_are_printed_where_they_are_said_to_be(workload: Path, tmp_path: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rrdbg.model.events import EventKind
+from rrdbg.store.history import history
 from rrdbg.store.logevents import events
-from rrdbg.store.logformat import Kind
+from rrdbg.store.logformat import LINUX_KEYS, Kind
 from rrdbg.store.replaylog import summarise
 from tests.guests.build import QEMU_OPTIONS
 
@@ -40,11 +43,13 @@ class Qemu:
                 return message
         raise AssertionError("QEMU ended")
 
-    def ask(self, command: str) -> Any:
+    def ask(self, command: str, **arguments: object) -> Any:
         assert self._process.stdin
-        self._process.stdin.write(json.dumps({"execute": command}) + "\n")
+        self._process.stdin.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
         self._process.stdin.flush()
-        return self.until("return")["return"]
+        answer = self.until("return", "error")
+        assert "return" in answer, answer
+        return answer["return"]
 
     def wait(self) -> None:
         assert self._process.wait(20) == 0
@@ -69,3 +74,38 @@ def test_the_length_is_qemus_count_at_the_end(workload_guest: Path, tmp_path: Pa
     assert last[-1].icount == counted["icount"]
     assert summary.shutdown
     assert summary.shutdown.cause == "guest-shutdown"
+
+
+@pytest.mark.timeout(60)
+def test_what_came_from_outside_is_read_as_it_was_sent(tmp_path: Path) -> None:
+    """Keys, a mouse, bytes on a serial port and a reset, sent to a machine that only has its firmware."""
+    log, port = tmp_path / "replay.bin", tmp_path / "port"
+    key = {"type": "qcode", "data": "ret"}
+    sent = (
+        {"type": "key", "data": {"key": key, "down": True}},
+        {"type": "key", "data": {"key": key, "down": False}},
+        {"type": "btn", "data": {"button": "right", "down": True}},
+        {"type": "rel", "data": {"axis": "y", "value": -5}},
+    )
+    # With kvmvapic a reset deadlocks QEMU while it records.
+    words = (*("-global", "apic-common.vapic=off", "-net", "none"), "-icount", f"shift=5,rr=record,rrfile={log}")
+    with Qemu(*words, "-serial", f"unix:{port},server=on,wait=off") as qemu, socket.socket(socket.AF_UNIX) as line:
+        qemu.ask("input-send-event", events=sent)
+        line.connect(str(port))
+        line.sendall(b"hello")
+        qemu.ask("system_reset")
+        qemu.until("RESET")
+        qemu.ask("quit")
+        qemu.wait()
+    old = summarise(log).version != LINUX_KEYS
+    expected = ["key ret", "key ret"] if old else ["key linux-28", "key linux-28"]
+    found = list(history(log, {EventKind.INPUT}))
+    assert [event.text for event in found] == [
+        f"{expected[0]} down", f"{expected[1]} up", "mouse button right down", "pointer y by -5",
+    ]  # fmt: skip
+    received = b"".join(event.data for event in history(log, {EventKind.SERIAL}))
+    assert received
+    assert b"hello".startswith(received), "the rest was on its way when QEMU quit"
+    resets = list(history(log, {EventKind.RESET}))
+    assert resets
+    assert resets[0].position >= found[-1].position
