@@ -107,14 +107,25 @@ def test_each_track_is_there_with_its_count_and_is_drawn(page: Page) -> None:
     assert f"{page.tracks.end.icount:,} instructions" in page.text("#facts")
 
 
-def test_everything_fits_a_small_screen(page: Page) -> None:
-    page.browser.set_window_size(1280, 720)
-    sizes = (
-        "const page = document.documentElement; return [page.scrollWidth, page.scrollHeight, innerWidth, innerHeight]"
-    )
-    width, height, inner_width, inner_height = page.browser.execute_script(sizes)
-    assert width <= inner_width
-    assert height <= inner_height
+SIZES = "const page = document.documentElement; return [page.scrollWidth, page.scrollHeight, innerWidth, innerHeight]"
+
+
+def test_everything_fits_a_small_screen_and_nothing_overlaps_on_a_smaller_one(page: Page) -> None:
+    def resize(width: int, height: int) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    try:
+        resize(1280, 720)
+        width, height, inner_width, inner_height = page.browser.execute_script(SIZES)
+        assert (inner_width, inner_height) == (1280, 720)
+        assert (width, height) == (1280, 720), "there is nothing to scroll"
+        resize(800, 500)
+        lines, help_line = page.find("#lines").rect, page.find("#help").rect
+        assert lines["height"] > 100
+        assert lines["y"] + lines["height"] <= help_line["y"]
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_zoom_and_pan_with_the_keyboard(page: Page) -> None:
