@@ -31,7 +31,7 @@ from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.stop import Hit, Point, Stop, StopReason, Watchpoint
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline import STOPS, Timeline
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline, save_timeline
 
@@ -443,6 +443,7 @@ class Replay:
         return Stop(reason, self._position, await self.pc())
 
     async def _hit_stop(self, hit: Hit) -> Stop:
+        self._keeper.mark(STOPS, self._position, hit.text)
         return Stop(hit.reason, self._position, await self.pc(), (hit,))
 
     def _report(self, progress: Progress) -> None:

@@ -31,6 +31,7 @@ from rrdbg.model.results import (
     TimelineView,
     Where,
 )
+from rrdbg.model.size import size_text
 from rrdbg.model.stop import Breakpoint, Hit, Point, StopReason, Watchpoint
 from rrdbg.render.strip import LEGEND, timeline_strip
 
@@ -142,16 +143,6 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         ).rstrip()
         for line in lines
     )
-
-
-def size_text(size: int) -> str:
-    """Bytes as people write them: ``812 kB``, ``45.1 MB``."""
-    value = float(size)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} GB"
 
 
 def _stopped(result: Stopped) -> str:
