@@ -344,6 +344,10 @@ class Replay:
         """
         return await prove_next(self._launcher, self._keeper)
 
+    def mark(self, name: str, position: Position, text: str) -> None:
+        """Note what was found at a position, to be seen on the timeline under ``name``."""
+        self._keeper.mark(name, position, text)
+
     def bookmark(self, name: str, bookmark: Bookmark | None) -> None:
         """Name a place, or (None) take the name away, and keep that with the recording."""
         bookmarks = {known: place for known, place in self.timeline.bookmarks.items() if known != name}
