@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rrdbg.engine.digest import state_digest
-from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines import Machines
 from rrdbg.engine.walk import Walker
 from rrdbg.errors import QmpError
 from rrdbg.links.machine import ProgressCallback
@@ -65,7 +65,7 @@ class Keeper:
 
     def __init__(
         self,
-        launcher: Launcher,
+        launcher: Machines,
         timeline: Timeline,
         spacing: float = SPACING_SECONDS,
         budget: int | None = None,

@@ -17,6 +17,7 @@ from pathlib import Path
 from rrdbg.engine.driver import Driver
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines import Machines
 from rrdbg.engine.points import PointList
 from rrdbg.engine.progress import Progress, ProgressListener
 from rrdbg.engine.prover import prove_next
@@ -40,16 +41,19 @@ _RETREATS = (0, 1_000, 10_000, 100_000, 1_000_000)
 
 
 class Replay:
-    """An opened recording; make it with :meth:`open`, end it with :meth:`close`."""
+    """An opened recording; make it with :meth:`open`, end it with :meth:`close`.
 
-    def __init__(self, recording: Recording, launcher: Launcher, keeper: Keeper) -> None:
+    ``walker`` is a machine that stands where the cursor is to begin, if there is one already.
+    """
+
+    def __init__(self, recording: Recording, launcher: Machines, keeper: Keeper, walker: Walker | None = None) -> None:
         self.recording = recording
         self.on_progress: ProgressListener = lambda progress: None
         self._launcher = launcher
         self._keeper = keeper
         self._driver = Driver(launcher, keeper, self._report)
-        self._walker: Walker | None = None
-        self._position = START
+        self._walker = walker
+        self._position = walker.position if walker else START
         self.points = PointList()
         """The breakpoints and watchpoints that are set."""
         self._moves = 0
@@ -185,9 +189,9 @@ class Replay:
                 await self._go(self.timeline.end)
                 return await self._stop(StopReason.END)
             try:
-                first = await self._first(walker, points, accept)
+                first = await self._first(walker, points, accept, careful=self._launcher.single)
             except BROKEN:
-                if not may_break(points):
+                if self._launcher.single or not may_break(points):
                     raise
                 await self._drop_machine()
                 walker = await self._cursor()
@@ -296,10 +300,9 @@ class Replay:
     async def snapshot(self, name: str | None = None) -> Snapshot:
         """Keep a snapshot at the cursor, or at the nearest plain icount before it.
 
-        :raises UsageError: the recording is read-only, or a snapshot has that name.
+        :raises UsageError: no snapshot can be kept here, or one has that name.
         """
-        if not self.recording.writable:
-            raise UsageError(f"{self.recording.layout.root} is read-only; a snapshot cannot be kept in it.")
+        self._launcher.check_writable()
         if name and any(known.name == name for known in self.timeline.snapshots):
             raise UsageError(f"There is a snapshot {name!r} already; choose another name.")
         icount = self.timeline.deliveries.plain_at_or_before(self._position.icount)
@@ -332,17 +335,18 @@ class Replay:
         What happens in it does not touch the recording or the cursor.
 
         :raises SnapshotNotNow: QEMU cannot save its state at the cursor.
+        :raises UsageError: there can be no second machine.
         """
         return await self._launcher.branch(await self._cursor())
 
     async def prove_next(self) -> bool:
-        """Prove one more snapshot by a process of its own, while nobody moves; False when all are proved.
+        """Prove one more snapshot by a process of its own, while nobody moves; False when no more can be.
 
         May be cancelled at any moment.
 
         :raises LinkError: snapshots cannot be proved here.
         """
-        return await prove_next(self._launcher, self._keeper)
+        return not self._launcher.single and await prove_next(self._launcher, self._keeper)
 
     def bookmark(self, name: str, bookmark: Bookmark | None) -> None:
         """Name a place, or (None) take the name away, and keep that with the recording."""
@@ -353,6 +357,8 @@ class Replay:
         save_timeline(self.recording, self.timeline)
 
     async def _go(self, target: Position) -> None:
+        if self._walker and not self._walker.machine.usable:
+            await self._drop_machine()
         walker = self._walker
         self._driver.cursor = self._position
         new = await self._driver.bring(walker, target)
@@ -361,15 +367,17 @@ class Replay:
             await self._adopt(new)
 
     async def _start_at(self, icount: int) -> Walker:
-        """A machine of its own at the plain ``icount``; the caller closes it."""
+        """A machine of its own at the plain ``icount``; the caller closes it.
+
+        Where there is a single QEMU it is taken from the cursor, whose machine then is no longer usable.
+        """
         self._driver.cursor = self._position
         return await self._driver.start_at(icount)
 
     async def _cursor(self) -> Walker:
         """The cursor's machine, started if there is none."""
-        if self._walker is None or not self._walker.machine.usable:
-            await self._drop_machine()
-        if self._walker is None or self._walker.position != self._position:
+        walker = self._walker
+        if walker is None or not walker.machine.usable or walker.position != self._position:
             await self._go(self._position)
         assert self._walker is not None
         return self._walker
@@ -405,7 +413,8 @@ class Replay:
     ) -> Hit | None:
         """The first hit ahead of ``walker``, which stands at it or somewhat after it then."""
         end = self.timeline.end
-        scan = Scan(walker, points, end, self._start_at, accept, careful=careful)
+        single = self._launcher.single
+        scan = Scan(walker, points, end, self._start_at, accept, careful=careful, single=single)
         hits = scan.hits(self._driver.progress(end, walker.position), include_start=False)
         try:
             return await anext(hits, None)
@@ -415,7 +424,8 @@ class Replay:
     async def _last_before(
         self, here: Position, points: Sequence[Point], accept: Accept | None
     ) -> tuple[Position, Hit] | None:
-        search = Search(self.timeline, points, self._start_at, self._report, accept)
+        single = self._launcher.single
+        search = Search(self.timeline, points, self._start_at, self._report, accept, single=single)
         last = await search.last_before(here)
         return None if last is None else (await self._backward_target(last), last)
 

@@ -11,6 +11,8 @@ What QEMU does that shapes this code:
 * A watchpoint that fires in the very last instruction before the fence races with the fence's timer and may
   be lost. For ``watch`` the value is compared there, which is what counts anyway; for ``rwatch`` and ``awatch``
   that instruction is stepped again in a machine of its own.
+* Where there is a single QEMU, that machine replaces the scan's. It must not break, so such a scan is always careful,
+  and steps over a delivery comparing values only: a mere read by a delivery goes unnoticed.
 * A watchpoint that fires while an interrupt or exception is delivered breaks the replay, see
   :mod:`rrdbg.engine.access`. That is rare, so a scan is tried without regard to it; whoever runs it scans again,
   *carefully*, when the machine broke: then each delivery is stepped over with no watchpoint set.
@@ -27,7 +29,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 
 from rrdbg.engine.access import StartAt, accesses
-from rrdbg.engine.walk import Walker
+from rrdbg.engine.walk import Step, Walker
+from rrdbg.engine.watch import watched_step
 from rrdbg.errors import Divergence, QemuDied, RspError
 from rrdbg.links.machine import Machine, ProgressCallback
 from rrdbg.links.rsp import StopReply
@@ -55,7 +58,10 @@ def may_break(points: Sequence[Point]) -> bool:
 
 
 class Scan:
-    """One pass of ``walker`` over a stretch, with ``points`` set; iterate :meth:`hits`."""
+    """One pass of ``walker`` over a stretch, with ``points`` set; iterate :meth:`hits`.
+
+    ``single`` tells that ``start_at`` ends the machine before; ``walker`` is then given the new one.
+    """
 
     def __init__(
         self,
@@ -66,12 +72,13 @@ class Scan:
         accept: Accept | None = None,
         *,
         careful: bool = False,
+        single: bool = False,
         give_up: GiveUp = lambda stops, left: False,
     ) -> None:
         self._walker = walker
         self._careful = careful
+        self._single = single
         self._accept = accept
-        self._machine = walker.machine
         self._deliveries = walker.timeline.deliveries
         self._breakpoints = {point.address: point for point in points if isinstance(point, Breakpoint)}
         self._watchpoints = [point for point in points if isinstance(point, Watchpoint)]
@@ -82,6 +89,10 @@ class Scan:
         self._values: dict[int, bytes | None] = {}
         self.stops = 0
         """How often the guest has stopped for a point, whether that counted as a hit or not."""
+
+    @property
+    def _machine(self) -> Machine:
+        return self._walker.machine
 
     async def hits(
         self, on_progress: ProgressCallback | None = None, *, include_start: bool = True
@@ -104,6 +115,8 @@ class Scan:
                             yield hit
                     if self._walker.position.icount < landing:
                         return
+                    for hit in await self._at_fence(Position(landing)):
+                        yield hit
                     include_start = True
                 for hit in await self._walk(end, include_start):
                     yield hit
@@ -167,8 +180,6 @@ class Scan:
                 yield Hit(here, pc, self._breakpoints[pc], exact=False)
             for hit in await self._watch_hits(step.reply, step.after):
                 yield hit
-        for hit in await self._at_fence(Position(landing)):
-            yield hit
 
     async def _step_over_start(self, include_start: bool) -> list[Hit]:
         here, pc = self._walker.position, await self._machine.pc()
@@ -194,27 +205,54 @@ class Scan:
                 found += await self._changed(watchpoint, position)
         if self._accesses:
             before = self._walker.timeline.landing_before(Position(position.icount - 1))
-            found += [hit for hit in await self._accessed(Position(before), position) if hit.position == position]
+            accessed = await (self._repeated if self._single else self._accessed)(Position(before), position)
+            found += [hit for hit in accessed if hit.position == position]
         return found
+
+    async def _repeated(self, start: Position, end: Position) -> Sequence[Hit]:
+        """Go from ``start`` to ``end`` once more in single steps, in a machine that the walker has from then on."""
+        other = await self._start_at(start.icount)
+        try:
+            found: list[Hit] = []
+            while other.position < end:
+                found += (await watched_step(other, self._accesses))[1]
+            for point in self._breakpoints.values():
+                await other.machine.insert(point)
+        except BaseException:
+            await other.machine.close()
+            raise
+        self._walker.machine = other.machine
+        return self._noted(found)
 
     async def _walk(self, end: Position, include_start: bool) -> list[Hit]:
         """Step over the ambiguous rest of a stretch with no watchpoint set, comparing pcs and values ourselves."""
         start = self._walker.position
-        found = []
+        found: list[Hit] = []
         while self._walker.position < end:
             here = self._walker.position
             pc = await self._machine.pc()
             counts = (include_start or here > start) and await self._counts(pc)
-            step = await self._walker.step()
+            step, accessed = await self._step()
+            found += accessed
             if counts and not self._walker.interrupted(step):
                 found.append(Hit(here, pc, self._breakpoints[pc]))
             for watchpoint in self._watchpoints:
                 if watchpoint.kind is WatchKind.WRITE:
                     found += await self._changed(watchpoint, step.after)
-        if start < end:
+        if start < end and not self._single:
             found += await self._accessed(start, end)
         # At one position the watchpoint comes first, since the step before it made the access.
         return sorted(found, key=lambda hit: (hit.position, isinstance(hit.point, Breakpoint)))
+
+    async def _step(self) -> tuple[Step, Sequence[Hit]]:
+        """Step once; with a single QEMU also tell what that accesses, as nobody can find it out later."""
+        step, hits = await watched_step(self._walker, self._accesses if self._single else ())
+        return step, self._noted(hits)
+
+    def _noted(self, hits: Sequence[Hit]) -> Sequence[Hit]:
+        """Keep the values that ``hits`` have found, to compare later ones with."""
+        self._values |= {hit.point.number: hit.change.after for hit in hits if hit.change}
+        return hits
 
     async def _accessed(self, start: Position, end: Position) -> list[Hit]:
         """The hits of ``rwatch`` and ``awatch`` in the steps from ``start`` to ``end``, where the walker stands."""

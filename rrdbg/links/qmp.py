@@ -8,7 +8,16 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from qemu.qmp import EventListener, ExecInterruptedError, ExecuteError, Message, QMPClient, QMPError, StateError
+from qemu.qmp import (
+    EventListener,
+    ExecInterruptedError,
+    ExecuteError,
+    Message,
+    QMPClient,
+    QMPError,
+    Runstate,
+    StateError,
+)
 
 from rrdbg.errors import QemuDied, QmpError, Stalled
 
@@ -36,14 +45,14 @@ class _Client(QMPClient):
 
 
 class QmpLink:
-    """One QMP connection, made over a socket that QEMU already holds the other end of."""
+    """One QMP connection, made over a connected socket."""
 
     def __init__(self, client: QMPClient) -> None:
         self._client = client
 
     @classmethod
     async def connect(cls, end: socket.socket) -> QmpLink:
-        """Negotiate over ``end``, one end of a socket pair.
+        """Negotiate over ``end``, whose other end QEMU has.
 
         :raises QemuDied: QEMU went away before it greeted us.
         """
@@ -58,6 +67,11 @@ class QmpLink:
             end.close()
             raise
         return cls(client)
+
+    @property
+    def connected(self) -> bool:
+        """False once the connection has broken."""
+        return bool(self._client.runstate is Runstate.RUNNING)
 
     async def execute(self, command: str, **arguments: object) -> object:
         """Run one QMP command and return its ``return`` value.
@@ -91,6 +105,10 @@ class QmpLink:
         answer = await self.execute("query-status")
         assert isinstance(answer, Mapping)
         return str(answer["status"])
+
+    async def stop(self) -> None:
+        """Stop the guest; one that is stopped stays as it is."""
+        await self.execute("stop")
 
     async def resume(self) -> None:
         """Set a stopped guest going (``cont``)."""
