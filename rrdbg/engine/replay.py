@@ -23,6 +23,7 @@ from rrdbg.engine.progress import Progress, ProgressListener
 from rrdbg.engine.prover import prove_next
 from rrdbg.engine.scan import BROKEN, Accept, Scan, may_break
 from rrdbg.engine.search import Search
+from rrdbg.engine.single import SingleScan
 from rrdbg.engine.walk import Walker
 from rrdbg.engine.watch import watched_step
 from rrdbg.errors import Interrupted, LinkError, OutOfRange, UsageError
@@ -413,8 +414,8 @@ class Replay:
     ) -> Hit | None:
         """The first hit ahead of ``walker``, which stands at it or somewhat after it then."""
         end = self.timeline.end
-        single = self._launcher.single
-        scan = Scan(walker, points, end, self._start_at, accept, careful=careful, single=single)
+        scan_type = SingleScan if self._launcher.single else Scan
+        scan = scan_type(walker, points, end, self._start_at, accept, careful=careful)
         hits = scan.hits(self._driver.progress(end, walker.position), include_start=False)
         try:
             return await anext(hits, None)

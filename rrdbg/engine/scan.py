@@ -10,9 +10,7 @@ What QEMU does that shapes this code:
 * A breakpoint at the icount of the fence does not fire, so the pc there is compared by us.
 * A watchpoint that fires in the very last instruction before the fence races with the fence's timer and may
   be lost. For ``watch`` the value is compared there, which is what counts anyway; for ``rwatch`` and ``awatch``
-  that instruction is stepped again in a machine of its own.
-* Where there is a single QEMU, that machine replaces the scan's. It must not break, so such a scan is always careful,
-  and steps over a delivery comparing values only: a mere read by a delivery goes unnoticed.
+  that instruction is stepped again in a machine of its own. (Where there is none: :mod:`rrdbg.engine.single`.)
 * A watchpoint that fires while an interrupt or exception is delivered breaks the replay, see
   :mod:`rrdbg.engine.access`. That is rare, so a scan is tried without regard to it; whoever runs it scans again,
   *carefully*, when the machine broke: then each delivery is stepped over with no watchpoint set.
@@ -30,7 +28,6 @@ from contextlib import asynccontextmanager
 
 from rrdbg.engine.access import StartAt, accesses
 from rrdbg.engine.walk import Step, Walker
-from rrdbg.engine.watch import watched_step
 from rrdbg.errors import Divergence, QemuDied, RspError
 from rrdbg.links.machine import Machine, ProgressCallback
 from rrdbg.links.rsp import StopReply
@@ -58,10 +55,7 @@ def may_break(points: Sequence[Point]) -> bool:
 
 
 class Scan:
-    """One pass of ``walker`` over a stretch, with ``points`` set; iterate :meth:`hits`.
-
-    ``single`` tells that ``start_at`` ends the machine before; ``walker`` is then given the new one.
-    """
+    """One pass of ``walker`` over a stretch, with ``points`` set; iterate :meth:`hits`."""
 
     def __init__(
         self,
@@ -72,21 +66,21 @@ class Scan:
         accept: Accept | None = None,
         *,
         careful: bool = False,
-        single: bool = False,
         give_up: GiveUp = lambda stops, left: False,
     ) -> None:
         self._walker = walker
         self._careful = careful
-        self._single = single
         self._accept = accept
         self._deliveries = walker.timeline.deliveries
         self._breakpoints = {point.address: point for point in points if isinstance(point, Breakpoint)}
-        self._watchpoints = [point for point in points if isinstance(point, Watchpoint)]
+        watchpoints = [point for point in points if isinstance(point, Watchpoint)]
+        self._watchpoints = sorted(watchpoints, key=lambda point: point.kind is not WatchKind.WRITE)
         self._accesses = [point for point in self._watchpoints if point.kind is not WatchKind.WRITE]
         self._end = end
         self._start_at = start_at
         self._give_up = give_up
         self._values: dict[int, bytes | None] = {}
+        self._fence_stop: StopReply | None = None
         self.stops = 0
         """How often the guest has stopped for a point, whether that counted as a hit or not."""
 
@@ -142,9 +136,8 @@ class Scan:
     @asynccontextmanager
     async def _watching(self) -> AsyncIterator[None]:
         """Have the watchpoints set, those of accesses last."""
-        ordered = sorted(self._watchpoints, key=lambda point: point.kind is not WatchKind.WRITE)
         patience = self._machine.patience
-        for point in ordered:
+        for point in self._watchpoints:
             await self._machine.insert(point)
         if self._watchpoints and not self._careful:
             self._machine.patience = min(HASTY_SECONDS, patience)
@@ -153,11 +146,12 @@ class Scan:
         finally:
             self._machine.patience = patience
             if self._machine.usable:
-                for point in ordered:
+                for point in self._watchpoints:
                     await self._machine.remove(point)
 
     async def _run(self, landing: int, on_progress: ProgressCallback | None, include_start: bool) -> AsyncIterator[Hit]:
         """Run freely to the last plain icount of the stretch."""
+        self._fence_stop = None
         for hit in await self._step_over_start(include_start):
             yield hit
         while (here := self._walker.position).icount < landing:
@@ -165,6 +159,7 @@ class Scan:
                 return
             reply = await self._walker.run_to(landing, on_progress)
             if reply is None or self._walker.position.icount == landing:
+                self._fence_stop = reply
                 break
             self.stops += 1
             if reply.watched:
@@ -203,26 +198,13 @@ class Scan:
         for watchpoint in self._watchpoints:
             if watchpoint.kind is WatchKind.WRITE:
                 found += await self._changed(watchpoint, position)
-        if self._accesses:
-            before = self._walker.timeline.landing_before(Position(position.icount - 1))
-            accessed = await (self._repeated if self._single else self._accessed)(Position(before), position)
-            found += [hit for hit in accessed if hit.position == position]
-        return found
+        return found + await self._accessed_at_fence(position)
 
-    async def _repeated(self, start: Position, end: Position) -> Sequence[Hit]:
-        """Go from ``start`` to ``end`` once more in single steps, in a machine that the walker has from then on."""
-        other = await self._start_at(start.icount)
-        try:
-            found: list[Hit] = []
-            while other.position < end:
-                found += (await watched_step(other, self._accesses))[1]
-            for point in self._breakpoints.values():
-                await other.machine.insert(point)
-        except BaseException:
-            await other.machine.close()
-            raise
-        self._walker.machine = other.machine
-        return self._noted(found)
+    async def _accessed_at_fence(self, position: Position) -> list[Hit]:
+        if not self._accesses:
+            return []
+        before = self._walker.timeline.landing_before(Position(position.icount - 1))
+        return [hit for hit in await self._accessed(Position(before), position) if hit.position == position]
 
     async def _walk(self, end: Position, include_start: bool) -> list[Hit]:
         """Step over the ambiguous rest of a stretch with no watchpoint set, comparing pcs and values ourselves."""
@@ -239,20 +221,14 @@ class Scan:
             for watchpoint in self._watchpoints:
                 if watchpoint.kind is WatchKind.WRITE:
                     found += await self._changed(watchpoint, step.after)
-        if start < end and not self._single:
+        if start < end:
             found += await self._accessed(start, end)
         # At one position the watchpoint comes first, since the step before it made the access.
         return sorted(found, key=lambda hit: (hit.position, isinstance(hit.point, Breakpoint)))
 
     async def _step(self) -> tuple[Step, Sequence[Hit]]:
-        """Step once; with a single QEMU also tell what that accesses, as nobody can find it out later."""
-        step, hits = await watched_step(self._walker, self._accesses if self._single else ())
-        return step, self._noted(hits)
-
-    def _noted(self, hits: Sequence[Hit]) -> Sequence[Hit]:
-        """Keep the values that ``hits`` have found, to compare later ones with."""
-        self._values |= {hit.point.number: hit.change.after for hit in hits if hit.change}
-        return hits
+        """Step once, and tell what is known at once of accesses; :meth:`_accessed` finds out the rest."""
+        return await self._walker.step(), ()
 
     async def _accessed(self, start: Position, end: Position) -> list[Hit]:
         """The hits of ``rwatch`` and ``awatch`` in the steps from ``start`` to ``end``, where the walker stands."""

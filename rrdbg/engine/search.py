@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from rrdbg.engine.progress import ProgressListener, Stretch
 from rrdbg.engine.scan import BROKEN, Accept, GiveUp, Scan, may_break
+from rrdbg.engine.single import SingleScan
 from rrdbg.engine.walk import Walker
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.model.plan import plan_reverse_scan
@@ -65,6 +66,7 @@ class Search:
         self._report = on_progress
         self._accept = accept
         self._single = single
+        self._scan_type = SingleScan if single else Scan
         self._on_progress: ProgressCallback = lambda icount: None
 
     async def last_before(self, here: Position) -> Hit | None:
@@ -111,10 +113,9 @@ class Search:
 
     async def _scan(self, walker: Walker, end: Position, give_up: GiveUp, *, careful: bool) -> _Found:
         """The last hit up to ``end``, or to where ``give_up`` says that it is enough; the walker stands there."""
-        scan = Scan(
-            walker, self._points, end, self._start_at, self._accept,
-            careful=careful, single=self._single, give_up=give_up,
-        )  # fmt: skip
+        scan = self._scan_type(
+            walker, self._points, end, self._start_at, self._accept, careful=careful, give_up=give_up
+        )
         hits = scan.hits(self._on_progress)
         last = None
         try:

@@ -129,8 +129,12 @@ class AttachedQemu:
             await machine.close()
         self._check_alive()
         self._stopped = True
-        await self.qmp.stop()
-        await self.qmp.delete_break()
+        try:
+            await self.qmp.stop()
+            await self.qmp.delete_break()
+        except Stalled:
+            self._hangs = True
+            raise
 
     def _check_alive(self) -> None:
         if not self.alive:
