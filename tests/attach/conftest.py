@@ -122,24 +122,30 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory, workload_guest: Path) -> P
     directory = tmp_path_factory.mktemp("by-hand")
     subprocess.run(("qemu-img", "create", "-q", "-f", "qcow2", "state.qcow2", "1G"), cwd=directory, check=True)
     words = [word for word in PLAIN if word != "-no-shutdown"]
-    recorded = "shift=1,rr=record,rrfile=replay.bin,rrsnapshot=init"
+    hand_made = "shift=1,rr=record,rrfile=replay.bin,rrsnapshot=init"
     subprocess.run(
         ("qemu-system-x86_64", *words, *STATE, *SAFE, "-serial", "file:console.log", "-kernel", str(workload_guest),
-         "-icount", recorded),
+         "-icount", hand_made),
         cwd=directory, check=True, timeout=60,
     )  # fmt: skip
     return directory
 
 
+@dataclass(frozen=True)
+class HandMade:
+    """A copy of that recording in ``directory``, and the ``words`` of a QEMU for it but for ``-icount``."""
+
+    directory: Path
+    words: tuple[str, ...]
+
+
 @pytest.fixture
-def machine(by_hand: Path, workload_guest: Path, tmp_path: Path) -> tuple[Path, tuple[str, ...]]:
-    """A copy of that recording, and the words of a QEMU for it but for ``-icount``."""
+def recorded(by_hand: Path, workload_guest: Path, tmp_path: Path) -> HandMade:
     directory = Path(shutil.copytree(by_hand, tmp_path / "by-hand"))
-    return directory, (*PLAIN, *STATE, *SAFE, "-serial", "null", "-kernel", str(workload_guest))
+    return HandMade(directory, (*PLAIN, *STATE, *SAFE, "-serial", "null", "-kernel", str(workload_guest)))
 
 
 @pytest.fixture
-def handmade(machine: tuple[Path, tuple[str, ...]], start: Start) -> Qemu:
+def handmade(recorded: HandMade, start: Start) -> Qemu:
     """A QEMU that replays it."""
-    directory, words = machine
-    return start(directory, *words, "-icount", REPLAY)
+    return start(recorded.directory, *recorded.words, "-icount", REPLAY)

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from tests.attach.conftest import PLAIN, REPLAY, STATE, Qemu, Start
+from tests.attach.conftest import PLAIN, REPLAY, STATE, HandMade, Qemu, Start
 from tests.cli.conftest import Cli
 from tests.cli.test_record import wait_until
 from tests.guests.build import symbol
-
-Machine = tuple[Path, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -167,8 +165,8 @@ def test_a_qemu_that_does_not_replay(cli: Cli, tmp_path: Path, start: Start) -> 
     assert "neither records nor replays; start it with -icount" in cli(*qemu.words("when"), check=1).stderr
 
 
-def test_a_qemu_that_records_goes_on_recording(cli: Cli, machine: Machine, start: Start) -> None:
-    directory, words = machine
+def test_a_qemu_that_records_goes_on_recording(cli: Cli, recorded: HandMade, start: Start) -> None:
+    directory, words = recorded.directory, recorded.words
     qemu = start(directory, *words, "-icount", "shift=1,rr=record,rrfile=new.bin,rrsnapshot=again")
     with monitor(qemu) as ask:
         ask("cont")
@@ -176,9 +174,9 @@ def test_a_qemu_that_records_goes_on_recording(cli: Cli, machine: Machine, start
         assert ask("query-status")["status"] in ("running", "shutdown"), "a guest that has come to its end is no longer"
 
 
-def test_no_snapshot_to_return_to(cli: Cli, machine: Machine, start: Start) -> None:
+def test_no_snapshot_to_return_to(cli: Cli, recorded: HandMade, start: Start) -> None:
     """QEMU would save one, over and over again, for each debugger that connects."""
-    directory, words = machine
+    directory, words = recorded.directory, recorded.words
     qemu = start(directory, *words, "-icount", "shift=1,rr=replay,rrfile=replay.bin")
     assert "started without a snapshot to return to" in cli(*qemu.words("when"), check=1).stderr
     listed = subprocess.run(
@@ -196,8 +194,8 @@ def test_past_the_end(cli: Cli, handmade: Qemu) -> None:
     assert "left stopped" not in errors
 
 
-def test_the_log(cli: Cli, machine: Machine, start: Start, tmp_path: Path) -> None:
-    directory, words = machine
+def test_the_log(cli: Cli, recorded: HandMade, start: Start, tmp_path: Path) -> None:
+    directory, words = recorded.directory, recorded.words
     moved = Path(shutil.copy(directory / "replay.bin", tmp_path / "moved.bin"))
     qemu = start(directory, *words, "-icount", REPLAY)
     (directory / "replay.bin").unlink()
@@ -222,9 +220,9 @@ def test_devices_that_loads_derail_are_named(cli: Cli, tmp_path: Path, workload_
     assert f"record and replay again with {flags}: without that a load inside QEMU is not reliable" in errors
 
 
-def test_over_tcp(cli: Cli, machine: Machine, start: Start) -> None:
+def test_over_tcp(cli: Cli, recorded: HandMade, start: Start) -> None:
     """The log's place and the options are not known then."""
-    directory, words = machine
+    directory, words = recorded.directory, recorded.words
     with socket.socket() as free, socket.socket() as other:
         free.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))

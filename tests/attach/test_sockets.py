@@ -1,4 +1,4 @@
-"""QEMUs that do not answer: since they have another client, or hang."""
+"""QEMUs that do not answer, since they have another client or hang, and one that runs and gets nowhere."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rrdbg.engine.attach import attach
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import LinkError, QemuDied, Stalled
-from rrdbg.links import address, attached
+from rrdbg.errors import Divergence, LinkError, QemuDied, Stalled
+from rrdbg.links import address, attached, machine
 from rrdbg.model.position import START, Position
-from tests.attach.conftest import Qemu
+from tests.attach.conftest import REPLAY, HandMade, Qemu, Start
 from tests.engine.conftest import Run
 
 
@@ -92,5 +93,25 @@ def test_a_qemu_that_is_frozen(run: Run[Any], replay: Replay, qemu: Qemu) -> Non
         assert replay.position == Position(1000)
         with pytest.raises(QemuDied, match="hangs; start it again"):
             await replay.stepi()
+
+    run(check())
+
+
+def test_a_log_of_another_guest(
+    run: Run[Any], recorded: HandMade, heapbug_guest: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guest stands still where it should print, or take an interrupt, and does not."""
+    monkeypatch.setattr(machine, "PATIENCE_SECONDS", 1.0)
+    words = (*recorded.words[:-1], str(heapbug_guest))
+    qemu = start(recorded.directory, *words, "-icount", REPLAY)
+
+    async def check() -> None:
+        attached_qemu = await qemu.attach()
+        async with await attach(attached_qemu) as replay:
+            with pytest.raises(Divergence, match=r"stands still at .* travel again to load a snapshot, and if"):
+                await replay.seek(replay.timeline.end)
+            assert replay.position == START
+            assert (await replay.stepi()).position == Position(1)
+        assert await attached_qemu.release() == 1
 
     run(check())
