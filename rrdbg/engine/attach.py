@@ -1,27 +1,29 @@
 """Travel in a QEMU that the user started: one process, moved by ``loadvm`` inside it.
 
-What that costs: nothing can be proved by a second process, nothing is saved in the user's images, and a replay that
-derails inside QEMU may be lost until the user starts QEMU anew. So whatever may break a machine is never tried here.
+What that costs: nothing can be proved by a second process, nothing is saved in the user's images unless he wants it,
+and a replay that derails inside QEMU may be lost until QEMU is started anew. So whatever may break a machine is never
+tried here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import NoReturn
 
-from rrdbg.engine.keeper import Keeper
+from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.walk import Walker
-from rrdbg.errors import LinkError, QemuLaunchError, UsageError
+from rrdbg.errors import LinkError, QemuLaunchError, QmpError, UsageError
 from rrdbg.links.attached import AttachedQemu
-from rrdbg.links.inspection import Inspection, InternalSnapshot, inspect
+from rrdbg.links.inspection import Inspection, InternalSnapshot, inspect, internal_snapshots
 from rrdbg.links.machine import Machine
 from rrdbg.model.fence import last_reachable
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.spacing import default_budget
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.foreign import foreign_invocation, foreign_layout, utc
 from rrdbg.store.manifest import Manifest
@@ -34,14 +36,19 @@ _ENDED_STATES = ("shutdown", "internal-error")
 
 
 class AttachedMachines:
-    """Hands out the one machine there is, at one snapshot after another."""
+    """Hands out the one machine there is, at one snapshot after another.
+
+    ``writable`` tells that snapshots may be saved in QEMU's disk images, up to ``budget`` bytes.
+    """
 
     single = True
     """A start ends the machine before."""
 
-    def __init__(self, recording: Recording, qemu: AttachedQemu) -> None:
+    def __init__(self, recording: Recording, qemu: AttachedQemu, *, writable: bool, budget: int) -> None:
         self.recording = recording
+        self.writable = writable
         self._qemu = qemu
+        self._left = budget
 
     async def start(self, snapshot: Snapshot, timeline: Timeline) -> tuple[Walker, float]:
         """Load ``snapshot`` inside QEMU; also tells how many seconds that took.
@@ -64,22 +71,33 @@ class AttachedMachines:
         """
         raise UsageError("A what-if needs a second QEMU, and the attached one is alone; use 'rrdbg record'.")
 
-    def check_writable(self) -> NoReturn:
-        """Snapshots cannot be kept.
+    def check_writable(self) -> None:
+        """Say so if snapshots cannot be kept.
 
-        :raises UsageError: always.
+        :raises UsageError: the user has not allowed it.
         """
-        raise UsageError(
-            "rrdbg saves no snapshot in the images of an attached QEMU, which are yours. Enter 'savevm NAME' in QEMU's "
-            "monitor while it stands where you want one, and attach again."
-        )
+        if not self.writable:
+            raise UsageError(
+                "rrdbg saves no snapshot in the images of an attached QEMU, which are yours; "
+                "attach with --save-snapshots to allow it."
+            )
 
     async def save(self, walker: Walker, kind: SnapshotKind) -> Snapshot:
-        """There is no place for it.
+        """Save a snapshot in QEMU's images, for this session only.
 
-        :raises UsageError: always.
+        :raises SnapshotNotNow: a little later it will work.
+        :raises QmpError: it failed, or the budget is used up.
         """
-        self.check_writable()
+        if self._left <= 0:
+            raise QmpError("the snapshots in QEMU's images take what --snapshot-budget allows.")
+        icount = walker.position.icount
+        tag = f"rrdbg-{icount}"
+        qmp = walker.machine.qmp
+        await qmp.save_inside(tag)
+        self._qemu.saved.append(tag)
+        size = next(item.size for item in await internal_snapshots(qmp) if item.tag == tag)
+        self._left -= size
+        return Snapshot(icount, tag, kind, (), size=size)
 
     def in_use(self, snapshot: Snapshot) -> bool:
         """No snapshot has files of ours."""
@@ -89,10 +107,20 @@ class AttachedMachines:
         """QEMU is the user's, and stays."""
 
 
-async def attach(qemu: AttachedQemu, log: Path | None = None, console: Path | None = None) -> Replay:
+async def attach(
+    qemu: AttachedQemu,
+    log: Path | None = None,
+    console: Path | None = None,
+    *,
+    save_snapshots: bool = False,
+    spacing: float = SPACING_SECONDS,
+    budget: int | None = None,
+) -> Replay:
     """A replay in ``qemu``, with the cursor where that stands; it must be released when the replay is closed.
 
     ``log`` is the replay log, where QEMU's word for it means nothing here; ``console`` what the guest printed.
+    ``save_snapshots`` allows to save snapshots in QEMU's images, every ``spacing`` seconds of replay and of at most
+    ``budget`` bytes in all (None: a tenth of the free space).
 
     :raises LinkError: QEMU does not replay, or cannot be moved.
     :raises LogError: the log cannot be read.
@@ -104,6 +132,7 @@ async def attach(qemu: AttachedQemu, log: Path | None = None, console: Path | No
     if seen.missing:
         flags = " ".join(seen.missing)
         qemu.caution = f", and record and replay again with {flags}: without that a load inside QEMU is not reliable"
+    qemu.deletes_safely = int(seen.version.partition(".")[0]) < 10
     log = log or _log_of(seen)
     summary = await asyncio.to_thread(summarise, log)
     end = _end(seen, summary)
@@ -120,11 +149,12 @@ async def attach(qemu: AttachedQemu, log: Path | None = None, console: Path | No
     timeline = Timeline(Position(end), summary.deliveries)
     for snapshot in snapshots:
         timeline = timeline.with_snapshot(snapshot)
-    machines = AttachedMachines(recording, qemu)
+    budget = default_budget(shutil.disk_usage(log.parent).free, 0) if budget is None else budget
+    machines = AttachedMachines(recording, qemu, writable=save_snapshots, budget=budget)
     machine = await qemu.take()
     here = await machine.icount()
     walker = Walker(machine, timeline, Position(here)) if here <= end and plain(here) else None
-    replay = Replay(recording, machines, Keeper(machines, timeline), walker)
+    replay = Replay(recording, machines, Keeper(machines, timeline, spacing), walker)
     replay.place(Position(summary.deliveries.plain_at_or_before(min(here, end))))
     return replay
 

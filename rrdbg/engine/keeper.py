@@ -77,7 +77,7 @@ class Keeper:
         self._spacing = spacing
         self._piece_seconds = min(spacing, SPACING_SECONDS) / _PIECES
         self._budget = budget
-        self._full = not launcher.recording.writable
+        self._full = not launcher.writable
         self._digests = digests
         self._on_snapshot = on_snapshot
         self._visited: int | None = None

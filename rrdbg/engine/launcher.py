@@ -118,12 +118,17 @@ class Launcher:
             [self._disk_node(index, disk, snapshot, directory) for index, disk in disks],
         )
 
+    @property
+    def writable(self) -> bool:
+        """True if snapshots can be kept."""
+        return self.recording.writable
+
     def check_writable(self) -> None:
         """Say so if snapshots cannot be kept.
 
         :raises UsageError: the recording is read-only.
         """
-        if not self.recording.writable:
+        if not self.writable:
             raise UsageError(f"{self.recording.layout.root} is read-only; a snapshot cannot be kept in it.")
 
     async def save(self, walker: Walker, kind: SnapshotKind) -> Snapshot:

@@ -38,6 +38,10 @@ class Machines(Protocol):
         :raises UsageError: there can be no second machine.
         """
 
+    @property
+    def writable(self) -> bool:
+        """True if snapshots can be kept."""
+
     def check_writable(self) -> None:
         """Say so if snapshots cannot be kept.
 

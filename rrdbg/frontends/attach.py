@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from rrdbg.engine.attach import attach
+from rrdbg.frontends.opening import add_budget
 from rrdbg.frontends.work import add_work, read_work, work
 from rrdbg.links.address import Address
 from rrdbg.links.attached import AttachedQemu
@@ -14,8 +15,8 @@ from rrdbg.links.attached import AttachedQemu
 _DESCRIPTION = """
 Travel in a QEMU that you started yourself, for example with -icount shift=1,rr=replay,rrfile=LOG,rrsnapshot=TAG -S
 -qmp unix:PATH,server=on,wait=off -gdb unix:PATH,server=on,wait=off. Snapshots are loaded inside it: those in its disk
-images, to which rrdbg adds none. At the end QEMU is left running, with the guest stopped. Bookmarks last as long as the
-session.
+images, to which rrdbg adds none unless it is allowed to. At the end QEMU is left running, with the guest stopped.
+Bookmarks last as long as the session.
 """
 
 
@@ -28,6 +29,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--log", metavar="FILE", type=Path, help="the replay log, if QEMU's name for it means nothing here"
     )
     parser.add_argument("--console", metavar="FILE", type=Path, help="what the guest printed while it was recorded")
+    parser.add_argument(
+        "--save-snapshots", action="store_true",
+        help="travel faster by snapshots in QEMU's own images; they are deleted at the end, the images stay larger",
+    )  # fmt: skip
+    add_budget(parser)
     add_work(parser, at="+0", where="where QEMU stands")
     parser.set_defaults(run=run)
 
@@ -37,7 +43,11 @@ async def run(arguments: argparse.Namespace) -> int:
     lines = read_work(arguments)
     qemu = await AttachedQemu.connect(Address.parse(arguments.qmp), Address.parse(arguments.gdb))
     try:
-        async with await attach(qemu, arguments.log, arguments.console) as replay:
+        replay = await attach(
+            qemu, arguments.log, arguments.console,
+            save_snapshots=arguments.save_snapshots, budget=arguments.snapshot_budget,
+        )  # fmt: skip
+        async with replay:
             if qemu.caution:
                 print(f"Caution: if it hangs, end it{qemu.caution}.", file=sys.stderr)
             return await work(replay, lines, arguments)
@@ -45,3 +55,8 @@ async def run(arguments: argparse.Namespace) -> int:
         left = await qemu.release()
         if left is not None:
             print(f"{qemu.name} is left stopped at {left:,}.", file=sys.stderr)
+        if qemu.saved:
+            tags = " ".join(qemu.saved)
+            print(
+                f"These snapshots are left in its images; 'qemu-img snapshot -d' deletes them: {tags}", file=sys.stderr
+            )

@@ -19,7 +19,7 @@ from pathlib import Path
 from rrdbg.errors import LinkError, QemuDied, QemuLaunchError, Stalled
 from rrdbg.links.address import CONNECT_SECONDS, Address
 from rrdbg.links.machine import Machine
-from rrdbg.links.qmp import QmpLink
+from rrdbg.links.qmp import QmpLink, quoted
 from rrdbg.links.rsp import RspClient
 
 LOAD_SECONDS = 30.0
@@ -33,13 +33,17 @@ _CREDENTIALS = struct.Struct("3i")
 class AttachedQemu:
     """A running QEMU; make it with :meth:`connect`, let it go with :meth:`release`.
 
-    ``pid`` is its process id, 0 where the QMP socket does not tell; ``caution`` is what :attr:`Lease.remedy` adds.
+    ``pid`` is its process id, 0 where the QMP socket does not tell; ``caution`` is what :attr:`Lease.remedy` adds;
+    ``saved`` are the snapshots that were saved in its images for this session only.
     """
 
     def __init__(self, qmp: QmpLink, gdb: Address, pid: int) -> None:
         self.qmp = qmp
         self.pid = pid
         self.caution = ""
+        self.saved: list[str] = []
+        self.deletes_safely = False
+        """Whether QEMU may be told to delete a snapshot: 11.1 aborts when it does while it replays."""
         self._gdb = gdb
         self._machine: Machine | None = None
         self._stopped = False
@@ -92,10 +96,9 @@ class AttachedQemu:
         :raises QemuDied: it has ended.
         """
         await self._free()
-        quoted = tag.replace("\\", "\\\\").replace('"', '\\"')
         try:
             async with asyncio.timeout(LOAD_SECONDS):
-                answer = await self.qmp.monitor(f'loadvm "{quoted}"')
+                answer = await self.qmp.monitor(f"loadvm {quoted(tag)}")
         except TimeoutError:
             self._hangs = True
             raise Stalled(
@@ -106,7 +109,7 @@ class AttachedQemu:
         return await self._lease()
 
     async def release(self) -> int | None:
-        """Leave the guest stopped, without breakpoints, and close QMP; the icount at which it was stopped.
+        """Leave the guest stopped, without breakpoints, delete what was ``saved``, and close QMP; where it stands.
 
         None if nothing was ever done to it, or it is no more.
         """
@@ -116,6 +119,8 @@ class AttachedQemu:
             await self._free()
             if self._debugged:
                 await (await self._connected()).close()
+            while self.saved and self.deletes_safely:
+                await self.qmp.monitor(f"delvm {quoted(self.saved.pop())}")
             return await self.qmp.icount()
         except QemuDied:
             return None

@@ -70,7 +70,7 @@ async def inspect(qmp: QmpLink, pid: int) -> Inspection:
         target=str((await _object(qmp, "query-target"))["arch"]),
         command=command,
         directory=directory,
-        snapshots=await _snapshots(qmp),
+        snapshots=await internal_snapshots(qmp),
         missing=(),
     )
     found = await _missing(qmp, seen) if seen.target in ("x86_64", "i386") else ()
@@ -104,8 +104,8 @@ async def _version(qmp: QmpLink) -> str:
     return f"{numbers['major']}.{numbers['minor']}.{numbers['micro']}{package}"
 
 
-async def _snapshots(qmp: QmpLink) -> tuple[InternalSnapshot, ...]:
-    """Those that can be loaded: they are in all images that the guest writes to."""
+async def internal_snapshots(qmp: QmpLink) -> tuple[InternalSnapshot, ...]:
+    """The snapshots that can be loaded: they are in all images that the guest writes to."""
     nodes = await qmp.execute("query-named-block-nodes", flat=True)
     assert isinstance(nodes, list)
     images = [node["image"].get("snapshots", []) for node in nodes if node["drv"] == "qcow2" and not node["ro"]]

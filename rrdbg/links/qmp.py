@@ -134,6 +134,16 @@ class QmpLink:
         if failure is not None:
             raise (SnapshotNotNow if _TRY_LATER in failure else QmpError)(f"QEMU could not save a snapshot: {failure}")
 
+    async def save_inside(self, tag: str) -> None:
+        """Save the guest as ``tag`` in its disk images, where QEMU itself would look for it (``savevm``).
+
+        :raises SnapshotNotNow: QEMU says "try once more later".
+        :raises QmpError: it failed for another reason.
+        """
+        failure = (await self.monitor(f"savevm {quoted(tag)}")).strip()
+        if failure:
+            raise (SnapshotNotNow if _TRY_LATER in failure else QmpError)(f"QEMU could not save a snapshot: {failure}")
+
     async def check_that_snapshots_can_be_saved(self) -> None:
         """Find out beforehand, without saving one.
 
@@ -175,6 +185,12 @@ class QmpLink:
         """Close the connection; harmless if QEMU has ended already."""
         with contextlib.suppress(QMPError, EOFError, ConnectionError):
             await self._client.disconnect()
+
+
+def quoted(word: str) -> str:
+    """``word`` as one argument of a human-monitor command."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 async def _concluded(events: EventListener, job: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -59,6 +61,38 @@ class Qemu:
 
 
 Start = Callable[..., Qemu]
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """A QMP connection that has nothing of rrdbg's."""
+
+    lines: TextIO
+
+    def __call__(self, command: str, **arguments: object) -> Any:
+        self.lines.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.lines.flush()
+        while "return" not in (answer := json.loads(self.lines.readline())):
+            assert "event" in answer, answer
+        return answer["return"]
+
+
+@contextmanager
+def monitor(qemu: Qemu) -> Iterator[Monitor]:
+    with socket.socket(socket.AF_UNIX) as end:
+        end.connect(qemu.qmp2)
+        with end.makefile("rw") as lines:
+            assert "QMP" in lines.readline()
+            ask = Monitor(lines)
+            ask("qmp_capabilities")
+            yield ask
+
+
+def stands_at(qemu: Qemu) -> int:
+    """The icount of a QEMU, which must be stopped."""
+    with monitor(qemu) as ask:
+        assert not ask("query-status")["running"]
+        return int(ask("query-replay")["icount"])
 
 
 @pytest.fixture

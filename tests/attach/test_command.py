@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
 
-from tests.attach.conftest import PLAIN, REPLAY, STATE, HandMade, Qemu, Start
+from tests.attach.conftest import PLAIN, REPLAY, STATE, HandMade, Qemu, Start, monitor, stands_at
 from tests.cli.conftest import Cli
 from tests.cli.test_record import wait_until
 from tests.guests.build import symbol
-
-
-@dataclass(frozen=True)
-class Monitor:
-    """A QMP connection that has nothing of rrdbg's."""
-
-    lines: TextIO
-
-    def __call__(self, command: str, **arguments: object) -> Any:
-        self.lines.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-        self.lines.flush()
-        while "return" not in (answer := json.loads(self.lines.readline())):
-            assert "event" in answer, answer
-        return answer["return"]
-
-
-@contextmanager
-def monitor(qemu: Qemu) -> Iterator[Monitor]:
-    with socket.socket(socket.AF_UNIX) as end:
-        end.connect(qemu.qmp2)
-        with end.makefile("rw") as lines:
-            assert "QMP" in lines.readline()
-            ask = Monitor(lines)
-            ask("qmp_capabilities")
-            yield ask
-
-
-def stands_at(qemu: Qemu) -> int:
-    """The icount of a QEMU, which must be stopped."""
-    with monitor(qemu) as ask:
-        assert not ask("query-status")["running"]
-        return int(ask("query-replay")["icount"])
 
 
 def test_a_session_and_another_one(cli: Cli, handmade: Qemu) -> None:
@@ -79,7 +42,6 @@ def test_forward_and_backward_agree_on_a_foreign_recording(cli: Cli, handmade: Q
 
 
 def test_what_an_attached_qemu_cannot_do_is_said(cli: Cli, handmade: Qemu) -> None:
-    assert "saves no snapshot in the images of an attached QEMU" in cli(*handmade.words("snapshot"), check=2).stderr
     assert "has no captured console" in cli(*handmade.words("console"), check=2).stderr
     assert "driven from GDB" in cli(*handmade.words("what-if on"), check=2).stderr
 
@@ -91,18 +53,6 @@ def test_a_console_that_was_captured(cli: Cli, handmade: Qemu) -> None:
     assert captured.read_text().splitlines()[0] in done.stdout
     assert done.stdout.splitlines()[-1] == done.stdout.splitlines()[1]
     assert "There is no console file" in cli(*handmade.words("when"), "--console", "/nowhere", check=2).stderr
-
-
-def test_snapshots_of_the_users_are_used(cli: Cli, handmade: Qemu) -> None:
-    """One that he saves in QEMU's monitor is there when he attaches."""
-    cli(*handmade.words("seek 3,000,000"))
-    place = stands_at(handmade)
-    with monitor(handmade) as ask:
-        assert ask("human-monitor-command", **{"command-line": "savevm mine"}) == ""
-    done = cli(*handmade.words("seek 3,500,000", "seek 3,100,000", "info snapshots"))
-    row = next(line.split() for line in done.stdout.splitlines() if "mine" in line)
-    assert (row[0], row[-1]) == (f"{place:,}", "mine")
-    assert float(row[4]) > 0, "it was loaded"
 
 
 def test_ctrl_c(cli: Cli, handmade: Qemu) -> None:
