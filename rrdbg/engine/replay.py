@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rrdbg.engine.driver import Driver
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
+from rrdbg.engine.landing import exact_position, step_before
 from rrdbg.engine.launcher import Launcher
 from rrdbg.engine.machines import Machines
 from rrdbg.engine.points import PointList
@@ -23,7 +24,7 @@ from rrdbg.engine.progress import Progress, ProgressListener
 from rrdbg.engine.prover import prove_next
 from rrdbg.engine.scan import BROKEN, Accept, Scan, may_break
 from rrdbg.engine.search import Search
-from rrdbg.engine.single import SingleScan
+from rrdbg.engine.single import SingleScan, all_at_once
 from rrdbg.engine.walk import Walker
 from rrdbg.engine.watch import watched_step
 from rrdbg.errors import Interrupted, LinkError, OutOfRange, UsageError
@@ -51,6 +52,7 @@ class Replay:
         self.recording = recording
         self.on_progress: ProgressListener = lambda progress: None
         self._launcher = launcher
+        self._scan_type = SingleScan if launcher.single else Scan
         self._keeper = keeper
         self._driver = Driver(launcher, keeper, self._report)
         self._walker = walker
@@ -138,7 +140,7 @@ class Replay:
             for _ in range(count):
                 if target == START:
                     break
-                target = await self._before(target)
+                target = await step_before(self._start_at, self.timeline, target)
             exhausted = target == START and self._position == START
             await self._go(target)
             return await self._stop(StopReason.START if exhausted else StopReason.STEP)
@@ -204,7 +206,7 @@ class Replay:
                 self._position = first.position
             else:
                 await self._drop_machine()
-                self._position = first.position if first.exact else await self._exact(first)
+                self._position = await exact_position(self._start_at, self.timeline, first)
             return await self._hit_stop(first)
 
     async def reverse_cont(self, extra: Sequence[Point] = (), accept: Accept | None = None) -> Stop:
@@ -233,7 +235,7 @@ class Replay:
     async def before(self, position: Position) -> Position:
         """The stop that a single-stepper makes just before ``position``."""
         async with self._moving():
-            return await self._before(position)
+            return await step_before(self._start_at, self.timeline, position)
 
     async def scan(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None = None
@@ -241,17 +243,20 @@ class Replay:
         """Every hit of ``points`` from ``start`` up to ``end``, in order, found in another machine; the cursor stays.
 
         A breakpoint counts at ``start`` and not at ``end``, a watchpoint's access the other way round. The position of
-        a hit that is not ``exact`` may be too early by a phase.
+        a hit that is not ``exact`` may be too early by a phase. Where there is a single QEMU, no hit is given before
+        all are found, since whoever gets one may need the machine; but with ``accept`` they are, and he must not.
         """
+        single = self._launcher.single
         seen: list[Hit] = []
         async with self._moving():
             try:
-                async with aclosing(self._scan(points, start, end, accept)) as hits:
+                hits = self._scan(points, start, end, accept, careful=single)
+                async with aclosing(all_at_once(hits) if single and accept is None else hits) as hits:
                     async for hit in hits:
                         seen = [*(known for known in seen if known.position == hit.position), hit]
                         yield hit
             except BROKEN:
-                if not may_break(points):
+                if single or not may_break(points):
                     raise
             else:
                 return
@@ -268,7 +273,7 @@ class Replay:
         walker = await self._start_at(self.timeline.landing_before(start))
         try:
             await walker.walk_to(start)
-            scan = Scan(walker, points, end, self._start_at, accept, careful=careful)
+            scan = self._scan_type(walker, points, end, self._start_at, accept, careful=careful)
             async with aclosing(scan.hits(self._driver.progress(end, start))) as hits:
                 async for hit in hits:
                     yield hit
@@ -394,28 +399,12 @@ class Replay:
             walker, self._walker = self._walker, None
             await walker.machine.close()
 
-    async def _before(self, position: Position) -> Position:
-        """The stop that a single-stepper makes just before ``position``."""
-        if position.phase:
-            return Position(position.icount, position.phase - 1)
-        below = position.icount - 1
-        if self.timeline.deliveries.is_plain(below):
-            return Position(below)
-        other = await self._start_at(self.timeline.deliveries.plain_at_or_before(below))
-        try:
-            while (step := await other.step()).after.icount <= below:
-                pass
-            return step.before
-        finally:
-            await other.machine.close()
-
     async def _first(
         self, walker: Walker, points: Sequence[Point], accept: Accept | None, *, careful: bool = False
     ) -> Hit | None:
         """The first hit ahead of ``walker``, which stands at it or somewhat after it then."""
         end = self.timeline.end
-        scan_type = SingleScan if self._launcher.single else Scan
-        scan = scan_type(walker, points, end, self._start_at, accept, careful=careful)
+        scan = self._scan_type(walker, points, end, self._start_at, accept, careful=careful)
         hits = scan.hits(self._driver.progress(end, walker.position), include_start=False)
         try:
             return await anext(hits, None)
@@ -433,22 +422,8 @@ class Replay:
     async def _backward_target(self, hit: Hit) -> Position:
         """Where a reverse search that found ``hit`` stops."""
         if isinstance(hit.point, Watchpoint):
-            return await self._before(hit.position)
-        return hit.position if hit.exact else await self._exact(hit)
-
-    async def _exact(self, hit: Hit) -> Position:
-        """The exact position of a breakpoint's ``hit``, found by stepping through its icount."""
-        icount = hit.position.icount
-        walker = await self._start_at(self.timeline.deliveries.plain_at_or_before(icount - 1))
-        try:
-            while walker.position.icount <= icount:
-                pc = await walker.machine.pc()
-                step = await walker.step()
-                if step.before.icount == icount and pc == hit.pc and not walker.interrupted(step):
-                    return step.before
-        finally:
-            await walker.machine.close()
-        raise LinkError(f"{hit.point} was hit at {hit.position} in one pass, and not in the next.")
+            return await step_before(self._start_at, self.timeline, hit.position)
+        return await exact_position(self._start_at, self.timeline, hit)
 
     async def _stop(self, reason: StopReason) -> Stop:
         return Stop(reason, self._position, await self.pc())

@@ -11,7 +11,8 @@ little, which is a load, and goes on in the machine that it has then.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 
 from rrdbg.engine.scan import Scan
 from rrdbg.engine.walk import Step
@@ -92,3 +93,11 @@ class SingleScan(Scan):
         """Keep the values that ``hits`` have found, to compare later ones with."""
         self._values |= {hit.point.number: hit.change.after for hit in hits if hit.change}
         return hits
+
+
+async def all_at_once(hits: AsyncGenerator[Hit, None]) -> AsyncGenerator[Hit, None]:
+    """The same hits, all found before the first is given."""
+    async with aclosing(hits):
+        found = [hit async for hit in hits]
+    for hit in found:
+        yield hit

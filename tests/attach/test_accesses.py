@@ -34,7 +34,7 @@ def test_a_delivery_that_touches_a_watchpoint_breaks_nothing(
     async def check() -> None:
         index, slot = frames(stretch, await replay.machine(), kind)[0]
         known = await observe(workload, stretch[0].position.icount, len(stretch) - 1, {slot: 8})
-        replay.add_watchpoint(slot, 8, watch)
+        replay.points.add_watchpoint(slot, 8, watch)
         changes = [i for i in known.changes(slot) if i < index]
         await replay.seek(known[index].position)
         stop = await replay.reverse_cont()
@@ -44,7 +44,7 @@ def test_a_delivery_that_touches_a_watchpoint_breaks_nothing(
             assert stop.position >= known[changes[-1]].position, "an access may come after the last change"
         await replay.seek(known[index].position)
         await replay.cont()
-        replay.delete()
+        replay.points.delete()
         await is_at(replay, known, index, await replay.seek(known[index].position))
         assert qemu.process.poll() is None
 
@@ -64,7 +64,7 @@ def test_reads_one_by_one(run: Run[Any], replay: Replay, busy: Oracle, watched: 
             if step.reason is StopReason.WATCHPOINT:
                 reads.append(index)
         assert len(reads) > 2
-        replay.add_watchpoint(counter, 8, WatchKind.READ)
+        replay.points.add_watchpoint(counter, 8, WatchKind.READ)
         for index in reversed(reads):
             # From just after it: the read is the last instruction of the run, and may go unreported by QEMU.
             await replay.seek(busy[index + 1].position)

@@ -51,7 +51,7 @@ def test_those_that_are_allowed_are_sound_and_go(run: Run[Any], qemu: Qemu, busy
             loaded = replay.timeline.snapshot_at(named.icount)
             assert loaded
             assert loaded.load_seconds
-            replay.add_breakpoint(busy[5].pc)
+            replay.points.add_breakpoint(busy[5].pc)
             expected = max(i for i in busy.hits(busy[5].pc) if i < 1500)
             await replay.seek(busy[1500].position)
             await is_at(replay, busy, expected, await replay.reverse_cont())
