@@ -50,6 +50,11 @@ class AttachedMachines:
         self._qemu = qemu
         self._left = budget
 
+    @property
+    def lost(self) -> bool:
+        """True if QEMU has ended, or hangs."""
+        return not self._qemu.alive
+
     async def start(self, snapshot: Snapshot, timeline: Timeline) -> tuple[Walker, float]:
         """Load ``snapshot`` inside QEMU; also tells how many seconds that took.
 

@@ -33,6 +33,9 @@ class Launcher:
     single = False
     """Each machine has a QEMU of its own."""
 
+    lost = False
+    """One that has ended is replaced."""
+
     def __init__(self, recording: Recording, qemu: str, scratch: Path) -> None:
         self.recording = recording
         self._qemu = qemu

@@ -39,6 +39,10 @@ class Machines(Protocol):
         """
 
     @property
+    def lost(self) -> bool:
+        """True if there will be no machine any more."""
+
+    @property
     def writable(self) -> bool:
         """True if snapshots can be kept."""
 

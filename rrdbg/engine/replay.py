@@ -108,6 +108,11 @@ class Replay:
         return self._moves > 0
 
     @property
+    def lost(self) -> bool:
+        """True if no movement will succeed any more, since there is no QEMU, and there will be none."""
+        return self._launcher.lost
+
+    @property
     def timeline(self) -> Timeline:
         """The recording's timeline, as far as it is known."""
         return self._keeper.timeline
@@ -158,7 +163,7 @@ class Replay:
     @property
     def machine_position(self) -> Position | None:
         """Where the cursor's machine stands, if there is one; not always at the cursor, see :meth:`place`."""
-        return self._walker.position if self._walker else None
+        return self._walker.position if self._walker and self._walker.machine.usable else None
 
     def place(self, position: Position) -> None:
         """Put the cursor on ``position``, which must be known to exist; the machine follows when it is needed."""

@@ -34,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="travel faster by snapshots in QEMU's own images; they are deleted at the end, the images stay larger",
     )  # fmt: skip
     add_budget(parser)
-    add_work(parser, at="+0", where="where QEMU stands")
+    add_work(parser, at="+0", where="where QEMU stands", gdb="--gdb-program")
     parser.set_defaults(run=run)
 
 

@@ -33,14 +33,17 @@ class _Appended(argparse.Action):
         namespace.work = [*(namespace.work or []), (option_string, values)]
 
 
-def add_work(parser: argparse.ArgumentParser, *, at: str, where: str) -> None:
-    """Declare the options that tell what to do; the position ``at`` (in words: ``where``) is where to begin."""
+def add_work(parser: argparse.ArgumentParser, *, at: str, where: str, gdb: str = "--gdb") -> None:
+    """Declare the options that tell what to do; the position ``at`` (in words: ``where``) is where to begin.
+
+    ``gdb`` is the option that names the GDB to use.
+    """
     parser.add_argument("--at", metavar="POSITION", default=at, help=f"open there (default: {where})")
     parser.add_argument("-ex", action=_Appended, dest="work", metavar="COMMAND", help="run COMMAND; may be repeated")
     parser.add_argument("-x", action=_Appended, dest="work", metavar="FILE", help="run the commands in FILE")
     parser.add_argument("--batch", action="store_true", help="leave after the commands; status not 0 if one failed")
     parser.add_argument("--json", action="store_true", help="answer with one JSON object a line")
-    add_debugger(parser)
+    add_debugger(parser, gdb)
     parser.set_defaults(work=None)
 
 

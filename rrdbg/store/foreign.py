@@ -49,8 +49,8 @@ class ForeignLayout(Layout):
         return self.console_file
 
     def bundled(self, option: str) -> Path:
-        """The file that QEMU's option ``-option`` names."""
-        return self.files[option]
+        """The file that QEMU's option ``-option`` names; one that is not there if it has no such option."""
+        return self.files.get(option, self.root / "files" / option)
 
 
 def foreign_layout(
