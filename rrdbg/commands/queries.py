@@ -86,7 +86,7 @@ async def read_variable(session: Session, text: str) -> Variable:
 
 def _bytes(hit: Hit) -> tuple[str, str]:
     if hit.change is None:
-        return "<not mapped>", "<not mapped>"
+        return "<unknown>", "<unknown>"
     return value_text(hit.change.before), value_text(hit.change.after)
 
 

@@ -63,7 +63,9 @@ async def _accesses(session: Session, text: str, kind: WatchKind) -> AsyncGenera
 
 async def _write(session: Session, hit: Hit) -> Result:
     """A write, at the instruction that is about to make it; ``next`` is the one that comes after that."""
-    old, new = (value_text(hit.change.before), value_text(hit.change.after)) if hit.change else ("", "not mapped")
+    old, new = (
+        (value_text(hit.change.before), value_text(hit.change.after)) if hit.change else ("<unknown>", "<unknown>")
+    )
     place = await _place(session, hit.pc)
     position = await session.replay.before(hit.position)
     return session.note(position, f"{old} -> {new}  next {place}", {"old": old, "new": new, "next": place})

@@ -210,8 +210,17 @@ class Scan:
         found = []
         for watchpoint in self._watchpoints:
             if watchpoint.kind is WatchKind.WRITE:
+                unknown = self._values[watchpoint.number] is None
                 found += await self._changed(watchpoint, position)
+                if unknown and self._values[watchpoint.number] is not None:
+                    found += await self._written_at_fence(watchpoint, position)
         return found + await self._accessed_at_fence(position)
+
+    async def _written_at_fence(self, watchpoint: Watchpoint, position: Position) -> list[Hit]:
+        """A write by the last instruction before the fence to memory whose value before is not known."""
+        before = self._walker.timeline.landing_before(Position(position.icount - 1))
+        steps = await accesses(self._start_at, self._walker.timeline, watchpoint, Position(before), position)
+        return [Hit(position, pc, watchpoint) for reached, pc in steps if reached == position]
 
     async def _accessed_at_fence(self, position: Position) -> list[Hit]:
         if not self._accesses:
@@ -259,20 +268,24 @@ class Scan:
             return []
         found = []
         for watchpoint in self._watchpoints:
+            reported = reply.watched == (watchpoint.kind, watchpoint.address)
             if watchpoint.kind is WatchKind.WRITE:
-                found += await self._changed(watchpoint, position)
-            elif reply.watched == (watchpoint.kind, watchpoint.address):
+                found += await self._changed(watchpoint, position, reported=reported)
+            elif reported:
                 value = await self._value(watchpoint)
                 change = _change(self._values[watchpoint.number], value)
                 self._values[watchpoint.number] = value
                 found.append(Hit(position, await self._machine.pc(), watchpoint, change))
         return found
 
-    async def _changed(self, watchpoint: Watchpoint, position: Position) -> list[Hit]:
+    async def _changed(self, watchpoint: Watchpoint, position: Position, *, reported: bool = False) -> list[Hit]:
+        """A hit if the value is another one now. Memory that was mapped or unmapped meanwhile has not been written to,
+        unless QEMU has ``reported`` that.
+        """
         value = await self._value(watchpoint)
         before = self._values[watchpoint.number]
         self._values[watchpoint.number] = value
-        if value == before:
+        if value == before or (None in (value, before) and not reported):
             return []
         return [Hit(position, await self._machine.pc(), watchpoint, _change(before, value))]
 

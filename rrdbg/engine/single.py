@@ -19,7 +19,7 @@ from rrdbg.engine.walk import Step
 from rrdbg.engine.watch import watched_step
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.model.position import Position
-from rrdbg.model.stop import Breakpoint, Hit, Point, WatchKind
+from rrdbg.model.stop import Breakpoint, Hit, Point, WatchKind, Watchpoint
 
 
 class SingleScan(Scan):
@@ -73,6 +73,10 @@ class SingleScan(Scan):
             raise
         self._walker.machine = other.machine
         return self._noted([hit for hit in found if hit.position >= Position(first)])
+
+    async def _written_at_fence(self, watchpoint: Watchpoint, position: Position) -> list[Hit]:
+        """Nothing: no machine is free to look at that instruction again, and most often it has mapped the memory."""
+        return []
 
     async def _changes(self, position: Position) -> list[Hit]:
         found: list[Hit] = []
