@@ -71,7 +71,7 @@ def build_buggy_linux(out_dir: Path) -> LinuxGuest:
     guest = build_linux(out_dir)
     victim = symbol(make_symbols(guest), firmware.VICTIM).address
     initrd = make_initramfs(guest.initrd.with_name("initramfs-bug.cpio"), {firmware.TABLE: firmware.table(victim)})
-    return LinuxGuest(guest.kernel, initrd, f"{guest.cmdline} oops=panic rrdbg_bug={firmware.DEVICE}")
+    return LinuxGuest(guest.kernel, initrd, f"{guest.cmdline} quiet oops=panic rrdbg_bug={firmware.DEVICE}")
 
 
 def make_symbols(guest: LinuxGuest) -> Path:
