@@ -16,7 +16,7 @@ from rrdbg.model.results import Changed, Message, Result
 from rrdbg.model.stop import Hit, Watchpoint
 from rrdbg.model.tracing import Print, Tracepoint
 from rrdbg.model.variable import Variable
-from rrdbg.render.text import value_text
+from rrdbg.render.text import times, value_text
 
 QUERIES = Registry()
 
@@ -60,12 +60,13 @@ def _point(variable: Variable) -> Watchpoint:
 async def _changed(session: Session, text: str, variable: Variable, target: Position, hit: Hit) -> Result:
     """Go to ``target``, where the instruction is about to be executed that makes ``hit``."""
     replay = session.replay
+    place = variable.address, variable.length
     if session.symbols is None or not variable.expression:
-        return Changed(text, *_bytes(hit), await session.stopped(await replay.seek(target)))
+        return Changed(text, *place, *_bytes(hit), await session.stopped(await replay.seek(target)))
     await replay.seek(hit.position)
     after = await session.symbols.value(variable.expression)
     stopped = await session.stopped(await replay.seek(target))
-    return Changed(text, await session.symbols.value(variable.expression), after, stopped)
+    return Changed(text, *place, await session.symbols.value(variable.expression), after, stopped)
 
 
 async def read_variable(session: Session, text: str) -> Variable:
@@ -109,7 +110,7 @@ async def _tprintf(session: Session, text: str) -> AsyncGenerator[Result, None]:
     async with aclosing(trace(session.replay, points, wanted.format, start, end)) as lines:
         async for position, line in lines:
             yield session.note(position, line, {"text": line})
-    yield Message(f"{wanted.location} was reached {len(session.found):,} times between {start} and {end}.")
+    yield Message(f"{wanted.location} was reached {times(len(session.found))} between {start} and {end}.")
 
 
 async def _tracepoints(session: Session, wanted: Print) -> Sequence[Tracepoint]:

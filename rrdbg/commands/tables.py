@@ -16,7 +16,7 @@ from rrdbg.model.position import Position
 from rrdbg.model.results import Message, Result
 from rrdbg.model.stop import Hit, WatchKind, Watchpoint
 from rrdbg.model.tracing import Format, Parameter, Tracepoint
-from rrdbg.render.text import value_text
+from rrdbg.render.text import times, value_text
 
 TABLES = Registry()
 
@@ -58,7 +58,7 @@ async def _accesses(session: Session, text: str, kind: WatchKind) -> AsyncGenera
         async for hit in hits:
             yield await _write(session, hit) if kind is WatchKind.WRITE else await _read(session, hit)
     verb = "changed" if kind is WatchKind.WRITE else "read"
-    yield Message(f"{what} was {verb} {len(session.found):,} times between {start} and {end}.")
+    yield Message(f"{what} was {verb} {times(len(session.found))} between {start} and {end}.")
 
 
 async def _write(session: Session, hit: Hit) -> Result:
@@ -95,7 +95,7 @@ async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
         values = [form.show(value) for form, value in zip(forms, call.arguments, strict=False)]
         names = [parameter.name for parameter in parameters]
         yield await _call(session, what, call, dict(zip(names, values, strict=False)))
-    yield Message(f"{what} was called {len(session.found):,} times between {start} and {end}.")
+    yield Message(f"{what} was called {times(len(session.found))} between {start} and {end}.")
 
 
 async def _call(session: Session, function: str, call: Call, arguments: dict[str, str]) -> Result:

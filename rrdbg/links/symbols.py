@@ -14,6 +14,8 @@ from rrdbg.model.variable import Variable
 
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 _SCOPE = re.compile(r"^Scope: (0x[0-9a-f]+)$", re.MULTILINE)
+_STANDARD = re.compile(r"\$(pc|sp|fp)\b")
+_REAL = {"pc": "rip", "sp": "rsp", "fp": "rbp"}
 _NOT_SCALAR = "Value not scalar"
 _SYMBOL = re.compile(r"(\S+(?: \+ \d+)?) in section")
 _PARAMETERS = """
@@ -127,6 +129,7 @@ class GdbSymbols:
 
     async def _section(self, location: str, expression: str) -> dict[int, Expression]:
         """``expression`` compiled for each address of ``location``."""
+        expression = await self._with_real_registers(expression)
         command = f"maintenance agent-eval -at {location}, "
         try:
             text = await self._gdb.console(command + expression)
@@ -142,7 +145,8 @@ class GdbSymbols:
 
         :raises GdbError: locals are needed.
         """
-        compiled = _read_listings(await self._gdb.console(f"maintenance agent-eval {expression}"))
+        real = await self._with_real_registers(expression)
+        compiled = _read_listings(await self._gdb.console(f"maintenance agent-eval {real}"))
         code = next(iter(compiled.values()))
         if "$" not in expression and code.reads_registers:
             raise GdbError(
@@ -150,6 +154,14 @@ class GdbSymbols:
                 f"*{address:#x}; write FILE:LINE."
             )
         return code
+
+    async def _with_real_registers(self, expression: str) -> str:
+        """``expression`` with the machine's own registers for ``$pc``, ``$sp``, ``$fp``, which GDB cannot compile."""
+        if not _STANDARD.search(expression):
+            return expression
+        names = (await self._gdb.execute("-data-list-register-names")).values["register-names"]
+        real = {short: f"${name}" for short, name in _REAL.items() if name in names}
+        return _STANDARD.sub(lambda match: real.get(match[1], match[0]), expression)
 
 
 def _read_listings(text: str) -> dict[int, Expression]:

@@ -67,9 +67,13 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The last write that changed a variable, found by going back to it; ``before`` and ``after`` are its values."""
+    """A write that changed the ``length`` bytes of a variable, with the cursor before it; the values are as they are
+    shown.
+    """
 
     expression: str
+    address: int
+    length: int
     before: str
     after: str
     stopped: Stopped

@@ -48,7 +48,7 @@ def render(result: Result, width: int = _WIDTH) -> str:
             return text.rstrip("\n")
         case Where():
             return _where(result)
-        case Changed(_, before, after, stopped):
+        case Changed(_, _, _, before, after, stopped):
             return "\n".join([f"  Old value = {before}", f"  New value = {after}", _stopped(stopped)])
         case Found(number, position, text):
             return f"{f'@{number}':<5} {position!s:>15}  {text.rstrip()}"
@@ -143,6 +143,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def times(count: int) -> str:
+    """``1 time``, ``1,234 times``."""
+    return f"{count:,} time{'' if count == 1 else 's'}"
 
 
 def _stopped(result: Stopped) -> str:

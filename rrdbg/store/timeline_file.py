@@ -13,7 +13,7 @@ import re
 
 from rrdbg.errors import RecordingError
 from rrdbg.model.bookmark import Bookmark
-from rrdbg.model.cost import CostMap, Piece
+from rrdbg.model.cost import REPLAY_PER_RECORDING, UNMEASURED_SPEED, CostMap, Piece
 from rrdbg.model.mark import Mark
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
@@ -48,7 +48,11 @@ def load_timeline(recording: Recording) -> Timeline:
 
     :raises RecordingError: the file is damaged or of a newer schema.
     """
-    timeline = Timeline(Position(recording.manifest.end), recording.log.deliveries, (initial_snapshot(recording),))
+    manifest = recording.manifest
+    speed = manifest.icount / (manifest.seconds * REPLAY_PER_RECORDING) if manifest.seconds else UNMEASURED_SPEED
+    timeline = Timeline(
+        Position(manifest.end), recording.log.deliveries, (initial_snapshot(recording),), cost=CostMap(guess=speed)
+    )
     path = recording.layout.timeline
     try:
         content = json.loads(path.read_bytes())
@@ -66,7 +70,8 @@ def load_timeline(recording: Recording) -> Timeline:
             str(name): tuple(Mark(Position(int(icount), int(phase)), str(text)) for icount, phase, text in items)
             for name, items in content.get("marks", {}).items()
         }
-        cost = CostMap(tuple(Piece(int(low), int(high), float(took)) for low, high, took in content.get("cost", ())))
+        pieces = tuple(Piece(int(low), int(high), float(took)) for low, high, took in content.get("cost", ()))
+        cost = dataclasses.replace(timeline.cost, pieces=pieces)
     except FileNotFoundError:
         return timeline
     except (ValueError, KeyError, TypeError) as error:

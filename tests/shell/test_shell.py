@@ -88,6 +88,9 @@ async def test_tprintf_prints_at_each_hit(opened: Opened, workload: Path, worklo
         assert "print was reached 0 times" in await user('tprintf print,"never so early" to 1000')
         assert "is empty" in await user.refused('tprintf print,"x" from 50% to 10%')
         assert "not defined" in await user.refused('tprintf no_such_function,"x"')
+        (at, *_) = await user.results(f'tprintf twist,"%p %p",$sp,$pc from {first} to {last}')
+        assert isinstance(at, Found)
+        assert at.text == f"{busy.registers(busy.hits(twist)[0])['rsp']:#x} {twist:#x}"
         await go(user, expected[0][0])
         assert "needs a local variable" in await user.refused(f'tprintf *{twist + 4:#x},"%lu",value')
 
