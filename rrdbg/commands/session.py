@@ -22,7 +22,8 @@ class Session:
 
     ``over`` is set by ``quit``; ``examine_next`` is where ``x`` goes on; ``follow`` tells to show what the guest prints
     on the way; ``what_if`` starts or ends a machine that leaves the recording, if the front end can deal with one;
-    ``symbols`` is a debugger that has them, if there is one.
+    ``symbols`` is a debugger that has them, if there is one; ``interruptible`` is set while a command may be cancelled
+    though nothing moves.
     """
 
     replay: Replay
@@ -33,6 +34,7 @@ class Session:
     follow: bool = False
     what_if: Callable[[bool], Awaitable[None]] | None = None
     symbols: Symbols | None = None
+    interruptible: bool = False
     _console: Console | None = None
     _clock: GuestClock | None = None
     _shown: Position = START
