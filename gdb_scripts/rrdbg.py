@@ -7,4 +7,11 @@ from pathlib import Path
 
 import gdb
 
-gdb.execute(f"source {Path(__file__).resolve().parent.parent / 'rrdbg/frontends/gdb/load.py'}")
+
+def _load() -> None:
+    # Not __file__: in a script that another one sources that is still the other one's.
+    root = Path(_load.__code__.co_filename).resolve().parent.parent
+    gdb.execute(f"source {root / 'rrdbg' / 'frontends' / 'gdb' / 'load.py'}")
+
+
+_load()

@@ -84,10 +84,12 @@ class Client:
     def place(self) -> Place:
         """Where the cursor is; who listens is told if it was elsewhere when we last heard of it.
 
+        GDB must not wait for an answer: a monitor command that is still carried out has been left by Ctrl-C, and ends.
+
         :raises RrdbgError: there is no server, or the guest is running.
         """
         before = self.channel.place
-        here = self._request({"where": True}).place
+        here = self._request({"prompt": True}).place
         if not here.same_state(before):
             self._tell()
         return here

@@ -54,7 +54,7 @@ class RegistryCommand(RrdbgCommand):
     def _run(self, arguments: str) -> None:
         self._runner.run(self._command, arguments)
 
-    def complete(self, text: str, word: str) -> list[str] | int:
+    def complete(self, text: str, word: str | None) -> list[str] | int:
         """What GDB calls."""
         return self._runner.completion.complete(self._command, text, word)
 

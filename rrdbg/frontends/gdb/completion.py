@@ -24,8 +24,11 @@ class Completion:
         self._client = client
         self._vocabulary = vocabulary
 
-    def complete(self, command: Declared, text: str, word: str) -> list[str] | int:
-        """What GDB's ``Command.complete`` is to return: words, or one of GDB's own completers."""
+    def complete(self, command: Declared, text: str, word: str | None) -> list[str] | int:
+        """What GDB's ``Command.complete`` is to return: words, or one of GDB's own completers.
+
+        GDB asks twice, at first without a ``word``, to learn where one begins.
+        """
         before, _, last = text.rpartition(" ")
         place = len(before.split())
         kind = command.takes[min(place, len(command.takes) - 1)] if command.takes else ""
@@ -34,6 +37,8 @@ class Completion:
             words += [variant.second for variant in self._vocabulary.variants(command)]
         if not words and kind in _GDBS:
             return _GDBS[kind]
+        if word is None:
+            return []
         # GDB takes only the last part of what stands between blanks to be the word: in @oops it is oops.
         skipped = len(last) - len(word)
         return sorted({candidate[skipped:] for candidate in words if candidate.startswith(last)})

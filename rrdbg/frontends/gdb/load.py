@@ -16,7 +16,8 @@ def load() -> None:
         return
     if sys.version_info < (3, 11):  # noqa: UP036  # GDB's Python is not the one that rrdbg was installed for
         raise gdb.GdbError("rrdbg's commands need a GDB with Python 3.11 or newer; use 'target remote' and 'monitor'.")
-    package = Path(__file__).resolve().parents[2]
+    # Not __file__: in a script that another one sources that is still the other one's.
+    package = Path(load.__code__.co_filename).resolve().parents[2]
     if "rrdbg" not in sys.modules:
         spec = util.spec_from_file_location(
             "rrdbg", package / "__init__.py", submodule_search_locations=[str(package)]

@@ -86,7 +86,7 @@ class Server:
             if words == GREETING:
                 self._stub.lookers += 1
                 try:
-                    await Control(self._stub, self._idle, writer).serve(reader)
+                    await Control(self._stub, self._idle, self._give_up, writer).serve(reader)
                 finally:
                     self._stub.lookers -= 1
             elif words and (self._writer is None or self._leaving):
@@ -117,8 +117,8 @@ class Server:
             for event in parser.feed(data):
                 if isinstance(event, Packet):
                     self._acknowledge(b"+")
-                    await self._finish_task(cancel=self._abandoned())
-                    self._muted = False
+                    await self._give_up()
+                    await self._finish_task(cancel=False)
                     await self._start(event.payload)
                     if event.payload.startswith(_LAST_WORDS):
                         await self._finish_task(cancel=False)
@@ -149,13 +149,17 @@ class Server:
         if payload == b"QStartNoAckMode":
             self._acknowledging = False
 
-    def _abandoned(self) -> bool:
-        """True if the client sends a packet though a monitor command is not answered: its user has entered Ctrl-C.
+    async def _give_up(self) -> None:
+        """End a monitor command that is carried out though the client goes on: its user has entered Ctrl-C.
 
-        GDB does not say so, and takes the next answer to be that to its new packet.
+        GDB does not say so, and would take a late answer to be that to its next packet.
         """
-        self._muted = self._stub.commanding
-        return self._muted
+        if self._stub.commanding:
+            self._muted = True
+            try:
+                await self._finish_task()
+            finally:
+                self._muted = False
 
     def _cancel(self) -> None:
         """Ctrl-C: end a movement, once, or one that is to begin in a moment."""

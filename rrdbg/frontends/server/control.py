@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rrdbg.commands.arguments import read_position
@@ -31,11 +32,22 @@ _LIFE_SECONDS = 0.5
 
 
 class Control:
-    """One such connection; ``idle`` is held while the guest, or the client that debugs it, is busy."""
+    """One such connection.
 
-    def __init__(self, stub: Stub, idle: asyncio.Lock, writer: asyncio.StreamWriter) -> None:
+    ``idle`` is held while the guest, or the client that debugs it, is busy; ``give_up`` ends a monitor command that the
+    client no longer waits for.
+    """
+
+    def __init__(
+        self,
+        stub: Stub,
+        idle: asyncio.Lock,
+        give_up: Callable[[], Awaitable[None]],
+        writer: asyncio.StreamWriter,
+    ) -> None:
         self._stub = stub
         self._idle = idle
+        self._give_up = give_up
         self._writer = writer
         self._answering: asyncio.Task[None] | None = None
         self._work: asyncio.Task[dict[str, Any]] | None = None
@@ -104,6 +116,8 @@ class Control:
             self._cancel()
 
     async def _perform(self, request: object) -> dict[str, Any]:
+        if request == {"prompt": True}:
+            await self._give_up()
         if self._idle.locked() and self._stub.moving:
             return {"error": "The guest is running; stop it first.", "changed": False, **self._place()}
         async with self._idle:
@@ -127,7 +141,7 @@ class Control:
                 target = await read_position(self._stub.session, position)
                 with self._stub.progress(self._note):
                     await self._stub.replay.seek(target)
-            case {"where": True}:
+            case {"where": True} | {"prompt": True}:
                 pass
             case _:
                 raise UsageError(
