@@ -61,7 +61,7 @@ class At(gdb.Function):
         expression, position = arguments
         try:
             return self._evaluate(expression.string(), _position(position))
-        except RrdbgError as error:
+        except (RrdbgError, gdb.error) as error:
             raise gdb.GdbError(str(error)) from None
 
     def _evaluate(self, expression: str, position: str) -> gdb.Value:

@@ -144,9 +144,7 @@ class Control:
             case {"where": True} | {"prompt": True}:
                 pass
             case _:
-                raise UsageError(
-                    'A request is {"run": LINE}, {"visit": POSITION}, {"where": true} or {"cancel": true}.'
-                )
+                raise UsageError("A request has one of the keys run, visit, where, prompt and cancel.")
 
     def _note(self, progress: Progress) -> None:
         self._progress = progress
