@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,11 +20,22 @@ from tests.server.conftest import serving
 
 SCRIPT = Path(__file__).parent.parent.parent / "gdb_scripts" / "rrdbg.py"
 SECONDS = 120
+PROGRAMS = os.environ.get("RRDBG_GDBS", "gdb").split(":")
+FIRST_ADAPTER = 16
+"""The first GDB whose debug adapter takes requests from scripts."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "program" in metafunc.fixturenames:
-        metafunc.parametrize("program", os.environ.get("RRDBG_GDBS", "gdb").split(":"))
+        metafunc.parametrize("program", PROGRAMS)
+    if "adapter_program" in metafunc.fixturenames:
+        metafunc.parametrize("adapter_program", [name for name in PROGRAMS if _version(name) >= FIRST_ADAPTER])
+
+
+def _version(program: str) -> int:
+    """The first number of a GDB's version."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    return int(said.partition("\n")[0].rpartition(" ")[2].partition(".")[0])
 
 
 async def output_of(program: str, *words: str, script: str, folder: Path) -> list[str]:

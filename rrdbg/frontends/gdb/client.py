@@ -20,6 +20,7 @@ class Client:
     def __init__(self) -> None:
         self._channels: dict[int, Channel | None] = {}
         self._listeners: list[Callable[[], None]] = []
+        self._announcers: list[Callable[[], None]] = []
         self.on_channel: Callable[[Channel], None] = lambda channel: None
         """Told of each new channel."""
         gdb.events.connection_removed.connect(self._removed)
@@ -27,6 +28,10 @@ class Client:
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have ``listener`` called whenever the guest has changed behind GDB's back."""
         self._listeners.append(listener)
+
+    def on_jump(self, announcer: Callable[[], None]) -> None:
+        """Have ``announcer`` called, after those, where the user sees another place than before."""
+        self._announcers.append(announcer)
 
     @property
     def channel(self) -> Channel:
@@ -75,11 +80,11 @@ class Client:
         return self._request({"run": line}, watcher)
 
     def visit(self, position: str) -> Answer:
-        """Put the cursor on ``position`` for a moment.
+        """Put the cursor on ``position`` for a moment; nobody is told of a jump.
 
         :raises RrdbgError: it could not be put there.
         """
-        return self._request({"visit": position})
+        return self._request({"visit": position}, announce=False)
 
     def place(self) -> Place:
         """Where the cursor is; who listens is told if it was elsewhere when we last heard of it.
@@ -106,16 +111,16 @@ class Client:
         self.stopped()
         self._tell()
 
-    def _request(self, content: Json, watcher: Watcher | None = None) -> Answer:
+    def _request(self, content: Json, watcher: Watcher | None = None, *, announce: bool = True) -> Answer:
         answer = self.channel.request(content, watcher)
         if answer.changed:
-            self._tell()
+            self._tell(announce=announce)
         if answer.error:
             raise RrdbgError(answer.error)
         return answer
 
-    def _tell(self) -> None:
-        for listener in self._listeners:
+    def _tell(self, *, announce: bool = True) -> None:
+        for listener in [*self._listeners, *(self._announcers if announce else ())]:
             listener()
 
     def _removed(self, event: gdb.ConnectionEvent) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import gdb
 
 from rrdbg.errors import RrdbgError, UsageError
+from rrdbg.frontends.gdb import debug_adapter
 from rrdbg.frontends.gdb.aliases import Aliases
 from rrdbg.frontends.gdb.caches import Caches, hook_monitor
 from rrdbg.frontends.gdb.channel import Channel
@@ -62,6 +63,9 @@ class Extension:
         self._add_commands(vocabulary)
         At(self.client)
         Now(self.client)
+        if debug_adapter.is_spoken():
+            debug_adapter.add_requests()
+            self.client.on_jump(debug_adapter.announce_jump)
         gdb.events.stop.connect(self._stopped)
         gdb.events.before_prompt.connect(self._before_prompt)
         hook_monitor()

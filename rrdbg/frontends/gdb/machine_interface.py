@@ -39,7 +39,7 @@ class MachineInterface:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._known: set[str] = set()
-        client.on_change(self._notify)
+        client.on_jump(self._notify)
 
     def add(self, vocabulary: Vocabulary) -> None:
         """Add those that are missing."""
