@@ -64,6 +64,7 @@ async def test_another_time_is_looked_at_from_here(extended: Extended, workload_
 async def test_answers_errors_and_where_the_guest_is(extended: Extended) -> None:
     lines = await extended(
         f"rrdbg seek {PLACE}\nset rrdbg stop-position on\nstepi\nrrdbg bookmark oops\nrrdbg info recording\n"
+        "rrdbg snapshot mine\nrrdbg verify\n"
         "python\nfor line in ('rrdbg seek 200%', 'rrdbg next-event lunch', 'rrdbg timeline now'):\n"
         "    try:\n        gdb.execute(line)\n    except gdb.error as error:\n        print('refused:', error)\nend\n"
         "monitor when\ndisconnect\n"
@@ -74,6 +75,7 @@ async def test_answers_errors_and_where_the_guest_is(extended: Extended) -> None
     assert f"At {PLACE + 1:,} (88.0%)." in lines
     assert f"Bookmark @oops at {PLACE + 1:,}." in lines
     assert "Recording served" in lines
+    assert "Verified: 2 of 2 snapshots are proved sound." in lines
     refused = [line for line in lines if line.startswith("refused: ")]
     assert "refused: 200% is outside the recording: a percentage goes from 0% to 100%." in refused
     assert refused[1].startswith("refused: 'lunch' is not a kind of event")

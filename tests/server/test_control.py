@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rrdbg.engine.replay import Replay
 from rrdbg.frontends.server.control import GREETING
 from rrdbg.links.rsp import frame
@@ -115,6 +117,29 @@ async def test_a_command_is_interrupted_where_it_is(workload: Path, tmp_path: Pa
         assert replay.position > here
 
 
+async def test_work_that_moves_nothing_is_interrupted_too(
+    workload: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(workload, tmp_path) as (replay, address), controlling(address) as talk:
+        begun = asyncio.Event()
+
+        async def prove_for_ever() -> bool:
+            begun.set()
+            await asyncio.Event().wait()
+            return True
+
+        monkeypatch.setattr(replay, "prove_next", prove_for_ever)
+        talk.say(run="verify")
+        await begun.wait()
+        talk.say(cancel=True)
+        while "position" not in (heard := await talk.hear()):
+            assert "progress" in heard
+        assert heard["error"] == "Interrupted; 1 of 1 snapshots are proved sound."
+        monkeypatch.undo()
+        results, answer = await talk.ask(run="verify")
+        assert (results[0]["text"], answer["error"]) == ("Verified: 1 of 1 snapshots are proved sound.", "")
+
+
 async def test_the_guest_has_one_master_at_a_time(workload: Path, tmp_path: Path) -> None:
     async with serving(workload, tmp_path) as (replay, address), controlling(address) as talk:
         async with connecting(address) as client:
@@ -148,6 +173,7 @@ async def test_a_monitor_command_that_gdb_has_left_is_not_answered(workload: Pat
     async with serving(workload, tmp_path) as (replay, address), connecting(address) as client:
         client._writer.write(frame(b"qRcmd," + f"stepi {MANY}".encode().hex().encode()))
         await begun(replay)
+        client._writer.write(b"-")  # an answer takes long, so GDB asks for it again: there is none yet
         registers = await client.exchange("g")
         assert registers == await (await replay.machine()).register_packet()
         assert not replay.moving

@@ -125,14 +125,19 @@ class Server:
                         return
                 elif event is Signal.INTERRUPT:
                     self._cancel()
-                elif event is Signal.SEND_AGAIN and self._last:
-                    self._write(self._last)
+                elif event is Signal.SEND_AGAIN:
+                    self._send_again()
                 elif event is Signal.DAMAGED:
                     self._acknowledge(b"-")
                 elif event is Signal.MALFORMED:
                     self._acknowledge(b"+")
                     self._send(b"E01")
             data = await reader.read(PACKET_SIZE)
+
+    def _send_again(self) -> None:
+        """Repeat the last packet, unless the client only waits: GDB asks so when an answer takes more than 2 s."""
+        if self._last and self._acknowledging and (self._task is None or self._task.done()):
+            self._write(self._last)
 
     async def _start(self, payload: bytes) -> None:
         await self._idle.acquire()
