@@ -51,7 +51,7 @@ class Opener:
             address = self._start(_words(arguments))
             channel = Channel(address)
             _load_symbols(channel.kernel)
-            gdb.execute(f"target remote {address}")
+            _connect(address)
             self._client.adopt(channel)
         except BaseException:
             self._end()
@@ -129,6 +129,17 @@ def _words(text: str) -> list[str]:
 def _environment() -> dict[str, str]:
     """The environment without what is for GDB's own Python, which may be another one."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONEXECUTABLE")}
+
+
+def _connect(address: str) -> None:
+    try:
+        gdb.execute(f"target remote {address}")
+    except gdb.error as error:
+        connection = gdb.selected_inferior().connection
+        if connection is None or connection.details != address:
+            raise
+        # GDB is connected; it was another extension that could not cope with the guest.
+        gdb.write(f"{error}\n", gdb.STDERR)
 
 
 def _load_symbols(kernel: str) -> None:
