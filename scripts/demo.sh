@@ -14,19 +14,14 @@ run() {
 
 rm -rf "$RRDBG_DIR"
 guest=$(python -m tests.guests heapbug | sed 's/^heapbug: //')
-magic=$(gdb -nx -batch -ex 'output/x (long) &tasks[3].magic' "$guest")
 
 say "1. Record a guest that panics: a task's magic number was overwritten, long before anyone looked."
 run rrdbg record --quiet --name heapbug --until-console PANIC -- \
     qemu-system-x86_64 -m 16M -nodefaults -serial stdio -kernel "$guest" | grep -E 'up$|PANIC'
 
-say "2. From the crash, go back to whoever wrote tasks[3].magic (at $magic)."
-run rrdbg replay heapbug-1 --batch \
-    -ex "watch *$magic:8" -ex reverse-continue -ex 'info registers rip rdi' -ex "x/2xg $magic"
-culprit=$(rrdbg replay heapbug-1 --batch --json -ex "watch *$magic:8" -ex reverse-continue |
-    python -c 'import json, sys; print(hex([json.loads(line) for line in sys.stdin][-1]["stop"]["pc"]))')
-printf 'The culprit, at %s, is ' "$culprit"
-gdb -nx -batch -ex "info line *$culprit" "$guest" | sed 's/ and ends.*//; s/^/  /'
+say "2. From the crash, go back to whoever wrote tasks[3].magic, and see what came before."
+run rrdbg replay heapbug-1 --batch -ex bt -ex 'last tasks[3].magic' -ex reverse-next \
+    -ex 'tprintf log_append,"%s into %s, %lu used",text,task->name,task->log_used'
 
 say "3. Record a Linux boot, to its power-off."
 read -r kernel initrd append < <(python -c '

@@ -1,7 +1,8 @@
-"""The QEMUs that run on this machine."""
+"""The QEMUs that run on this machine, and what else we start."""
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
@@ -32,3 +33,15 @@ def wait_until_gone(directory: Path) -> None:
     while left := qemus_in(directory):
         assert time.monotonic() < deadline, f"still running: {left}"
         time.sleep(0.02)
+
+
+def children(pid: int, name: str) -> list[int]:
+    """The pids of processes called ``name`` that ``pid`` has started, and their children."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,comm="], capture_output=True, text=True, check=True).stdout
+    rows = [
+        (int(own), int(parent), comm) for own, parent, comm in (line.split(None, 2) for line in listed.splitlines())
+    ]
+    family = {pid}
+    while more := {own for own, parent, _ in rows if parent in family} - family:
+        family |= more
+    return [own for own, _, comm in rows if own in family and comm.startswith(name)]

@@ -15,6 +15,8 @@ _TERM = re.compile(r"\s*([+-]?)\s*(\$\w+|0[xX][0-9a-fA-F]+|\d+)")
 async def read_address(session: Session, text: str) -> int:
     """An address: numbers and registers added and subtracted (``0x1000``, ``$rsp+8``); a leading ``*`` is allowed.
 
+    With symbols, any expression of the guest's language.
+
     :raises UsageError: it is something else, or names no register.
     """
     expression = text.strip().removeprefix("*")
@@ -32,6 +34,8 @@ async def read_address(session: Session, text: str) -> int:
         total += -value if sign == "-" else value
         place = match.end()
     if place == 0 or expression[place:].strip():
+        if session.symbols and expression:
+            return await session.symbols.number(expression)
         raise UsageError(f"'{text.strip()}' is not an address; write 0x1000, *0x1000 or $rsp+8.")
     return total & 0xFFFF_FFFF_FFFF_FFFF
 
@@ -55,7 +59,7 @@ async def read_position(session: Session, text: str) -> Position:
     replay = session.replay
     if is_time(text.strip()):
         return (await session.clock()).read(text.strip(), here=replay.position, end=replay.timeline.end)
-    return parse_position(text, here=replay.position, end=replay.timeline.end, bookmarks=replay.timeline.bookmarks)
+    return parse_position(text, here=replay.position, end=replay.timeline.end, bookmarks=session.places)
 
 
 def read_repeat(text: str) -> int:

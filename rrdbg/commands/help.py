@@ -5,14 +5,20 @@ from __future__ import annotations
 from rrdbg.commands.events import EVENTS
 from rrdbg.commands.examine import EXAMINE
 from rrdbg.commands.inspect import INSPECT
+from rrdbg.commands.places import PLACES
 from rrdbg.commands.points import POINTS
+from rrdbg.commands.queries import QUERIES
 from rrdbg.commands.registry import Category, Command, Registry, Takes
 from rrdbg.commands.session import Session
+from rrdbg.commands.tables import TABLES
 from rrdbg.commands.travel import TRAVEL
-from rrdbg.model.results import HelpText, Result
+from rrdbg.errors import UsageError
+from rrdbg.model.results import HelpText, Message, Result
+
+_COLUMN = 27
 
 COMMANDS = Registry()
-for _part in (TRAVEL, POINTS, EXAMINE, EVENTS, INSPECT):
+for _part in (TRAVEL, POINTS, EXAMINE, QUERIES, TABLES, EVENTS, PLACES, INSPECT):
     COMMANDS.include(_part)
 
 
@@ -27,11 +33,29 @@ async def _help(session: Session, text: str) -> Result:
     lines = []
     for category in Category:
         listed = [command for command in COMMANDS.commands if command.category is category]
-        lines += ["", f"{category}:", *(f"  {_short(command):<34} {command.summary}" for command in listed)]
+        lines += ["", f"{category}:", *(_listed(command, session) for command in listed)]
     return HelpText(
         "Commands may be abbreviated as long as they are unambiguous; an empty line repeats the last step.",
         [*lines, "", "'help COMMAND' explains one."],
     )
+
+
+@COMMANDS.command(
+    "apropos", Category.SESSION, "List the commands whose help has WORD in it.",
+    arguments="WORD", takes=(Takes.TEXT,), examples=("apropos interrupt",),
+)  # fmt: skip
+async def _apropos(session: Session, text: str) -> Result:
+    if not text:
+        raise UsageError("'apropos' needs a word to look for.")
+    found = [command for command in COMMANDS.commands if text.lower() in _whole_help(command).lower()]
+    if not found:
+        return Message(f"No command of rrdbg's has '{text}' in its help.")
+    return HelpText(f"Commands about '{text}':", [_listed(command, session) for command in found])
+
+
+def _whole_help(command: Command) -> str:
+    explained = explain(command)
+    return "\n".join([explained.heading, *explained.lines])
 
 
 def explain(command: Command) -> HelpText:
@@ -39,6 +63,8 @@ def explain(command: Command) -> HelpText:
     lines = [command.summary]
     if command.details:
         lines += ["", command.details]
+    if command.in_gdb:
+        lines += ["", "Where there is a GDB, its own command of this name is used."]
     if command.aliases:
         lines += ["", f"Short: {', '.join(command.aliases)}"]
     if command.examples:
@@ -46,6 +72,10 @@ def explain(command: Command) -> HelpText:
     return HelpText(command.usage, lines)
 
 
-def _short(command: Command) -> str:
-    short = next((alias for alias in command.aliases if " " not in alias), "")
-    return f"{command.usage}" + (f" ({short})" if short else "")
+def _listed(command: Command, session: Session) -> str:
+    """A line of the list: the name, with what it takes if there is room, and what the command does."""
+    gdbs = command.in_gdb and session.symbols is not None
+    alias = next((alias for alias in command.aliases if " " not in alias), "")
+    short = f" ({alias})" if alias else ""
+    usage = command.name if gdbs or len(command.usage + short) > _COLUMN else command.usage
+    return f"  {usage + short:<{_COLUMN}}   {command.summary}"

@@ -54,7 +54,7 @@ async def _info_recording(session: Session, text: str) -> Result:
 
 @INSPECT.command(
     "info timeline", Category.PLACES, "Show the recording as one line: snapshots, bookmarks and the cursor.",
-    aliases=("info line",), examples=("info timeline",),
+    examples=("info timeline",),
 )  # fmt: skip
 async def _info_timeline(session: Session, text: str) -> Result:
     nothing_more(text, "info timeline")
@@ -105,29 +105,18 @@ def _soundness(session: Session) -> str:
 
 
 @INSPECT.command(
-    "bookmark", Category.PLACES, "Give the cursor's position a name; 'seek @NAME' comes back.",
-    arguments="NAME", examples=("bookmark oops", "seek @oops"),
-)  # fmt: skip
-async def _bookmark(session: Session, text: str) -> Result:
-    if not text.isidentifier():
-        raise UsageError(f"'{text}' is not a name for a bookmark; use letters, digits and _.")
-    session.replay.bookmark(text)
-    return Message(f"Bookmark @{text} at {session.replay.position}.")
-
-
-@INSPECT.command(
-    "what-if", Category.SESSION, "In GDB: change the guest and let it run freely, in a copy that is thrown away.",
+    "what-if", Category.SESSION, "Change the guest and let it run freely, in a copy that is thrown away.",
     arguments="on|off",
     details="From 'what-if on' to 'what-if off' registers and memory may be written, and the guest runs by itself, "
-    "forward only. What it does then is not in the recording, which is found as it was left.",
+    "forward only. What it does then is not in the recording, which is found as it was left. It is driven by GDB.",
     words=("on", "off"),
-    examples=("monitor what-if on", "monitor what-if off"),
+    examples=("what-if on", "set var limit = 16", "what-if off"),
 )  # fmt: skip
 async def _what_if(session: Session, text: str) -> Result:
     if text not in ("on", "off"):
         raise UsageError("'what-if' is on or off.")
     if session.what_if is None:
-        raise UsageError("A what-if is driven from GDB: start 'rrdbg gdb RECORDING', and enter 'monitor what-if on'.")
+        raise UsageError("A what-if is driven by GDB, and there is none here; leave out --no-gdb, or use 'rrdbg gdb'.")
     await session.what_if(text == "on")
     here = session.replay.position
     return Message(f"What-if from {here}." if text == "on" else f"Back in the recording, at {here}.")

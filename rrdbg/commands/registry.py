@@ -6,7 +6,8 @@ unambiguous; where GDB has a fixed short form (``si``, ``c``, ``b``, ``i r``) it
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,7 +15,8 @@ from rrdbg.commands.session import Session
 from rrdbg.errors import UsageError
 from rrdbg.model.results import Result
 
-Handler = Callable[[Session, str], Awaitable[Result | Sequence[Result] | None]]
+Handler = Callable[[Session, str], Awaitable[Result | Sequence[Result] | None] | AsyncGenerator[Result, None]]
+"""Does what a command says: it answers at its end, or as it goes on."""
 
 
 class Takes(StrEnum):
@@ -27,6 +29,7 @@ class Takes(StrEnum):
     REGISTER = "register"
     EXPRESSION = "expression"
     LOCATION = "location"
+    FUNCTION = "function"
     TEXT = "text"
 
 
@@ -36,6 +39,7 @@ class Category(StrEnum):
     RUNNING = "Moving along the timeline"
     POINTS = "Breakpoints and watchpoints"
     DATA = "Looking at the guest"
+    QUERIES = "Asking about all of time"
     EVENTS = "Events and the console"
     PLACES = "Places and snapshots"
     SESSION = "The session"
@@ -67,6 +71,22 @@ class Command:
     def usage(self) -> str:
         """The name and its arguments."""
         return f"{self.name} {self.arguments}".rstrip()
+
+    async def answers(self, session: Session, text: str) -> AsyncGenerator[Result, None]:
+        """Run it with the arguments ``text`` and yield what it answers.
+
+        :raises RrdbgError: whatever it says went wrong.
+        """
+        work = self.run(session, text)
+        if isinstance(work, AsyncGenerator):
+            async with aclosing(work):
+                async for result in work:
+                    yield result
+            return
+        answer = await work
+        if answer is not None:
+            for result in answer if isinstance(answer, Sequence) else (answer,):
+                yield result
 
 
 class Registry:
@@ -119,6 +139,7 @@ class Registry:
 
         :raises UsageError: there is none of that name, or several.
         """
+        line = split_format(line)
         words = line.split()
         if not words:
             raise UsageError("A command is missing; 'help' lists them.")
@@ -132,16 +153,25 @@ class Registry:
             raise UsageError(f"'{' '.join(words[:2])}' is ambiguous or unknown: {', '.join(sorted(candidates))}.")
         raise UsageError(f"There is no command '{words[0]}'; 'help' lists the commands.")
 
-    async def run(self, session: Session, line: str) -> list[Result]:
-        """Run one line and return what it answers.
+    async def run(self, session: Session, line: str) -> AsyncGenerator[Result, None]:
+        """Run one line and yield what it answers.
 
         :raises RrdbgError: whatever the command says went wrong.
         """
-        command, rest = self.match(_split_format(line))
-        answer = await command.run(session, rest)
-        if answer is None:
-            return []
-        return list(answer) if isinstance(answer, Sequence) else [answer]
+        command, rest = self.match(line)
+        async with aclosing(command.answers(session, rest)) as answers:
+            async for answer in answers:
+                yield answer
+
+    def exact(self, line: str) -> tuple[Command, str] | None:
+        """The command that ``line`` calls by its whole name or a short form of it, and the rest of the line."""
+        line = split_format(line)
+        words = line.split()
+        for count in (2, 1):
+            name = " ".join(words[:count])
+            if len(words) >= count and (found := self._aliases.get(name) or self._commands.get(name)):
+                return found, _rest(line, count)
+        return None
 
     def _find(self, words: Sequence[str]) -> Command | None:
         text = " ".join(words)
@@ -165,7 +195,7 @@ def _rest(line: str, count: int) -> str:
     return (line.split(None, count) + [""] * count)[count].strip()
 
 
-def _split_format(line: str) -> str:
+def split_format(line: str) -> str:
     """Part a format from its command's name: ``x/4xg ADDR`` is ``x /4xg ADDR``."""
     head, space, rest = line.strip().partition(" ")
     name, slash, form = head.partition("/")

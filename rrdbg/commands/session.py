@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rrdbg.commands.symbols import Symbols
+from rrdbg.commands.visits import Visits
 from rrdbg.engine.replay import Replay
 from rrdbg.model.clock import GuestClock, GuestTime
 from rrdbg.model.position import START, Position
-from rrdbg.model.results import Stopped, Where
+from rrdbg.model.results import Found, Frame, Stopped, Where
 from rrdbg.model.stop import Stop
 from rrdbg.store.clock import read_clock
 from rrdbg.store.history import Console
@@ -22,18 +23,22 @@ class Session:
 
     ``over`` is set by ``quit``; ``examine_next`` is where ``x`` goes on; ``follow`` tells to show what the guest prints
     on the way; ``what_if`` starts or ends a machine that leaves the recording, if the front end can deal with one;
-    ``symbols`` is a debugger that has them, if there is one; ``interruptible`` is set while a command may be cancelled
-    though nothing moves.
+    ``symbols`` is a debugger that has them, if there is one; ``visits`` are the places where the user has been,
+    ``shown_frame`` is the function and line that the last stop was shown with, ``found`` what the last query found;
+    ``interruptible`` is set while a command may be cancelled though nothing moves.
     """
 
     replay: Replay
     over: bool = False
     examine_format: str = "xw"
     examine_next: int | None = None
-    last_line: str = field(default="")
     follow: bool = False
     what_if: Callable[[bool], Awaitable[None]] | None = None
     symbols: Symbols | None = None
+    visits: Visits = field(default_factory=Visits)
+    checkpoints: dict[int, Position] = field(default_factory=dict)
+    shown_frame: Frame | None = None
+    found: list[Position] = field(default_factory=list)
     interruptible: bool = False
     _console: Console | None = None
     _clock: GuestClock | None = None
@@ -49,6 +54,11 @@ class Session:
             self._console = await asyncio.to_thread(Console.read, layout.log, layout.console)
         return self._console
 
+    @property
+    def known_clock(self) -> GuestClock | None:
+        """The guest's clock, if it has been read."""
+        return self._clock
+
     async def clock(self) -> GuestClock:
         """The guest's clock; read once.
 
@@ -63,16 +73,53 @@ class Session:
         """The cursor, the instruction there, and the time."""
         replay, clock = self.replay, await self.clock()
         time = GuestTime(clock.at(replay.position), clock.elapsed(replay.position), clock.exact)
-        return Where(replay.position, replay.timeline.end, await replay.pc(), await self.instruction(), time)
+        here = Where(replay.position, replay.timeline.end, await replay.pc(), await self.instruction(), time)
+        return replace(here, frame=await self.symbols.frame()) if self.symbols else here
 
     async def stopped(self, stop: Stop) -> Stopped:
         """``stop`` with the instruction at the cursor."""
+        return replace(await self.moved(stop), instruction=await self.instruction())
+
+    async def moved(self, stop: Stop, text: str = "") -> Stopped:
+        """``stop`` with what the guest printed on the way; ``text`` is what GDB printed, if it made the movement."""
         self.examine_next = None
         printed = ""
         if self.follow:
-            printed = (await self.console()).between(self._shown, stop.position)
+            printed = self._printed(await self.console(), stop.position)
         self._shown = stop.position
-        return Stopped(stop, self.replay.timeline.end, await self.instruction(), printed)
+        frame = self.shown_frame = await self.symbols.frame() if self.symbols else None
+        return Stopped(stop, self.replay.timeline.end, printed=printed, frame=frame, text=text)
+
+    def note(self, position: Position, text: str, fields: dict[str, str]) -> Found:
+        """A place that a query has found, with the number that it has from now on."""
+        self.found.append(position)
+        return Found(len(self.found), position, text, fields)
+
+    @property
+    def places(self) -> dict[str, Position]:
+        """The positions that have names: bookmarks, and by their numbers what the last query found."""
+        numbered = {str(number): position for number, position in enumerate(self.found, 1)}
+        return numbered | self.replay.timeline.places
+
+    async def revisit(self, distance: int) -> Stopped:
+        """Go ``distance`` places further on among those where the user has been, or back where it is negative.
+
+        :raises OutOfRange: there are not so many.
+        """
+        self.visits.note(self.replay.position)
+        target = self.visits.go(distance)
+        try:
+            return await self.stopped(await self.replay.seek(target))
+        except BaseException:
+            self.visits.go(-distance)
+            raise
+
+    def _printed(self, console: Console, here: Position) -> str:
+        """What the guest printed on the way ``here``, or where its console has gone back to."""
+        if here >= self._shown or console.size_at(here) == console.size_at(self._shown):
+            return console.between(self._shown, here)
+        *_, last = ["nothing", *(text for _, text in console.lines(here))]
+        return f"[the console is back at: {last}]"
 
     async def instruction(self) -> str:
         """The instruction at the cursor as QEMU disassembles it; empty where it cannot."""

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from rrdbg.model.tracing import Tracepoint
+from rrdbg.model.results import Frame
+from rrdbg.model.tracing import Parameter, Tracepoint
+from rrdbg.model.variable import Variable
 
 
 class Symbols(Protocol):
     """Expressions and source locations, understood at the cursor."""
 
-    async def variable(self, expression: str) -> tuple[int, int]:
-        """The virtual address of an expression's value, and its size in bytes.
+    async def variable(self, expression: str) -> Variable:
+        """The place in memory of an expression's value.
 
         :raises GdbError: it cannot be evaluated here, or has no address.
+        """
+        ...
+
+    async def number(self, expression: str) -> int:
+        """The value of an expression as an unsigned number.
+
+        :raises GdbError: it has none here, or is no number.
         """
         ...
 
@@ -22,6 +31,21 @@ class Symbols(Protocol):
         """The value of an expression, as GDB's ``print`` shows it.
 
         :raises GdbError: it has none here.
+        """
+        ...
+
+    async def frame(self) -> Frame | None:
+        """The function and line at the cursor; None where that is not known."""
+        ...
+
+    async def place(self, address: int) -> str:
+        """The function at an address, and how far into it: ``log_append+40``; the number where there is none."""
+        ...
+
+    async def parameters(self, function: str) -> Sequence[Parameter]:
+        """The parameters of a function that can be printed, in order.
+
+        :raises GdbError: there is no such function, or GDB has no Python.
         """
         ...
 

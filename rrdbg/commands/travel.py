@@ -68,7 +68,9 @@ async def _seek(session: Session, text: str) -> Result:
     return await session.stopped(await session.replay.seek(await read_position(session, text)))
 
 
-@TRAVEL.command("start", Category.RUNNING, "Go to the start of the recording.", examples=("start",))
+@TRAVEL.command(
+    "start", Category.RUNNING, "Go to the start of the recording.", aliases=("run", "r"), examples=("start",)
+)
 async def _start(session: Session, text: str) -> Result:
     nothing_more(text, "start")
     return await session.stopped(await session.replay.seek(START))

@@ -27,6 +27,7 @@ from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.links.unbroken import unbroken
 from rrdbg.model.cost import Piece
+from rrdbg.model.mark import Mark
 from rrdbg.model.position import Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.spacing import TARGET_SECONDS, default_budget, rungs, to_drop
@@ -174,6 +175,10 @@ class Keeper:
             self._keep(replace(snapshot, sound=False))
         else:
             self.drop(snapshot)
+
+    def mark(self, name: str, position: Position, text: str) -> None:
+        """Note what was found at a position, under a name such as ``stops``; written down with the next change."""
+        self.timeline = self.timeline.with_mark(name, Mark(position, text))
 
     def drop(self, *snapshots: Snapshot) -> None:
         """Forget ``snapshots`` for good: first they are no longer listed, then their files are deleted."""

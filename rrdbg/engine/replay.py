@@ -9,8 +9,8 @@ left at an unknown place is dropped and started again when it is needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,10 +27,11 @@ from rrdbg.engine.watch import watched_step
 from rrdbg.errors import Interrupted, LinkError, OutOfRange, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.links.qmp import SnapshotNotNow
+from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.stop import Hit, Point, Stop, StopReason, Watchpoint
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline import STOPS, Timeline
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline, save_timeline
 
@@ -224,27 +225,50 @@ class Replay:
         async with self._moving():
             return await self._last_before(here, points, accept)
 
+    async def before(self, position: Position) -> Position:
+        """The stop that a single-stepper makes just before ``position``."""
+        async with self._moving():
+            return await self._before(position)
+
     async def scan(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None = None
-    ) -> AsyncIterator[Hit]:
+    ) -> AsyncGenerator[Hit, None]:
         """Every hit of ``points`` from ``start`` up to ``end``, in order, found in another machine; the cursor stays.
 
         A breakpoint counts at ``start`` and not at ``end``, a watchpoint's access the other way round. The position of
         a hit that is not ``exact`` may be too early by a phase.
         """
+        seen: list[Hit] = []
         async with self._moving():
-            walker = await self._start_at(self.timeline.landing_before(start))
             try:
-                await walker.walk_to(start)
-                scan = Scan(walker, points, end, self._start_at, accept, careful=may_break(points))
-                hits = scan.hits(self._driver.progress(end, start))
-                try:
+                async with aclosing(self._scan(points, start, end, accept)) as hits:
                     async for hit in hits:
+                        seen = [*(known for known in seen if known.position == hit.position), hit]
                         yield hit
-                finally:
-                    await hits.aclose()
-            finally:
-                await walker.machine.close()
+            except BROKEN:
+                if not may_break(points):
+                    raise
+            else:
+                return
+            told = [(known.position, known.point) for known in seen]
+            again = max([start, *(known.position for known in seen)])
+            async with aclosing(self._scan(points, again, end, accept, careful=True)) as hits:
+                async for hit in hits:
+                    if (hit.position, hit.point) not in told:
+                        yield hit
+
+    async def _scan(
+        self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None, *, careful: bool = False
+    ) -> AsyncGenerator[Hit, None]:
+        walker = await self._start_at(self.timeline.landing_before(start))
+        try:
+            await walker.walk_to(start)
+            scan = Scan(walker, points, end, self._start_at, accept, careful=careful)
+            async with aclosing(scan.hits(self._driver.progress(end, start))) as hits:
+                async for hit in hits:
+                    yield hit
+        finally:
+            await walker.machine.close()
 
     async def registers(self) -> dict[str, int]:
         """The registers at the cursor, by name."""
@@ -320,9 +344,11 @@ class Replay:
         """
         return await prove_next(self._launcher, self._keeper)
 
-    def bookmark(self, name: str, position: Position | None = None) -> None:
-        """Name a position (the cursor's), and keep the name with the recording."""
-        bookmarks = {**self.timeline.bookmarks, name: position or self._position}
+    def bookmark(self, name: str, bookmark: Bookmark | None) -> None:
+        """Name a place, or (None) take the name away, and keep that with the recording."""
+        bookmarks = {known: place for known, place in self.timeline.bookmarks.items() if known != name}
+        if bookmark:
+            bookmarks[name] = bookmark
         self._keeper.timeline = replace(self.timeline, bookmarks=bookmarks)
         save_timeline(self.recording, self.timeline)
 
@@ -417,6 +443,7 @@ class Replay:
         return Stop(reason, self._position, await self.pc())
 
     async def _hit_stop(self, hit: Hit) -> Stop:
+        self._keeper.mark(STOPS, self._position, hit.text)
         return Stop(hit.reason, self._position, await self.pc(), (hit,))
 
     def _report(self, progress: Progress) -> None:

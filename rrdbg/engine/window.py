@@ -13,7 +13,7 @@ store runs out, the longer the next pass: 32 positions, then 64, up to 4096.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rrdbg.engine.replay import Replay
@@ -34,6 +34,9 @@ Outcome = tuple[StopReason, tuple[Hit, ...]]
 
 _BLOCK = 64
 _MOST_BLOCKS = 24
+_PAGE = 4096
+_MOST_BYTES = 1024
+"""What one packet asks for: an exchange takes 0.2 ms, and 1 kB more of memory in it next to nothing."""
 
 
 @dataclass(slots=True)
@@ -134,6 +137,12 @@ class Window:
             return self._moments[here].registers
         return await (await self._replay.machine()).register_packet()
 
+    async def pc(self) -> int:
+        """The linear address of the next instruction at the cursor."""
+        here = self._index.get(self._replay.position)
+        known = None if here is None else self._moments[here].pc
+        return await self._replay.pc() if known is None else known
+
     async def read_memory(self, address: int, length: int) -> bytes:
         """Memory at the cursor.
 
@@ -180,10 +189,11 @@ class Window:
         length = keep_length or self._length
         base = replay.timeline.deliveries.plain_at_or_before(goal.icount - length)
         moments: list[_Moment] = []
+        groups = _groups(self._recent)
 
         async def visit(walker: Walker) -> None:
             while True:
-                moment = await self._moment(walker)
+                moment = await _moment(walker, groups)
                 moments.append(moment)
                 if walker.position >= goal:
                     return
@@ -199,14 +209,14 @@ class Window:
         self._index = {moment.position: number for number, moment in enumerate(moments)}
         self._watched = frozenset(watchpoints)
 
-    async def _moment(self, walker: Walker) -> _Moment:
-        machine = walker.machine
-        packet = await machine.register_packet()
-        moment = _Moment(walker.position, packet, machine.register_file.linear_pc(packet))
-        for block in self._recent:
-            if (data := await _block(machine, block)) is not None:
-                moment.memory[block] = data
-        return moment
+
+async def _moment(walker: Walker, groups: Iterable[Sequence[int]]) -> _Moment:
+    machine = walker.machine
+    packet = await machine.register_packet()
+    moment = _Moment(walker.position, packet, machine.register_file.linear_pc(packet))
+    for group in groups:
+        await _read_blocks(machine, group, moment.memory)
+    return moment
 
 
 def _outcome(known: tuple[Hit, ...], watchpoints: Sequence[Watchpoint]) -> Outcome:
@@ -214,8 +224,24 @@ def _outcome(known: tuple[Hit, ...], watchpoints: Sequence[Watchpoint]) -> Outco
     return (StopReason.WATCHPOINT if hits else StopReason.STEP), hits
 
 
-async def _block(machine: Machine, address: int) -> bytes | None:
+def _groups(blocks: Iterable[int]) -> list[list[int]]:
+    """``blocks`` in groups that lie near each other on one page, each of which one packet may ask for."""
+    groups: list[list[int]] = []
+    for block in sorted(blocks):
+        first = groups[-1][0] if groups else None
+        if first is not None and block < first + _MOST_BYTES and block // _PAGE == first // _PAGE:
+            groups[-1].append(block)
+        else:
+            groups.append([block])
+    return groups
+
+
+async def _read_blocks(machine: Machine, blocks: Sequence[int], memory: dict[int, bytes]) -> None:
+    """Put those of ``blocks``, a group, that are mapped into ``memory``."""
+    first = blocks[0]
     try:
-        return await machine.read_memory(address, _BLOCK)
+        data = await machine.read_memory(first, blocks[-1] + _BLOCK - first)
     except RspError:
-        return None
+        return
+    for block in blocks:
+        memory[block] = data[block - first : block - first + _BLOCK]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from rrdbg.errors import RrdbgError
-from rrdbg.frontends import events, gdb_command, gdbinit, index, library, record, replay, serve
+from rrdbg.frontends import events, gdb_command, gdbinit, index, library, record, replay, serve, timeline
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     index.add_parser(commands)
     library.add_parser(commands)
     events.add_parser(commands)
+    timeline.add_parser(commands)
     return parser
 
 

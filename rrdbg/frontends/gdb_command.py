@@ -6,12 +6,10 @@ import argparse
 import asyncio
 import signal
 import tempfile
-from pathlib import Path
 
-from rrdbg.engine.replay import Replay
-from rrdbg.errors import QemuLaunchError, UsageError
+from rrdbg.errors import QemuLaunchError
 from rrdbg.frontends.gdbinit import source_line
-from rrdbg.frontends.opening import add_budget, add_recording, open_replay
+from rrdbg.frontends.opening import add_budget, add_recording, open_replay, symbols_of
 from rrdbg.frontends.server.connection import Server
 
 _DESCRIPTION = """
@@ -38,7 +36,7 @@ async def run(arguments: argparse.Namespace) -> int:
         server = Server(replay)
         with tempfile.TemporaryDirectory(prefix="rrdbg-gdb-") as folder:
             await server.listen(f"unix:{folder}/socket")
-            symbols = _symbols(arguments.symbols, replay)
+            symbols = symbols_of(replay.recording, arguments.symbols)
             words = [
                 arguments.gdb, "-q", "-ex", source_line(), *(["-ex", f"file {symbols}"] if symbols else []),
                 "-ex", f"target remote {server.address}", *arguments.theirs,
@@ -54,16 +52,3 @@ async def run(arguments: argparse.Namespace) -> int:
             finally:
                 loop.remove_signal_handler(signal.SIGINT)
                 await server.close()
-
-
-def _symbols(given: str | None, replay: Replay) -> Path | None:
-    if given:
-        if not Path(given).is_file():
-            raise UsageError(f"There is no file {given} to read symbols from.")
-        return Path(given)
-    try:
-        kernel = replay.recording.layout.bundled("kernel")
-        with kernel.open("rb") as file:
-            return kernel if file.read(4) == b"\x7fELF" else None
-    except FileNotFoundError:
-        return None

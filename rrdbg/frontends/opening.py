@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
 from rrdbg.model.size import parse_size
 from rrdbg.store.library import Library
+from rrdbg.store.recording import Recording
 
 
 def add_recording(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +23,30 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
         "--snapshot-budget", type=_size, metavar="SIZE",
         help="what the snapshots may take on disk, for example 4G (default: a tenth of the free space)",
     )  # fmt: skip
+
+
+def add_debugger(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--symbols``, ``--gdb`` and ``--no-gdb``."""
+    parser.add_argument("--symbols", metavar="FILE", help="an ELF file with symbols (default: the recorded kernel)")
+    parser.add_argument("--gdb", metavar="PROGRAM", help="the GDB to use (default: gdb)")
+    parser.add_argument("--no-gdb", action="store_true", help="use no GDB: no symbols, and only rrdbg's own commands")
+
+
+def symbols_of(recording: Recording, given: str | None) -> Path | None:
+    """The file to read symbols from: the one that was given, or the recorded kernel if that is an ELF file.
+
+    :raises UsageError: there is no such file.
+    """
+    if given:
+        if not Path(given).is_file():
+            raise UsageError(f"There is no file {given} to read symbols from.")
+        return Path(given).absolute()
+    try:
+        kernel = recording.layout.bundled("kernel")
+        with kernel.open("rb") as file:
+            return kernel if file.read(4) == b"\x7fELF" else None
+    except FileNotFoundError:
+        return None
 
 
 async def open_replay(arguments: argparse.Namespace) -> Replay:

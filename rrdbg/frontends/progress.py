@@ -18,8 +18,19 @@ class ProgressLine:
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
         self._quiet = quiet
-        self._next = time.monotonic() + (0.3 if self._live else _LINE_SECONDS)
         self._shown = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Work begins, and may be over before a line is worth showing."""
+        self._next = time.monotonic() + (0.3 if self._live else _LINE_SECONDS)
+
+    def say(self, text: str) -> None:
+        """Print ``text`` to stay."""
+        if not self._quiet:
+            self.clear()
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
 
     def show(self, text: str) -> None:
         """Show ``text``, unless something was shown just now or the work has only begun."""

@@ -1,37 +1,41 @@
-"""Run command lines one after another, print what they answer, and let Ctrl-C stop the running one."""
+"""Run command lines one after another, show what they answer, and let Ctrl-C stop the running one."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
-import sys
-import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from pathlib import Path
 
 from rrdbg.commands.arguments import read_position
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
-from rrdbg.engine.progress import Progress
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import RrdbgError, UsageError
-from rrdbg.frontends.progress import ProgressLine
-from rrdbg.model.results import Message, Result
-from rrdbg.render.json_lines import error_to_json, to_json
-from rrdbg.render.text import render
+from rrdbg.errors import GdbError, Interrupted, RrdbgError, UsageError
+from rrdbg.frontends.blocks import Block
+from rrdbg.frontends.debugger import Debugger
+from rrdbg.frontends.dispatch import COUNTED_STEPS, Canonical, Ours, Theirs, dispatch, takes_expression
+from rrdbg.frontends.outlet import Outlet
+from rrdbg.frontends.redirect import Redirected, Sink, read_redirect
+from rrdbg.frontends.waiting import Waiting
+from rrdbg.model.results import Message, Output, Result
+
+_GDBS_HELP = "GDB's own commands work, too: 'help all' lists them, 'help NAME' explains one."
 
 
 class Shell:
-    """A session whose answers go to standard output, as text or as JSON lines."""
+    """A session whose answers go to ``outlet``; ``debugger`` is its GDB, if it has one."""
 
-    def __init__(self, replay: Replay, *, json: bool = False, quiet: bool = False) -> None:
-        self.session = Session(replay)
-        self._json = json
-        self._progress = ProgressLine(quiet=quiet or json)
-        self._running: asyncio.Task[list[Result]] | None = None
-        self._began = 0.0
-        replay.on_progress = self._show_progress
+    def __init__(self, replay: Replay, debugger: Debugger | None, outlet: Outlet, waiting: Waiting) -> None:
+        self.replay = replay
+        self.debugger = debugger
+        self.session = debugger.session if debugger else Session(replay)
+        self._outlet = outlet
+        self._waiting = waiting
+        self._running: asyncio.Task[None] | None = None
+        self._for_gdb = False
+        replay.on_progress = waiting.show
 
     def __enter__(self) -> Shell:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
@@ -40,66 +44,121 @@ class Shell:
     def __exit__(self, *_: object) -> None:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
 
+    @property
+    def canonical(self) -> Canonical | None:
+        """How to find the whole names of GDB's commands; None without a GDB."""
+        return self.debugger.canonical if self.debugger else None
+
     async def open(self, position: str) -> None:
         """Go to where the session begins, and say what was opened.
 
         :raises RrdbgError: there is no such position, or QEMU does not start.
         """
-        await self._perform(self._open(position))
+        await self._perform(self._open(position), Redirected(""))
 
     async def run(self, line: str) -> None:
-        """Run one line and print its answers; an empty line or a comment does nothing.
+        """Run one command, of one line or a block of several, and show its answers; a comment does nothing.
 
         :raises RrdbgError: the command failed.
         """
-        if line.strip() and not line.lstrip().startswith("#"):
-            await self._perform(COMMANDS.run(self.session, line))
+        line = line.strip()
+        if not line or line.startswith("#"):
+            return
+        if line.startswith("!") or line.split()[0] == "shell":
+            await self._outlet.run_program(line.removeprefix("!").removeprefix("shell").strip())
+        elif line.split()[0] == "source" and not line.endswith(".py"):
+            await self.run_all(read_script(line.split()[-1]))
+        else:
+            wanted = read_redirect(line, lambda part: takes_expression(part, self.canonical))
+            await self._perform(self._answers(wanted.line), wanted)
 
     async def run_all(self, lines: Iterable[str]) -> None:
         """Run lines until one fails or the session is over.
 
         :raises RrdbgError: a command failed; the later ones were not run.
         """
+        block = Block()
         for line in lines:
             if self.session.over:
                 return
-            await self.run(line)
+            if whole := block.feed(line):
+                await self.run(whole)
+        if block.begun:
+            raise UsageError("The last command is not whole: a line 'end' is missing.")
 
     def show_error(self, error: RrdbgError) -> None:
-        """Print an error as the front end was asked to."""
-        if self._json:
-            print(error_to_json(error), flush=True)
-        else:
-            print(error, file=sys.stderr, flush=True)
+        """Show an error as the front end was asked to."""
+        self._outlet.show_error(error)
 
-    async def _open(self, position: str) -> list[Result]:
-        replay = self.session.replay
+    async def _open(self, position: str) -> AsyncGenerator[Result, None]:
+        replay = self.replay
         stop = await replay.seek(await read_position(self.session, position))
         manifest = replay.recording.manifest
-        opened = Message(f"{replay.recording.name}: {manifest.icount:,} instructions; ended: {manifest.ended}.")
-        return [opened, await self.session.stopped(stop)]
+        yield Message(f"{replay.recording.name}: {manifest.icount:,} instructions; ended: {manifest.ended}.")
+        yield await self.session.stopped(stop)
 
-    async def _perform(self, work: Coroutine[object, object, list[Result]]) -> None:
-        self._began = time.monotonic()
-        self._running = asyncio.create_task(work)
+    async def _answers(self, line: str) -> AsyncGenerator[Result, None]:
+        """What ``line`` answers, whoever runs it."""
+        who = await self._who(line)
+        if isinstance(who, Ours):
+            async with aclosing(who.command.answers(self.session, who.text)) as answers:
+                async for answer in answers:
+                    yield answer
+            if self.debugger and who.command.name == "help" and not who.text:
+                yield Message(f"\n{_GDBS_HELP}")
+            if self.debugger and who.command.name == "apropos":
+                yield Output("Of GDB's:\n" + "".join(map(_text, await self.debugger.run(line))))
+            return
+        assert self.debugger is not None, "without a GDB all lines are ours"
+        self._for_gdb = True
+        for answer in await self.debugger.run(line):
+            yield answer
+
+    async def _who(self, line: str) -> Ours | Theirs:
+        """Who runs ``line``. Many steps at once are ours if nothing can stop them: GDB would ask for each."""
+        steps = COUNTED_STEPS.fullmatch(line)
+        if steps and self.debugger and not await self.debugger.has_points():
+            return Ours(*COMMANDS.match(line))
+        return dispatch(line, self.canonical, structured=self._outlet.json)
+
+    async def _perform(self, work: AsyncGenerator[Result, None], wanted: Redirected) -> None:
+        self._waiting.begin()
+        self._running = asyncio.create_task(self._show_all(work, wanted))
         try:
-            results = await self._running
+            await self._running
+        except asyncio.CancelledError:
+            if not self._running.cancelled():
+                raise
+            raise Interrupted(f"Interrupted at {self.replay.position}.") from None
+        except GdbError:
+            if self.debugger and not self.debugger.alive:
+                self._lose_debugger()
+            raise
         finally:
-            self._running = None
-            self._progress.clear()
-        width = shutil.get_terminal_size((100, 24)).columns
-        for result in results:
-            print(to_json(result) if self._json else render(result, width), flush=True)
+            self._running, self._for_gdb = None, False
+            self._waiting.end()
+            self.session.visits.note(self.replay.position)
+
+    async def _show_all(self, work: AsyncGenerator[Result, None], wanted: Redirected) -> None:
+        async with aclosing(work):
+            if wanted.sink is Sink.TERMINAL:
+                async for result in work:
+                    self._waiting.end()
+                    self._outlet.show(result)
+            else:
+                await self._outlet.send([result async for result in work], wanted)
+
+    def _lose_debugger(self) -> None:
+        self.debugger = self.session.symbols = None
+        self._outlet.warn("GDB is gone, and its breakpoints with it; rrdbg's own commands go on without symbols.")
 
     def _interrupt(self) -> None:
-        if self._running:
+        if self._running is None:
+            return
+        if self._for_gdb and self.debugger:
+            self.debugger.interrupt()
+        else:
             self._running.cancel()
-
-    def _show_progress(self, progress: Progress) -> None:
-        seconds = time.monotonic() - self._began
-        share = progress.share
-        left = f", {seconds / share * (1 - share):.0f} s left" if share > 0.05 else ""
-        self._progress.show(f"at {progress.icount:,}: {100 * share:.0f}% done{left} (Ctrl-C stops)")
 
 
 def read_script(path: str) -> list[str]:
@@ -108,6 +167,10 @@ def read_script(path: str) -> list[str]:
     :raises UsageError: it cannot be read.
     """
     try:
-        return Path(path).read_text().splitlines()
+        return Path(path).expanduser().read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"Cannot read the command file {path}: {error}.") from None
+
+
+def _text(result: Result) -> str:
+    return result.text if isinstance(result, Output) else ""

@@ -1,9 +1,11 @@
 """A GDB of ours, spoken to in its machine interface (GDB/MI).
 
 One command is in flight at a time. GDB answers it with a result record (``^done``, ``^running``, ``^error``) that
-carries the command's token; where the command set the guest going, ``*stopped`` follows when it stands again. What
-the user would have read on the console comes in between, and is collected. The records are taken apart by pygdbmi;
-its own controller waits 0.2 s after each command, an asyncio pipe 0.2 ms.
+carries the command's token; where the command set the guest going, ``*stopped`` follows when it stands again, and
+then what the user's ``commands`` for that stop do, which may set it going anew. While the guest runs GDB reads no
+command, and so a second, empty one is answered when all that is over. What the user would have read on the console
+comes in between, and is collected. The records are taken apart by pygdbmi; its own controller waits 0.2 s after each
+command, an asyncio pipe 0.2 ms.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ from rrdbg.links.unbroken import unbroken
 
 ANSWER_SECONDS = 60.0
 """How long a command may take that does not set the guest going; reading Linux's symbols takes some seconds."""
+
+_NOTHING = "-gdb-show confirm"
+"""A command that does nothing and gives no text."""
 
 _END_SECONDS = 5.0
 _LINE_BYTES = 64 << 20
@@ -44,6 +49,8 @@ class _Pending:
     result: asyncio.Future[dict[str, Any]]
     stopped: asyncio.Future[dict[str, Any]]
     text: list[str] = field(default_factory=list)
+    last: dict[str, Any] | None = None
+    moving: bool = False
 
 
 class Gdb:
@@ -52,6 +59,7 @@ class Gdb:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._tokens = itertools.count(1)
+        self._turn = asyncio.Lock()
         self._pending: _Pending | None = None
         self._begun = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
@@ -83,14 +91,14 @@ class Gdb:
 
         :raises GdbError: GDB refused it; the message is GDB's.
         """
-        return (await self.execute(f"-interpreter-exec console {_quoted(line)}")).text
+        return (await self.execute(f"-interpreter-exec console {quoted(line)}")).text
 
     async def value(self, expression: str) -> str:
         """The value of an expression, as ``print`` shows it.
 
         :raises GdbError: it has none here.
         """
-        return str((await self.execute(f"-data-evaluate-expression {_quoted(expression)}")).values["value"])
+        return str((await self.execute(f"-data-evaluate-expression {quoted(expression)}")).values["value"])
 
     async def execute(self, command: str) -> Answer:
         """Run an MI command; one that sets the guest going is awaited until the guest stands again.
@@ -100,24 +108,51 @@ class Gdb:
         :raises GdbError: GDB refused it, or has ended.
         :raises Stalled: no answer within :data:`ANSWER_SECONDS`.
         """
-        assert self._pending is None, "one command at a time"
+        async with self._turn:
+            answer = await self._exchange(command)
+            if answer.stopped is None:
+                return answer
+            after = await self._exchange(_NOTHING)
+            return Answer(answer.values, answer.text + after.text, after.stopped or answer.stopped)
+
+    async def _exchange(self, command: str) -> Answer:
         loop = asyncio.get_running_loop()
         pending = self._pending = _Pending(next(self._tokens), loop.create_future(), loop.create_future())
         assert self._process.stdin is not None
         self._begun.set()
         try:
             self._process.stdin.write(f"{pending.token}{command}\n".encode())
-            async with asyncio.timeout(ANSWER_SECONDS):
-                record = await self._or_end(pending.result)
+            record = await self._result(pending, command)
             if record["message"] == "error":
-                raise GdbError(str(record["payload"].get("msg", "GDB gives no reason")).strip())
-            stopped = await self._or_end(pending.stopped) if record["message"] == "running" else None
-            return Answer(record["payload"] or {}, "".join(pending.text), stopped)
-        except TimeoutError:
-            raise Stalled(f"GDB gave no answer to '{command}' in {ANSWER_SECONDS:.0f} s.") from None
+                message = str(record["payload"].get("msg", "GDB gives no reason")).strip()
+                before = "".join(pending.text).replace(message, "").strip()
+                raise GdbError(f"{before}\n{message}" if before else message)
+            if record["message"] == "running":
+                await self._or_end(pending.stopped)
+            return Answer(record["payload"] or {}, "".join(pending.text), pending.last)
         finally:
             self._pending = None
             self._begun.clear()
+
+    async def _result(self, pending: _Pending, command: str) -> dict[str, Any]:
+        """The result record. GDB may take its time where a script in it moves the guest, or itself works for long."""
+        while True:
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    return await self._or_end(asyncio.shield(pending.result))
+            except TimeoutError:
+                if not pending.moving:
+                    raise Stalled(f"GDB gave no answer to '{command}' in {ANSWER_SECONDS:.0f} s.") from None
+
+    @property
+    def alive(self) -> bool:
+        """False once it has ended."""
+        return not self._reader.done()
+
+    @property
+    def busy(self) -> bool:
+        """True while a command is under way."""
+        return self._pending is not None
 
     async def running(self) -> None:
         """Wait until a command that another task executes has set the guest going."""
@@ -162,12 +197,16 @@ class Gdb:
         kind = record["type"]
         if kind == "result" and record.get("token") == pending.token and not pending.result.done():
             pending.result.set_result(record)
-        elif kind == "notify" and record["message"] == "stopped" and pending.result.done():
-            if not pending.stopped.done():
-                pending.stopped.set_result(record["payload"])
+        elif kind == "notify" and record["message"] == "stopped":
+            pending.last, pending.moving = record["payload"] or {}, False
+            if pending.result.done() and not pending.stopped.done():
+                pending.stopped.set_result(pending.last)
+        elif kind == "notify" and record["message"] == "running":
+            pending.moving = True
         elif kind in ("console", "target", "output", "log"):
             pending.text.append(str(record["payload"]))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """``text`` as a c-string of MI's."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -60,6 +60,17 @@ class Expression:
         """
         return _Run(self.code, byte_order).run()
 
+    @property
+    def reads_registers(self) -> bool:
+        """True if there is an operation in it that needs a register."""
+        place = 0
+        while place < len(self.code):
+            opcode = self.code[place]
+            if opcode == 0x26:
+                return True
+            place += 1 + _ARGUMENTS.get(opcode, 0)
+        return False
+
 
 def _signed(value: int, bits: int = 64) -> int:
     value &= (1 << bits) - 1
@@ -95,6 +106,11 @@ _BINARY: dict[int, Callable[[int, int], int]] = {
 
 _REFERENCES = {0x17: 1, 0x18: 2, 0x19: 4, 0x1A: 8}
 _CONSTANTS = {0x22: 1, 0x23: 2, 0x24: 4, 0x25: 8}
+
+_ARGUMENTS = {
+    **_CONSTANTS, 0x0D: 1, 0x16: 1, 0x20: 2, 0x21: 2, 0x26: 2, 0x2A: 1, 0x30: 2, 0x32: 1,
+}  # fmt: skip
+"""Bytes that follow an opcode, where any do."""
 
 
 class _Run:

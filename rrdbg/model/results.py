@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.clock import GuestTime
 from rrdbg.model.events import EventCount, GuestEvent
 from rrdbg.model.position import Position
@@ -21,6 +22,23 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """What GDB printed, in its own words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The function at the cursor and its source line, as far as there are symbols; ``text`` is how GDB shows them."""
+
+    function: str | None
+    file: str | None
+    line: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Where:
     """The cursor: its position on a timeline that ends at ``end``, the instruction there, and the guest's time."""
 
@@ -29,16 +47,58 @@ class Where:
     pc: int
     instruction: str = ""
     time: GuestTime | None = None
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The end of a movement, and the instruction at the cursor; ``printed`` is what the guest printed on the way."""
+    """The end of a movement, and the instruction at the cursor; ``printed`` is what the guest printed on the way.
+
+    ``frame`` is what symbols tell of the place, and ``text`` what GDB printed if it made the movement.
+    """
 
     stop: Stop
     end: Position
     instruction: str = ""
     printed: str = ""
+    frame: Frame | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The last write that changed a variable, found by going back to it; ``before`` and ``after`` are its values."""
+
+    expression: str
+    before: str
+    after: str
+    stopped: Stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One answer of a query: a place that ``seek @NUMBER`` goes to, what is there in words, and in named parts."""
+
+    number: int
+    position: Position
+    text: str
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmarks:
+    """The bookmarks of a timeline that ends at ``end``, by name."""
+
+    bookmarks: dict[str, Bookmark]
+    end: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """The checkpoints of a session, by number."""
+
+    places: dict[int, Position]
+    end: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +194,11 @@ class HelpText:
 
 Result = (
     Message
+    | Output
+    | Changed
+    | Found
+    | Bookmarks
+    | Checkpoints
     | Where
     | Stopped
     | Registers

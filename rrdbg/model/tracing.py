@@ -48,6 +48,14 @@ class Tracepoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a function, and the conversion that prints its values, such as ``%ld``."""
+
+    name: str
+    conversion: str
+
+
+@dataclass(frozen=True, slots=True)
 class Conversion:
     """One ``%`` of a format: how to print a value of ``bits`` bits by ``letter``."""
 
@@ -55,8 +63,10 @@ class Conversion:
     letter: str
     bits: int
 
-    def show(self, value: int | bytes) -> str:
-        """``value``, a number or (for ``%s``) the bytes of a string."""
+    def show(self, value: int | bytes | str) -> str:
+        """``value``, a number or (for ``%s``) the bytes of a string; a text stands for itself."""
+        if isinstance(value, str):
+            return value
         if isinstance(value, bytes):
             return self.template % value.decode(errors="replace")
         value &= (1 << self.bits) - 1
@@ -93,7 +103,7 @@ class Format:
         """Those that take an argument, in order."""
         return tuple(piece for piece in self.pieces if isinstance(piece, Conversion))
 
-    def show(self, values: Sequence[int | bytes]) -> str:
+    def show(self, values: Sequence[int | bytes | str]) -> str:
         """The text with ``values`` filled in, one for each conversion."""
         left = iter(values)
         return "".join(piece if isinstance(piece, str) else piece.show(next(left)) for piece in self.pieces)
@@ -160,8 +170,8 @@ def assemble(listing: Iterable[str]) -> Expression:
     code = bytearray()
     for line in listing:
         words = line.split()
-        size, opcode = _OPERATIONS.get(words[1], (None, 0)) if len(words) in (2, 3) else (None, 0)
-        if size is None or int(words[0]) != len(code):
+        size, opcode = _OPERATIONS.get(words[1], (-1, 0)) if len(words) > 1 else (-1, 0)
+        if len(words) != (3 if size else 2) or not words[0].isdecimal() or int(words[0]) != len(code):
             raise UsageError(f"GDB compiled the expression to something unknown: '{line.strip()}'.")
         code.append(opcode)
         code += int(words[2]).to_bytes(size, "big") if size else b""

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
 from rrdbg.model.clock import GuestTime, format_time
 from rrdbg.model.position import Position
 from rrdbg.model.results import (
+    Bookmarks,
+    Changed,
+    Checkpoints,
     ConsoleLines,
     EventCounts,
     Events,
+    Found,
+    Frame,
     HelpText,
     Memory,
     Message,
+    Output,
     Points,
     PointSet,
     RecordingInfo,
@@ -24,10 +31,12 @@ from rrdbg.model.results import (
     TimelineView,
     Where,
 )
+from rrdbg.model.size import size_text
 from rrdbg.model.stop import Breakpoint, Hit, Point, StopReason, Watchpoint
 from rrdbg.render.strip import LEGEND, timeline_strip
 
 _WIDTH = 100
+_BYTES = re.compile(r"^(=> 0x[0-9a-f]+(?: <[^>]*>)?:\t)(?:[0-9a-f]{2} ?)+\s*\t", re.MULTILINE)
 
 
 def render(result: Result, width: int = _WIDTH) -> str:
@@ -35,8 +44,19 @@ def render(result: Result, width: int = _WIDTH) -> str:
     match result:
         case Message(text):
             return text
-        case Where(position, end, pc, instruction, time):
-            return place(position, end, pc, instruction) + (f"\n{time_text(time)}" if time else "")
+        case Output(text):
+            return text.rstrip("\n")
+        case Where():
+            return _where(result)
+        case Changed(_, before, after, stopped):
+            return "\n".join([f"  Old value = {before}", f"  New value = {after}", _stopped(stopped)])
+        case Found(number, position, text):
+            return f"{f'@{number}':<5} {position!s:>15}  {text.rstrip()}"
+        case Bookmarks():
+            return _bookmarks(result)
+        case Checkpoints(places, end):
+            rows = [(str(number), str(at), f"{at.percent(end):.1f}%") for number, at in places.items()]
+            return table(("Num", "Position", "%"), rows) if rows else "No checkpoints."
         case Stopped():
             return _stopped(result)
         case Registers():
@@ -61,7 +81,7 @@ def render(result: Result, width: int = _WIDTH) -> str:
         case RecordingInfo(name, facts):
             return f"Recording {name}\n" + _facts(facts.items())
         case HelpText(heading, lines):
-            return "\n".join([heading, *(_wrapped(line) for line in lines)])
+            return "\n".join([_wrapped(heading, width), *(_wrapped(line, width) for line in lines)])
 
 
 def _events(events: Events) -> str:
@@ -70,6 +90,33 @@ def _events(events: Events) -> str:
     rows = [(str(event.position), str(event.kind), event.text) for event in events.events]
     lines = "\n".join(f"{position:>17}  {kind:<9}  {text}".rstrip() for position, kind, text in rows)
     return lines + ("\n... and more." if events.more else "")
+
+
+def _where(where: Where) -> str:
+    here = _here(where.position, where.end, where.pc, where.instruction, where.frame)
+    return here + (f"\n{time_text(where.time)}" if where.time else "")
+
+
+def _here(position: Position, end: Position, pc: int, instruction: str, frame: Frame | None) -> str:
+    """The place of the cursor, by GDB's words where it knows the function."""
+    if frame and frame.function:
+        return f"{position} ({position.percent(end):.1f}%)\n{_without_bytes(frame.text)}"
+    return place(position, end, pc, instruction)
+
+
+def _without_bytes(text: str) -> str:
+    """``text`` of GDB's where the instruction at the cursor is shown without its bytes, which fill half a line."""
+    return _BYTES.sub(r"\1", text)
+
+
+def _bookmarks(result: Bookmarks) -> str:
+    if not result.bookmarks:
+        return "No bookmarks."
+    rows = [
+        (f"@{name}", str(mark.position), f"{mark.position.percent(result.end):.1f}%", mark.note)
+        for name, mark in result.bookmarks.items()
+    ]
+    return table(("Name", "Position", "%", "Note"), rows)
 
 
 def time_text(time: GuestTime) -> str:
@@ -98,26 +145,18 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def size_text(size: int) -> str:
-    """Bytes as people write them: ``812 kB``, ``45.1 MB``."""
-    value = float(size)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} GB"
-
-
 def _stopped(result: Stopped) -> str:
     stop = result.stop
     lines = result.printed.splitlines()
+    if result.text:
+        return "\n".join([*lines, _without_bytes(result.text.rstrip("\n"))])
     for hit in stop.hits:
         lines += _hit(hit)
     if stop.reason is StopReason.START:
         lines.append("No more reverse-execution history: this is the start of the recording.")
     elif stop.reason is StopReason.END:
         lines.append("This is the end of the recording.")
-    lines.append(place(stop.position, result.end, stop.pc, result.instruction))
+    lines.append(_here(stop.position, result.end, stop.pc, result.instruction, result.frame))
     return "\n".join(lines)
 
 
@@ -126,10 +165,11 @@ def _hit(hit: Hit) -> list[str]:
     if hit.change is None:
         return [heading]
     before, after = hit.change.before, hit.change.after
-    return [heading, f"  Old value = {_value(before)}", f"  New value = {_value(after)}"]
+    return [heading, f"  Old value = {value_text(before)}", f"  New value = {value_text(after)}"]
 
 
-def _value(raw: bytes) -> str:
+def value_text(raw: bytes) -> str:
+    """Bytes of memory: as a little-endian number where they are of a number's size."""
     if len(raw) in (1, 2, 4, 8):
         return f"0x{int.from_bytes(raw, 'little'):0{2 * len(raw)}x}"
     return raw[:32].hex(" ") + (" ..." if len(raw) > 32 else "")
@@ -185,8 +225,10 @@ def _facts(facts: Iterable[tuple[str, object]]) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(line: str) -> str:
-    return line if line.startswith("  ") else "\n".join(textwrap.wrap(line, _WIDTH)) if line else ""
+def _wrapped(line: str, width: int) -> str:
+    """``line`` in lines of at most ``width`` cells; what goes on stands below the last column, if there are some."""
+    columns = line.rfind("   ") + 3 if line.startswith("  ") else 0
+    return textwrap.fill(line, width, subsequent_indent=" " * columns, drop_whitespace=True)
 
 
 def _capital(text: str) -> str:

@@ -41,7 +41,7 @@ class Cli:
     def replay(self, recording: Path, *commands: str, check: int | None = 0, **environment: str) -> str:
         """Run ``commands`` in a batch and return what was printed, errors included."""
         words = [word for command in commands for word in ("-ex", command)]
-        done = self("replay", str(recording), "--batch", *words, check=check, **environment)
+        done = self("replay", "--no-gdb", str(recording), "--batch", *words, check=check, **environment)
         return done.stdout + done.stderr
 
     def popen(self, *words: str, **environment: str) -> subprocess.Popen[str]:

@@ -27,7 +27,7 @@ def linux_recording(tmp_path_factory: pytest.TempPathFactory, linux_guest: Linux
 
 def stops(cli: Cli, recording: Path, *commands: str) -> list[dict[str, object]]:
     words = [word for command in commands for word in ("-ex", command)]
-    done = cli("replay", str(recording), "--batch", "--json", *words)
+    done = cli("replay", "--no-gdb", str(recording), "--batch", "--json", *words)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -31,7 +31,7 @@ def magic(heapbug_guest: Path) -> int:
 
 def test_from_the_crash_to_its_cause(cli: Cli, heapbug_recording: Path, heapbug_guest: Path, magic: int) -> None:
     done = cli(
-        "replay", str(heapbug_recording), "--json", "--batch",
+        "replay", "--no-gdb", str(heapbug_recording), "--json", "--batch",
         "-ex", f"watch *{magic:#x}:8", "-ex", "reverse-continue", "-ex", "when",
     )  # fmt: skip
     opened, at_end, point, stopped, when = (json.loads(line) for line in done.stdout.splitlines())
@@ -87,15 +87,27 @@ def test_snapshots_stay(cli: Cli, copied: Path) -> None:
 def test_command_files_and_status(cli: Cli, heapbug_recording: Path, tmp_path: Path) -> None:
     script = tmp_path / "commands"
     script.write_text("# go to the middle\nseek 50%\n\nwhen\n")
-    done = cli("replay", str(heapbug_recording), "-x", str(script), "-ex", "bogus", "-ex", "when", "--batch", check=2)
+    done = cli(
+        "replay",
+        "--no-gdb",
+        str(heapbug_recording),
+        "-x",
+        str(script),
+        "-ex",
+        "bogus",
+        "-ex",
+        "when",
+        "--batch",
+        check=2,
+    )
     assert done.stdout.count("50.0%") == 2, "nothing is run after the command that failed"
     assert "There is no command 'bogus'" in done.stderr
-    done = cli("replay", str(heapbug_recording), "-x", "/nowhere", "--batch", check=2)
+    done = cli("replay", "--no-gdb", str(heapbug_recording), "-x", "/nowhere", "--batch", check=2)
     assert "Cannot read the command file /nowhere" in done.stderr
 
 
 def test_lines_from_a_pipe(cli: Cli, heapbug_recording: Path) -> None:
-    done = cli("replay", str(heapbug_recording), typed="seek 50%\nbogus\nsi\n\n\nquit\nwhen\n")
+    done = cli("replay", "--no-gdb", str(heapbug_recording), typed="seek 50%\nbogus\nsi\n\n\nquit\nwhen\n")
     assert done.stdout.count("50.0%") == 4, "an empty line repeats stepi; nothing is run after quit"
     assert "There is no command 'bogus'" in done.stderr
 
@@ -143,7 +155,7 @@ def test_bad_commands_say_what_is_wrong(
 
 
 def test_an_error_is_json_too(cli: Cli, heapbug_recording: Path) -> None:
-    done = cli("replay", str(heapbug_recording), "--json", "--batch", "-ex", "seek 1e12", check=1)
+    done = cli("replay", "--no-gdb", str(heapbug_recording), "--json", "--batch", "-ex", "seek 1e12", check=1)
     error = json.loads(done.stdout.splitlines()[-1])
     assert (error["kind"], error["error"], error["exit_code"]) == ("error", "OutOfRange", 1)
 
@@ -151,7 +163,7 @@ def test_an_error_is_json_too(cli: Cli, heapbug_recording: Path) -> None:
 def test_no_recording(cli: Cli, tmp_path: Path) -> None:
     assert "There is no recording yet" in cli("replay", "--batch", check=1).stderr
     assert "There is no recording nowhere" in cli("replay", "nowhere", "--batch", check=1).stderr
-    assert "is not a recording" in cli("replay", str(tmp_path), "--batch", check=1).stderr
+    assert "is not a recording" in cli("replay", "--no-gdb", str(tmp_path), "--batch", check=1).stderr
 
 
 def test_a_truncated_log(cli: Cli, copied: Path) -> None:
@@ -208,7 +220,7 @@ def test_qemu_is_missing_at_replay(cli: Cli, copied: Path, tmp_path: Path) -> No
 
 def test_two_shells_on_one_recording(cli: Cli, copied: Path) -> None:
     first = subprocess.Popen(
-        [sys.executable, "-m", "rrdbg", "replay", str(copied)],
+        [sys.executable, "-m", "rrdbg", "replay", "--no-gdb", str(copied)],
         env=cli.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert first.stdout is not None
@@ -230,7 +242,7 @@ def test_ctrl_c_in_a_long_operation(cli: Cli, workload_guest: Path) -> None:
     cli("record", "-q", "--name", "long", "--", *bare_metal(workload_guest))
     ring = symbol(workload_guest, "ring").address
     process = cli.popen(
-        "replay", str(cli.root / "long-1"), "--batch", "-ex", f"rwatch *{ring:#x}:1", "-ex", "break *0x1",
+        "replay", "--no-gdb", str(cli.root / "long-1"), "--batch", "-ex", f"rwatch *{ring:#x}:1", "-ex", "break *0x1",
         "-ex", "start", "-ex", "stepi 2,000,000",
     )  # fmt: skip
     assert process.stdout is not None

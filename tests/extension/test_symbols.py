@@ -60,7 +60,8 @@ async def test_expressions_become_addresses(extended: Extended, workload_guest: 
         + refused("rrdbg tell-value $rax + 1", "rrdbg tell-value nonsense")
     )
     assert got(lines) == [
-        f"*{counter:#x}:8", f"*{ring + 24:#x}:8 from 50% to end", "*0x104038:8", "*0x104038:16", f"*{counter:#x}:4 to @x",
+        f"*{counter:#x}:8", f"*{ring + 24:#x}:8 from 50% to end", "*0x104038:8", "*0x104038:16",
+        f"*{counter:#x}:4 to @x",
     ]  # fmt: skip
     assert "refused: '$rax + 1' has no address; name a variable, or write *ADDRESS:LENGTH." in lines
     assert 'refused: No symbol "nonsense" in current context.' in lines

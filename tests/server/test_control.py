@@ -92,7 +92,7 @@ async def test_requests_and_answers(workload: Path, tmp_path: Path) -> None:
         assert answer["error"].startswith("200% is outside the recording")
         for nonsense in ({"lunch": True}, {"run": 5}):
             _, answer = await talk.ask(**nonsense)
-            assert answer["error"] == "A request has one of the keys run, visit, where, prompt and cancel."
+            assert answer["error"] == "A request has one of the keys run, visit, where, stopped, prompt and cancel."
         talk.writer.write(b"no JSON\n")
         assert (await talk.hear())["error"].startswith("A request has one of")
 

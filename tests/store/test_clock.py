@@ -67,8 +67,8 @@ async def test_times_are_positions(workload: Path) -> None:
         session = Session(replay)
 
         async def when(line: str) -> Where:
-            await COMMANDS.run(session, line)
-            (where,) = await COMMANDS.run(session, "when")
+            _ = [result async for result in COMMANDS.run(session, line)]
+            (where,) = [result async for result in COMMANDS.run(session, "when")]
             assert isinstance(where, Where)
             return where
 
@@ -85,7 +85,7 @@ async def test_times_are_positions(workload: Path) -> None:
         assert (await when("seek 0s")).position == START
         for wrong in ("seek 1999-12-31T23:59", "seek 99s", "seek -1us", "seek 2026-13-01T00:00"):
             with pytest.raises(UsageError, match=r"never shows|is not a time"):
-                await COMMANDS.run(session, wrong)
+                _ = [result async for result in COMMANDS.run(session, wrong)]
 
 
 def test_the_clock_jumps_where_the_guest_halts() -> None:

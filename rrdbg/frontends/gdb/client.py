@@ -99,12 +99,19 @@ class Client:
             self._tell()
         return here
 
-    def stopped(self) -> Place:
-        """Where the cursor is now that GDB itself has moved it.
+    def now(self) -> Place:
+        """The same, for who only looks.
 
         :raises RrdbgError: there is no server.
         """
         return self._request({"where": True}).place
+
+    def stopped(self) -> Place:
+        """Where the cursor is now that GDB itself has moved it; it is a place to come back to.
+
+        :raises RrdbgError: there is no server.
+        """
+        return self._request({"stopped": True}).place
 
     def look_again(self) -> None:
         """The guest may have changed by something that did not come through here: tell who listens."""

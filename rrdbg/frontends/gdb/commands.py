@@ -38,7 +38,7 @@ class RrdbgCommand(gdb.Command):
             self.dont_repeat()
         try:
             self._work(argument.strip())
-        except RrdbgError as error:
+        except (RrdbgError, gdb.error) as error:
             raise gdb.GdbError(str(error)) from None
 
 

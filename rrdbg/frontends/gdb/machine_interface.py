@@ -29,7 +29,7 @@ class MiCommand(gdb.MICommand):
         """What GDB calls."""
         try:
             return self._work(" ".join(arguments))
-        except RrdbgError as error:
+        except (RrdbgError, gdb.error) as error:
             raise gdb.GdbError(str(error)) from None
 
 

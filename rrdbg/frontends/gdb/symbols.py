@@ -15,6 +15,9 @@ from rrdbg.model.tracing import Print, assemble
 
 _BYTES = re.compile(r"\*.+:\d+")
 _ADDRESS_AND_LENGTH = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)\s+(\d+)")
+_FORMAT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_SCOPE = re.compile(r"^Scope: (0x[0-9a-f]+)$", re.MULTILINE)
+_NOT_SCALAR = "Value not scalar"
 _RANGE = re.compile(r"(?P<subject>.*?)(?P<range>(?:\s+from\s+\S+)?(?:\s+to\s+\S+)?)\s*", re.DOTALL)
 
 
@@ -33,7 +36,9 @@ def translate(command: Declared, arguments: str) -> str:
     if command.takes[0] == "expression":
         return variable(match["subject"]) + match["range"]
     if command.takes[0] == "location":
-        return location(match["subject"]) + match["range"]
+        return f"*{location(match['subject']):#x}{match['range']}"
+    if command.takes[0] == "function":
+        return f"*{function(match['subject']):#x}{match['range']}"
     return arguments
 
 
@@ -53,8 +58,8 @@ def variable(expression: str) -> str:
     return f"*{_number(address):#x}:{value.type.sizeof}"
 
 
-def location(text: str) -> str:
-    """``*ADDRESS`` of a source location.
+def location(text: str) -> int:
+    """The address of a source location, where ``break`` would stop.
 
     :raises UsageError: it is at several addresses, or none.
     """
@@ -65,27 +70,58 @@ def location(text: str) -> str:
     if len(addresses) != 1:
         listed = ", ".join(f"*{address:#x}" for address in addresses) or "none"
         raise UsageError(f"'{text}' is not at one address ({listed}); name one of them.")
-    return f"*{addresses[0]:#x}"
+    return addresses[0]
+
+
+def function(text: str) -> int:
+    """The address of a function's first instruction.
+
+    :raises UsageError: it has none.
+    """
+    value = gdb.parse_and_eval(text.removeprefix("*"))
+    if value.type.strip_typedefs().code != gdb.TYPE_CODE_FUNC:
+        return _number(value)
+    if value.address is None:
+        raise UsageError(f"'{text}' has no address; write *ADDRESS.")
+    return _number(value.address)
 
 
 def _print(text: str) -> str:
     """A ``tprintf`` whose location is an address and whose arguments are bytecode."""
     wanted = Print.read(text)
     address = location(wanted.location)
-    codes = [_bytecode(address, argument) for argument in wanted.arguments]
-    form = text[text.index('"', len(wanted.location)) :]
-    form = re.match(r'"(?:[^"\\]|\\.)*"', form, re.DOTALL)[0]  # type: ignore[index]  # Print.read has found it
-    line = ",".join([address, form, *(f"@{code}" for code in codes)])
+    codes = [_bytecode(wanted.location, address, argument) for argument in wanted.arguments]
+    form = _FORMAT.search(text, len(wanted.location))
+    assert form is not None, "Print.read has found it"
+    line = ",".join([f"*{address:#x}", form[0], *(f"@{code}" for code in codes)])
     line += f" from {wanted.start}" if wanted.start else ""
     return line + (f" to {wanted.end}" if wanted.end else "")
 
 
-def _bytecode(address: str, expression: str) -> str:
-    listing = gdb.execute(f"maintenance agent-eval -at {address},{expression}", to_string=True)
-    lines = [line for line in listing.splitlines() if re.match(r"\s*\d+\s+\w", line)]
-    return assemble(lines).code.hex()
+def _bytecode(place: str, address: int, expression: str) -> str:
+    """What GDB compiles ``expression`` to for the instruction at ``address``, which the user calls ``place``.
+
+    :raises UsageError: ``place`` is a bare address, where GDB finds no local variables, and one is needed.
+    """
+    # GDB takes no bare address there, and compiles for the cursor then.
+    where = "" if place.startswith("*") else f"-at {place}, "
+    try:
+        text = gdb.execute(f"maintenance agent-eval {where}{expression}", to_string=True)
+    except gdb.error as error:
+        if _NOT_SCALAR not in str(error):
+            raise
+        # An array stands for the address of its first element, as in C.
+        text = gdb.execute(f"maintenance agent-eval {where}&({expression})[0]", to_string=True)
+    _, *parts = _SCOPE.split(text)
+    listings = {int(scope, 16): listing for scope, listing in zip(parts[::2], parts[1::2], strict=True)}
+    listing = listings[address] if where else next(iter(listings.values()))
+    # What begins with a blank is an operation; the rest is a mask of the registers that are needed.
+    code = assemble(line for line in listing.splitlines() if line[:1] == " ")
+    if not where and "$" not in expression and code.reads_registers:
+        raise UsageError(f"'{expression}' needs a local variable, which GDB does not find at {place}; write FILE:LINE.")
+    return code.code.hex()
 
 
-def _number(pointer: gdb.Value) -> int:
+def _number(value: gdb.Value) -> int:
     """An address as a number without a sign."""
-    return int(pointer) & ((1 << 8 * pointer.type.sizeof) - 1)
+    return int(value) & ((1 << 8 * value.type.sizeof) - 1)

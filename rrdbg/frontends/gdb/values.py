@@ -38,7 +38,7 @@ class Now(gdb.Function):
     def invoke(self, *arguments: gdb.Value) -> gdb.Value:
         """What GDB calls."""
         try:
-            return _wide(self._client.stopped().icount)
+            return _wide(self._client.now().icount)
         except RrdbgError as error:
             raise gdb.GdbError(str(error)) from None
 

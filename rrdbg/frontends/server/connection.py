@@ -27,7 +27,8 @@ class Server:
     """
 
     def __init__(self, replay: Replay, *, looks_again: bool = False) -> None:
-        self._stub = Stub(replay, self._say, looks_again=looks_again)
+        self.stub = Stub(replay, self._say, looks_again=looks_again)
+        """What answers the packets."""
         self._listener: asyncio.Server | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._path: Path | None = None
@@ -84,11 +85,11 @@ class Server:
         try:
             words = await _first_words(reader)
             if words == GREETING:
-                self._stub.lookers += 1
+                self.stub.lookers += 1
                 try:
-                    await Control(self._stub, self._idle, self._give_up, writer).serve(reader)
+                    await Control(self.stub, self._idle, self._give_up, writer).serve(reader)
                 finally:
-                    self._stub.lookers -= 1
+                    self.stub.lookers -= 1
             elif words and (self._writer is None or self._leaving):
                 async with self._turn:
                     await self._attend(reader, writer, words)
@@ -108,7 +109,7 @@ class Server:
             self._leaving = True
             await self._finish_task()
             async with self._idle:
-                await self._stub.reset()
+                await self.stub.reset()
             self._writer = None
 
     async def _talk(self, reader: asyncio.StreamReader, data: bytes) -> None:
@@ -124,7 +125,7 @@ class Server:
                         await self._finish_task(cancel=False)
                         return
                 elif event is Signal.INTERRUPT:
-                    self._cancel()
+                    self.interrupt()
                 elif event is Signal.SEND_AGAIN:
                     self._send_again()
                 elif event is Signal.DAMAGED:
@@ -146,7 +147,7 @@ class Server:
 
     async def _answer(self, payload: bytes) -> None:
         try:
-            answer = await self._stub.answer(payload)
+            answer = await self.stub.answer(payload)
         finally:
             self._idle.release()
         if answer is not None:
@@ -159,27 +160,27 @@ class Server:
 
         GDB does not say so, and would take a late answer to be that to its next packet.
         """
-        if self._stub.commanding:
+        if self.stub.commanding:
             self._muted = True
             try:
                 await self._finish_task()
             finally:
                 self._muted = False
 
-    def _cancel(self) -> None:
+    def interrupt(self) -> None:
         """Ctrl-C: end a movement, once, or one that is to begin in a moment."""
         if self._cancelled:
             return
-        if self._task and not self._task.done() and self._stub.moving:
+        if self._task and not self._task.done() and self.stub.moving:
             self._cancelled = True
             self._task.cancel()
         else:
-            self._stub.interrupt()
+            self.stub.interrupt()
 
     async def _finish_task(self, *, cancel: bool = True) -> None:
         if self._task:
             if cancel:
-                self._cancel()
+                self.interrupt()
             task, self._task = self._task, None
             await task
 

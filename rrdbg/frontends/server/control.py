@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from rrdbg.commands.arguments import read_position
@@ -134,17 +135,30 @@ class Control:
     async def _obey(self, request: object) -> None:
         match request:
             case {"run": str(line)}:
-                with self._stub.progress(self._note):
-                    for result in await COMMANDS.run(self._stub.session, line):
-                        self._send({"result": {**json.loads(to_json(result)), "text": render(result)}})
+                try:
+                    await self._run(line)
+                finally:
+                    self._note_visit()
             case {"visit": str(position)}:
                 target = await read_position(self._stub.session, position)
                 with self._stub.progress(self._note):
                     await self._stub.replay.seek(target)
+            case {"stopped": True}:
+                self._note_visit()
             case {"where": True} | {"prompt": True}:
                 pass
             case _:
-                raise UsageError("A request has one of the keys run, visit, where, prompt and cancel.")
+                raise UsageError("A request has one of the keys run, visit, where, stopped, prompt and cancel.")
+
+    async def _run(self, line: str) -> None:
+        async with aclosing(COMMANDS.run(self._stub.session, line)) as results:
+            with self._stub.progress(self._note):
+                async for result in results:
+                    self._send({"result": {**json.loads(to_json(result)), "text": render(result)}})
+
+    def _note_visit(self) -> None:
+        """The user is here now: ``back`` will know."""
+        self._stub.session.visits.note(self._stub.replay.position)
 
     def _note(self, progress: Progress) -> None:
         self._progress = progress

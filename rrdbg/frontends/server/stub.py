@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
@@ -32,13 +33,13 @@ _FEATURES = (
     f"PacketSize={PACKET_SIZE:x}", "qXfer:features:read+", "vContSupported+", "QStartNoAckMode+", "ReverseStep+",
     "ReverseContinue+", "ConditionalBreakpoints+", "binary-upload+",
 )  # fmt: skip
-_AT_ONCE_SECONDS = 0.3
+AT_ONCE_SECONDS = 0.3
 """What begins sooner after a Ctrl-C is no new command of the user's."""
 _QUIET_SECONDS = 2.0
 """After so long, and then as often, a monitor command says how far it is: only then GDB minds a Ctrl-C."""
 _WORDS = ("swbreak", "hwbreak", "multiprocess")
 _REFUSED = (
-    b"E.The guest is a recording, in which nothing can be changed; 'monitor what-if on' starts one that can be changed."
+    "The guest is a recording, in which nothing can be changed; 'monitor what-if on' starts one that can be changed."
 )
 _LOOK_AGAIN = (
     "GDB does not know that the guest has changed; enter: maintenance flush register-cache, and: "
@@ -46,6 +47,19 @@ _LOOK_AGAIN = (
 )
 
 Handler = Callable[[bytes], Awaitable[bytes | None]]
+
+
+@dataclass(slots=True)
+class Aftermath:
+    """How the last movement ended, and since somebody looked: what went wrong, and if the guest changed behind GDB.
+
+    GDB does not pass all of that on to its user.
+    """
+
+    reason: StopReason = StopReason.STEP
+    hits: Sequence[Hit] = ()
+    failure: RrdbgError | None = None
+    unseen: bool = False
 
 
 class Stub:
@@ -63,6 +77,8 @@ class Stub:
         self._what_if: WhatIf | None = None
         self._physical = False
         self._interrupted_at = -math.inf
+        self.aftermath = Aftermath()
+        """What became of what the client asked for last, for a front end whose own GDB the client is."""
         self.commanding = False
         """True while a monitor command is carried out."""
         self._handlers: dict[bytes, Handler] = {
@@ -77,8 +93,7 @@ class Stub:
             b"D": self._fixed(b"OK"), b"k": self._no_reply, b"H": self._fixed(b"OK"), b"T": self._thread,
             b"Z": self._insert, b"z": self._remove, b"g": self._registers, b"p": self._register,
             b"m": self._memory, b"x": self._binary, b"c": self._run, b"C": self._run, b"s": self._step,
-            b"S": self._step, b"G": self._fixed(_REFUSED), b"P": self._fixed(_REFUSED),
-            b"M": self._fixed(_REFUSED), b"X": self._fixed(_REFUSED),
+            b"S": self._step, b"G": self._refuse, b"P": self._refuse, b"M": self._refuse, b"X": self._refuse,
         }  # fmt: skip
 
     async def reset(self) -> None:
@@ -90,15 +105,15 @@ class Stub:
         self._interrupted_at = -math.inf
 
     @property
+    def in_what_if(self) -> bool:
+        """True while the packets go to a guest that may be changed."""
+        return self._what_if is not None
+
+    @property
     def moving(self) -> bool:
         """True while the guest moves, when the task that awaits :meth:`answer` may be cancelled."""
         running = self._what_if is not None and self._what_if.running
         return self.replay.moving or running or self.session.interruptible
-
-    @property
-    def in_what_if(self) -> bool:
-        """True from ``what-if on`` to ``what-if off``."""
-        return self._what_if is not None
 
     @property
     def state(self) -> tuple[Position, WhatIf | None]:
@@ -144,6 +159,10 @@ class Stub:
             return answer
 
         return handler
+
+    async def _refuse(self, _: bytes) -> bytes:
+        self.aftermath.failure = UsageError(_REFUSED)
+        return b"E." + _REFUSED.encode()
 
     async def _no_reply(self, _: bytes) -> None:
         return None
@@ -250,10 +269,10 @@ class Stub:
         return await self._moved(self._backward_run)
 
     async def _forward_step(self) -> bytes:
-        return stop_reply(*await self.window.step(self.points.watchpoints), self.points, self._features)
+        return self._stopped(*await self.window.step(self.points.watchpoints))
 
     async def _backward_step(self) -> bytes:
-        return stop_reply(*await self.window.step_back(self.points.watchpoints), self.points, self._features)
+        return self._stopped(*await self.window.step_back(self.points.watchpoints))
 
     async def _forward_run(self) -> bytes:
         stop = await self.replay.cont(self.points.points, self._accept())
@@ -267,6 +286,7 @@ class Stub:
             if hit.point.number > 0:
                 # Set by a monitor command: GDB knows nothing of it, and shows a SIGTRAP.
                 self._say(f"rrdbg: {hit.point}\n")
+        self.aftermath.reason, self.aftermath.hits = reason, hits
         return stop_reply(reason, hits, self.points, self._features)
 
     def _accept(self) -> Conditions | None:
@@ -274,14 +294,17 @@ class Stub:
 
     async def _moved(self, movement: Callable[[], Awaitable[bytes]]) -> bytes:
         """The stop reply of a movement; whatever happens, GDB gets one, since it believes that the guest runs."""
-        if time.monotonic() - self._interrupted_at < _AT_ONCE_SECONDS:
+        if time.monotonic() - self._interrupted_at < AT_ONCE_SECONDS:
             self._interrupted_at = -math.inf
+            self.aftermath.failure = Interrupted(f"Interrupted at {self.replay.position}.")
             return self._features.stop(INTERRUPTED)
         try:
             return await movement()
-        except Interrupted:
+        except Interrupted as error:
+            self.aftermath.failure = error
             return self._features.stop(INTERRUPTED)
         except RrdbgError as error:
+            self.aftermath.failure = error
             self._say(f"rrdbg: {error}\n")
             return self._features.stop(QUIET)
 
@@ -290,8 +313,10 @@ class Stub:
     async def _switch(self, on: bool) -> None:
         if on and self._what_if is None:
             self._what_if = await WhatIf.start(self.replay, self.points)
-        elif not on:
+            self.aftermath.unseen = True
+        elif not on and self._what_if:
             await self._end_what_if()
+            self.aftermath.unseen = True
 
     async def _end_what_if(self) -> None:
         if self._what_if:
@@ -314,16 +339,18 @@ class Stub:
         self.commanding = True
         try:
             with self.progress(self._reporter()):
-                results = await COMMANDS.run(self.session, line)
-            for result in results:
-                self._say(render(result) + "\n")
+                async with aclosing(COMMANDS.run(self.session, line)) as results:
+                    async for result in results:
+                        self._say(render(result) + "\n")
         except RrdbgError as error:
             self._say(f"{error}\n")
         finally:
             self.commanding = False
-        if self.state != before and not self.lookers:
+        if self.state != before:
             # GDB has not seen the guest change, and holds on to what it knows.
-            self._say(_LOOK_AGAIN)
+            self.aftermath.unseen = True
+            if not self.lookers:
+                self._say(_LOOK_AGAIN)
         return b"OK"
 
     def _reporter(self) -> ProgressListener:

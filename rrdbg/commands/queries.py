@@ -1,0 +1,121 @@
+"""Commands that ask about other times than the cursor's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from rrdbg.commands.arguments import read_address, read_position, read_range
+from rrdbg.commands.registry import Category, Registry, Takes
+from rrdbg.commands.session import Session
+from rrdbg.engine.trace import trace
+from rrdbg.errors import OutOfRange, UsageError
+from rrdbg.model.position import START, Position
+from rrdbg.model.results import Changed, Message, Result
+from rrdbg.model.stop import Hit, Watchpoint
+from rrdbg.model.tracing import Print, Tracepoint
+from rrdbg.model.variable import Variable
+from rrdbg.render.text import value_text
+
+QUERIES = Registry()
+
+_BYTES = re.compile(r"\*.+:\d+")
+
+
+@QUERIES.command(
+    "last", Category.QUERIES, "Go back to the last write that changed EXPR, and show the old and the new value.",
+    arguments="EXPR", repeats=True, takes=(Takes.EXPRESSION,),
+    details="EXPR is what GDB can take the address of, or without symbols *ADDRESS:LENGTH. The cursor is left on the "
+    "instruction that is about to write. Breakpoints and watchpoints do not count meanwhile.",
+    examples=("last tasks[3].magic", "last *0x104128:8"),
+)  # fmt: skip
+async def _last(session: Session, text: str) -> Result:
+    variable = await read_variable(session, text)
+    here = session.replay.position
+    found = await session.replay.last_before(here, [_point(variable)])
+    if found is None:
+        raise OutOfRange(f"Nothing has changed {text} before {here}.")
+    return await _changed(session, text, variable, *found)
+
+
+@QUERIES.command(
+    "first", Category.QUERIES, "Go to the first write of all that changed EXPR, and show the old and the new value.",
+    arguments="EXPR", takes=(Takes.EXPRESSION,), details="EXPR is as for 'last'.", examples=("first rounds",),
+)  # fmt: skip
+async def _first(session: Session, text: str) -> Result:
+    variable = await read_variable(session, text)
+    end = session.replay.timeline.end
+    async with aclosing(session.replay.scan([_point(variable)], START, end)) as hits:
+        hit = await anext(hits, None)
+    if hit is None:
+        raise OutOfRange(f"Nothing ever changes {text} in this recording.")
+    return await _changed(session, text, variable, await session.replay.before(hit.position), hit)
+
+
+def _point(variable: Variable) -> Watchpoint:
+    return Watchpoint(-1, variable.address, variable.length)
+
+
+async def _changed(session: Session, text: str, variable: Variable, target: Position, hit: Hit) -> Result:
+    """Go to ``target``, where the instruction is about to be executed that makes ``hit``."""
+    replay = session.replay
+    if session.symbols is None or not variable.expression:
+        return Changed(text, *_bytes(hit), await session.stopped(await replay.seek(target)))
+    await replay.seek(hit.position)
+    after = await session.symbols.value(variable.expression)
+    stopped = await session.stopped(await replay.seek(target))
+    return Changed(text, await session.symbols.value(variable.expression), after, stopped)
+
+
+async def read_variable(session: Session, text: str) -> Variable:
+    """A place in memory: ``*ADDRESS:LENGTH``, or any expression that GDB can take the address of.
+
+    :raises UsageError: it is missing, or needs symbols that are not there.
+    :raises GdbError: GDB cannot.
+    """
+    if not text:
+        raise UsageError("An expression is missing, or *ADDRESS:LENGTH.")
+    if _BYTES.fullmatch(text):
+        address, length = await read_range(session, text)
+        return Variable(address, length, "")
+    if session.symbols is None:
+        raise UsageError(f"Without a GDB there are no symbols to find '{text}' by; write *ADDRESS:LENGTH.")
+    return await session.symbols.variable(text)
+
+
+def _bytes(hit: Hit) -> tuple[str, str]:
+    if hit.change is None:
+        return "<not mapped>", "<not mapped>"
+    return value_text(hit.change.before), value_text(hit.change.after)
+
+
+@QUERIES.command(
+    "tprintf", Category.QUERIES, "Print values each time LOCATION is reached, in all of time, without stopping.",
+    arguments='LOCATION,"FORMAT"[,EXPR...] [from POSITION] [to POSITION]', takes=(Takes.LOCATION, Takes.EXPRESSION),
+    details="The format is C's, for integers, characters and strings: %d %i %u %x %X %o %c %s %p. Each line has the "
+    "position of the hit; the cursor stays where it is. From the start to the end of the recording, unless told "
+    "otherwise.",
+    examples=('tprintf log_append,"%s used %lu",text,task->log_used', 'tprintf fold,"%d",value from 50% to end'),
+)  # fmt: skip
+async def _tprintf(session: Session, text: str) -> AsyncGenerator[Result, None]:
+    wanted = Print.read(text)
+    points = await _tracepoints(session, wanted)
+    start = await read_position(session, wanted.start or "start")
+    end = await read_position(session, wanted.end or "end")
+    if not start < end:
+        raise UsageError(f"The range from {start} to {end} is empty.")
+    session.found.clear()
+    async with aclosing(trace(session.replay, points, wanted.format, start, end)) as lines:
+        async for position, line in lines:
+            yield session.note(position, line, {"text": line})
+    yield Message(f"{wanted.location} was reached {len(session.found):,} times between {start} and {end}.")
+
+
+async def _tracepoints(session: Session, wanted: Print) -> Sequence[Tracepoint]:
+    if wanted.location.startswith("*") and all(argument.startswith("@") for argument in wanted.arguments):
+        address = await read_address(session, wanted.location)
+        return [Tracepoint.read(",".join([f"{address:#x}", *(code[1:] for code in wanted.arguments)]))]
+    if session.symbols is None:
+        raise UsageError("Without a GDB 'tprintf' takes *ADDRESS, and no expressions.")
+    return await session.symbols.compile(wanted.location, wanted.arguments)

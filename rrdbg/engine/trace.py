@@ -1,0 +1,75 @@
+"""Print values at every hit of some instructions, without moving the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+
+from rrdbg.engine.evaluate import evaluate
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import RspError
+from rrdbg.links.machine import Machine
+from rrdbg.model.agent import BadExpression
+from rrdbg.model.position import Position
+from rrdbg.model.stop import Breakpoint
+from rrdbg.model.tracing import LONGEST_STRING, Conversion, Format, Tracepoint
+
+_PAGE = 4096
+
+
+async def trace(
+    replay: Replay, points: Sequence[Tracepoint], form: Format, start: Position, end: Position
+) -> AsyncGenerator[tuple[Position, str], None]:
+    """Where and what ``form`` prints at each hit of ``points`` from ``start`` on and before ``end``, as they are found.
+
+    Where a value cannot be read the text says why.
+    """
+    tracer = _Tracer(points, form)
+    breakpoints = [Breakpoint(-1 - number, point.address) for number, point in enumerate(points)]
+    hits = replay.scan(breakpoints, start, end, tracer)
+    try:
+        async for hit in hits:
+            yield hit.position, tracer.texts[hit.pc]
+    finally:
+        await hits.aclose()
+
+
+class _Tracer:
+    """Works out the text where a machine stands at a hit; whether that counts is known a little later."""
+
+    def __init__(self, points: Sequence[Tracepoint], form: Format) -> None:
+        self._points = {point.address: point for point in points}
+        self._form = form
+        self.texts: dict[int, str] = {}
+
+    async def __call__(self, machine: Machine, point: Breakpoint) -> bool:
+        values = await values_at(machine, self._points[point.address], self._form.conversions)
+        self.texts[point.address] = self._form.show(values)
+        return True
+
+
+async def values_at(
+    machine: Machine, point: Tracepoint, conversions: Sequence[Conversion]
+) -> tuple[int | bytes | str, ...]:
+    """The values of ``point``'s expressions where ``machine`` stands, or why one cannot be told."""
+    packet = await machine.register_packet()
+    values: list[int | bytes | str] = []
+    for expression, conversion in zip(point.expressions, conversions, strict=True):
+        try:
+            value = await evaluate(expression, machine, packet)
+            values.append(await _string(machine, value) if conversion.letter == "s" else value)
+        except (BadExpression, RspError) as error:
+            values.append(f"<{error}>")
+    return tuple(values)
+
+
+async def _string(machine: Machine, address: int) -> bytes:
+    """The bytes up to a zero, read page by page, since the next page may not be mapped."""
+    text = b""
+    while len(text) < LONGEST_STRING:
+        part = await machine.read_memory(address, min(_PAGE - address % _PAGE, LONGEST_STRING - len(text)))
+        found, zero, _ = part.partition(b"\0")
+        text += found
+        if zero:
+            return text
+        address += len(part)
+    return text + b"..."

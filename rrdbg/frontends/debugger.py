@@ -1,0 +1,221 @@
+"""A GDB of our own on the same cursor: it knows symbols, source lines and all of GDB's commands.
+
+It is connected to our own server, so its movements are ours; what moves the cursor without it, it does not see.
+Invariant: before it is asked anything it is told to look again, if the guest has changed since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from rrdbg.commands.session import Session
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import GdbError, Interrupted
+from rrdbg.frontends.server.connection import Server
+from rrdbg.frontends.server.stub import AT_ONCE_SECONDS, Aftermath
+from rrdbg.links.mi import Gdb, quoted
+from rrdbg.links.symbols import GdbSymbols
+from rrdbg.model.results import Output, Result
+from rrdbg.model.stop import Breakpoint, Hit, Stop, StopReason, Watchpoint
+
+_SETTINGS = ("set disassemble-next-line auto", "set max-completions 500")
+_OUR_WATCH = re.compile(r"(?P<verb>r?watch|awatch)\s+\*(?P<address>[^:\s]+):(?P<length>\d+)")
+_NUMBERS = {1: "unsigned char", 2: "unsigned short", 4: "unsigned int", 8: "unsigned long"}
+_HITS = {
+    "breakpoint-hit": StopReason.BREAKPOINT,
+    "watchpoint-trigger": StopReason.WATCHPOINT,
+    "read-watchpoint-trigger": StopReason.WATCHPOINT,
+    "access-watchpoint-trigger": StopReason.WATCHPOINT,
+}
+_WATCHES = ("wpt", "hw-rwpt", "hw-awpt")
+_IN_SCRIPT = re.compile(r"^\S+block\.gdb:\d+: Error in sourced command file:\n")
+_ENDS = (StopReason.START, StopReason.END)
+
+
+class Debugger:
+    """GDB, our server that it is connected to, and the session that both share; made by :meth:`on`."""
+
+    def __init__(self, replay: Replay, server: Server, gdb: Gdb, folder: Path) -> None:
+        self._replay = replay
+        self._folder = folder
+        self._server = server
+        self._gdb = gdb
+        self._seen = replay.position
+        self._names: frozenset[str] = frozenset()
+        self.symbols = GdbSymbols(gdb, self.refresh)
+        """What GDB knows of the guest's program."""
+
+    @classmethod
+    @asynccontextmanager
+    async def on(cls, replay: Replay, program: str, symbols: Path | None) -> AsyncIterator[Debugger]:
+        """A GDB on ``replay``, with the symbols in the file ``symbols``.
+
+        :raises QemuLaunchError: there is no such program.
+        :raises GdbError: it cannot read the symbols, or does not know the guest's architecture.
+        """
+        server = Server(replay, looks_again=True)
+        with tempfile.TemporaryDirectory(prefix="rrdbg-gdb-") as folder:
+            await server.listen(f"unix:{folder}/socket")
+            try:
+                gdb = await Gdb.start(program)
+                try:
+                    debugger = cls(replay, server, gdb, Path(folder))
+                    await debugger._connect(symbols)
+                    yield debugger
+                finally:
+                    await gdb.close()
+            finally:
+                await server.close()
+
+    @property
+    def session(self) -> Session:
+        """The session that commands of ours work on, and ``monitor`` commands of GDB's."""
+        return self._server.stub.session
+
+    @property
+    def in_what_if(self) -> bool:
+        """True while GDB has a copy of the guest that leaves the recording."""
+        return self._server.stub.in_what_if
+
+    @property
+    def alive(self) -> bool:
+        """False once GDB has ended."""
+        return self._gdb.alive
+
+    @property
+    def moving(self) -> bool:
+        """True while GDB moves the guest."""
+        return self._server.stub.moving
+
+    def canonical(self, word: str) -> str | None:
+        """The whole name of GDB's command that ``word`` is a beginning of; ``word`` itself if of several."""
+        if word in self._names:
+            return word
+        found = [name for name in self._names if name.startswith(word)]
+        return None if not found else found[0] if len(found) == 1 else word
+
+    async def run(self, line: str) -> list[Result]:
+        """Run a command of GDB's and return what it prints, as :class:`Stopped` if it moved the guest.
+
+        A command of several lines is given to GDB as a script.
+
+        :raises GdbError: GDB refused it; the message is GDB's.
+        :raises Interrupted: the user stopped it.
+        :raises RrdbgError: a movement failed.
+        """
+        await self.refresh()
+        aftermath = self._server.stub.aftermath = Aftermath()
+        try:
+            answer = await self._gdb.execute(f"-interpreter-exec console {quoted(self._one_line(line))}")
+        except GdbError as error:
+            raise aftermath.failure or GdbError(_IN_SCRIPT.sub("", str(error))) from None
+        finally:
+            self._seen = self._replay.position
+        if isinstance(aftermath.failure, Interrupted):
+            raise Interrupted(f"{answer.text.strip()}\n{aftermath.failure}".strip())
+        if aftermath.failure:
+            raise aftermath.failure
+        if answer.stopped is None or self.in_what_if:
+            return [Output(answer.text)] if answer.text else []
+        return [await self.session.moved(await self._stop(answer.stopped, aftermath), answer.text)]
+
+    async def refresh(self) -> None:
+        """Make GDB look at the guest anew, if that has changed without it."""
+        aftermath = self._server.stub.aftermath
+        if self._seen == self._replay.position and not aftermath.unseen:
+            return
+        aftermath.unseen, self._seen = False, self._replay.position
+        await self._gdb.console("maintenance flush register-cache")
+        await self._gdb.console("maintenance flush dcache")
+        await self._renew_watchpoints()
+
+    def interrupt(self) -> None:
+        """Ctrl-C: end a movement, or else what GDB is busy with."""
+        if self.moving:
+            self._server.interrupt()
+            return
+        self._server.stub.interrupt()
+        # It may be between two steps of a movement, which ends then. GDB's own work only GDB can end.
+        asyncio.get_running_loop().call_later(AT_ONCE_SECONDS, self._interrupt_gdb)
+
+    def _interrupt_gdb(self) -> None:
+        if self._gdb.busy and not self.moving:
+            self._gdb.interrupt()
+
+    async def complete(self, line: str) -> list[str]:
+        """The lines that GDB would complete ``line`` to."""
+        with contextlib.suppress(GdbError):
+            return [str(match) for match in (await self._gdb.execute(f"-complete {quoted(line)}")).values["matches"]]
+        return []
+
+    async def _connect(self, symbols: Path | None) -> None:
+        for line in _SETTINGS:
+            await self._gdb.console(line)
+        if symbols:
+            await self._gdb.console(f"file {symbols}")
+        await self._gdb.console(f"target remote {self._server.address}")
+        self.session.symbols = self.symbols
+        names = [*await self.complete(""), *await self.complete("info ")]
+        self._names = frozenset(names) | {"k", "r"}
+
+    def _one_line(self, line: str) -> str:
+        if "\n" not in line:
+            return translated(line)
+        script = self._folder / "block.gdb"
+        script.write_text(f"{line}\n")
+        return f"source {script}"
+
+    async def has_points(self) -> bool:
+        """True if a breakpoint or watchpoint of GDB's is enabled."""
+        return bool(await self._points())
+
+    async def _points(self) -> list[dict[str, str]]:
+        """GDB's breakpoints and watchpoints that are enabled, as MI tells of them."""
+        table = (await self._gdb.execute("-break-list")).values["BreakpointTable"]["body"]
+        return [point for point in table if point.get("enabled") == "y"]
+
+    async def _renew_watchpoints(self) -> None:
+        """Have GDB read the values of watched variables: it reports a hit only where it finds another one then."""
+        for point in await self._points():
+            if "watchpoint" in point["type"]:
+                # One of a local variable may be out of its scope here; GDB deletes it when it finds that out.
+                with contextlib.suppress(GdbError):
+                    await self._gdb.execute(f"-break-enable {point['number']}")
+
+    async def _stop(self, stopped: dict[str, Any], aftermath: Aftermath) -> Stop:
+        """Why the guest stands where it does, in our terms; the numbers of points are GDB's."""
+        replay = self._replay
+        pc = await self._server.stub.window.pc()
+        reason = _HITS.get(str(stopped.get("reason")))
+        if reason is None:
+            at_end = aftermath.reason in _ENDS and not stopped.get("reason")
+            return Stop(aftermath.reason if at_end else StopReason.STEP, replay.position, pc)
+        return Stop(reason, replay.position, pc, tuple(_hits(stopped, pc, aftermath, replay)))
+
+
+def translated(line: str) -> str:
+    """``line`` as GDB understands it: our way to watch bytes, ``watch *ADDRESS:LENGTH``, is not GDB's."""
+    match = _OUR_WATCH.fullmatch(line.strip())
+    if match is None:
+        return line
+    length = int(match["length"])
+    kind = f"{_NUMBERS[length]} *" if length in _NUMBERS else f"unsigned char (*)[{length}]"
+    return f"{match['verb']} *({kind})({match['address']})"
+
+
+def _hits(stopped: dict[str, Any], pc: int, aftermath: Aftermath, replay: Replay) -> list[Hit]:
+    if "bkptno" in stopped:
+        return [Hit(replay.position, pc, Breakpoint(int(stopped["bkptno"]), pc))]
+    number = next(int(stopped[key]["number"]) for key in _WATCHES if key in stopped)
+    return [
+        Hit(hit.position, hit.pc, Watchpoint(number, hit.point.address, hit.point.length, hit.point.kind), hit.change)
+        for hit in aftermath.hits
+        if isinstance(hit.point, Watchpoint)
+    ]

@@ -1,0 +1,35 @@
+"""The line below the prompt, made from what is known already: it is drawn at each key."""
+
+from __future__ import annotations
+
+from rrdbg.commands.session import Session
+from rrdbg.model.clock import format_time
+from rrdbg.model.size import size_text
+
+_BETWEEN = " | "
+
+
+def toolbar(session: Session, width: int) -> str:
+    """Position and end, guest time, function, snapshots and their size, the next snapshot; what fits in ``width``."""
+    text = ""
+    for part in _parts(session):
+        longer = f"{text}{_BETWEEN}{part}" if text else f" {part}"
+        if len(longer) >= width:
+            break
+        text = longer
+    return text
+
+
+def _parts(session: Session) -> list[str]:
+    replay = session.replay
+    here, timeline = replay.position, replay.timeline
+    parts = [f"{here} of {timeline.end}"]
+    if session.shown_frame and session.shown_frame.function:
+        parts.append(session.shown_frame.function)
+    if clock := session.known_clock:
+        parts.append(format_time(clock.at(here))[11:-3])
+    size = sum(snapshot.size for snapshot in timeline.snapshots)
+    parts.append(f"{len(timeline.snapshots)} snapshots {size_text(size)}")
+    if following := timeline.after(here.icount):
+        parts.append(f"next +{following.icount - here.icount:,}")
+    return parts

@@ -1,0 +1,51 @@
+"""What a user sees while a command takes long: a bar, how long it may still take, and how to end it."""
+
+from __future__ import annotations
+
+import time
+
+from rrdbg.engine.progress import Progress
+from rrdbg.frontends.progress import ProgressLine
+
+LONG_SECONDS = 10.0
+"""What may take longer is announced."""
+
+_BAR = 16
+_TELLING = 1.0
+"""Seconds of work after which its own speed says more than the price."""
+
+
+class Waiting:
+    """Shows the progress of one command after another on ``line``."""
+
+    def __init__(self, line: ProgressLine) -> None:
+        self._line = line
+        self._began = 0.0
+        self._announced = False
+
+    def begin(self) -> None:
+        """A command begins."""
+        self._began = time.monotonic()
+        self._announced = False
+        self._line.begin()
+
+    def end(self) -> None:
+        """It has ended, or has something to print."""
+        self._line.clear()
+
+    def show(self, progress: Progress) -> None:
+        """A machine has come so far."""
+        if progress.whole - progress.done >= LONG_SECONDS and not self._announced:
+            self._announced = True
+            self._line.say(f"This may take {progress.whole - progress.done:.0f} s; Ctrl-C stops it.")
+        filled = round(_BAR * progress.share)
+        self._line.show(
+            f"[{'#' * filled}{'.' * (_BAR - filled)}] {progress.share:4.0%}  at {progress.icount:,}  "
+            f"{self._left(progress):.0f} s left (Ctrl-C stops)"
+        )
+
+    def _left(self, progress: Progress) -> float:
+        elapsed = time.monotonic() - self._began
+        if elapsed > _TELLING and progress.share > 0.05:
+            return elapsed / progress.share * (1 - progress.share)
+        return progress.whole - progress.done

@@ -1,0 +1,163 @@
+"""What a GDB of ours knows about the guest's program: variables, source locations, and the frame at the cursor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+
+from rrdbg.errors import GdbError
+from rrdbg.links.mi import Gdb
+from rrdbg.model.agent import Expression
+from rrdbg.model.results import Frame
+from rrdbg.model.tracing import Parameter, Tracepoint, assemble
+from rrdbg.model.variable import Variable
+
+_NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
+_SCOPE = re.compile(r"^Scope: (0x[0-9a-f]+)$", re.MULTILINE)
+_NOT_SCALAR = "Value not scalar"
+_SYMBOL = re.compile(r"(\S+(?: \+ \d+)?) in section")
+_PARAMETERS = """
+import gdb
+start = int(gdb.parse_and_eval(f"(unsigned long)&({function})"))
+block = gdb.block_for_pc(start)
+while block is not None and block.function is None:
+    block = block.superblock
+for symbol in block or ():
+    kind = symbol.type.strip_typedefs() if symbol.is_argument else None
+    if kind is None or kind.sizeof > 8:
+        continue
+    if kind.code == gdb.TYPE_CODE_PTR:
+        target = kind.target().strip_typedefs()
+        print(symbol.name, "%s" if target.code == gdb.TYPE_CODE_INT and target.sizeof == 1 else "%#lx")
+    elif kind.code in (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_ENUM, gdb.TYPE_CODE_BOOL, gdb.TYPE_CODE_CHAR):
+        size = {1: "hh", 2: "h", 4: ""}.get(kind.sizeof, "l")
+        print(symbol.name, "%" + size + ("d" if kind.is_signed else "u"))
+"""
+"""For GDB's Python: the parameters of ``function``, one a line. Structures and floating-point numbers are left out."""
+
+_HELD = "$_rrdbg_variable"
+
+
+class GdbSymbols:
+    """Asks ``gdb``, after ``refresh`` has brought its idea of the guest up to date."""
+
+    def __init__(self, gdb: Gdb, refresh: Callable[[], Awaitable[None]]) -> None:
+        self._gdb = gdb
+        self._refresh = refresh
+        self._places: dict[int, str] = {}
+
+    async def variable(self, expression: str) -> Variable:
+        """The place in memory of an expression's value.
+
+        :raises GdbError: it cannot be evaluated here, or has no address.
+        """
+        await self._refresh()
+        await self._gdb.console(f"set {_HELD} = &({expression})")
+        address = await self._number(f"(unsigned long){_HELD}")
+        return Variable(address, await self._number(f"(unsigned long)sizeof(*{_HELD})"), f"*{_HELD}")
+
+    async def number(self, expression: str) -> int:
+        """The value of an expression as an unsigned number.
+
+        :raises GdbError: it has none here, or is no number.
+        """
+        await self._refresh()
+        return await self._number(f"(unsigned long)({expression})")
+
+    async def value(self, expression: str) -> str:
+        """The value of an expression, as GDB's ``print`` shows it.
+
+        :raises GdbError: it has none here.
+        """
+        await self._refresh()
+        return await self._gdb.value(expression)
+
+    async def compile(self, location: str, expressions: Sequence[str]) -> Sequence[Tracepoint]:
+        """The addresses of a source location, each with ``expressions`` compiled for it.
+
+        The addresses are where ``break`` would stop: after a function's prologue.
+
+        :raises GdbError: there is no such location, or an expression cannot be compiled.
+        """
+        await self._refresh()
+        if location.startswith("*"):
+            address = await self._number(f"(unsigned long)({location[1:]})")
+            return [Tracepoint(address, tuple([await self._at_address(address, text) for text in expressions]))]
+        compiled = [await self._section(location, text) for text in expressions or ("0",)]
+        return [
+            Tracepoint(address, tuple(found[address] for found in compiled) if expressions else ())
+            for address in sorted(compiled[0])
+        ]
+
+    async def place(self, address: int) -> str:
+        """The function at an address, and how far into it: ``log_append+40``; the number where there is none."""
+        if address not in self._places:
+            text = await self._gdb.console(f"info symbol {address:#x}")
+            match = _SYMBOL.match(text)
+            self._places[address] = match[1].replace(" + ", "+") if match else f"{address:#x}"
+        return self._places[address]
+
+    async def parameters(self, function: str) -> Sequence[Parameter]:
+        """The parameters of a function that can be printed, in order.
+
+        :raises GdbError: there is no such function, or GDB has no Python.
+        """
+        text = await self._gdb.console(f"python exec({_PARAMETERS!r}, {{'function': {function!r}}})")
+        return [Parameter(*line.split()) for line in text.splitlines()]
+
+    async def frame(self) -> Frame | None:
+        """The frame at the cursor; None where GDB has none to tell of."""
+        await self._refresh()
+        try:
+            values = (await self._gdb.execute("-stack-info-frame")).values["frame"]
+            text = await self._gdb.console("frame")
+        except GdbError:
+            return None
+        function, line = values.get("func"), values.get("line")
+        return Frame(
+            function if function != "??" else None, values.get("file"), int(line) if line else None, text.rstrip("\n")
+        )
+
+    async def _number(self, expression: str) -> int:
+        shown = await self._gdb.value(expression)
+        match = _NUMBER.match(shown)
+        if match is None:
+            raise GdbError(f"'{expression}' is no number: {shown}")
+        return int(match[0], 0)
+
+    async def _section(self, location: str, expression: str) -> dict[int, Expression]:
+        """``expression`` compiled for each address of ``location``."""
+        command = f"maintenance agent-eval -at {location}, "
+        try:
+            text = await self._gdb.console(command + expression)
+        except GdbError as error:
+            if _NOT_SCALAR not in str(error):
+                raise
+            # An array stands for the address of its first element, as in C.
+            text = await self._gdb.console(f"{command}&({expression})[0]")
+        return _read_listings(text)
+
+    async def _at_address(self, address: int, expression: str) -> Expression:
+        """``expression`` compiled for one instruction. GDB has no way to name it, and so finds no locals there.
+
+        :raises GdbError: locals are needed.
+        """
+        compiled = _read_listings(await self._gdb.console(f"maintenance agent-eval {expression}"))
+        code = next(iter(compiled.values()))
+        if "$" not in expression and code.reads_registers:
+            raise GdbError(
+                f"'{expression}' needs a local variable, which GDB finds in a function or line only, not at "
+                f"*{address:#x}; write FILE:LINE."
+            )
+        return code
+
+
+def _read_listings(text: str) -> dict[int, Expression]:
+    """What ``maint agent-eval`` prints: for each scope its address, a register mask and the operations."""
+    _, *parts = _SCOPE.split(text)
+    listings = zip(parts[::2], parts[1::2], strict=True)
+    return {int(address, 16): assemble(_operations(listing)) for address, listing in listings}
+
+
+def _operations(listing: str) -> list[str]:
+    return [line for line in listing.splitlines() if line[:1] == " "]
