@@ -13,6 +13,7 @@ from rrdbg.model.clock import GuestClock, GuestTime
 from rrdbg.model.position import START, Position
 from rrdbg.model.results import Found, Frame, Stopped, Where
 from rrdbg.model.stop import Stop
+from rrdbg.model.timeline import QUERY_HITS
 from rrdbg.store.clock import read_clock
 from rrdbg.store.history import Console
 
@@ -93,6 +94,7 @@ class Session:
     def note(self, position: Position, text: str, fields: dict[str, str]) -> Found:
         """A place that a query has found, with the number that it has from now on."""
         self.found.append(position)
+        self.replay.mark(QUERY_HITS, position, text)
         return Found(len(self.found), position, text, fields)
 
     @property

@@ -12,7 +12,7 @@ from rrdbg.model.mark import Mark, gather
 from rrdbg.model.position import Position
 from rrdbg.model.size import size_text
 from rrdbg.model.snapshot import Snapshot
-from rrdbg.model.timeline import STOPS, Timeline
+from rrdbg.model.timeline import QUERY_HITS, STOPS, Timeline
 from rrdbg.model.tracks import TimelineTracks, Track, TrackKind, clock_knots, coarser
 from rrdbg.store.clock import read_clock
 from rrdbg.store.history import Console, counts, history
@@ -31,7 +31,6 @@ LINE_LENGTH = 160
 
 _PIECES = 2_000
 
-_QUERY_HITS = "query hits"
 
 _NOTES = {
     "snapshots": "none: 'rrdbg index' leaves some",
@@ -39,7 +38,7 @@ _NOTES = {
     "exceptions": "none",
     "console": "nothing was printed",
     STOPS: "none yet: where breakpoints and watchpoints stop you is kept",
-    _QUERY_HITS: "none yet",
+    QUERY_HITS: "none yet",
     "bookmarks": "none yet: 'bookmark NAME' makes one",
 }
 
@@ -75,7 +74,7 @@ def timeline_tracks(recording: Recording, timeline: Timeline) -> TimelineTracks:
         _track("exceptions", "exception", TrackKind.RATE, _delivered(deliveries, Delivery.EXCEPTION), end, MOST_BARE),
         *(_events(recording, kind, end) for kind in _NAMES if kind in found),
         _console(recording, end),
-        *(_marked(timeline, name) for name in dict.fromkeys((STOPS, _QUERY_HITS, *timeline.marks))),
+        *(_marked(timeline, name) for name in dict.fromkeys((STOPS, QUERY_HITS, *timeline.marks))),
         _track("bookmarks", "bookmark", TrackKind.MARKS, _bookmarks(timeline), end, MOST_WORDED),
     ]
     return TimelineTracks(

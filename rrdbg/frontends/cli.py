@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from rrdbg.errors import RrdbgError
-from rrdbg.frontends import events, gdb_command, gdbinit, index, library, record, replay, serve, timeline
+from rrdbg.frontends import attach, events, gdb_command, gdbinit, index, library, record, replay, serve, timeline
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     record.add_parser(commands)
     replay.add_parser(commands)
+    attach.add_parser(commands)
     serve.add_parser(commands)
     gdb_command.add_parser(commands)
     gdbinit.add_parser(commands)

@@ -19,6 +19,9 @@ MARKS_KEPT = 1000
 STOPS = "stops"
 """The name of the marks where movements ended at breakpoints and watchpoints."""
 
+QUERY_HITS = "query hits"
+"""The name of the marks of what queries have found."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timeline:

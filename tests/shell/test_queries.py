@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rrdbg.model.position import START
 from rrdbg.model.results import Changed, Found
+from rrdbg.model.timeline import QUERY_HITS
 from tests.guests.build import symbol
 from tests.oracle import Oracle
 from tests.shell.conftest import Opened, User
@@ -41,6 +42,8 @@ async def test_writes(opened: Opened, workload: Path, workload_guest: Path, busy
             assert result.fields["next"].startswith("do_round+")
         await user(f"seek @{len(results)}")
         assert user.position == results[-1].position
+        marks = user.shell.replay.timeline.marks[QUERY_HITS]
+        assert [mark.position for mark in marks] == [result.position for result in results]
         assert "no bookmark" in await user.refused(f"seek @{len(results) + 1}")
 
 

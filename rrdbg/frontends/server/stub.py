@@ -306,7 +306,8 @@ class Stub:
         except RrdbgError as error:
             self.aftermath.failure = error
             self._say(f"rrdbg: {error}\n")
-            return self._features.stop(QUIET)
+            # A GDB that is told of a stop, and then can read no registers, waits for another one, for ever.
+            return self._features.gone if self.replay.lost else self._features.stop(QUIET)
 
     # What-if
 
