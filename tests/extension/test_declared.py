@@ -53,6 +53,11 @@ def test_help_has_the_variants_and_examples() -> None:
     assert lines[:2] == ["Go to a position.", "Usage: rrdbg seek POSITION"]
     assert "rrdbg seek console TEXT" in lines
     assert "  rrdbg seek 50%" in lines
+    what_if = vocabulary.names["what-if"]
+    assert help_text("what-if", what_if).splitlines()[-3:] == [
+        "  rrdbg what-if on", "  set var limit = 16", "  rrdbg what-if off",
+    ]  # fmt: skip
+    assert ">" not in help_text("writes", vocabulary.names["writes"])
     assert max(map(len, lines)) < 100
 
 

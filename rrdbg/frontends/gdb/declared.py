@@ -15,6 +15,8 @@ from typing import Any
 _VERSION = 1
 _FILE = Path(__file__).parent / "commands.json"
 _WIDTH = 79
+_REDIRECTED = (">", "|")
+"""What only the shell of rrdbg does with answers."""
 _GDBS_OWN = ("help", "quit")
 """They are about the front end, which here is GDB."""
 
@@ -100,14 +102,17 @@ def help_text(name: str, command: Declared, variants: Iterable[Declared] = ()) -
     for variant in variants:
         lines += ["", f"rrdbg {variant.name} {variant.arguments}".rstrip(), variant.summary]
         lines += textwrap.wrap(variant.details, _WIDTH)
-    examples = [example for one in (command, *variants) for example in one.examples]
+    examples = [_example(command.first, example) for one in (command, *variants) for example in one.examples]
     if examples:
-        lines += ["", "Examples:", *(f"  {_example(example)}" for example in examples)]
+        lines += ["", "Examples:", *(f"  {example}" for example in examples if not example.startswith(_REDIRECTED))]
     return "\n".join(lines)
 
 
-def _example(text: str) -> str:
-    return text if text.startswith("monitor ") else f"rrdbg {text}"
+def _example(first: str, text: str) -> str:
+    """``text`` as it is written in GDB; what does not begin with the command's own name is GDB's, or shows the use."""
+    if text.partition(" ")[0] in (first, "seek"):
+        return f"rrdbg {text}"
+    return text
 
 
 def _declared(item: dict[str, Any]) -> Declared:
