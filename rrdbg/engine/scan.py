@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
-from rrdbg.engine.access import StartAt, accesses
+from rrdbg.engine.access import LOST_BY_DELIVERY, StartAt, accesses
 from rrdbg.engine.walk import Step, Walker
 from rrdbg.errors import Divergence, QemuDied, RspError
 from rrdbg.links.machine import Machine, ProgressCallback
@@ -163,6 +163,7 @@ class Scan:
                 break
             self.stops += 1
             if reply.watched:
+                self._check_delivery()
                 for hit in await self._watch_hits(reply, self._walker.position):
                     yield hit
                 continue
@@ -175,6 +176,18 @@ class Scan:
                 yield Hit(here, pc, self._breakpoints[pc], exact=False)
             for hit in await self._watch_hits(step.reply, step.after):
                 yield hit
+
+    def _check_delivery(self) -> None:
+        """Look if the watchpoint that has stopped us may have broken a delivery off, before anything is made of it.
+
+        :raises Divergence: it may. Where the icount falls back to is then no other sign, if the run began before that.
+        """
+        here = self._walker.position.icount
+        if not self._careful and not self._deliveries.is_plain(here + LOST_BY_DELIVERY):
+            raise Divergence(
+                f"A watchpoint has stopped the replay at {here:,}, where it may have broken off what is delivered at "
+                f"{here + LOST_BY_DELIVERY:,}."
+            )
 
     async def _step_over_start(self, include_start: bool) -> list[Hit]:
         here, pc = self._walker.position, await self._machine.pc()

@@ -17,7 +17,7 @@ from rrdbg.commands.session import Session
 from rrdbg.engine.progress import Progress, ProgressListener
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.window import Window
-from rrdbg.errors import Interrupted, RrdbgError, RspError, UsageError
+from rrdbg.errors import Interrupted, QemuDied, RrdbgError, RspError, UsageError
 from rrdbg.frontends.server.conditions import Conditions
 from rrdbg.frontends.server.packets import PACKET_SIZE
 from rrdbg.frontends.server.points import PointSet
@@ -29,6 +29,8 @@ from rrdbg.render.text import render
 
 _MALFORMED = b"E01"
 _NOT_MAPPED = b"E14"
+_WITHOUT_WORDS = (b"g", b"p")
+"""What GDB understands no error's words in reply to."""
 _FEATURES = (
     f"PacketSize={PACKET_SIZE:x}", "qXfer:features:read+", "vContSupported+", "QStartNoAckMode+", "ReverseStep+",
     "ReverseContinue+", "ConditionalBreakpoints+", "binary-upload+",
@@ -146,13 +148,21 @@ class Stub:
         if exact and packet != name:
             return b""
         try:
-            if self._what_if and WhatIf.takes(packet):
-                return await self._divert(self._what_if, packet, name)
-            return await self._handlers[name](packet[len(name) :])
+            try:
+                return await self._obey(packet, name)
+            except QemuDied:
+                # It was alive a moment ago; whoever only reads gets another one.
+                return await self._obey(packet, name)
         except (UsageError, ValueError):
             return _MALFORMED
         except RrdbgError as error:
-            return b"E." + str(error).encode()
+            self.aftermath.failure = error
+            return _MALFORMED if name in _WITHOUT_WORDS else b"E." + str(error).encode()
+
+    async def _obey(self, packet: bytes, name: bytes) -> bytes | None:
+        if self._what_if and WhatIf.takes(packet):
+            return await self._divert(self._what_if, packet, name)
+        return await self._handlers[name](packet[len(name) :])
 
     def _fixed(self, answer: bytes) -> Handler:
         async def handler(_: bytes) -> bytes:
