@@ -25,7 +25,8 @@ class Session:
     ``over`` is set by ``quit``; ``examine_next`` is where ``x`` goes on; ``follow`` tells to show what the guest prints
     on the way; ``what_if`` starts or ends a machine that leaves the recording, if the front end can deal with one;
     ``symbols`` is a debugger that has them, if there is one; ``visits`` are the places where the user has been,
-    ``shown_frame`` is the function and line that the last stop was shown with, ``found`` what the last query found.
+    ``shown_frame`` is the function and line that the last stop was shown with, ``found`` what the last query found;
+    ``interruptible`` is set while a command may be cancelled though nothing moves.
     """
 
     replay: Replay
@@ -39,6 +40,7 @@ class Session:
     checkpoints: dict[int, Position] = field(default_factory=dict)
     shown_frame: Frame | None = None
     found: list[Position] = field(default_factory=list)
+    interruptible: bool = False
     _console: Console | None = None
     _clock: GuestClock | None = None
     _shown: Position = START

@@ -80,7 +80,7 @@ async def _read(session: Session, hit: Hit) -> Result:
 
 @TABLES.command(
     "calls", Category.QUERIES, "List every call of FUNCTION: its caller, arguments and result.",
-    arguments="FUNCTION [from POSITION] [to POSITION]", takes=(Takes.LOCATION,),
+    arguments="FUNCTION [from POSITION] [to POSITION]", takes=(Takes.FUNCTION,),
     details="The arguments are shown if GDB knows the parameters, the result as the register that holds it. A function "
     "without symbols is written *ADDRESS. From the start to the end of the recording, unless told otherwise, in two "
     "passes. 'seek @NUMBER' goes to one of the calls.",

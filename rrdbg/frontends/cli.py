@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from rrdbg.errors import RrdbgError
-from rrdbg.frontends import attach, events, gdb_command, index, library, record, replay, serve, timeline
+from rrdbg.frontends import attach, events, gdb_command, gdbinit, index, library, record, replay, serve, timeline
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     attach.add_parser(commands)
     serve.add_parser(commands)
     gdb_command.add_parser(commands)
+    gdbinit.add_parser(commands)
     index.add_parser(commands)
     library.add_parser(commands)
     events.add_parser(commands)

@@ -140,5 +140,5 @@ def takes_expression(line: str, canonical: Canonical | None) -> bool:
     except RrdbgError:
         return False
     if isinstance(who, Ours):
-        return bool({Takes.EXPRESSION, Takes.LOCATION, Takes.TEXT} & set(who.command.takes))
+        return bool({Takes.EXPRESSION, Takes.LOCATION, Takes.FUNCTION, Takes.TEXT} & set(who.command.takes))
     return who.name not in _WITHOUT_EXPRESSIONS
