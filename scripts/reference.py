@@ -1,14 +1,21 @@
-"""Write docs/reference/commands.md from the registry, or check that it is up to date (``--check``)."""
+"""Write what is made from the registry, or check that it is up to date (``--check``).
+
+That is docs/reference/commands.md, and commands.json for the GDB extension, which cannot import the registry.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
+from rrdbg.commands.declarations import declarations
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.registry import Category
 
-PAGE = Path(__file__).parent.parent / "docs" / "reference" / "commands.md"
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "reference" / "commands.md"
+DATA = ROOT / "rrdbg" / "frontends" / "gdb" / "commands.json"
 
 
 def page() -> str:
@@ -26,8 +33,14 @@ def page() -> str:
     return "\n".join(lines)
 
 
+def data() -> str:
+    """The registry as the GDB extension reads it."""
+    return json.dumps(declarations(), indent=1, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
-    if "--check" not in sys.argv:
-        PAGE.write_text(page())
-    elif PAGE.read_text() != page():
-        sys.exit("docs/reference/commands.md is out of date; run: .venv/bin/python scripts/reference.py")
+    for path, content in ((PAGE, page()), (DATA, data())):
+        if "--check" not in sys.argv:
+            path.write_text(content)
+        elif not path.is_file() or path.read_text() != content:
+            sys.exit(f"{path.relative_to(ROOT)} is out of date; run: .venv/bin/python scripts/reference.py")

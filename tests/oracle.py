@@ -7,7 +7,8 @@ at each step over QMP: phase 0 is the first stop at an icount, 1 the next, and s
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rrdbg.links.machine import Machine
 from rrdbg.links.registers import RegisterFile
 from rrdbg.model.deliveries import Delivery
 from rrdbg.model.position import Position
+from rrdbg.model.stop import WatchKind, Watchpoint
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
@@ -77,23 +79,44 @@ async def observe(root: Path, start: int, steps: int, watched: Mapping[int, int]
 
     ``watched`` maps addresses to lengths.
     """
+    async with _forward(root) as (machine, timeline):
+        return await _note(machine, timeline, start, steps, watched or {})
+
+
+async def observe_to_the_end(root: Path, start: int, steps: int, watched: Mapping[int, int]) -> tuple[Oracle, bool]:
+    """As `observe`; also tells whether any of ``watched`` is written in what follows, up to the end."""
+    async with _forward(root) as (machine, timeline):
+        oracle = await _note(machine, timeline, start, steps, watched)
+        for number, (address, length) in enumerate(watched.items()):
+            await machine.insert(Watchpoint(number, address, length, WatchKind.WRITE))
+        reply = await machine.run_to(timeline.end.icount)
+        assert reply.watched or await machine.icount() == timeline.end.icount
+        return oracle, bool(reply.watched)
+
+
+@asynccontextmanager
+async def _forward(root: Path) -> AsyncIterator[tuple[Machine, Timeline]]:
+    """A machine at the start of the recording, which only goes forward."""
     with Recording.open(root) as recording:
         launcher = await Launcher.create(recording)
         timeline = load_timeline(recording)
         walker, _ = await launcher.start(timeline.snapshots[0], timeline)
-        machine = walker.machine
         try:
-            first = timeline.deliveries.plain_at_or_before(start)
-            if first:
-                await machine.run_to(first)
-            entries = [await _entry(machine, None, watched or {})]
-            while len(entries) <= steps and entries[-1].position.icount < timeline.end.icount:
-                await machine.step(timeline.end.icount)
-                entries.append(await _entry(machine, entries[-1].position, watched or {}))
-            return Oracle(tuple(entries), timeline, machine.register_file)
+            yield walker.machine, timeline
         finally:
-            await machine.close()
+            await walker.machine.close()
             launcher.close()
+
+
+async def _note(machine: Machine, timeline: Timeline, start: int, steps: int, watched: Mapping[int, int]) -> Oracle:
+    first = timeline.deliveries.plain_at_or_before(start)
+    if first:
+        await machine.run_to(first)
+    entries = [await _entry(machine, None, watched)]
+    while len(entries) <= steps and entries[-1].position.icount < timeline.end.icount:
+        await machine.step(timeline.end.icount)
+        entries.append(await _entry(machine, entries[-1].position, watched))
+    return Oracle(tuple(entries), timeline, machine.register_file)
 
 
 async def _entry(machine: Machine, before: Position | None, watched: Mapping[int, int]) -> Entry:

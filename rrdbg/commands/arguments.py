@@ -59,7 +59,7 @@ async def read_position(session: Session, text: str) -> Position:
     replay = session.replay
     if is_time(text.strip()):
         return (await session.clock()).read(text.strip(), here=replay.position, end=replay.timeline.end)
-    return parse_position(text, here=replay.position, end=replay.timeline.end, bookmarks=replay.timeline.places)
+    return parse_position(text, here=replay.position, end=replay.timeline.end, bookmarks=session.places)
 
 
 def read_repeat(text: str) -> int:

@@ -10,7 +10,7 @@ from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.errors import OutOfRange, UsageError
 from rrdbg.model.events import NOTABLE, EventKind, GuestEvent, parse_kind
-from rrdbg.model.position import Position
+from rrdbg.model.position import START, Position
 from rrdbg.model.results import ConsoleLines, EventCounts, Events, Message, Result
 from rrdbg.store.history import counts, history
 
@@ -21,24 +21,25 @@ _CONSOLE_LINES = 20
 
 
 @EVENTS.command(
-    "events", Category.EVENTS, "Count the events of the recording, or list those of a KIND.",
+    "events", Category.EVENTS, "Count the events of the recording or a part of it, or list those of a KIND.",
     arguments="[KIND] [FROM [TO]]",
-    details=f"Kinds are {', '.join(EventKind)}. The list begins at FROM, or at the cursor, and has at most {_MOST} "
+    details=f"Kinds are {', '.join(EventKind)}. A list begins at FROM, or at the cursor, and has at most {_MOST} "
     "lines; 'rrdbg events' lists all.",
     takes=(Takes.EVENT_KIND, Takes.POSITION),
-    examples=("events", "events interrupt", "events serial start end", "events packet 50%"),
+    examples=("events", "events 20% 30%", "events interrupt", "events serial start end", "events packet 50%"),
 )  # fmt: skip
 async def _events(session: Session, text: str) -> Result:
     log = session.replay.recording.layout.log
     words = text.split()
-    if not words:
-        return EventCounts(tuple(await asyncio.to_thread(counts, log)))
-    kind = parse_kind(words[0])
-    if len(words) > 3:
+    kind = parse_kind(words.pop(0)) if words and words[0][0].isalpha() and words[0] not in ("start", "end") else None
+    if len(words) > 2:
         raise UsageError("'events' takes a kind and two positions at most.")
-    start = await read_position(session, words[1]) if len(words) > 1 else session.replay.position
-    end = await read_position(session, words[2]) if len(words) > 2 else session.replay.timeline.end
-    listed = await asyncio.to_thread(_list, session, kind, start, end)
+    here = session.replay.position if kind else START
+    start = await read_position(session, words[0]) if words else here
+    end = await read_position(session, words[1]) if len(words) > 1 else None
+    if kind is None:
+        return EventCounts(tuple(await asyncio.to_thread(counts, log, start, end)))
+    listed = await asyncio.to_thread(_list, session, kind, start, end or session.replay.timeline.end)
     return Events(tuple(listed[:_MOST]), more=len(listed) > _MOST)
 
 
@@ -50,7 +51,7 @@ def _list(session: Session, kind: EventKind, start: Position, end: Position) -> 
 @EVENTS.command(
     "next-event", Category.EVENTS, "Go forward to the next event, or to the next one of a KIND.",
     arguments="[KIND]", repeats=True,
-    details="Without a kind: interrupts, exceptions, input, serial bytes, packets and shutdowns.",
+    details="Without a kind: interrupts, exceptions, input, serial bytes, packets, resets and shutdowns.",
     takes=(Takes.EVENT_KIND,),
     examples=("next-event", "next-event interrupt"),
 )  # fmt: skip
@@ -97,15 +98,15 @@ async def _go(session: Session, event: GuestEvent | None, kind: str, where: str)
 
 @EVENTS.command(
     "console", Category.EVENTS, "Show what the guest has printed up to here, with the position of each line.",
-    arguments="[COUNT|all|follow on|follow off]",
+    arguments="[COUNT|all|follow on|follow off|--follow]",
     details=f"The last COUNT lines ({_CONSOLE_LINES}), or all that is ever printed. 'console follow on' shows after "
-    "each movement forward what was printed on the way.",
-    words=("all", "follow on", "follow off"),
+    "each movement forward what was printed on the way; '--follow' is short for it.",
+    words=("all", "follow on", "follow off", "--follow"),
     examples=("console", "console all", "console follow on"),
 )  # fmt: skip
 async def _console(session: Session, text: str) -> Result:
-    if text in ("follow on", "follow off"):
-        session.follow = text == "follow on"
+    if text in ("--follow", "follow", "follow on", "follow off"):
+        session.follow = text != "follow off"
         return Message(f"The console is {'followed' if session.follow else 'no longer followed'}.")
     if text and text != "all" and not text.isdecimal():
         raise UsageError("'console' takes a number of lines, all, or follow on|off.")

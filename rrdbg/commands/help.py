@@ -10,6 +10,7 @@ from rrdbg.commands.points import POINTS
 from rrdbg.commands.queries import QUERIES
 from rrdbg.commands.registry import Category, Command, Registry, Takes
 from rrdbg.commands.session import Session
+from rrdbg.commands.tables import TABLES
 from rrdbg.commands.travel import TRAVEL
 from rrdbg.errors import UsageError
 from rrdbg.model.results import HelpText, Message, Result
@@ -17,7 +18,7 @@ from rrdbg.model.results import HelpText, Message, Result
 _COLUMN = 27
 
 COMMANDS = Registry()
-for _part in (TRAVEL, POINTS, EXAMINE, QUERIES, EVENTS, PLACES, INSPECT):
+for _part in (TRAVEL, POINTS, EXAMINE, QUERIES, TABLES, EVENTS, PLACES, INSPECT):
     COMMANDS.include(_part)
 
 

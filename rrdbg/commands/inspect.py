@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from rrdbg.commands.arguments import nothing_more
 from rrdbg.commands.facts import recording_facts
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
-from rrdbg.errors import UsageError
+from rrdbg.errors import Interrupted, UsageError
 from rrdbg.model.results import Message, Registers, Result, Snapshots, TimelineView
 
 INSPECT = Registry()
@@ -70,6 +72,36 @@ async def _snapshot(session: Session, text: str) -> Result:
     saved = await session.replay.snapshot(text or None)
     name = f" '{saved.name}'" if saved.name else ""
     return Message(f"Snapshot{name} at {saved.icount:,} ({saved.size / 1e6:.1f} MB).")
+
+
+@INSPECT.command(
+    "verify", Category.PLACES, "Prove the snapshots that nobody has proved yet, each by a second replay.",
+    details="One that is not sound is dropped; a named one stays, and is not used. Ctrl-C keeps what was proved.",
+    examples=("verify",),
+)  # fmt: skip
+async def _verify(session: Session, text: str) -> Result:
+    nothing_more(text, "verify")
+    replay = session.replay
+    before = replay.timeline.snapshots
+    session.interruptible = True
+    try:
+        while await replay.prove_next():
+            pass
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
+        raise Interrupted(f"Interrupted; {_soundness(session)}.") from None
+    finally:
+        session.interruptible = False
+    dropped = len(before) - len(replay.timeline.snapshots)
+    lost = f" {dropped} were not, and are dropped." if dropped else ""
+    return Message(f"Verified: {_soundness(session)}.{lost}")
+
+
+def _soundness(session: Session) -> str:
+    snapshots = session.replay.timeline.snapshots
+    return f"{sum(bool(known.sound) for known in snapshots)} of {len(snapshots)} snapshots are proved sound"
 
 
 @INSPECT.command(

@@ -11,11 +11,12 @@ from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.trace import trace
 from rrdbg.errors import OutOfRange, UsageError
+from rrdbg.model.position import START, Position
 from rrdbg.model.results import Changed, Message, Result
 from rrdbg.model.stop import Hit, Watchpoint
 from rrdbg.model.tracing import Print, Tracepoint
 from rrdbg.model.variable import Variable
-from rrdbg.render.text import value_text
+from rrdbg.render.text import times, value_text
 
 QUERIES = Registry()
 
@@ -30,22 +31,52 @@ _BYTES = re.compile(r"\*.+:\d+")
     examples=("last tasks[3].magic", "last *0x104128:8"),
 )  # fmt: skip
 async def _last(session: Session, text: str) -> Result:
-    if not text:
-        raise UsageError("'last' needs an expression, or *ADDRESS:LENGTH.")
-    variable = await _variable(session, text)
+    variable = await read_variable(session, text)
     here = session.replay.position
-    after = await session.symbols.value(variable.expression) if session.symbols and variable.expression else ""
-    found = await session.replay.last_before(here, [Watchpoint(-1, variable.address, variable.length)])
+    found = await session.replay.last_before(here, [_point(variable)])
     if found is None:
         raise OutOfRange(f"Nothing has changed {text} before {here}.")
-    target, hit = found
-    stopped = await session.stopped(await session.replay.seek(target))
-    if session.symbols and variable.expression:
-        return Changed(text, await session.symbols.value(variable.expression), after, stopped)
-    return Changed(text, *_bytes(hit), stopped)
+    return await _changed(session, text, variable, *found)
 
 
-async def _variable(session: Session, text: str) -> Variable:
+@QUERIES.command(
+    "first", Category.QUERIES, "Go to the first write of all that changed EXPR, and show the old and the new value.",
+    arguments="EXPR", takes=(Takes.EXPRESSION,), details="EXPR is as for 'last'.", examples=("first rounds",),
+)  # fmt: skip
+async def _first(session: Session, text: str) -> Result:
+    variable = await read_variable(session, text)
+    end = session.replay.timeline.end
+    async with aclosing(session.replay.scan([_point(variable)], START, end)) as hits:
+        hit = await anext(hits, None)
+    if hit is None:
+        raise OutOfRange(f"Nothing ever changes {text} in this recording.")
+    return await _changed(session, text, variable, await session.replay.before(hit.position), hit)
+
+
+def _point(variable: Variable) -> Watchpoint:
+    return Watchpoint(-1, variable.address, variable.length)
+
+
+async def _changed(session: Session, text: str, variable: Variable, target: Position, hit: Hit) -> Result:
+    """Go to ``target``, where the instruction is about to be executed that makes ``hit``."""
+    replay = session.replay
+    place = variable.address, variable.length
+    if session.symbols is None or not variable.expression:
+        return Changed(text, *place, *_bytes(hit), await session.stopped(await replay.seek(target)))
+    await replay.seek(hit.position)
+    after = await session.symbols.value(variable.expression)
+    stopped = await session.stopped(await replay.seek(target))
+    return Changed(text, *place, await session.symbols.value(variable.expression), after, stopped)
+
+
+async def read_variable(session: Session, text: str) -> Variable:
+    """A place in memory: ``*ADDRESS:LENGTH``, or any expression that GDB can take the address of.
+
+    :raises UsageError: it is missing, or needs symbols that are not there.
+    :raises GdbError: GDB cannot.
+    """
+    if not text:
+        raise UsageError("An expression is missing, or *ADDRESS:LENGTH.")
     if _BYTES.fullmatch(text):
         address, length = await read_range(session, text)
         return Variable(address, length, "")
@@ -56,7 +87,7 @@ async def _variable(session: Session, text: str) -> Variable:
 
 def _bytes(hit: Hit) -> tuple[str, str]:
     if hit.change is None:
-        return "<not mapped>", "<not mapped>"
+        return "<unknown>", "<unknown>"
     return value_text(hit.change.before), value_text(hit.change.after)
 
 
@@ -75,12 +106,11 @@ async def _tprintf(session: Session, text: str) -> AsyncGenerator[Result, None]:
     end = await read_position(session, wanted.end or "end")
     if not start < end:
         raise UsageError(f"The range from {start} to {end} is empty.")
-    count = 0
+    session.found.clear()
     async with aclosing(trace(session.replay, points, wanted.format, start, end)) as lines:
-        async for line in lines:
-            count += 1
-            yield line
-    yield Message(f"{wanted.location} was reached {count:,} times between {start} and {end}.")
+        async for position, line in lines:
+            yield session.note(position, line, {"text": line})
+    yield Message(f"{wanted.location} was reached {times(len(session.found))} between {start} and {end}.")
 
 
 async def _tracepoints(session: Session, wanted: Print) -> Sequence[Tracepoint]:

@@ -29,6 +29,7 @@ class Takes(StrEnum):
     REGISTER = "register"
     EXPRESSION = "expression"
     LOCATION = "location"
+    FUNCTION = "function"
     TEXT = "text"
 
 

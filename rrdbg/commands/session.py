@@ -11,8 +11,9 @@ from rrdbg.commands.visits import Visits
 from rrdbg.engine.replay import Replay
 from rrdbg.model.clock import GuestClock, GuestTime
 from rrdbg.model.position import START, Position
-from rrdbg.model.results import Frame, Stopped, Where
+from rrdbg.model.results import Found, Frame, Stopped, Where
 from rrdbg.model.stop import Stop
+from rrdbg.model.timeline import QUERY_HITS
 from rrdbg.store.clock import read_clock
 from rrdbg.store.history import Console
 
@@ -24,7 +25,8 @@ class Session:
     ``over`` is set by ``quit``; ``examine_next`` is where ``x`` goes on; ``follow`` tells to show what the guest prints
     on the way; ``what_if`` starts or ends a machine that leaves the recording, if the front end can deal with one;
     ``symbols`` is a debugger that has them, if there is one; ``visits`` are the places where the user has been,
-    ``shown_frame`` is the function and line that the last stop was shown with.
+    ``shown_frame`` is the function and line that the last stop was shown with, ``found`` what the last query found;
+    ``interruptible`` is set while a command may be cancelled though nothing moves.
     """
 
     replay: Replay
@@ -37,6 +39,8 @@ class Session:
     visits: Visits = field(default_factory=Visits)
     checkpoints: dict[int, Position] = field(default_factory=dict)
     shown_frame: Frame | None = None
+    found: list[Position] = field(default_factory=list)
+    interruptible: bool = False
     _console: Console | None = None
     _clock: GuestClock | None = None
     _shown: Position = START
@@ -82,10 +86,22 @@ class Session:
         self.examine_next = None
         printed = ""
         if self.follow:
-            printed = (await self.console()).between(self._shown, stop.position)
+            printed = self._printed(await self.console(), stop.position)
         self._shown = stop.position
         frame = self.shown_frame = await self.symbols.frame() if self.symbols else None
         return Stopped(stop, self.replay.timeline.end, printed=printed, frame=frame, text=text)
+
+    def note(self, position: Position, text: str, fields: dict[str, str]) -> Found:
+        """A place that a query has found, with the number that it has from now on."""
+        self.found.append(position)
+        self.replay.mark(QUERY_HITS, position, text)
+        return Found(len(self.found), position, text, fields)
+
+    @property
+    def places(self) -> dict[str, Position]:
+        """The positions that have names: bookmarks, and by their numbers what the last query found."""
+        numbered = {str(number): position for number, position in enumerate(self.found, 1)}
+        return numbered | self.replay.timeline.places
 
     async def revisit(self, distance: int) -> Stopped:
         """Go ``distance`` places further on among those where the user has been, or back where it is negative.
@@ -99,6 +115,13 @@ class Session:
         except BaseException:
             self.visits.go(-distance)
             raise
+
+    def _printed(self, console: Console, here: Position) -> str:
+        """What the guest printed on the way ``here``, or where its console has gone back to."""
+        if here >= self._shown or console.size_at(here) == console.size_at(self._shown):
+            return console.between(self._shown, here)
+        *_, last = ["nothing", *(text for _, text in console.lines(here))]
+        return f"[the console is back at: {last}]"
 
     async def instruction(self) -> str:
         """The instruction at the cursor as QEMU disassembles it; empty where it cannot."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from rrdbg.model.results import Frame
-from rrdbg.model.tracing import Tracepoint
+from rrdbg.model.tracing import Parameter, Tracepoint
 from rrdbg.model.variable import Variable
 
 
@@ -36,6 +36,17 @@ class Symbols(Protocol):
 
     async def frame(self) -> Frame | None:
         """The function and line at the cursor; None where that is not known."""
+        ...
+
+    async def place(self, address: int) -> str:
+        """The function at an address, and how far into it: ``log_append+40``; the number where there is none."""
+        ...
+
+    async def parameters(self, function: str) -> Sequence[Parameter]:
+        """The parameters of a function that can be printed, in order.
+
+        :raises GdbError: there is no such function, or GDB has no Python.
+        """
         ...
 
     async def compile(self, location: str, expressions: Sequence[str]) -> Sequence[Tracepoint]:

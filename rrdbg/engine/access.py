@@ -18,6 +18,9 @@ from rrdbg.model.position import Position
 from rrdbg.model.stop import Watchpoint
 from rrdbg.model.timeline import Timeline
 
+LOST_BY_DELIVERY = 0xFFFF
+"""By how much the icount falls back where a watchpoint breaks a delivery off."""
+
 StartAt = Callable[[int], Awaitable[Walker]]
 """Give a fresh walker at a plain icount."""
 

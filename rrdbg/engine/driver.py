@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rrdbg.engine.keeper import Keeper
-from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines import Machines
 from rrdbg.engine.progress import ProgressListener, Stretch
 from rrdbg.engine.walk import Walker
 from rrdbg.errors import QemuLaunchError
@@ -21,7 +21,7 @@ from rrdbg.model.snapshot import Snapshot
 class Driver:
     """Brings machines of one recording to where they are wanted; ``report`` is called on the way."""
 
-    def __init__(self, launcher: Launcher, keeper: Keeper, report: ProgressListener) -> None:
+    def __init__(self, launcher: Machines, keeper: Keeper, report: ProgressListener) -> None:
         self._launcher = launcher
         self._keeper = keeper
         self._report = report

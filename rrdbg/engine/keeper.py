@@ -20,13 +20,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rrdbg.engine.digest import state_digest
-from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines import Machines
 from rrdbg.engine.walk import Walker
 from rrdbg.errors import QmpError
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.links.unbroken import unbroken
 from rrdbg.model.cost import Piece
+from rrdbg.model.mark import Mark
 from rrdbg.model.position import Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.spacing import TARGET_SECONDS, default_budget, rungs, to_drop
@@ -64,7 +65,7 @@ class Keeper:
 
     def __init__(
         self,
-        launcher: Launcher,
+        launcher: Machines,
         timeline: Timeline,
         spacing: float = SPACING_SECONDS,
         budget: int | None = None,
@@ -76,7 +77,7 @@ class Keeper:
         self._spacing = spacing
         self._piece_seconds = min(spacing, SPACING_SECONDS) / _PIECES
         self._budget = budget
-        self._full = not launcher.recording.writable
+        self._full = not launcher.writable
         self._digests = digests
         self._on_snapshot = on_snapshot
         self._visited: int | None = None
@@ -175,6 +176,10 @@ class Keeper:
         else:
             self.drop(snapshot)
 
+    def mark(self, name: str, position: Position, text: str) -> None:
+        """Note what was found at a position, under a name such as ``stops``; written down with the next change."""
+        self.timeline = self.timeline.with_mark(name, Mark(position, text))
+
     def drop(self, *snapshots: Snapshot) -> None:
         """Forget ``snapshots`` for good: first they are no longer listed, then their files are deleted."""
         if not snapshots:
@@ -212,12 +217,13 @@ class Keeper:
 
         After giving up only the icount of the walker is known, and it must be run on.
         """
-        began = time.monotonic()
+        began, start = time.monotonic(), walker.position.icount
 
         def watch(icount: int) -> None:
             if on_progress:
                 on_progress(icount)
-            if time.monotonic() - began > _CUT * self._piece_seconds:
+            # A guest that does not move at all is not slow: it is for the machine's own watchdog to say so.
+            if icount > start and time.monotonic() - began > _CUT * self._piece_seconds:
                 raise _TooSlow
 
         arrived = True

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from rrdbg.engine.disks import Base, disk_through_scratch, save_delta
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
-from rrdbg.errors import RecordingError
+from rrdbg.errors import RecordingError, UsageError
 from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_scratch
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
@@ -29,6 +29,12 @@ _VMSTATE_NODE = "rrdbg-vmstate-file"
 
 class Launcher:
     """Starts QEMUs for a recording; owns the scratch directory that they write to."""
+
+    single = False
+    """Each machine has a QEMU of its own."""
+
+    lost = False
+    """One that has ended is replaced."""
 
     def __init__(self, recording: Recording, qemu: str, scratch: Path) -> None:
         self.recording = recording
@@ -114,6 +120,19 @@ class Launcher:
             through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state),
             [self._disk_node(index, disk, snapshot, directory) for index, disk in disks],
         )
+
+    @property
+    def writable(self) -> bool:
+        """True if snapshots can be kept."""
+        return self.recording.writable
+
+    def check_writable(self) -> None:
+        """Say so if snapshots cannot be kept.
+
+        :raises UsageError: the recording is read-only.
+        """
+        if not self.writable:
+            raise UsageError(f"{self.recording.layout.root} is read-only; a snapshot cannot be kept in it.")
 
     async def save(self, walker: Walker, kind: SnapshotKind) -> Snapshot:
         """Save a snapshot where ``walker`` stands, which must be a plain position.

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from rrdbg.engine.digest import state_digest
 from rrdbg.engine.keeper import Keeper
-from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines import Machines
 from rrdbg.errors import Divergence, QemuDied, QemuLaunchError, RspError, Stalled
 from rrdbg.model.position import Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
@@ -24,7 +24,7 @@ LATER_SECONDS = 0.2
 """How far behind a snapshot, in replay time, it is compared again."""
 
 
-async def digests(launcher: Launcher, timeline: Timeline, snapshot: Snapshot, icounts: Sequence[int]) -> list[str]:
+async def digests(launcher: Machines, timeline: Timeline, snapshot: Snapshot, icounts: Sequence[int]) -> list[str]:
     """Checksums of the guest's state at plain ``icounts``, which are in order, by a machine from ``snapshot``.
 
     :raises QmpError: the guest's memory cannot be read here at all.
@@ -40,7 +40,7 @@ async def digests(launcher: Launcher, timeline: Timeline, snapshot: Snapshot, ic
         await walker.machine.close()
 
 
-async def failure(launcher: Launcher, timeline: Timeline, snapshot: Snapshot, icount: int, digest: str) -> str | None:
+async def failure(launcher: Machines, timeline: Timeline, snapshot: Snapshot, icount: int, digest: str) -> str | None:
     """What is wrong with ``snapshot``, which must have a digest of its own and lead to ``digest`` at ``icount``.
 
     None if all is well.
@@ -56,7 +56,7 @@ async def failure(launcher: Launcher, timeline: Timeline, snapshot: Snapshot, ic
     return None if later == digest else f"registers or RAM differ at {icount:,}"
 
 
-async def prove_next(launcher: Launcher, keeper: Keeper) -> bool:
+async def prove_next(launcher: Machines, keeper: Keeper) -> bool:
     """Prove the first snapshot that nobody has proved yet, by a replay from the one before; False if there is none.
 
     An unsound one is dropped, or marked if it is the user's. May be cancelled at any moment.

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from rrdbg.engine.driver import Driver
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
+from rrdbg.engine.landing import exact_position, step_before
 from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines import Machines
 from rrdbg.engine.points import PointList
 from rrdbg.engine.progress import Progress, ProgressListener
 from rrdbg.engine.prover import prove_next
 from rrdbg.engine.scan import BROKEN, Accept, Scan, may_break
 from rrdbg.engine.search import Search
+from rrdbg.engine.single import SingleScan, all_at_once
 from rrdbg.engine.walk import Walker
 from rrdbg.engine.watch import watched_step
 from rrdbg.errors import Interrupted, LinkError, OutOfRange, UsageError
@@ -31,7 +34,7 @@ from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.stop import Hit, Point, Stop, StopReason, Watchpoint
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline import STOPS, Timeline
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline, save_timeline
 
@@ -40,16 +43,20 @@ _RETREATS = (0, 1_000, 10_000, 100_000, 1_000_000)
 
 
 class Replay:
-    """An opened recording; make it with :meth:`open`, end it with :meth:`close`."""
+    """An opened recording; make it with :meth:`open`, end it with :meth:`close`.
 
-    def __init__(self, recording: Recording, launcher: Launcher, keeper: Keeper) -> None:
+    ``walker`` is a machine that stands where the cursor is to begin, if there is one already.
+    """
+
+    def __init__(self, recording: Recording, launcher: Machines, keeper: Keeper, walker: Walker | None = None) -> None:
         self.recording = recording
         self.on_progress: ProgressListener = lambda progress: None
         self._launcher = launcher
+        self._scan_type = SingleScan if launcher.single else Scan
         self._keeper = keeper
         self._driver = Driver(launcher, keeper, self._report)
-        self._walker: Walker | None = None
-        self._position = START
+        self._walker = walker
+        self._position = walker.position if walker else START
         self.points = PointList()
         """The breakpoints and watchpoints that are set."""
         self._moves = 0
@@ -101,6 +108,11 @@ class Replay:
         return self._moves > 0
 
     @property
+    def lost(self) -> bool:
+        """True if no movement will succeed any more, since there is no QEMU, and there will be none."""
+        return self._launcher.lost
+
+    @property
     def timeline(self) -> Timeline:
         """The recording's timeline, as far as it is known."""
         return self._keeper.timeline
@@ -133,7 +145,7 @@ class Replay:
             for _ in range(count):
                 if target == START:
                     break
-                target = await self._before(target)
+                target = await step_before(self._start_at, self.timeline, target)
             exhausted = target == START and self._position == START
             await self._go(target)
             return await self._stop(StopReason.START if exhausted else StopReason.STEP)
@@ -151,7 +163,7 @@ class Replay:
     @property
     def machine_position(self) -> Position | None:
         """Where the cursor's machine stands, if there is one; not always at the cursor, see :meth:`place`."""
-        return self._walker.position if self._walker else None
+        return self._walker.position if self._walker and self._walker.machine.usable else None
 
     def place(self, position: Position) -> None:
         """Put the cursor on ``position``, which must be known to exist; the machine follows when it is needed."""
@@ -185,9 +197,9 @@ class Replay:
                 await self._go(self.timeline.end)
                 return await self._stop(StopReason.END)
             try:
-                first = await self._first(walker, points, accept)
+                first = await self._first(walker, points, accept, careful=self._launcher.single)
             except BROKEN:
-                if not may_break(points):
+                if self._launcher.single or not may_break(points):
                     raise
                 await self._drop_machine()
                 walker = await self._cursor()
@@ -199,7 +211,7 @@ class Replay:
                 self._position = first.position
             else:
                 await self._drop_machine()
-                self._position = first.position if first.exact else await self._exact(first)
+                self._position = await exact_position(self._start_at, self.timeline, first)
             return await self._hit_stop(first)
 
     async def reverse_cont(self, extra: Sequence[Point] = (), accept: Accept | None = None) -> Stop:
@@ -225,27 +237,53 @@ class Replay:
         async with self._moving():
             return await self._last_before(here, points, accept)
 
+    async def before(self, position: Position) -> Position:
+        """The stop that a single-stepper makes just before ``position``."""
+        async with self._moving():
+            return await step_before(self._start_at, self.timeline, position)
+
     async def scan(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None = None
     ) -> AsyncGenerator[Hit, None]:
         """Every hit of ``points`` from ``start`` up to ``end``, in order, found in another machine; the cursor stays.
 
         A breakpoint counts at ``start`` and not at ``end``, a watchpoint's access the other way round. The position of
-        a hit that is not ``exact`` may be too early by a phase.
+        a hit that is not ``exact`` may be too early by a phase. Where there is a single QEMU, no hit is given before
+        all are found, since whoever gets one may need the machine; but with ``accept`` they are, and he must not.
         """
+        single = self._launcher.single
+        seen: list[Hit] = []
         async with self._moving():
-            walker = await self._start_at(self.timeline.landing_before(start))
             try:
-                await walker.walk_to(start)
-                scan = Scan(walker, points, end, self._start_at, accept, careful=may_break(points))
-                hits = scan.hits(self._driver.progress(end, start))
-                try:
+                hits = self._scan(points, start, end, accept, careful=single)
+                async with aclosing(all_at_once(hits) if single and accept is None else hits) as hits:
                     async for hit in hits:
+                        seen = [*(known for known in seen if known.position == hit.position), hit]
                         yield hit
-                finally:
-                    await hits.aclose()
-            finally:
-                await walker.machine.close()
+            except BROKEN:
+                if single or not may_break(points):
+                    raise
+            else:
+                return
+            told = [(known.position, known.point) for known in seen]
+            again = max([start, *(known.position for known in seen)])
+            async with aclosing(self._scan(points, again, end, accept, careful=True)) as hits:
+                async for hit in hits:
+                    if (hit.position, hit.point) not in told:
+                        yield hit
+
+    async def _scan(
+        self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None, *, careful: bool = False
+    ) -> AsyncGenerator[Hit, None]:
+        walker = await self._start_at(self.timeline.landing_before(start))
+        try:
+            await walker.walk_to(start)
+            scan = self._scan_type(walker, points, end, self._start_at, accept, careful=careful)
+            async with aclosing(scan.hits(self._driver.progress(end, start))) as hits:
+                async for hit in hits:
+                    yield hit
+        finally:
+            await walker.machine.close()
 
     async def registers(self) -> dict[str, int]:
         """The registers at the cursor, by name."""
@@ -273,10 +311,9 @@ class Replay:
     async def snapshot(self, name: str | None = None) -> Snapshot:
         """Keep a snapshot at the cursor, or at the nearest plain icount before it.
 
-        :raises UsageError: the recording is read-only, or a snapshot has that name.
+        :raises UsageError: no snapshot can be kept here, or one has that name.
         """
-        if not self.recording.writable:
-            raise UsageError(f"{self.recording.layout.root} is read-only; a snapshot cannot be kept in it.")
+        self._launcher.check_writable()
         if name and any(known.name == name for known in self.timeline.snapshots):
             raise UsageError(f"There is a snapshot {name!r} already; choose another name.")
         icount = self.timeline.deliveries.plain_at_or_before(self._position.icount)
@@ -309,17 +346,22 @@ class Replay:
         What happens in it does not touch the recording or the cursor.
 
         :raises SnapshotNotNow: QEMU cannot save its state at the cursor.
+        :raises UsageError: there can be no second machine.
         """
         return await self._launcher.branch(await self._cursor())
 
     async def prove_next(self) -> bool:
-        """Prove one more snapshot by a process of its own, while nobody moves; False when all are proved.
+        """Prove one more snapshot by a process of its own, while nobody moves; False when no more can be.
 
         May be cancelled at any moment.
 
         :raises LinkError: snapshots cannot be proved here.
         """
-        return await prove_next(self._launcher, self._keeper)
+        return not self._launcher.single and await prove_next(self._launcher, self._keeper)
+
+    def mark(self, name: str, position: Position, text: str) -> None:
+        """Note what was found at a position, to be seen on the timeline under ``name``."""
+        self._keeper.mark(name, position, text)
 
     def bookmark(self, name: str, bookmark: Bookmark | None) -> None:
         """Name a place, or (None) take the name away, and keep that with the recording."""
@@ -330,6 +372,8 @@ class Replay:
         save_timeline(self.recording, self.timeline)
 
     async def _go(self, target: Position) -> None:
+        if self._walker and not self._walker.machine.usable:
+            await self._drop_machine()
         walker = self._walker
         self._driver.cursor = self._position
         new = await self._driver.bring(walker, target)
@@ -338,15 +382,17 @@ class Replay:
             await self._adopt(new)
 
     async def _start_at(self, icount: int) -> Walker:
-        """A machine of its own at the plain ``icount``; the caller closes it."""
+        """A machine of its own at the plain ``icount``; the caller closes it.
+
+        Where there is a single QEMU it is taken from the cursor, whose machine then is no longer usable.
+        """
         self._driver.cursor = self._position
         return await self._driver.start_at(icount)
 
     async def _cursor(self) -> Walker:
         """The cursor's machine, started if there is none."""
-        if self._walker is None or not self._walker.machine.usable:
-            await self._drop_machine()
-        if self._walker is None or self._walker.position != self._position:
+        walker = self._walker
+        if walker is None or not walker.machine.usable or walker.position != self._position:
             await self._go(self._position)
         assert self._walker is not None
         return self._walker
@@ -362,27 +408,12 @@ class Replay:
             walker, self._walker = self._walker, None
             await walker.machine.close()
 
-    async def _before(self, position: Position) -> Position:
-        """The stop that a single-stepper makes just before ``position``."""
-        if position.phase:
-            return Position(position.icount, position.phase - 1)
-        below = position.icount - 1
-        if self.timeline.deliveries.is_plain(below):
-            return Position(below)
-        other = await self._start_at(self.timeline.deliveries.plain_at_or_before(below))
-        try:
-            while (step := await other.step()).after.icount <= below:
-                pass
-            return step.before
-        finally:
-            await other.machine.close()
-
     async def _first(
         self, walker: Walker, points: Sequence[Point], accept: Accept | None, *, careful: bool = False
     ) -> Hit | None:
         """The first hit ahead of ``walker``, which stands at it or somewhat after it then."""
         end = self.timeline.end
-        scan = Scan(walker, points, end, self._start_at, accept, careful=careful)
+        scan = self._scan_type(walker, points, end, self._start_at, accept, careful=careful)
         hits = scan.hits(self._driver.progress(end, walker.position), include_start=False)
         try:
             return await anext(hits, None)
@@ -392,34 +423,22 @@ class Replay:
     async def _last_before(
         self, here: Position, points: Sequence[Point], accept: Accept | None
     ) -> tuple[Position, Hit] | None:
-        search = Search(self.timeline, points, self._start_at, self._report, accept)
+        single = self._launcher.single
+        search = Search(self.timeline, points, self._start_at, self._report, accept, single=single)
         last = await search.last_before(here)
         return None if last is None else (await self._backward_target(last), last)
 
     async def _backward_target(self, hit: Hit) -> Position:
         """Where a reverse search that found ``hit`` stops."""
         if isinstance(hit.point, Watchpoint):
-            return await self._before(hit.position)
-        return hit.position if hit.exact else await self._exact(hit)
-
-    async def _exact(self, hit: Hit) -> Position:
-        """The exact position of a breakpoint's ``hit``, found by stepping through its icount."""
-        icount = hit.position.icount
-        walker = await self._start_at(self.timeline.deliveries.plain_at_or_before(icount - 1))
-        try:
-            while walker.position.icount <= icount:
-                pc = await walker.machine.pc()
-                step = await walker.step()
-                if step.before.icount == icount and pc == hit.pc and not walker.interrupted(step):
-                    return step.before
-        finally:
-            await walker.machine.close()
-        raise LinkError(f"{hit.point} was hit at {hit.position} in one pass, and not in the next.")
+            return await step_before(self._start_at, self.timeline, hit.position)
+        return await exact_position(self._start_at, self.timeline, hit)
 
     async def _stop(self, reason: StopReason) -> Stop:
         return Stop(reason, self._position, await self.pc())
 
     async def _hit_stop(self, hit: Hit) -> Stop:
+        self._keeper.mark(STOPS, self._position, hit.text)
         return Stop(hit.reason, self._position, await self.pc(), (hit,))
 
     def _report(self, progress: Progress) -> None:

@@ -10,7 +10,7 @@ What QEMU does that shapes this code:
 * A breakpoint at the icount of the fence does not fire, so the pc there is compared by us.
 * A watchpoint that fires in the very last instruction before the fence races with the fence's timer and may
   be lost. For ``watch`` the value is compared there, which is what counts anyway; for ``rwatch`` and ``awatch``
-  that instruction is stepped again in a machine of its own.
+  that instruction is stepped again in a machine of its own. (Where there is none: :mod:`rrdbg.engine.single`.)
 * A watchpoint that fires while an interrupt or exception is delivered breaks the replay, see
   :mod:`rrdbg.engine.access`. That is rare, so a scan is tried without regard to it; whoever runs it scans again,
   *carefully*, when the machine broke: then each delivery is stepped over with no watchpoint set.
@@ -26,8 +26,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
-from rrdbg.engine.access import StartAt, accesses
-from rrdbg.engine.walk import Walker
+from rrdbg.engine.access import LOST_BY_DELIVERY, StartAt, accesses
+from rrdbg.engine.walk import Step, Walker
 from rrdbg.errors import Divergence, QemuDied, RspError
 from rrdbg.links.machine import Machine, ProgressCallback
 from rrdbg.links.rsp import StopReply
@@ -71,17 +71,22 @@ class Scan:
         self._walker = walker
         self._careful = careful
         self._accept = accept
-        self._machine = walker.machine
         self._deliveries = walker.timeline.deliveries
         self._breakpoints = {point.address: point for point in points if isinstance(point, Breakpoint)}
-        self._watchpoints = [point for point in points if isinstance(point, Watchpoint)]
+        watchpoints = [point for point in points if isinstance(point, Watchpoint)]
+        self._watchpoints = sorted(watchpoints, key=lambda point: point.kind is not WatchKind.WRITE)
         self._accesses = [point for point in self._watchpoints if point.kind is not WatchKind.WRITE]
         self._end = end
         self._start_at = start_at
         self._give_up = give_up
         self._values: dict[int, bytes | None] = {}
+        self._fence_stop: StopReply | None = None
         self.stops = 0
         """How often the guest has stopped for a point, whether that counted as a hit or not."""
+
+    @property
+    def _machine(self) -> Machine:
+        return self._walker.machine
 
     async def hits(
         self, on_progress: ProgressCallback | None = None, *, include_start: bool = True
@@ -104,6 +109,8 @@ class Scan:
                             yield hit
                     if self._walker.position.icount < landing:
                         return
+                    for hit in await self._at_fence(Position(landing)):
+                        yield hit
                     include_start = True
                 for hit in await self._walk(end, include_start):
                     yield hit
@@ -129,9 +136,8 @@ class Scan:
     @asynccontextmanager
     async def _watching(self) -> AsyncIterator[None]:
         """Have the watchpoints set, those of accesses last."""
-        ordered = sorted(self._watchpoints, key=lambda point: point.kind is not WatchKind.WRITE)
         patience = self._machine.patience
-        for point in ordered:
+        for point in self._watchpoints:
             await self._machine.insert(point)
         if self._watchpoints and not self._careful:
             self._machine.patience = min(HASTY_SECONDS, patience)
@@ -140,11 +146,12 @@ class Scan:
         finally:
             self._machine.patience = patience
             if self._machine.usable:
-                for point in ordered:
+                for point in self._watchpoints:
                     await self._machine.remove(point)
 
     async def _run(self, landing: int, on_progress: ProgressCallback | None, include_start: bool) -> AsyncIterator[Hit]:
         """Run freely to the last plain icount of the stretch."""
+        self._fence_stop = None
         for hit in await self._step_over_start(include_start):
             yield hit
         while (here := self._walker.position).icount < landing:
@@ -152,9 +159,11 @@ class Scan:
                 return
             reply = await self._walker.run_to(landing, on_progress)
             if reply is None or self._walker.position.icount == landing:
+                self._fence_stop = reply
                 break
             self.stops += 1
             if reply.watched:
+                self._check_delivery()
                 for hit in await self._watch_hits(reply, self._walker.position):
                     yield hit
                 continue
@@ -167,8 +176,18 @@ class Scan:
                 yield Hit(here, pc, self._breakpoints[pc], exact=False)
             for hit in await self._watch_hits(step.reply, step.after):
                 yield hit
-        for hit in await self._at_fence(Position(landing)):
-            yield hit
+
+    def _check_delivery(self) -> None:
+        """Look if the watchpoint that has stopped us may have broken a delivery off, before anything is made of it.
+
+        :raises Divergence: it may. Where the icount falls back to is then no other sign, if the run began before that.
+        """
+        here = self._walker.position.icount
+        if not self._careful and not self._deliveries.is_plain(here + LOST_BY_DELIVERY):
+            raise Divergence(
+                f"A watchpoint has stopped the replay at {here:,}, where it may have broken off what is delivered at "
+                f"{here + LOST_BY_DELIVERY:,}."
+            )
 
     async def _step_over_start(self, include_start: bool) -> list[Hit]:
         here, pc = self._walker.position, await self._machine.pc()
@@ -191,21 +210,34 @@ class Scan:
         found = []
         for watchpoint in self._watchpoints:
             if watchpoint.kind is WatchKind.WRITE:
+                unknown = self._values[watchpoint.number] is None
                 found += await self._changed(watchpoint, position)
-        if self._accesses:
-            before = self._walker.timeline.landing_before(Position(position.icount - 1))
-            found += [hit for hit in await self._accessed(Position(before), position) if hit.position == position]
-        return found
+                if unknown and self._values[watchpoint.number] is not None:
+                    found += await self._written_at_fence(watchpoint, position)
+        return found + await self._accessed_at_fence(position)
+
+    async def _written_at_fence(self, watchpoint: Watchpoint, position: Position) -> list[Hit]:
+        """A write by the last instruction before the fence to memory whose value before is not known."""
+        before = self._walker.timeline.landing_before(Position(position.icount - 1))
+        steps = await accesses(self._start_at, self._walker.timeline, watchpoint, Position(before), position)
+        return [Hit(position, pc, watchpoint) for reached, pc in steps if reached == position]
+
+    async def _accessed_at_fence(self, position: Position) -> list[Hit]:
+        if not self._accesses:
+            return []
+        before = self._walker.timeline.landing_before(Position(position.icount - 1))
+        return [hit for hit in await self._accessed(Position(before), position) if hit.position == position]
 
     async def _walk(self, end: Position, include_start: bool) -> list[Hit]:
         """Step over the ambiguous rest of a stretch with no watchpoint set, comparing pcs and values ourselves."""
         start = self._walker.position
-        found = []
+        found: list[Hit] = []
         while self._walker.position < end:
             here = self._walker.position
             pc = await self._machine.pc()
             counts = (include_start or here > start) and await self._counts(pc)
-            step = await self._walker.step()
+            step, accessed = await self._step()
+            found += accessed
             if counts and not self._walker.interrupted(step):
                 found.append(Hit(here, pc, self._breakpoints[pc]))
             for watchpoint in self._watchpoints:
@@ -215,6 +247,10 @@ class Scan:
             found += await self._accessed(start, end)
         # At one position the watchpoint comes first, since the step before it made the access.
         return sorted(found, key=lambda hit: (hit.position, isinstance(hit.point, Breakpoint)))
+
+    async def _step(self) -> tuple[Step, Sequence[Hit]]:
+        """Step once, and tell what is known at once of accesses; :meth:`_accessed` finds out the rest."""
+        return await self._walker.step(), ()
 
     async def _accessed(self, start: Position, end: Position) -> list[Hit]:
         """The hits of ``rwatch`` and ``awatch`` in the steps from ``start`` to ``end``, where the walker stands."""
@@ -232,20 +268,24 @@ class Scan:
             return []
         found = []
         for watchpoint in self._watchpoints:
+            reported = reply.watched == (watchpoint.kind, watchpoint.address)
             if watchpoint.kind is WatchKind.WRITE:
-                found += await self._changed(watchpoint, position)
-            elif reply.watched == (watchpoint.kind, watchpoint.address):
+                found += await self._changed(watchpoint, position, reported=reported)
+            elif reported:
                 value = await self._value(watchpoint)
                 change = _change(self._values[watchpoint.number], value)
                 self._values[watchpoint.number] = value
                 found.append(Hit(position, await self._machine.pc(), watchpoint, change))
         return found
 
-    async def _changed(self, watchpoint: Watchpoint, position: Position) -> list[Hit]:
+    async def _changed(self, watchpoint: Watchpoint, position: Position, *, reported: bool = False) -> list[Hit]:
+        """A hit if the value is another one now. Memory that was mapped or unmapped meanwhile has not been written to,
+        unless QEMU has ``reported`` that.
+        """
         value = await self._value(watchpoint)
         before = self._values[watchpoint.number]
         self._values[watchpoint.number] = value
-        if value == before:
+        if value == before or (None in (value, before) and not reported):
             return []
         return [Hit(position, await self._machine.pc(), watchpoint, _change(before, value))]
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from rrdbg.engine.progress import ProgressListener, Stretch
 from rrdbg.engine.scan import BROKEN, Accept, GiveUp, Scan, may_break
+from rrdbg.engine.single import SingleScan
 from rrdbg.engine.walk import Walker
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.model.plan import plan_reverse_scan
@@ -44,7 +45,10 @@ class _Found:
 
 
 class Search:
-    """A search for the last hit of ``points`` on ``timeline``; ``start_at`` gives a fresh walker at a plain icount."""
+    """A search for the last hit of ``points`` on ``timeline``; ``start_at`` gives a fresh walker at a plain icount.
+
+    ``single`` tells that it ends the walker before, see :class:`~rrdbg.engine.machines.Machines`.
+    """
 
     def __init__(
         self,
@@ -53,12 +57,16 @@ class Search:
         start_at: Callable[[int], Awaitable[Walker]],
         on_progress: ProgressListener = lambda progress: None,
         accept: Accept | None = None,
+        *,
+        single: bool = False,
     ) -> None:
         self._timeline = timeline
         self._points = points
         self._start_at = start_at
         self._report = on_progress
         self._accept = accept
+        self._single = single
+        self._scan_type = SingleScan if single else Scan
         self._on_progress: ProgressCallback = lambda icount: None
 
     async def last_before(self, here: Position) -> Hit | None:
@@ -69,7 +77,7 @@ class Search:
             start, done = segment.snapshot.icount, cost.seconds(segment.end.icount, here.icount)
             self._on_progress = Stretch(cost, start, done, whole, self._report).at
             self._on_progress(start)
-            found = await self._last_between(segment.snapshot.icount, segment.end)
+            found = await self._last_between(segment.snapshot.icount, segment.end, careful=self._single)
             if found.hit:
                 return found.hit
         return None
@@ -105,7 +113,9 @@ class Search:
 
     async def _scan(self, walker: Walker, end: Position, give_up: GiveUp, *, careful: bool) -> _Found:
         """The last hit up to ``end``, or to where ``give_up`` says that it is enough; the walker stands there."""
-        scan = Scan(walker, self._points, end, self._start_at, self._accept, careful=careful, give_up=give_up)
+        scan = self._scan_type(
+            walker, self._points, end, self._start_at, self._accept, careful=careful, give_up=give_up
+        )
         hits = scan.hits(self._on_progress)
         last = None
         try:

@@ -10,17 +10,16 @@ from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
 from rrdbg.model.agent import BadExpression
 from rrdbg.model.position import Position
-from rrdbg.model.results import Traced
 from rrdbg.model.stop import Breakpoint
-from rrdbg.model.tracing import LONGEST_STRING, Format, Tracepoint
+from rrdbg.model.tracing import LONGEST_STRING, Conversion, Format, Tracepoint
 
 _PAGE = 4096
 
 
 async def trace(
     replay: Replay, points: Sequence[Tracepoint], form: Format, start: Position, end: Position
-) -> AsyncGenerator[Traced, None]:
-    """What ``form`` prints at each hit of ``points`` from ``start`` on and before ``end``, as the hits are found.
+) -> AsyncGenerator[tuple[Position, str], None]:
+    """Where and what ``form`` prints at each hit of ``points`` from ``start`` on and before ``end``, as they are found.
 
     Where a value cannot be read the text says why.
     """
@@ -29,7 +28,7 @@ async def trace(
     hits = replay.scan(breakpoints, start, end, tracer)
     try:
         async for hit in hits:
-            yield Traced(hit.position, tracer.texts[hit.pc])
+            yield hit.position, tracer.texts[hit.pc]
     finally:
         await hits.aclose()
 
@@ -43,17 +42,24 @@ class _Tracer:
         self.texts: dict[int, str] = {}
 
     async def __call__(self, machine: Machine, point: Breakpoint) -> bool:
-        expressions = self._points[point.address].expressions
-        packet = await machine.register_packet()
-        values: list[int | bytes] = []
-        try:
-            for expression, conversion in zip(expressions, self._form.conversions, strict=True):
-                value = await evaluate(expression, machine, packet)
-                values.append(await _string(machine, value) if conversion.letter == "s" else value)
-            self.texts[point.address] = self._form.show(values)
-        except (BadExpression, RspError) as error:
-            self.texts[point.address] = f"<{error}>"
+        values = await values_at(machine, self._points[point.address], self._form.conversions)
+        self.texts[point.address] = self._form.show(values)
         return True
+
+
+async def values_at(
+    machine: Machine, point: Tracepoint, conversions: Sequence[Conversion]
+) -> tuple[int | bytes | str, ...]:
+    """The values of ``point``'s expressions where ``machine`` stands, or why one cannot be told."""
+    packet = await machine.register_packet()
+    values: list[int | bytes | str] = []
+    for expression, conversion in zip(point.expressions, conversions, strict=True):
+        try:
+            value = await evaluate(expression, machine, packet)
+            values.append(await _string(machine, value) if conversion.letter == "s" else value)
+        except (BadExpression, RspError) as error:
+            values.append(f"<{error}>")
+    return tuple(values)
 
 
 async def _string(machine: Machine, address: int) -> bytes:

@@ -48,8 +48,8 @@ class Walker:
         reached = await self.machine.icount()
         if reached > icount or (reply.signal != _TRAP and reached != icount):
             raise Divergence(
-                f"The replay ran to {reached:,} where it was to stop at {icount:,}; it no longer follows its log. "
-                "Travel again to start a new QEMU."
+                f"The replay ran to {reached:,} where it was to stop at {icount:,}; it no longer follows its log; "
+                f"{self.machine.process.remedy}."
             )
         self.position = Position(reached)
         return reply
@@ -104,7 +104,10 @@ class Walker:
             return Position(icount, before.phase + 1)
         if icount == before.icount + 1:
             return Position(icount)
-        raise Divergence(f"One step led from {before} to {icount:,}; the replay no longer follows its log.")
+        raise Divergence(
+            f"One step led from {before} to {icount:,}; the replay no longer follows its log; "
+            f"{self.machine.process.remedy}."
+        )
 
 
 _TRAP = 5

@@ -34,7 +34,8 @@ async def watched_step(walker: Walker, points: Sequence[Watchpoint]) -> tuple[St
     for point, old in zip(points, before, strict=True):
         new = await watched_bytes(machine, point)
         if point not in accesses:
-            happened = old != new and point.kind is not WatchKind.READ
+            # What the step has mapped or unmapped it has not written to.
+            happened = None not in (old, new) and old != new and point.kind is not WatchKind.READ
         else:
             _, address = step.reply.watched or ("", -1)
             happened = point.address <= address < point.address + point.length

@@ -14,7 +14,20 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from rrdbg.errors import RrdbgError
-from rrdbg.frontends import bisect, bisect_boot, events, gdb_command, index, library, record, replay, serve
+from rrdbg.frontends import (
+    attach,
+    bisect,
+    bisect_boot,
+    events,
+    gdb_command,
+    gdbinit,
+    index,
+    library,
+    record,
+    replay,
+    serve,
+    timeline,
+)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -65,13 +78,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     record.add_parser(commands)
     replay.add_parser(commands)
+    attach.add_parser(commands)
     serve.add_parser(commands)
     gdb_command.add_parser(commands)
     bisect.add_parser(commands)
     bisect_boot.add_parser(commands)
+    gdbinit.add_parser(commands)
     index.add_parser(commands)
     library.add_parser(commands)
     events.add_parser(commands)
+    timeline.add_parser(commands)
     return parser
 
 

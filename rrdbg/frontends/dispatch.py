@@ -44,8 +44,8 @@ _WITHOUT_EXPRESSIONS = ("info", "backtrace", "where", "disassemble", "show", "he
 _COMMAND = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)(?:/\S+)?(?:\s+(?P<subject>[A-Za-z0-9_.-]+))?")
 """A command's name, which a format may follow, or an expression without a blank: ``x/4xg``, ``p*task``."""
 
-COUNTED_STEPS = re.compile(r"(?:si|stepi|rsi|reverse-stepi)\s+(?P<count>\d+)")
-"""Many steps at once."""
+COUNTED_STEPS = re.compile(r"(?P<verb>si|stepi|rsi|reverse-stepi)\s+(?P<count>\d[\d,_]*(?:\.\d+)?(?:e\d+)?)")
+"""Many steps at once, their number written as we take it: for GDB, ``2,000`` is an expression whose value is 0."""
 
 Canonical = Callable[[str], str | None]
 """The whole name of GDB's command that a word is a beginning of; None if there is none."""
@@ -140,5 +140,5 @@ def takes_expression(line: str, canonical: Canonical | None) -> bool:
     except RrdbgError:
         return False
     if isinstance(who, Ours):
-        return bool({Takes.EXPRESSION, Takes.LOCATION, Takes.TEXT} & set(who.command.takes))
+        return bool({Takes.EXPRESSION, Takes.LOCATION, Takes.FUNCTION, Takes.TEXT} & set(who.command.takes))
     return who.name not in _WITHOUT_EXPRESSIONS

@@ -28,9 +28,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Count the events of a recording, or list those of some kinds: interrupts, input, packets, ...",
     )  # fmt: skip
     add_recording(parser)
-    parser.add_argument("--kind", metavar="KIND", action="append", default=[], help="list these (may be repeated)")
+    parser.add_argument(
+        "--kind", metavar="KIND", action="append", default=[],
+        help="list these (may be repeated); without one all are counted",
+    )  # fmt: skip
     parser.add_argument("--from", metavar="POSITION", dest="start", default="start", help="from there on")
-    parser.add_argument("--to", metavar="POSITION", dest="end", default="end", help="up to there")
+    parser.add_argument("--to", metavar="POSITION", dest="end", help="up to there")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--pcap", metavar="FILE", help="write the packets that came to the guest, for Wireshark")
     parser.set_defaults(run=run_events)
@@ -50,10 +53,12 @@ async def run_events(arguments: argparse.Namespace) -> int:
     log = recording.layout.log
     if arguments.pcap:
         return _save_packets(recording, arguments)
+    start = _position(recording, arguments.start)
+    end = None if arguments.end is None else _position(recording, arguments.end)
     if not arguments.kind:
-        _show(EventCounts(tuple(counts(log))), as_json=arguments.json)
+        _show(EventCounts(tuple(counts(log, start, end))), as_json=arguments.json)
         return 0
-    start, end = _position(recording, arguments.start), _position(recording, arguments.end)
+    end = end or load_timeline(recording).end
     for event in _between(history(log, {*map(parse_kind, arguments.kind)}, start.icount, end.icount + 1), start, end):
         _show(Events((event,)), as_json=arguments.json)
     return 0
@@ -62,7 +67,7 @@ async def run_events(arguments: argparse.Namespace) -> int:
 def _save_packets(recording: Recording, arguments: argparse.Namespace) -> int:
     """Write the packets that came to the guest to a file."""
     log = recording.layout.log
-    start, end = _position(recording, arguments.start), _position(recording, arguments.end)
+    start, end = _position(recording, arguments.start), _position(recording, arguments.end or "end")
     clock = read_clock(log, recording.manifest.invocation)
     packets = _between(history(log, {EventKind.PACKET}, start.icount, end.icount + 1), start, end)
     count = write_pcapng(Path(arguments.pcap), packets, clock)

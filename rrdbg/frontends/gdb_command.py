@@ -6,35 +6,14 @@ import argparse
 import asyncio
 import signal
 import tempfile
-from pathlib import Path
 
 from rrdbg.errors import QemuLaunchError
+from rrdbg.frontends.gdbinit import source_line
 from rrdbg.frontends.opening import add_budget, add_recording, open_replay, symbols_of
 from rrdbg.frontends.server.connection import Server
 
 _DESCRIPTION = """
 Start GDB on a recording. Everything after -- goes to GDB.
-"""
-
-_HOOK = """
-define hookpost-monitor
-maintenance flush register-cache
-maintenance flush dcache
-end
-define-prefix set rrdbg
-document set rrdbg
-Settings of rrdbg, whose recording is debugged.
-end
-define set rrdbg what-if
-monitor what-if $arg0
-end
-document set rrdbg what-if
-Change the guest and let it run freely, in a copy that is thrown away: on or off.
-end
-"""
-"""GDB cannot know that a monitor command moved the guest; this makes it look again, at the stack, too.
-
-A prefix and commands in it, GDB lets a script define without Python.
 """
 
 
@@ -54,15 +33,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 async def run(arguments: argparse.Namespace) -> int:
     """Serve, run GDB, and return its exit status."""
     async with await open_replay(arguments) as replay:
-        server = Server(replay, looks_again=True)
+        server = Server(replay)
         with tempfile.TemporaryDirectory(prefix="rrdbg-gdb-") as folder:
             await server.listen(f"unix:{folder}/socket")
-            hook = Path(folder) / "hook.gdb"
-            hook.write_text(_HOOK)
             symbols = symbols_of(replay.recording, arguments.symbols)
             words = [
-                arguments.gdb, "-q", *(["-ex", f"file {symbols}"] if symbols else []),
-                "-ex", f"target remote {server.address}", "-x", str(hook), *arguments.theirs,
+                arguments.gdb, "-q", "-ex", source_line(), *(["-ex", f"file {symbols}"] if symbols else []),
+                "-ex", f"target remote {server.address}", *arguments.theirs,
             ]  # fmt: skip
             loop = asyncio.get_running_loop()
             # Ctrl-C on the terminal is for GDB, which asks us to stop.

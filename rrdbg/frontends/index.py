@@ -13,7 +13,7 @@ from rrdbg.engine.indexer import Indexed, IndexProgress, index
 from rrdbg.engine.keeper import SPACING_SECONDS
 from rrdbg.frontends.opening import add_budget, add_recording
 from rrdbg.frontends.progress import ProgressLine
-from rrdbg.render.text import size_text
+from rrdbg.model.size import size_text
 from rrdbg.store.library import Library
 
 _INDEX = """

@@ -12,8 +12,9 @@ from rrdbg.commands.facts import recording_facts
 from rrdbg.errors import RecordingError
 from rrdbg.frontends.opening import add_recording
 from rrdbg.frontends.progress import ProgressLine
+from rrdbg.model.size import size_text
 from rrdbg.render.json_lines import to_json
-from rrdbg.render.text import render, size_text, table
+from rrdbg.render.text import render, table
 from rrdbg.store.archive import ArchiveProgress, pack, unpack
 from rrdbg.store.library import Library
 from rrdbg.store.recording import Recording

@@ -25,10 +25,10 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def add_debugger(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--symbols``, ``--gdb`` and ``--no-gdb``."""
+def add_debugger(parser: argparse.ArgumentParser, program: str = "--gdb") -> None:
+    """Declare ``--symbols``, ``--no-gdb`` and the option ``program`` (``gdb_program``)."""
     parser.add_argument("--symbols", metavar="FILE", help="an ELF file with symbols (default: the recorded kernel)")
-    parser.add_argument("--gdb", metavar="PROGRAM", help="the GDB to use (default: gdb)")
+    parser.add_argument(program, dest="gdb_program", metavar="PROGRAM", help="the GDB to use (default: gdb)")
     parser.add_argument("--no-gdb", action="store_true", help="use no GDB: no symbols, and only rrdbg's own commands")
 
 

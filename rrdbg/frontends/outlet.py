@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.redirect import Redirected, Sink
 from rrdbg.model.results import Result
 from rrdbg.render.colours import coloured
+from rrdbg.render.csv_table import to_csv
 from rrdbg.render.json_lines import error_to_json, to_json
 from rrdbg.render.text import render
 
@@ -43,14 +45,21 @@ class Outlet:
         """Print a sentence to standard error."""
         print(text, file=sys.stderr, flush=True)
 
-    async def send(self, text: str, wanted: Redirected) -> None:
-        """Give ``text`` to the file or program that was asked for.
+    async def send(self, results: Sequence[Result], wanted: Redirected) -> None:
+        """Give ``results`` to the file or program that was asked for; a file's name may say that it holds JSON or CSV.
 
         :raises UsageError: the file cannot be written.
         """
         if wanted.sink is Sink.PROGRAM:
-            await self.run_program(wanted.target, text)
+            await self.run_program(wanted.target, _lines(map(self.text, results)))
             return
+        match Path(wanted.target).suffix:
+            case ".json":
+                text = _lines(map(to_json, results))
+            case ".csv":
+                text = to_csv(results)
+            case _:
+                text = _lines(map(self.text, results))
         try:
             with Path(wanted.target).expanduser().open("a" if wanted.sink is Sink.END_OF_FILE else "w") as file:
                 file.write(text)
@@ -69,3 +78,7 @@ class Outlet:
             command, stdin=None if text is None else asyncio.subprocess.PIPE
         )
         await process.communicate(None if text is None else text.encode())
+
+
+def _lines(texts: Iterable[str]) -> str:
+    return "".join(f"{text}\n" for text in texts)

@@ -13,7 +13,7 @@ from rrdbg.engine.recorder import Recorder, RecordProgress, RecordRequest
 from rrdbg.errors import UsageError
 from rrdbg.frontends.progress import ProgressLine
 from rrdbg.model.position import parse_count
-from rrdbg.render.text import size_text
+from rrdbg.model.size import size_text
 from rrdbg.store.library import Library
 
 _DESCRIPTION = """

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
+import sys
 
+from rrdbg.errors import UsageError
 from rrdbg.frontends.opening import add_budget, add_recording, open_replay
 from rrdbg.frontends.server.connection import Server
 
@@ -21,6 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--listen", metavar="ADDRESS", default="localhost:1234", help="unix:PATH or localhost:PORT (default: 1234)"
     )
+    parser.add_argument("--until-eof", action="store_true", help="end also when standard input (a pipe) is closed")
     add_budget(parser)
     parser.set_defaults(run=run)
 
@@ -34,9 +38,26 @@ async def run(arguments: argparse.Namespace) -> int:
         await server.listen(arguments.listen)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, over.set)
+        if arguments.until_eof:
+            _await_eof(loop, over)
         try:
             print(f"Serving {replay.recording.name}; in GDB: target remote {server.address}", flush=True)
             await over.wait()
         finally:
             await server.close()
     return 0
+
+
+def _await_eof(loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
+    """Set ``over`` when whoever holds the other end of standard input has gone, however that came."""
+    descriptor = sys.stdin.fileno()
+
+    def read() -> None:
+        if not os.read(descriptor, 4096):
+            loop.remove_reader(descriptor)
+            over.set()
+
+    try:
+        loop.add_reader(descriptor, read)
+    except OSError:
+        raise UsageError("--until-eof needs a pipe or a terminal as standard input.") from None

@@ -19,6 +19,7 @@ from rrdbg.frontends.dispatch import COUNTED_STEPS, Canonical, Ours, Theirs, dis
 from rrdbg.frontends.outlet import Outlet
 from rrdbg.frontends.redirect import Redirected, Sink, read_redirect
 from rrdbg.frontends.waiting import Waiting
+from rrdbg.model.position import parse_count
 from rrdbg.model.results import Message, Output, Result
 
 _GDBS_HELP = "GDB's own commands work, too: 'help all' lists them, 'help NAME' explains one."
@@ -117,8 +118,10 @@ class Shell:
     async def _who(self, line: str) -> Ours | Theirs:
         """Who runs ``line``. Many steps at once are ours if nothing can stop them: GDB would ask for each."""
         steps = COUNTED_STEPS.fullmatch(line)
-        if steps and self.debugger and not await self.debugger.has_points():
-            return Ours(*COMMANDS.match(line))
+        if steps and self.debugger:
+            if not await self.debugger.has_points():
+                return Ours(*COMMANDS.match(line))
+            line = f"{steps['verb']} {parse_count(steps['count'])}"
         return dispatch(line, self.canonical, structured=self._outlet.json)
 
     async def _perform(self, work: AsyncGenerator[Result, None], wanted: Redirected) -> None:
@@ -146,8 +149,7 @@ class Shell:
                     self._waiting.end()
                     self._outlet.show(result)
             else:
-                texts = [self._outlet.text(result) async for result in work]
-                await self._outlet.send("\n".join([*texts, ""]), wanted)
+                await self._outlet.send([result async for result in work], wanted)
 
     def _lose_debugger(self) -> None:
         self.debugger = self.session.symbols = None

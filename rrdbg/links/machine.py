@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from rrdbg.errors import Divergence, QemuDied, QmpError, RspError, Stalled
 from rrdbg.links.process import QemuProcess
@@ -37,10 +38,36 @@ _WATCH_PACKET = {WatchKind.WRITE: "2", WatchKind.READ: "3", WatchKind.ACCESS: "4
 ProgressCallback = Callable[[int], None]
 
 
+class Process(Protocol):
+    """What a machine needs of the QEMU that it runs in."""
+
+    @property
+    def qmp(self) -> QmpLink:
+        """Its QMP link."""
+
+    @property
+    def pid(self) -> int:
+        """The process id; 0 if it is not known."""
+
+    @property
+    def alive(self) -> bool:
+        """False once it serves this machine no more."""
+
+    @property
+    def remedy(self) -> str:
+        """What the user can do when the replay no longer follows its log, as the end of a sentence."""
+
+    async def kill(self) -> None:
+        """Take it away from the machine; harmless if that has happened already."""
+
+    async def death(self) -> QemuDied:
+        """The error that tells what became of it, once a connection to it has broken."""
+
+
 class Machine:
     """A replaying QEMU; start it with :meth:`start`, end it with :meth:`close`."""
 
-    def __init__(self, process: QemuProcess, rsp: RspClient, directory: Path) -> None:
+    def __init__(self, process: Process, rsp: RspClient, directory: Path) -> None:
         self.process = process
         self.directory = directory
         self._rsp = rsp
@@ -78,6 +105,14 @@ class Machine:
             await process.kill()
             shutil.rmtree(directory, ignore_errors=True)
             raise
+        return await cls.over(process, rsp, directory)
+
+    @classmethod
+    async def over(cls, process: Process, rsp: RspClient, directory: Path) -> Machine:
+        """The machine in the stopped QEMU ``process``, whose gdbstub ``rsp`` is connected to.
+
+        :raises RspError: the stub does not describe its registers.
+        """
         machine = cls(process, rsp, directory)
         try:
             architecture, machine._description = await read_description(rsp)
@@ -336,7 +371,7 @@ class Machine:
                 if icount < began:
                     raise Divergence(
                         f"The replay fell back from {began:,} to {icount:,}, and no longer follows its log; "
-                        "travel again to start a new QEMU."
+                        f"{self.process.remedy}."
                     )
                 if icount != seen:
                     seen, since = icount, now
@@ -344,7 +379,7 @@ class Machine:
                     raise Divergence(
                         f"The replay stands still at {icount:,}: the guest is running, but for "
                         f"{self.patience:.0f} s it has executed nothing. It no longer follows its log; "
-                        "travel again to start a new QEMU from a sound snapshot."
+                        f"{self.process.remedy}."
                     )
                 if on_progress:
                     on_progress(icount)

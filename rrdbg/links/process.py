@@ -75,6 +75,9 @@ async def qemu_version(path: str) -> str:
 class QemuProcess:
     """One running QEMU, its QMP link, and the ends of the other sockets it was given."""
 
+    remedy = "travel again to start a new QEMU"
+    """What the user can do when a replay no longer follows its log."""
+
     def __init__(self, process: subprocess.Popen[bytes], command: Sequence[str]) -> None:
         self._process = process
         self._command = command

@@ -8,7 +8,16 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from qemu.qmp import EventListener, ExecInterruptedError, ExecuteError, Message, QMPClient, QMPError, StateError
+from qemu.qmp import (
+    EventListener,
+    ExecInterruptedError,
+    ExecuteError,
+    Message,
+    QMPClient,
+    QMPError,
+    Runstate,
+    StateError,
+)
 
 from rrdbg.errors import QemuDied, QmpError, Stalled
 
@@ -36,14 +45,14 @@ class _Client(QMPClient):
 
 
 class QmpLink:
-    """One QMP connection, made over a socket that QEMU already holds the other end of."""
+    """One QMP connection, made over a connected socket."""
 
     def __init__(self, client: QMPClient) -> None:
         self._client = client
 
     @classmethod
     async def connect(cls, end: socket.socket) -> QmpLink:
-        """Negotiate over ``end``, one end of a socket pair.
+        """Negotiate over ``end``, whose other end QEMU has.
 
         :raises QemuDied: QEMU went away before it greeted us.
         """
@@ -58,6 +67,11 @@ class QmpLink:
             end.close()
             raise
         return cls(client)
+
+    @property
+    def connected(self) -> bool:
+        """False once the connection has broken."""
+        return bool(self._client.runstate is Runstate.RUNNING)
 
     async def execute(self, command: str, **arguments: object) -> object:
         """Run one QMP command and return its ``return`` value.
@@ -92,6 +106,10 @@ class QmpLink:
         assert isinstance(answer, Mapping)
         return str(answer["status"])
 
+    async def stop(self) -> None:
+        """Stop the guest; one that is stopped stays as it is."""
+        await self.execute("stop")
+
     async def resume(self) -> None:
         """Set a stopped guest going (``cont``)."""
         await self.execute("cont")
@@ -114,6 +132,16 @@ class QmpLink:
         """
         failure = await self._save(tag, vmstate, nodes)
         if failure is not None:
+            raise (SnapshotNotNow if _TRY_LATER in failure else QmpError)(f"QEMU could not save a snapshot: {failure}")
+
+    async def save_inside(self, tag: str) -> None:
+        """Save the guest as ``tag`` in its disk images, where QEMU itself would look for it (``savevm``).
+
+        :raises SnapshotNotNow: QEMU says "try once more later".
+        :raises QmpError: it failed for another reason.
+        """
+        failure = (await self.monitor(f"savevm {quoted(tag)}")).strip()
+        if failure:
             raise (SnapshotNotNow if _TRY_LATER in failure else QmpError)(f"QEMU could not save a snapshot: {failure}")
 
     async def check_that_snapshots_can_be_saved(self) -> None:
@@ -157,6 +185,12 @@ class QmpLink:
         """Close the connection; harmless if QEMU has ended already."""
         with contextlib.suppress(QMPError, EOFError, ConnectionError):
             await self._client.disconnect()
+
+
+def quoted(word: str) -> str:
+    """``word`` as one argument of a human-monitor command."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 async def _concluded(events: EventListener, job: str) -> None:

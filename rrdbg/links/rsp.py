@@ -114,7 +114,7 @@ class RspClient:
         except TimeoutError:
             raise Stalled(
                 f"QEMU's gdbstub gave no answer to {data[:20].decode('latin-1')!r} in {ANSWER_SECONDS:.0f} s; "
-                "QEMU may hang. Travel again: a new QEMU will be started."
+                "QEMU may hang. Travel again."
             ) from None
         except asyncio.CancelledError:
             self.broken = True

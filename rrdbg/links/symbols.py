@@ -9,12 +9,34 @@ from rrdbg.errors import GdbError
 from rrdbg.links.mi import Gdb
 from rrdbg.model.agent import Expression
 from rrdbg.model.results import Frame
-from rrdbg.model.tracing import Tracepoint, assemble
+from rrdbg.model.tracing import Parameter, Tracepoint, assemble
 from rrdbg.model.variable import Variable
 
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 _SCOPE = re.compile(r"^Scope: (0x[0-9a-f]+)$", re.MULTILINE)
+_STANDARD = re.compile(r"\$(pc|sp|fp)\b")
+_REAL = {"pc": "rip", "sp": "rsp", "fp": "rbp"}
 _NOT_SCALAR = "Value not scalar"
+_SYMBOL = re.compile(r"(\S+(?: \+ \d+)?) in section")
+_PARAMETERS = """
+import gdb
+start = int(gdb.parse_and_eval(f"(unsigned long)&({function})"))
+block = gdb.block_for_pc(start)
+while block is not None and block.function is None:
+    block = block.superblock
+for symbol in block or ():
+    kind = symbol.type.strip_typedefs() if symbol.is_argument else None
+    if kind is None or kind.sizeof > 8:
+        continue
+    if kind.code == gdb.TYPE_CODE_PTR:
+        target = kind.target().strip_typedefs()
+        print(symbol.name, "%s" if target.code == gdb.TYPE_CODE_INT and target.sizeof == 1 else "%#lx")
+    elif kind.code in (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_ENUM, gdb.TYPE_CODE_BOOL, gdb.TYPE_CODE_CHAR):
+        size = {1: "hh", 2: "h", 4: ""}.get(kind.sizeof, "l")
+        print(symbol.name, "%" + size + ("d" if kind.is_signed else "u"))
+"""
+"""For GDB's Python: the parameters of ``function``, one a line. Structures and floating-point numbers are left out."""
+
 _HELD = "$_rrdbg_variable"
 
 
@@ -24,6 +46,7 @@ class GdbSymbols:
     def __init__(self, gdb: Gdb, refresh: Callable[[], Awaitable[None]]) -> None:
         self._gdb = gdb
         self._refresh = refresh
+        self._places: dict[int, str] = {}
 
     async def variable(self, expression: str) -> Variable:
         """The place in memory of an expression's value.
@@ -68,6 +91,22 @@ class GdbSymbols:
             for address in sorted(compiled[0])
         ]
 
+    async def place(self, address: int) -> str:
+        """The function at an address, and how far into it: ``log_append+40``; the number where there is none."""
+        if address not in self._places:
+            text = await self._gdb.console(f"info symbol {address:#x}")
+            match = _SYMBOL.match(text)
+            self._places[address] = match[1].replace(" + ", "+") if match else f"{address:#x}"
+        return self._places[address]
+
+    async def parameters(self, function: str) -> Sequence[Parameter]:
+        """The parameters of a function that can be printed, in order.
+
+        :raises GdbError: there is no such function, or GDB has no Python.
+        """
+        text = await self._gdb.console(f"python exec({_PARAMETERS!r}, {{'function': {function!r}}})")
+        return [Parameter(*line.split()) for line in text.splitlines()]
+
     async def frame(self) -> Frame | None:
         """The frame at the cursor; None where GDB has none to tell of."""
         await self._refresh()
@@ -90,6 +129,7 @@ class GdbSymbols:
 
     async def _section(self, location: str, expression: str) -> dict[int, Expression]:
         """``expression`` compiled for each address of ``location``."""
+        expression = await self._with_real_registers(expression)
         command = f"maintenance agent-eval -at {location}, "
         try:
             text = await self._gdb.console(command + expression)
@@ -105,7 +145,8 @@ class GdbSymbols:
 
         :raises GdbError: locals are needed.
         """
-        compiled = _read_listings(await self._gdb.console(f"maintenance agent-eval {expression}"))
+        real = await self._with_real_registers(expression)
+        compiled = _read_listings(await self._gdb.console(f"maintenance agent-eval {real}"))
         code = next(iter(compiled.values()))
         if "$" not in expression and code.reads_registers:
             raise GdbError(
@@ -113,6 +154,14 @@ class GdbSymbols:
                 f"*{address:#x}; write FILE:LINE."
             )
         return code
+
+    async def _with_real_registers(self, expression: str) -> str:
+        """``expression`` with the machine's own registers for ``$pc``, ``$sp``, ``$fp``, which GDB cannot compile."""
+        if not _STANDARD.search(expression):
+            return expression
+        names = (await self._gdb.execute("-data-list-register-names")).values["register-names"]
+        real = {short: f"${name}" for short, name in _REAL.items() if name in names}
+        return _STANDARD.sub(lambda match: real.get(match[1], match[0]), expression)
 
 
 def _read_listings(text: str) -> dict[int, Expression]:

@@ -11,7 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 UNMEASURED_SPEED = 50e6
-"""Instructions a second where nothing at all was measured yet."""
+"""Instructions a second where nothing at all is known."""
+
+REPLAY_PER_RECORDING = 2.0
+"""How much longer a replay takes than the recording took: Linux's boot 10 s instead of 5 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +38,16 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class CostMap:
-    """Measured pieces, in order and never overlapping."""
+    """Measured pieces, in order and never overlapping; ``guess`` is the speed as long as there are none."""
 
     pieces: tuple[Piece, ...] = ()
+    guess: float = UNMEASURED_SPEED
 
     @property
     def speed(self) -> float:
         """Mean instructions a second over all that was measured."""
         seconds = sum(piece.seconds for piece in self.pieces)
-        return sum(piece.length for piece in self.pieces) / seconds if seconds else UNMEASURED_SPEED
+        return sum(piece.length for piece in self.pieces) / seconds if seconds else self.guess
 
     @property
     def measured(self) -> int:
@@ -60,7 +64,7 @@ class CostMap:
         if not new:
             return self
         around = sorted([*self.pieces[low:high], *new], key=_start)
-        return CostMap((*self.pieces[:low], *around, *self.pieces[high:]))
+        return CostMap((*self.pieces[:low], *around, *self.pieces[high:]), self.guess)
 
     def seconds(self, start: int, end: int) -> float:
         """How long replaying from ``start`` to ``end`` takes, measured where possible."""

@@ -26,6 +26,7 @@ class EventKind(StrEnum):
     RANDOM = "random"
     AUDIO = "audio"
     OUTPUT = "output"
+    RESET = "reset"
     SHUTDOWN = "shutdown"
 
 

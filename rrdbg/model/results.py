@@ -67,20 +67,26 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The last write that changed a variable, found by going back to it; ``before`` and ``after`` are its values."""
+    """A write that changed the ``length`` bytes of a variable, with the cursor before it; the values are as they are
+    shown.
+    """
 
     expression: str
+    address: int
+    length: int
     before: str
     after: str
     stopped: Stopped
 
 
 @dataclass(frozen=True, slots=True)
-class Traced:
-    """What ``tprintf`` prints at one hit."""
+class Found:
+    """One answer of a query: a place that ``seek @NUMBER`` goes to, what is there in words, and in named parts."""
 
+    number: int
     position: Position
     text: str
+    fields: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +200,7 @@ Result = (
     Message
     | Output
     | Changed
-    | Traced
+    | Found
     | Bookmarks
     | Checkpoints
     | Where

@@ -19,3 +19,12 @@ def parse_size(text: str) -> int:
     if match is None:
         raise UsageError(f"'{text}' is not a size; write for example 4G, 500M or 1048576 (bytes).")
     return int(float(match["number"]) * (1 << _UNITS[match["unit"].upper()]))
+
+
+def size_text(size: float) -> str:
+    """Bytes as people read them: ``812 kB``, ``45.1 MB``; units are powers of 1000."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

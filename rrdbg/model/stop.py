@@ -82,6 +82,15 @@ class Hit:
         """Why a movement ends that ends at this hit."""
         return StopReason.WATCHPOINT if isinstance(self.point, Watchpoint) else StopReason.BREAKPOINT
 
+    @property
+    def text(self) -> str:
+        """What fired, without its number, which means nothing in another session."""
+        match self.point:
+            case Breakpoint(_, address):
+                return f"breakpoint at {address:#x}"
+            case Watchpoint(_, address, length, kind):
+                return f"{kind} on {address:#x}:{length}"
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:

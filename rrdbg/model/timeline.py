@@ -9,8 +9,18 @@ from dataclasses import dataclass, field, replace
 from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.cost import CostMap
 from rrdbg.model.deliveries import Deliveries
+from rrdbg.model.mark import Mark
 from rrdbg.model.position import Position
 from rrdbg.model.snapshot import Snapshot
+
+MARKS_KEPT = 1000
+"""How many marks of a name are remembered; older ones make room."""
+
+STOPS = "stops"
+"""The name of the marks where movements ended at breakpoints and watchpoints."""
+
+QUERY_HITS = "query hits"
+"""The name of the marks of what queries have found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +28,8 @@ class Timeline:
     """Positions from 0 to ``end``; ``snapshots`` are ordered by icount and never share one.
 
     ``end`` is the fence: the last position that can be reached without QEMU handling the end of its log. ``cost``
-    is how long replaying takes, as far as it was measured.
+    is how long replaying takes, as far as it was measured. ``marks`` are what commands found, by a name such as
+    :data:`STOPS`, each in the order in which it was found.
     """
 
     end: Position
@@ -26,6 +37,7 @@ class Timeline:
     snapshots: tuple[Snapshot, ...] = ()
     bookmarks: Mapping[str, Bookmark] = field(default_factory=dict)
     cost: CostMap = field(default_factory=CostMap)
+    marks: Mapping[str, tuple[Mark, ...]] = field(default_factory=dict)
 
     @property
     def places(self) -> dict[str, Position]:
@@ -59,6 +71,11 @@ class Timeline:
     def without_snapshot(self, icount: int) -> Timeline:
         """This timeline without the snapshot at ``icount``."""
         return replace(self, snapshots=tuple(known for known in self.snapshots if known.icount != icount))
+
+    def with_mark(self, name: str, mark: Mark) -> Timeline:
+        """This timeline with one more mark called ``name``; it takes the place of an earlier one at its position."""
+        others = tuple(known for known in self.marks.get(name, ()) if known.position != mark.position)
+        return replace(self, marks={**self.marks, name: (*others, mark)[-MARKS_KEPT:]})
 
     def landing_before(self, position: Position) -> int:
         """The last plain icount from which single-stepping arrives at ``position``.

@@ -48,6 +48,14 @@ class Tracepoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a function, and the conversion that prints its values, such as ``%ld``."""
+
+    name: str
+    conversion: str
+
+
+@dataclass(frozen=True, slots=True)
 class Conversion:
     """One ``%`` of a format: how to print a value of ``bits`` bits by ``letter``."""
 
@@ -55,8 +63,10 @@ class Conversion:
     letter: str
     bits: int
 
-    def show(self, value: int | bytes) -> str:
-        """``value``, a number or (for ``%s``) the bytes of a string."""
+    def show(self, value: int | bytes | str) -> str:
+        """``value``, a number or (for ``%s``) the bytes of a string; a text stands for itself."""
+        if isinstance(value, str):
+            return value
         if isinstance(value, bytes):
             return self.template % value.decode(errors="replace")
         value &= (1 << self.bits) - 1
@@ -93,7 +103,7 @@ class Format:
         """Those that take an argument, in order."""
         return tuple(piece for piece in self.pieces if isinstance(piece, Conversion))
 
-    def show(self, values: Sequence[int | bytes]) -> str:
+    def show(self, values: Sequence[int | bytes | str]) -> str:
         """The text with ``values`` filled in, one for each conversion."""
         left = iter(values)
         return "".join(piece if isinstance(piece, str) else piece.show(next(left)) for piece in self.pieces)

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from rrdbg.model.position import Position
 from rrdbg.model.snapshot import SnapshotKind
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline import STOPS, Timeline
 
 NARROWEST = 10
 """Cells of the line itself, however narrow the terminal: less says nothing."""
 
-_SNAPSHOT, _NAMED, _BOOKMARK, _CURSOR, _EMPTY = "|", "N", "b", ">", "-"
-LEGEND = "| snapshot   N named snapshot   b bookmark   > cursor"
+_SNAPSHOT, _NAMED, _STOP, _BOOKMARK, _CURSOR, _EMPTY = "|", "N", "*", "b", ">", "-"
+LEGEND = "| snapshot   N named snapshot   * stop   b bookmark   > cursor"
 
 
 def timeline_strip(timeline: Timeline, cursor: Position, width: int) -> str:
-    """One line of at most ``width`` cells: start, snapshots, bookmarks, the cursor, and the end.
+    """One line of at most ``width`` cells: start, snapshots, stops, bookmarks, the cursor, and the end.
 
-    What shares a cell hides what matters less: the cursor over bookmarks over named snapshots over others. The ends'
-    numbers are left out where they would leave the line fewer than :data:`NARROWEST` cells.
+    What shares a cell hides what matters less: the cursor over bookmarks over stops over named snapshots over others.
+    The ends' numbers are left out where they would leave the line fewer than :data:`NARROWEST` cells.
     """
     left, right = "0 ", f" {timeline.end}"
     room = width - len(left) - len(right)
@@ -38,6 +38,8 @@ def timeline_strip(timeline: Timeline, cursor: Position, width: int) -> str:
     for snapshot in timeline.snapshots:
         if snapshot.kind is SnapshotKind.NAMED:
             mark(snapshot.icount, _NAMED)
+    for stop in timeline.marks.get(STOPS, ()):
+        mark(stop.position.icount, _STOP)
     for bookmark in timeline.bookmarks.values():
         mark(bookmark.position.icount, _BOOKMARK)
     mark(cursor.icount, _CURSOR)

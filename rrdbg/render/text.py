@@ -15,6 +15,7 @@ from rrdbg.model.results import (
     ConsoleLines,
     EventCounts,
     Events,
+    Found,
     Frame,
     HelpText,
     Memory,
@@ -28,9 +29,9 @@ from rrdbg.model.results import (
     Snapshots,
     Stopped,
     TimelineView,
-    Traced,
     Where,
 )
+from rrdbg.model.size import size_text
 from rrdbg.model.stop import Breakpoint, Hit, Point, StopReason, Watchpoint
 from rrdbg.render.strip import LEGEND, timeline_strip
 
@@ -47,10 +48,10 @@ def render(result: Result, width: int = _WIDTH) -> str:
             return text.rstrip("\n")
         case Where():
             return _where(result)
-        case Changed(_, before, after, stopped):
+        case Changed(_, _, _, before, after, stopped):
             return "\n".join([f"  Old value = {before}", f"  New value = {after}", _stopped(stopped)])
-        case Traced(position, text):
-            return f"{position!s:>17}  {text.rstrip()}"
+        case Found(number, position, text):
+            return f"{f'@{number}':<5} {position!s:>15}  {text.rstrip()}"
         case Bookmarks():
             return _bookmarks(result)
         case Checkpoints(places, end):
@@ -144,14 +145,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def size_text(size: int) -> str:
-    """Bytes as people write them: ``812 kB``, ``45.1 MB``."""
-    value = float(size)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} GB"
+def times(count: int) -> str:
+    """``1 time``, ``1,234 times``."""
+    return f"{count:,} time{'' if count == 1 else 's'}"
 
 
 def _stopped(result: Stopped) -> str:

@@ -15,20 +15,23 @@ With ``shift=auto`` QEMU changes the rate to keep near CLOCK_VIRTUAL_RT, whose r
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from pathlib import Path
 
 from rrdbg.model.clock import GuestClock, parse_base
 from rrdbg.model.invocation import Invocation
+from rrdbg.store.checkpoints import Mark, thinned
 from rrdbg.store.logevents import events
 from rrdbg.store.logformat import Kind
 
-_MARKS = (
+MARKS = (
     Kind.CLOCK_VIRTUAL_RT,
     Kind.CHECKPOINT_CLOCK_WARP_START,
     Kind.CHECKPOINT_CLOCK_WARP_ACCOUNT,
     Kind.CHECKPOINT_CLOCK_VIRTUAL,
     Kind.CHECKPOINT_CLOCK_VIRTUAL_RT,
 )
+"""The kinds of events from which the clock's jumps are read."""
 
 
 def read_clock(log: Path, invocation: Invocation) -> GuestClock:
@@ -40,10 +43,14 @@ def read_clock(log: Path, invocation: Invocation) -> GuestClock:
     if invocation.shift == "auto":
         return GuestClock(base, None, *_readings(log))
     rate = 1 << int(invocation.shift)
-    return GuestClock(base, rate, *_jumps(log, rate))
+    return GuestClock(base, rate, *jumps(thinned(log, MARKS), rate))
 
 
-def _jumps(log: Path, rate: int) -> tuple[array[int], array[int]]:
+def jumps(marks: Iterable[Mark], rate: int) -> tuple[array[int], array[int]]:
+    """Where the clock jumps, and the times it jumps to, from the log's events of the kinds :data:`MARKS`.
+
+    More than two equal checkpoints in a row say no more than two.
+    """
     icounts, times = array("Q", [0]), array("Q", [0])
     bias = 0
     asleep: int | None = 0
@@ -58,18 +65,17 @@ def _jumps(log: Path, rate: int) -> tuple[array[int], array[int]]:
             times.append(icount * rate + bias)
         asleep = looked = None
 
-    for event in events(log, _MARKS):
-        reading = event.data if isinstance(event.data, int) else None
+    for icount, kind, reading in marks:
         if last is Kind.CHECKPOINT_CLOCK_WARP_ACCOUNT:
-            wake(event.icount, looked if reading is None else reading)
+            wake(icount, looked if reading is None else reading)
         elif reading is None:
-            if event.kind is Kind.CHECKPOINT_CLOCK_VIRTUAL:
-                wake(event.icount, looked)
+            if kind is Kind.CHECKPOINT_CLOCK_VIRTUAL:
+                wake(icount, looked)
         elif last is Kind.CHECKPOINT_CLOCK_WARP_START:
             asleep = reading if asleep is None else asleep
         elif before is Kind.CHECKPOINT_CLOCK_VIRTUAL_RT:
             looked = reading
-        before, last = last, event.kind
+        before, last = last, kind
     return icounts, times
 
 

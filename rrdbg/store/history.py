@@ -6,12 +6,13 @@ import datetime
 import ipaddress
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from rrdbg.errors import RecordingError
 from rrdbg.model.events import EventCount, EventKind, GuestEvent
-from rrdbg.model.position import Position
+from rrdbg.model.position import START, Position
 from rrdbg.store.logevents import (
     AudioIn,
     Button,
@@ -39,8 +40,12 @@ _KINDS = {
     Kind.AUDIO_IN: EventKind.AUDIO,
     Kind.AUDIO_OUT: EventKind.AUDIO,
     Kind.CHAR_WRITE: EventKind.OUTPUT,
+    Kind.CHECKPOINT_RESET_REQUESTED: EventKind.RESET,
     Kind.SHUTDOWN: EventKind.SHUTDOWN,
 }
+"""What the kinds of the log are called. QEMU logs no cause of a reset (softmmu/runstate.c, qemu_reset_requested)."""
+
+
 _DELIVERIES = (Kind.INTERRUPT, Kind.EXCEPTION)
 _PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6"}
 
@@ -51,29 +56,37 @@ def history(log: Path, kinds: Collection[EventKind], start: int = 0, end: int | 
     :raises LogError: the log is damaged; all that could be read has come before.
     """
     wanted = {kind for kind, known in _KINDS.items() if known in kinds}
+    # Output is logged one instruction after its place.
+    for event, position in _placed(log, wanted, start, None if end is None else end + 1):
+        if start <= position.icount and (end is None or position.icount < end):
+            yield GuestEvent(position, _KINDS[event.kind], _text(event), _data(event))
+
+
+def counts(log: Path, start: Position = START, end: Position | None = None) -> list[EventCount]:
+    """How many events of each kind there are from ``start`` to ``end``, and where the first and the last are.
+
+    :raises LogError: the log is damaged.
+    """
+    found: dict[EventKind, list[Position]] = {}
+    numbers: Counter[EventKind] = Counter()
+    for event, position in _placed(log, set(_KINDS), start.icount, None if end is None else end.icount + 2):
+        if start <= position and (end is None or position <= end):
+            kind = _KINDS[event.kind]
+            numbers[kind] += 1
+            found.setdefault(kind, [position, position])[1] = position
+    return [EventCount(kind, numbers[kind], first, last) for kind, (first, last) in found.items()]
+
+
+def _placed(log: Path, wanted: set[Kind], start: int, end: int | None) -> Iterator[tuple[Event, Position]]:
+    """The log's events of the kinds ``wanted`` with ``start <= icount < end`` in the log, each with its position."""
     # Each delivery at an icount is one phase of it.
     last, phase = -1, 0
     for event in events(log, wanted.union(_DELIVERIES), start, end):
         if event.icount != last:
             last, phase = event.icount, 0
-        delivered = event.kind in _DELIVERIES
         if event.kind in wanted:
-            position = Position(_writer(event)) if event.kind is Kind.CHAR_WRITE else Position(event.icount, phase)
-            yield GuestEvent(position, _KINDS[event.kind], _text(event), _data(event))
-        phase += delivered
-
-
-def counts(log: Path) -> list[EventCount]:
-    """How many events of each kind there are.
-
-    :raises LogError: the log is damaged.
-    """
-    found: dict[EventKind, list[int]] = {}
-    for event in events(log, _KINDS):
-        entry = found.setdefault(_KINDS[event.kind], [0, event.icount, 0])
-        entry[0] += 1
-        entry[2] = event.icount
-    return [EventCount(kind, count, Position(first), Position(last)) for kind, (count, first, last) in found.items()]
+            yield event, Position(_writer(event)) if event.kind is Kind.CHAR_WRITE else Position(event.icount, phase)
+        phase += event.kind in _DELIVERIES
 
 
 class Console:

@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from enum import Enum
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import NamedTuple
 
 from rrdbg.store.logformat import (
     AUDIO_WITH_RING_POSITION,
@@ -177,16 +178,15 @@ Payload = (
 """What :attr:`Event.data` can be; the module's table says which for which kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event of a log.
 
-    ``offset`` is where it stands in the file, in bytes; ``index`` counts all events of the log from 0;
+    ``offset`` is where it stands in the file, in bytes; ``number`` counts all events of the log from 0;
     ``icount`` is how many instructions ran before it.
     """
 
     offset: int
-    index: int
+    number: int
     icount: int
     kind: Kind
     data: Payload
@@ -217,10 +217,13 @@ def _walk(path: Path, data: mmap, version: int, wanted: bytes, start: int, end: 
     offset = HEADER_SIZE
     icount = index = kind = 0
     limit = _NEVER if end is None else end
-    # Until icount is ``turn`` what has a size in ``skip`` is stepped over: first all, then all unwanted.
+    # Until icount is ``turn`` what has a size in ``skip`` is stepped over: first all, then all unwanted. A run is
+    # stepped over as a whole, unless the turn or a ``sought`` checkpoint lies in it: then one by one up to ``walk``.
     unwanted = bytes(0 if wanted[kind] else _SIZES[kind] for kind in range(256))
     skip, turn = (_SIZES, start) if start > 0 else (unwanted, limit)
-    in_runs = all(skip[: Kind.INTERRUPT]) and all(skip[FIRST_CHECKPOINT : Kind.END])
+    checkpoints = bytes(kind for kind in range(FIRST_CHECKPOINT, Kind.END) if wanted[kind])
+    sought = b"" if start > 0 else checkpoints
+    walk = 0
     try:
         while offset < size and icount < limit:
             kind = data[offset]
@@ -241,21 +244,21 @@ def _walk(path: Path, data: mmap, version: int, wanted: bytes, start: int, end: 
                 offset += step
                 index += 1
                 continue
-            if in_runs and (run := RUN(data, offset)):
+            if offset >= walk and (run := RUN(data, offset)):
                 after = run.end()
-                ran = instructions_in_run(data[offset:after])
-                if icount + ran < turn:
+                ran = instructions_in_run(run[0])
+                if icount + ran < turn and not any(checkpoint in run[0][5::6] for checkpoint in sought):
                     icount += ran
                     index += (after - offset) // 3  # two events in six bytes
                     offset = after
                     continue
-                in_runs = False  # the turn lies in this run: step through it
+                walk = after
             icount += _u32(data, offset + 1)[0]
             offset += 5
             index += 1
             if icount >= turn:
                 skip, turn = unwanted, limit
-                in_runs = all(skip[: Kind.INTERRUPT]) and all(skip[FIRST_CHECKPOINT : Kind.END])
+                sought, walk = checkpoints, 0
         if icount < limit:
             check_end(data, offset, kind)
     except struct.error:

@@ -162,15 +162,20 @@ its events one at a time: no delivery, no END and no event without a fixed size 
 """
 
 
-def instructions_in_run(run: bytes) -> int:
-    """Return the sum of the INSTRUCTION payloads in the bytes of a :data:`RUN`."""
+def counts_in_run(run: bytes) -> array[int]:
+    """Return the INSTRUCTION payloads in the bytes of a :data:`RUN`."""
     payloads = bytearray(len(run) // 6 * 4)
     for byte in range(4):
         payloads[byte::4] = run[byte + 1 :: 6]
     counts = array("I", payloads)
     if sys.byteorder == "little":
         counts.byteswap()
-    return sum(counts)
+    return counts
+
+
+def instructions_in_run(run: bytes) -> int:
+    """Return the sum of the INSTRUCTION payloads in the bytes of a :data:`RUN`."""
+    return sum(counts_in_run(run))
 
 
 def event_end(data: mmap, offset: int, version: int) -> int:

@@ -35,6 +35,11 @@ class Layout:
     root: Path
 
     @property
+    def name(self) -> str:
+        """What the recording is called: the directory's name."""
+        return self.root.name
+
+    @property
     def manifest(self) -> Path:
         """What was recorded."""
         return self.root / "manifest.json"
@@ -134,8 +139,8 @@ class Recording:
 
     @property
     def name(self) -> str:
-        """The directory's name."""
-        return self.layout.root.name
+        """What it is called."""
+        return self.layout.name
 
     @property
     def writable(self) -> bool:

@@ -1,4 +1,4 @@
-"""``timeline.json``: snapshots, bookmarks and measured costs of a recording, replaced as a whole at each change.
+"""``timeline.json``: snapshots, bookmarks, marks and measured costs of a recording, replaced as a whole at each change.
 
 A snapshot's files are complete before they are listed, and are deleted only after they are no longer
 listed, so that a crash at any moment leaves at worst a file that nobody lists. Whoever opens the recording next
@@ -13,7 +13,8 @@ import re
 
 from rrdbg.errors import RecordingError
 from rrdbg.model.bookmark import Bookmark
-from rrdbg.model.cost import CostMap, Piece
+from rrdbg.model.cost import REPLAY_PER_RECORDING, UNMEASURED_SPEED, CostMap, Piece
+from rrdbg.model.mark import Mark
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
@@ -21,7 +22,7 @@ from rrdbg.store.files import write_atomically
 from rrdbg.store.recording import Recording
 
 SCHEMA = 3
-"""2 added costs and digests, 3 notes of bookmarks; files of older schemas are read as ones without them."""
+"""2 added costs and digests, 3 notes of bookmarks and marks; files of older schemas are read as ones without them."""
 
 _OWN_FILE = re.compile(r"snapshots/[\w-]+\.qcow2", re.ASCII)
 
@@ -47,7 +48,11 @@ def load_timeline(recording: Recording) -> Timeline:
 
     :raises RecordingError: the file is damaged or of a newer schema.
     """
-    timeline = Timeline(Position(recording.manifest.end), recording.log.deliveries, (initial_snapshot(recording),))
+    manifest = recording.manifest
+    speed = manifest.icount / (manifest.seconds * REPLAY_PER_RECORDING) if manifest.seconds else UNMEASURED_SPEED
+    timeline = Timeline(
+        Position(manifest.end), recording.log.deliveries, (initial_snapshot(recording),), cost=CostMap(guess=speed)
+    )
     path = recording.layout.timeline
     try:
         content = json.loads(path.read_bytes())
@@ -61,7 +66,12 @@ def load_timeline(recording: Recording) -> Timeline:
             name: Bookmark(Position(icount, phase), *note)
             for name, (icount, phase, *note) in content["bookmarks"].items()
         }
-        cost = CostMap(tuple(Piece(int(low), int(high), float(took)) for low, high, took in content.get("cost", ())))
+        marks = {
+            str(name): tuple(Mark(Position(int(icount), int(phase)), str(text)) for icount, phase, text in items)
+            for name, items in content.get("marks", {}).items()
+        }
+        pieces = tuple(Piece(int(low), int(high), float(took)) for low, high, took in content.get("cost", ()))
+        cost = dataclasses.replace(timeline.cost, pieces=pieces)
     except FileNotFoundError:
         return timeline
     except (ValueError, KeyError, TypeError) as error:
@@ -73,11 +83,11 @@ def load_timeline(recording: Recording) -> Timeline:
             raise RecordingError(f"{path} is damaged: {snapshot.files} are no files of this recording's snapshots.")
         if all((recording.layout.root / name).is_file() for name in snapshot.files):
             timeline = timeline.with_snapshot(snapshot)
-    return dataclasses.replace(timeline, bookmarks=bookmarks, cost=cost)
+    return dataclasses.replace(timeline, bookmarks=bookmarks, cost=cost, marks=marks)
 
 
 def save_timeline(recording: Recording, timeline: Timeline) -> None:
-    """Keep the timeline's snapshots, bookmarks and costs with the recording; a read-only one keeps nothing.
+    """Keep the timeline's snapshots, bookmarks, marks and costs with the recording; a read-only one keeps nothing.
 
     :raises OSError: the disk is full.
     """
@@ -91,6 +101,10 @@ def save_timeline(recording: Recording, timeline: Timeline) -> None:
         "bookmarks": {
             name: [bookmark.position.icount, bookmark.position.phase, bookmark.note]
             for name, bookmark in timeline.bookmarks.items()
+        },
+        "marks": {
+            name: [[mark.position.icount, mark.position.phase, mark.text] for mark in marks]
+            for name, marks in timeline.marks.items()
         },
         "cost": [[piece.start, piece.end, round(piece.seconds, 6)] for piece in timeline.cost.pieces],
     }

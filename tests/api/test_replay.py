@@ -133,6 +133,20 @@ def test_what_gdb_knows(heap: rrdbg.Replay) -> None:
     assert heap.eval("rounds < 800") == 1, "GDB sees that the cursor has moved"
 
 
+def test_calls(work: rrdbg.Replay, busy: Oracle, workload_guest: Path) -> None:
+    start, end = busy[0].position, busy[len(busy) - 1].position
+    found = list(work.calls("fold", start=start, end=end))
+    entries = busy.hits(symbol(workload_guest, "fold").address)
+    assert [call.position for call in found] == [busy[at].position for at in entries]
+    assert [call.arguments["value"] for call in found] == [busy.registers(at)["rdi"] for at in entries]
+    assert all(call.caller.startswith("mix+") for call in found)
+    ended = next(call for call in found if call.end)
+    assert ended.end is not None
+    assert ended.returned == busy.registers(busy.index(ended.end))["rax"]
+    bare = work.calls("fold", args=False, start=start, end=end)
+    assert [dict(call.arguments) for call in bare] == [{}] * len(entries)
+
+
 def test_errors_are_sentences(heap: rrdbg.Replay) -> None:
     with pytest.raises(OutOfRange):
         heap.seek(heap.end.icount + 1)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from rrdbg.engine.access import LOST_BY_DELIVERY
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.window import Window
 from rrdbg.links.machine import Machine
 from rrdbg.model.deliveries import Delivery
+from rrdbg.model.position import Position
 from rrdbg.model.stop import Stop, StopReason, WatchKind, Watchpoint
 from tests.conftest import record
 from tests.engine.conftest import Run
@@ -65,6 +67,19 @@ def test_a_watchpoint_on_the_frame_that_a_delivery_pushes(
         assert stop.reason is (StopReason.WATCHPOINT if changed else StopReason.STEP)
         await is_at(replay, oracle, index)
         await is_at(replay, oracle, index + 1, await replay.stepi())
+
+    run(check())
+
+
+def test_a_delivery_that_is_broken_off_is_noticed_from_afar(run: Run[Any], replay: Replay, busy: Oracle) -> None:
+    """The icount falls back by 65,535 then, which still lies ahead of where the run began."""
+
+    async def check() -> None:
+        index, slot = frames(busy, await replay.machine(), Delivery.INTERRUPT)[0]
+        end = busy[index].position
+        start = Position(replay.timeline.landing_before(Position(end.icount - LOST_BY_DELIVERY - 100)))
+        hits = replay.scan([Watchpoint(99, slot, 8, WatchKind.ACCESS)], start, end)
+        assert [hit.position async for hit in hits][-1] == end
 
     run(check())
 

@@ -1,1 +1,1 @@
-"""Guests to record: two bare-metal programs (`tests.guests.build`) and a Linux (`tests.guests.linux`)."""
+"""Guests to record: bare-metal programs (`tests.guests.build`), some with bugs, and a Linux (`tests.guests.linux`)."""

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SOURCES = Path(__file__).parent
-GUESTS = ("workload", "heapbug", "network")
+BUGS = tuple(sorted(path.stem for path in (SOURCES / "bugs").glob("*.c")))
+"""Guests of one file each, with one planted bug each."""
+
+GUESTS = ("workload", "heapbug", "network", *BUGS)
 
 QEMU_OPTIONS = ("-m", "16M", "-nodefaults")
 """A machine that suits every bare-metal guest; serial port and ``-display none`` are the caller's."""
@@ -50,7 +53,8 @@ def build(name: str, out_dir: Path) -> Path:
     """
     if name not in GUESTS:
         raise GuestError(f"there is no guest called {name!r}, only {' and '.join(GUESTS)}")
-    sources = sorted(path for folder in ("machine", name) for path in (SOURCES / folder).iterdir())
+    own = [SOURCES / "bugs" / f"{name}.c"] if name in BUGS else (SOURCES / name).iterdir()
+    sources = sorted([*(SOURCES / "machine").iterdir(), *own])
     key = hashlib.sha256(repr((GCC, SOURCES, run_tool("gcc", "--version"))).encode())
     for source in sources:
         key.update(source.name.encode() + b"\0" + source.read_bytes())

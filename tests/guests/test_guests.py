@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.guests import linux
-from tests.guests.build import GUESTS, QEMU_OPTIONS, GuestError, build, symbol
+from tests.guests.build import BUGS, GUESTS, QEMU_OPTIONS, GuestError, build, symbol
 from tests.guests.linux import LinuxGuest, build_linux, make_initramfs
 
 
@@ -67,6 +67,17 @@ def test_heapbug_panics_the_same_way_however_fast_its_clock_runs(heapbug_guest: 
         panic = "PANIC: bad magic in task 3 (expected 5461736b4d616769, found 5461736b4d616700)"
         assert output.splitlines()[-1] == panic
         assert "round 800 " in output, "it ran for long after the bad write"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("shift", [3, 7])
+@pytest.mark.parametrize("name", BUGS)
+def test_each_planted_bug_strikes_however_fast_the_clock_runs(name: str, shift: int, tmp_path: Path) -> None:
+    guest = build(name, tmp_path)
+    with PlainQemu("-kernel", str(guest), *QEMU_OPTIONS, "-icount", f"shift={shift}") as qemu:
+        last = qemu.output_until("PANIC").splitlines()[-1]
+        assert last.startswith("PANIC: ")
+        assert "unexpected" not in last
 
 
 @pytest.mark.linux

@@ -12,7 +12,7 @@ import pytest
 
 from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.position import START, Position
-from rrdbg.model.results import Changed, Stopped, Traced
+from rrdbg.model.results import Changed, Found, Stopped
 from rrdbg.model.stop import StopReason
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
@@ -82,12 +82,15 @@ async def test_tprintf_prints_at_each_hit(opened: Opened, workload: Path, worklo
             for index in busy.hits(twist)
         ]
         assert len(expected) > 10
-        assert [(line.position, line.text) for line in lines if isinstance(line, Traced)] == expected
+        assert [(line.position, line.text) for line in lines if isinstance(line, Found)] == expected
         by_name = await user.results(f'tprintf twist,"%lu %#lx",counter,value from {first} to {last}')
-        assert [line.text for line in by_name[:-1] if isinstance(line, Traced)] == [text for _, text in expected]
+        assert [line.text for line in by_name[:-1] if isinstance(line, Found)] == [text for _, text in expected]
         assert "print was reached 0 times" in await user('tprintf print,"never so early" to 1000')
         assert "is empty" in await user.refused('tprintf print,"x" from 50% to 10%')
         assert "not defined" in await user.refused('tprintf no_such_function,"x"')
+        (at, *_) = await user.results(f'tprintf twist,"%p %p",$sp,$pc from {first} to {last}')
+        assert isinstance(at, Found)
+        assert at.text == f"{busy.registers(busy.hits(twist)[0])['rsp']:#x} {twist:#x}"
         await go(user, expected[0][0])
         assert "needs a local variable" in await user.refused(f'tprintf *{twist + 4:#x},"%lu",value')
 
@@ -269,6 +272,6 @@ async def test_without_a_gdb(opened: Opened, workload: Path, workload_guest: Pat
         fold = symbol(workload_guest, "fold").address
         lines = await user.results(f'tprintf *{fold:#x},"here" from {user.position} to +20,000')
         assert len(lines) > 2
-        assert all(line.text == "here" for line in lines if isinstance(line, Traced))
+        assert all(line.text == "here" for line in lines if isinstance(line, Found))
         assert "there are no symbols" in await user.refused("last counter")
         assert "A what-if is driven by GDB" in await user.refused("what-if on")

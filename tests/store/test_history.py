@@ -19,7 +19,7 @@ from rrdbg.store.logevents import CharWrite
 from rrdbg.store.logformat import Kind
 from rrdbg.store.recording import Recording
 from tests.oracle import Oracle
-from tests.store.logwriter import LINUX, write_log
+from tests.store.logwriter import LINUX, Item, write_log
 
 
 def test_kinds_are_read_by_name_plural_and_beginning() -> None:
@@ -47,10 +47,30 @@ def test_what_is_not_asked_for_is_left_out_and_counted(workload: Path) -> None:
             listed = list(history(log, {kind}))
             assert len(listed) == item.count
             assert {event.kind for event in listed} == {kind}
-            assert (listed[0].position.icount, listed[-1].position.icount) in {
-                (item.first.icount - shift, item.last.icount - shift) for shift in (0, 1)
-            }
+            assert (listed[0].position, listed[-1].position) == (item.first, item.last)
         assert found[EventKind.INTERRUPT].count + found[EventKind.EXCEPTION].count == len(recording.log.deliveries)
+
+
+def test_a_part_is_counted_as_it_is_listed(workload: Path) -> None:
+    with Recording.open(workload) as recording:
+        log, end = recording.layout.log, recording.manifest.end
+        start, stop = Position(end // 3), Position(end // 2)
+        for item in counts(log, start, stop):
+            listed = [event.position for event in history(log, {item.kind}) if start <= event.position <= stop]
+            assert (item.count, item.first, item.last) == (len(listed), listed[0], listed[-1])
+            assert [event.position for event in history(log, {item.kind}, start.icount, stop.icount + 1)] == listed
+
+
+def test_output_is_in_a_range_by_its_place(tmp_path: Path) -> None:
+    """The log has it one instruction after the one that writes."""
+    log = tmp_path / "log"
+    write: list[Item] = [(Kind.INSTRUCTION, 10), (Kind.CHAR_WRITE, CharWrite(1, 1))]
+    log.write_bytes(write_log(LINUX, [*write, *write]))
+    for start, end, expected in ((0, 10, [9]), (9, 20, [9, 19]), (10, 20, [19]), (10, 19, [])):
+        found = [event.position.icount for event in history(log, {EventKind.OUTPUT}, start, end)]
+        assert found == expected
+        counted = counts(log, Position(start), Position(end - 1))
+        assert sum(item.count for item in counted) == len(expected)
 
 
 async def test_console_lines_are_printed_where_they_are_said_to_be(workload: Path, tmp_path: Path) -> None:
@@ -80,6 +100,11 @@ async def test_the_commands(workload: Path) -> None:
         (summary,) = await run("events")
         assert isinstance(summary, EventCounts)
         interrupts = next(item for item in summary.counts if item.kind is EventKind.INTERRUPT)
+        (part,) = await run("events 50% end")
+        assert isinstance(part, EventCounts)
+        assert 0 < next(item for item in part.counts if item.kind is EventKind.INTERRUPT).count < interrupts.count
+        with pytest.raises(UsageError, match="a kind and two positions at most"):
+            await run("events start end 50%")
         (listed,) = await run("events interrupt")
         assert isinstance(listed, Events)
         assert len(listed.events) == min(interrupts.count, 50)
@@ -104,7 +129,7 @@ async def test_the_commands(workload: Path) -> None:
         assert isinstance(shown, ConsoleLines)
         assert shown.lines[0][1].startswith("tick ")
         assert "counter" not in shown.lines[0][1]
-        await run("console follow on")
+        await run("console --follow")
         (stop,) = await run("seek +100000")
         assert isinstance(stop, Stopped)
         assert stop.printed.startswith("counter=1200\n")

@@ -11,7 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rrdbg.errors import LogError
@@ -58,6 +58,9 @@ from tests.store.logwriter import (
 CHECKPOINTS = [kind for kind in Kind if kind.name.startswith("CHECKPOINT_")]
 PLAIN = [Kind.INTERRUPT, Kind.EXCEPTION, Kind.INPUT_SYNC, *CHECKPOINTS]
 END: Item = (Kind.END, None)
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For a machine that is busy with other things."""
 
 u8, u32, u64 = (st.integers(0, (1 << bits) - 1) for bits in (8, 32, 64))
 i32, i64 = (st.integers(-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (32, 64))
@@ -151,18 +154,6 @@ def expected_summary(version: int, size: int, items: list[Item]) -> LogSummary:
     )
 
 
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], Path]:
-    """Puts bytes into a file, always the same one."""
-    path = tmp_path_factory.mktemp("log") / "replay.bin"
-
-    def put(content: bytes) -> Path:
-        path.write_bytes(content)
-        return path
-
-    return put
-
-
 def one_of_each(version: int) -> list[Item]:
     """A log's items with every kind of event and every form of input, as small as they may be."""
     space = KeySpace.LINUX if version == LINUX else KeySpace.QCODE
@@ -212,6 +203,7 @@ def test_version_word_is_returned(log: Callable[[bytes], Path]) -> None:
     assert [read_header(log(header(version))) for version in VERSIONS] == list(VERSIONS)
 
 
+@patient
 @given(recording=recordings())
 def test_round_trip(log: Callable[[bytes], Path], recording: tuple[int, list[Item]]) -> None:
     version, items = recording
@@ -222,6 +214,7 @@ def test_round_trip(log: Callable[[bytes], Path], recording: tuple[int, list[Ite
     assert summarise(path) == expected_summary(version, len(content), items)
 
 
+@patient
 @given(data=st.data(), recording=recordings())
 def test_filter_and_range(log: Callable[[bytes], Path], data: st.DataObject, recording: tuple[int, list[Item]]) -> None:
     version, items = recording
@@ -360,7 +353,7 @@ def test_an_array_longer_than_the_file(log: Callable[[bytes], Path], head: bytes
     assert damage.value.offset == 12
 
 
-@settings(max_examples=400)
+@settings(patient, max_examples=400)
 @given(version=st.sampled_from(VERSIONS), noise=st.binary(max_size=300))
 def test_noise_is_an_error_or_a_log(log: Callable[[bytes], Path], version: int, noise: bytes) -> None:
     path = log(header(version) + noise)
@@ -379,6 +372,7 @@ def test_noise_is_an_error_or_a_log(log: Callable[[bytes], Path], version: int, 
         assert damage.value.offset == end
 
 
+@patient
 @given(noise=st.binary(max_size=30))
 def test_noise_as_header(log: Callable[[bytes], Path], noise: bytes) -> None:
     if int.from_bytes(noise[:4]) in VERSIONS and len(noise) >= 12:
@@ -405,6 +399,7 @@ def test_headers_that_cannot_be_read(log: Callable[[bytes], Path], tmp_path: Pat
     assert "not a QEMU replay log: it begins with 7f 45 4c 46" in complaint(log(b"\x7fELF" + bytes(60)))
 
 
+@patient
 @given(recording=recordings(), ended=st.booleans())
 def test_summary_survives_its_cache(
     log: Callable[[bytes], Path], recording: tuple[int, list[Item]], ended: bool

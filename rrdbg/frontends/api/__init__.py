@@ -5,7 +5,7 @@ What is here is offered as ``rrdbg.NAME``.
 
 from rrdbg.frontends.api.asynchronous import AsyncReplay
 from rrdbg.frontends.api.opening import open_recording, record, record_async
-from rrdbg.frontends.api.queries import Line
+from rrdbg.frontends.api.queries import Call, Line
 from rrdbg.frontends.api.synchronous import Replay
 
-__all__ = ["AsyncReplay", "Line", "Replay", "open_recording", "record", "record_async"]
+__all__ = ["AsyncReplay", "Call", "Line", "Replay", "open_recording", "record", "record_async"]

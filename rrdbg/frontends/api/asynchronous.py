@@ -284,6 +284,21 @@ class AsyncReplay:
             async for hit in hits:
                 yield hit
 
+    async def calls(
+        self, function: str, *, args: bool = True, start: Place = "start", end: Place = "end"
+    ) -> AsyncGenerator[queries.Call, None]:
+        """Each call of ``function``: where, from where, with ``args`` its arguments, and what it returned.
+
+        They are found in two passes, so that the first comes late.
+
+        :raises GdbError: there is no such function.
+        """
+        symbols = (await self.debugger()).symbols
+        stretch = await self._stretch(start, end)
+        async with aclosing(queries.calls(self._cursor, symbols, function, *stretch, arguments=args)) as found:
+            async for call in found:
+                yield call
+
     async def _accesses(
         self, target: Address, size: int | None, kind: WatchKind, start: Place, end: Place
     ) -> AsyncGenerator[Hit, None]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
+from rrdbg.engine.calls import calls as find_calls
 from rrdbg.engine.evaluate import evaluate
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
+from rrdbg.links.symbols import GdbSymbols
 from rrdbg.model.events import NOTABLE, EventKind, GuestEvent
 from rrdbg.model.position import Position
 from rrdbg.model.stop import Breakpoint, Hit
-from rrdbg.model.tracing import Tracepoint
+from rrdbg.model.tracing import Conversion, Format, Tracepoint
 from rrdbg.store.history import history
 
 _AT_ONCE = 1000
@@ -29,6 +31,43 @@ class Line:
 
     position: Position
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call: at ``position`` the first instruction of ``function`` is about to be executed, for ``caller``.
+
+    ``arguments`` are numbers, strings, or why one cannot be read; ``returned`` is the register of results at ``end``,
+    None of both if it does not return.
+    """
+
+    position: Position
+    function: str
+    caller: str
+    arguments: Mapping[str, int | str]
+    returned: int | None
+    end: Position | None
+
+
+async def calls(
+    replay: Replay, symbols: GdbSymbols, function: str, start: Position, end: Position, *, arguments: bool
+) -> AsyncGenerator[Call, None]:
+    """The calls of ``function``, which two passes find before the first is told."""
+    entry = await symbols.number(f"&({function})")
+    parameters = await symbols.parameters(function) if arguments else ()
+    forms = [Format.read(parameter.conversion).conversions[0] for parameter in parameters]
+    places = await symbols.compile(function, [parameter.name for parameter in parameters]) if parameters else ()
+    for call in await find_calls(replay, entry, places, forms, start, end):
+        values = map(_argument, forms, call.arguments)
+        named = {parameter.name: value for parameter, value in zip(parameters, values, strict=False)}
+        caller = await symbols.place(call.return_address)
+        yield Call(call.position, function, caller, named, call.returned, call.end)
+
+
+def _argument(form: Conversion, value: int | bytes | str) -> int | str:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return int(form.show(value), 0) if isinstance(value, int) else value
 
 
 async def events(

@@ -125,6 +125,7 @@ class Replay:
     writes = _streaming(AsyncReplay.writes)
     reads = _streaming(AsyncReplay.reads)
     hits = _streaming(AsyncReplay.hits)
+    calls = _streaming(AsyncReplay.calls)
 
     def _stream(self, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         stream = self._items(items)

@@ -79,7 +79,7 @@ async def run(arguments: argparse.Namespace) -> int:
     if head and (arguments.scan or arguments.log or wanted != Asked(head.kind, head.words)):
         raise UsageError(f"--resume goes on with what {arguments.resume} says; no other predicate, --log or --scan.")
     recording = arguments.recording or (head.recording if head else None)
-    gdb = None if arguments.no_gdb else arguments.gdb or "gdb"
+    gdb = None if arguments.no_gdb else arguments.gdb_program or "gdb"
     api = await AsyncReplay.open(
         recording, symbols=arguments.symbols, gdb=gdb, snapshot_budget=arguments.snapshot_budget
     )  # fmt: skip

@@ -76,5 +76,10 @@ def _for_gdb(line: str) -> str:
     called = COMMANDS.exact(line)
     if called is None or called[0].in_gdb or not called[0].takes:
         return line
-    prefix = {Takes.EXPRESSION: "print ", Takes.LOCATION: "break ", Takes.COMMAND: "help "}.get(called[0].takes[0])
+    prefix = {
+        Takes.EXPRESSION: "print ",
+        Takes.LOCATION: "break ",
+        Takes.FUNCTION: "break ",
+        Takes.COMMAND: "help ",
+    }.get(called[0].takes[0])
     return prefix + called[1] if prefix else line

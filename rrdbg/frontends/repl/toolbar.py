@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rrdbg.commands.session import Session
 from rrdbg.model.clock import format_time
-from rrdbg.render.text import size_text
+from rrdbg.model.size import size_text
 
 _BETWEEN = " | "
 

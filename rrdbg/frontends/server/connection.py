@@ -9,15 +9,19 @@ from pathlib import Path
 
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
+from rrdbg.frontends.server.control import GREETING, Control
 from rrdbg.frontends.server.packets import PACKET_SIZE, Packet, PacketParser, Signal
 from rrdbg.frontends.server.stub import Stub
 from rrdbg.links.rsp import frame
 
 _LAST_WORDS = (b"D", b"k", b"vKill")
+_LEAVE_SECONDS = 2.0
 
 
 class Server:
     """Serves ``replay`` to one client after another; a second client at the same time is sent away.
+
+    Beside it there may be control channels. Whether a connection is one, its first words tell.
 
     ``looks_again`` tells that the client looks at the guest anew after each ``monitor`` command, and needs no reminder.
     """
@@ -30,6 +34,9 @@ class Server:
         self._path: Path | None = None
         self._last = b""
         self._turn = asyncio.Lock()
+        self._idle = asyncio.Lock()
+        self._visitors: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+        self._muted = False
         self._leaving = False
         self._acknowledging = True
         self._task: asyncio.Task[None] | None = None
@@ -59,68 +66,106 @@ class Server:
         """Stop listening, and send the client away."""
         if self._listener:
             self._listener.close()
-        if self._writer:
-            self._writer.close()
         await self._finish_task()
+        visitors = list(self._visitors.items())
+        for writer, _ in visitors:
+            writer.close()
+        if leaving := [task for _, task in visitors if task]:
+            await asyncio.wait(leaving, timeout=_LEAVE_SECONDS)
+        for writer, _ in visitors:
+            writer.transport.abort()  # it does not read what was sent to it
         if self._path:
             self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._writer is not None and not self._leaving:
-            writer.close()
-            return
-        async with self._turn:
-            await self._attend(reader, writer)
-
-    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
-        self._leaving = False
+        self._visitors[writer] = asyncio.current_task()
         raw = writer.get_extra_info("socket")
         if raw.family != socket.AF_UNIX:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            words = await _first_words(reader)
+            if words == GREETING:
+                self.stub.lookers += 1
+                try:
+                    await Control(self.stub, self._idle, self._give_up, writer).serve(reader)
+                finally:
+                    self.stub.lookers -= 1
+            elif words and (self._writer is None or self._leaving):
+                async with self._turn:
+                    await self._attend(reader, writer, words)
+        finally:
+            del self._visitors[writer]
+            writer.close()
+
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, words: bytes) -> None:
+        self._writer = writer
+        self._leaving = False
         self._acknowledging = True
         try:
-            await self._talk(reader)
+            await self._talk(reader, words)
         except ConnectionError:
             pass  # the client has gone; it may come again
         finally:
             self._leaving = True
             await self._finish_task()
-            await self.stub.reset()
+            async with self._idle:
+                await self.stub.reset()
             self._writer = None
-            writer.close()
 
-    async def _talk(self, reader: asyncio.StreamReader) -> None:
+    async def _talk(self, reader: asyncio.StreamReader, data: bytes) -> None:
         parser = PacketParser()
-        while data := await reader.read(PACKET_SIZE):
+        while data:
             for event in parser.feed(data):
                 if isinstance(event, Packet):
                     self._acknowledge(b"+")
+                    await self._give_up()
                     await self._finish_task(cancel=False)
-                    self._start(event.payload)
+                    await self._start(event.payload)
                     if event.payload.startswith(_LAST_WORDS):
                         await self._finish_task(cancel=False)
                         return
                 elif event is Signal.INTERRUPT:
                     self.interrupt()
-                elif event is Signal.SEND_AGAIN and self._last:
-                    self._write(self._last)
+                elif event is Signal.SEND_AGAIN:
+                    self._send_again()
                 elif event is Signal.DAMAGED:
                     self._acknowledge(b"-")
                 elif event is Signal.MALFORMED:
                     self._acknowledge(b"+")
                     self._send(b"E01")
+            data = await reader.read(PACKET_SIZE)
 
-    def _start(self, payload: bytes) -> None:
+    def _send_again(self) -> None:
+        """Repeat the last packet, unless the client only waits: GDB asks so when an answer takes more than 2 s."""
+        if self._last and self._acknowledging and (self._task is None or self._task.done()):
+            self._write(self._last)
+
+    async def _start(self, payload: bytes) -> None:
+        await self._idle.acquire()
         self._cancelled = False
         self._task = asyncio.create_task(self._answer(payload))
 
     async def _answer(self, payload: bytes) -> None:
-        answer = await self.stub.answer(payload)
+        try:
+            answer = await self.stub.answer(payload)
+        finally:
+            self._idle.release()
         if answer is not None:
             self._send(answer)
         if payload == b"QStartNoAckMode":
             self._acknowledging = False
+
+    async def _give_up(self) -> None:
+        """End a monitor command that is carried out though the client goes on: its user has entered Ctrl-C.
+
+        GDB does not say so, and would take a late answer to be that to its next packet.
+        """
+        if self.stub.commanding:
+            self._muted = True
+            try:
+                await self._finish_task()
+            finally:
+                self._muted = False
 
     def interrupt(self) -> None:
         """Ctrl-C: end a movement, once, or one that is to begin in a moment."""
@@ -145,6 +190,8 @@ class Server:
             self._send(b"O" + digits[start : start + PACKET_SIZE - 64].encode())
 
     def _send(self, payload: bytes) -> None:
+        if self._muted:
+            return
         self._last = frame(payload)
         self._write(self._last)
 
@@ -156,3 +203,16 @@ class Server:
         if self._writer:
             with contextlib.suppress(ConnectionError):
                 self._writer.write(data)
+
+
+async def _first_words(reader: asyncio.StreamReader) -> bytes:
+    """What a client says first, or all of :data:`GREETING`; empty if it leaves before."""
+    words = b""
+    with contextlib.suppress(ConnectionError):
+        while words != GREETING and GREETING.startswith(words):
+            # No more than that: what follows is for whoever reads on.
+            data = await reader.read(len(GREETING) - len(words))
+            if not data:
+                return b""
+            words += data
+    return words

@@ -30,6 +30,11 @@ class ClientFeatures:
         """A ``T`` packet with those of ``values`` that are not empty."""
         return f"T{signal:02x}thread:{self.thread};{''.join(f'{value};' for value in values if value)}".encode()
 
+    @property
+    def gone(self) -> bytes:
+        """The packet that tells that there is no guest any more, killed by SIGKILL as far as GDB is concerned."""
+        return b"X09;process:1" if self.multiprocess else b"X09"
+
 
 def stop_reply(reason: StopReason, hits: Sequence[Hit], points: PointSet, features: ClientFeatures) -> bytes:
     """The reply for a movement that ended on the timeline.

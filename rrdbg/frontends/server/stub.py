@@ -8,31 +8,37 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
+from rrdbg.engine.progress import Progress, ProgressListener
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.window import Window
-from rrdbg.errors import Interrupted, RrdbgError, RspError, UsageError
+from rrdbg.errors import Interrupted, QemuDied, RrdbgError, RspError, UsageError
 from rrdbg.frontends.server.conditions import Conditions
 from rrdbg.frontends.server.packets import PACKET_SIZE
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.frontends.server.stops import INTERRUPTED, QUIET, TRAP, ClientFeatures, stop_reply
 from rrdbg.frontends.server.what_if import WhatIf
+from rrdbg.model.position import Position
 from rrdbg.model.stop import Hit, StopReason
 from rrdbg.render.text import render
 
 _MALFORMED = b"E01"
 _NOT_MAPPED = b"E14"
+_WITHOUT_WORDS = (b"g", b"p")
+"""What GDB understands no error's words in reply to."""
 _FEATURES = (
     f"PacketSize={PACKET_SIZE:x}", "qXfer:features:read+", "vContSupported+", "QStartNoAckMode+", "ReverseStep+",
     "ReverseContinue+", "ConditionalBreakpoints+", "binary-upload+",
 )  # fmt: skip
 AT_ONCE_SECONDS = 0.3
 """What begins sooner after a Ctrl-C is no new command of the user's."""
+_QUIET_SECONDS = 2.0
+"""After so long, and then as often, a monitor command says how far it is: only then GDB minds a Ctrl-C."""
 _WORDS = ("swbreak", "hwbreak", "multiprocess")
 _REFUSED = (
     "The guest is a recording, in which nothing can be changed; 'monitor what-if on' starts one that can be changed."
@@ -67,19 +73,23 @@ class Stub:
         self.window = Window(replay)
         self.points = PointSet()
         self._say = say
-        self._looks_again = looks_again
+        self.lookers = int(looks_again)
+        """How many see to it that the client looks at the guest anew when a command has changed it."""
         self._features = ClientFeatures()
         self._what_if: WhatIf | None = None
         self._physical = False
         self._interrupted_at = -math.inf
         self.aftermath = Aftermath()
         """What became of what the client asked for last, for a front end whose own GDB the client is."""
+        self.commanding = False
+        """True while a monitor command is carried out."""
         self._handlers: dict[bytes, Handler] = {
             b"qSupported": self._supported, b"qXfer:features:read:": self._description, b"qRcmd,": self._monitor,
             b"qC": self._current, b"qfThreadInfo": self._threads, b"qsThreadInfo": self._fixed(b"l"),
             b"qAttached": self._fixed(b"1"), b"qSymbol:": self._fixed(b"OK"), b"qThreadExtraInfo,": self._place,
             b"QStartNoAckMode": self._fixed(b"OK"), b"vMustReplyEmpty": self._fixed(b""),
-            b"qqemu.PhyMemMode": self._physical_mode, b"Qqemu.PhyMemMode:": self._set_physical,
+            b"qRrdbg.control": self._fixed(b"1"), b"qqemu.PhyMemMode": self._physical_mode,
+            b"Qqemu.PhyMemMode:": self._set_physical,
             b"vCont?": self._fixed(b"vCont;c;C;s;S"), b"vCont;": self._vcont, b"vKill;": self._fixed(b"OK"),
             b"bs": self._step_back, b"bc": self._run_back, b"?": self._state,
             b"D": self._fixed(b"OK"), b"k": self._no_reply, b"H": self._fixed(b"OK"), b"T": self._thread,
@@ -104,7 +114,22 @@ class Stub:
     @property
     def moving(self) -> bool:
         """True while the guest moves, when the task that awaits :meth:`answer` may be cancelled."""
-        return self.replay.moving or (self._what_if is not None and self._what_if.running)
+        running = self._what_if is not None and self._what_if.running
+        return self.replay.moving or running or self.session.interruptible
+
+    @property
+    def state(self) -> tuple[Position, WhatIf | None]:
+        """What is another one after a client must look at the guest anew."""
+        return self.replay.position, self._what_if
+
+    @contextmanager
+    def progress(self, listener: ProgressListener) -> Iterator[None]:
+        """Tell ``listener`` meanwhile how far a movement is."""
+        before, self.replay.on_progress = self.replay.on_progress, listener
+        try:
+            yield
+        finally:
+            self.replay.on_progress = before
 
     def interrupt(self) -> None:
         """The client wants a movement to end, while none is under way: the next one does so, if it begins at once.
@@ -123,13 +148,21 @@ class Stub:
         if exact and packet != name:
             return b""
         try:
-            if self._what_if and WhatIf.takes(packet):
-                return await self._divert(self._what_if, packet, name)
-            return await self._handlers[name](packet[len(name) :])
+            try:
+                return await self._obey(packet, name)
+            except QemuDied:
+                # It was alive a moment ago; whoever only reads gets another one.
+                return await self._obey(packet, name)
         except (UsageError, ValueError):
             return _MALFORMED
         except RrdbgError as error:
-            return b"E." + str(error).encode()
+            self.aftermath.failure = error
+            return _MALFORMED if name in _WITHOUT_WORDS else b"E." + str(error).encode()
+
+    async def _obey(self, packet: bytes, name: bytes) -> bytes | None:
+        if self._what_if and WhatIf.takes(packet):
+            return await self._divert(self._what_if, packet, name)
+        return await self._handlers[name](packet[len(name) :])
 
     def _fixed(self, answer: bytes) -> Handler:
         async def handler(_: bytes) -> bytes:
@@ -283,29 +316,23 @@ class Stub:
         except RrdbgError as error:
             self.aftermath.failure = error
             self._say(f"rrdbg: {error}\n")
-            return self._features.stop(QUIET)
-
-    def _remind(self) -> None:
-        """GDB has not seen the guest change, and holds on to what it knows."""
-        self.aftermath.unseen = True
-        if not self._looks_again:
-            self._say(_LOOK_AGAIN)
+            # A GDB that is told of a stop, and then can read no registers, waits for another one, for ever.
+            return self._features.gone if self.replay.lost else self._features.stop(QUIET)
 
     # What-if
 
     async def _switch(self, on: bool) -> None:
         if on and self._what_if is None:
             self._what_if = await WhatIf.start(self.replay, self.points)
-            self._remind()
-        elif not on and await self._end_what_if():
-            self._remind()
+            self.aftermath.unseen = True
+        elif not on and self._what_if:
+            await self._end_what_if()
+            self.aftermath.unseen = True
 
-    async def _end_what_if(self) -> bool:
-        if self._what_if is None:
-            return False
-        what_if, self._what_if = self._what_if, None
-        await what_if.end(self.replay)
-        return True
+    async def _end_what_if(self) -> None:
+        if self._what_if:
+            what_if, self._what_if = self._what_if, None
+            await what_if.end(self.replay)
 
     async def _divert(self, what_if: WhatIf, packet: bytes, name: bytes) -> bytes:
         if what_if.moves(packet):
@@ -319,13 +346,31 @@ class Stub:
 
     async def _monitor(self, rest: bytes) -> bytes:
         line = bytes.fromhex(rest.decode()).decode(errors="replace").strip()
-        before = self.replay.position
+        before = self.state
+        self.commanding = True
         try:
-            async with aclosing(COMMANDS.run(self.session, line)) as results:
-                async for result in results:
-                    self._say(render(result) + "\n")
+            with self.progress(self._reporter()):
+                async with aclosing(COMMANDS.run(self.session, line)) as results:
+                    async for result in results:
+                        self._say(render(result) + "\n")
         except RrdbgError as error:
             self._say(f"{error}\n")
-        if self.replay.position != before:
-            self._remind()
+        finally:
+            self.commanding = False
+        if self.state != before:
+            # GDB has not seen the guest change, and holds on to what it knows.
+            self.aftermath.unseen = True
+            if not self.lookers:
+                self._say(_LOOK_AGAIN)
         return b"OK"
+
+    def _reporter(self) -> ProgressListener:
+        said = time.monotonic()
+
+        def report(progress: Progress) -> None:
+            nonlocal said
+            if time.monotonic() - said >= _QUIET_SECONDS:
+                said = time.monotonic()
+                self._say(f"at {progress.icount:,}: {100 * progress.share:.0f}% done (Ctrl-C stops)\n")
+
+        return report

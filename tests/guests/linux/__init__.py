@@ -8,10 +8,12 @@ from __future__ import annotations
 import shutil
 import stat
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from tests.guests.build import GuestError, run_tool
+from tests.guests.build import GuestError, run_tool, symbol
+from tests.guests.linux import firmware
 
 INIT = Path(__file__).parent / "init"
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
@@ -22,6 +24,9 @@ CMDLINE = "console=ttyS0 nokaslr panic=-1"
 
 QEMU_OPTIONS = ("-m", "256M")
 """A machine that suits this guest, to which kernel, initrd, cmdline and a console are added."""
+
+_SYMBOL_TYPES = {"T": "function", "D": "object", "B": "object", "d": "object", "b": "object"}
+"""Kinds of symbols by their letters in /proc/kallsyms, those that the guest lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +66,21 @@ def fetch_kernel(out_dir: Path) -> Path:
     return kernel
 
 
+def build_buggy_linux(out_dir: Path) -> LinuxGuest:
+    """The same with a firmware that writes into an object of the kernel (see `firmware`); it ends in a panic."""
+    guest = build_linux(out_dir)
+    victim = symbol(make_symbols(guest), firmware.VICTIM).address
+    initrd = make_initramfs(guest.initrd.with_name("initramfs-bug.cpio"), {firmware.TABLE: firmware.table(victim)})
+    return LinuxGuest(guest.kernel, initrd, f"{guest.cmdline} quiet oops=panic rrdbg_bug={firmware.DEVICE}")
+
+
 def make_symbols(guest: LinuxGuest) -> Path:
-    """An ELF file beside the kernel with the addresses of its global functions, as the guest itself lists them.
+    """An ELF file beside the kernel with addresses of its functions and global data, as the guest itself lists them.
 
     Debian's package with all of the kernel's debugging information is a gigabyte; this takes one boot. There is no code
     in the file: a debugger reads that from the guest.
     """
-    elf = guest.kernel.with_name(guest.kernel.name.replace("vmlinuz", "symbols") + ".elf")
+    elf = guest.kernel.with_name(guest.kernel.name.replace("vmlinuz", "kallsyms") + ".elf")
     if elf.exists():
         return elf
     with tempfile.TemporaryDirectory(dir=elf.parent) as scratch:
@@ -75,17 +88,24 @@ def make_symbols(guest: LinuxGuest) -> Path:
         run_tool(
             "qemu-system-x86_64", *QEMU_OPTIONS, "-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot",
             "-serial", f"file:{console}", "-kernel", str(guest.kernel), "-initrd", str(guest.initrd),
-            "-append", f"{guest.cmdline} quiet rrdbg_symbols=1",
+            "-append", f"{guest.cmdline} quiet rrdbg_symbols={firmware.VICTIM}",
         )  # fmt: skip
         listed = [line.split() for line in console.read_text(errors="replace").splitlines()]
-        found = sorted({(int(words[0], 16), words[2]) for words in listed if len(words) == 3 and words[1] == "T"})
+        found = sorted(
+            {
+                (int(words[0], 16), words[2], words[1])
+                for words in listed
+                if len(words) == 3 and words[1] in _SYMBOL_TYPES
+            }
+        )
         if not found or "rrdbg-guest: symbols" not in console.read_text(errors="replace"):
             raise GuestError("the Linux guest did not list its symbols")
-        text = next(address for address, name in found if name == "_text")
-        functions = [(address, name) for address, name in found if address >= text]
+        text = next(address for address, name, _ in found if name == "_text")
         lines = ['.section .ktext, "ax", @nobits']
-        for address, name in functions:
-            lines += [f".org {address - text:#x}", f".globl {name}", f".type {name}, @function", f"{name}:"]
+        for address, name, letter in found:
+            if address >= text:
+                kind = _SYMBOL_TYPES[letter]
+                lines += [f".org {address - text:#x}", f".globl {name}", f".type {name}, @{kind}", f"{name}:"]
         source.write_text("\n".join([*lines, ".skip 16", ""]))
         run_tool("gcc", "-c", "-o", str(source.with_suffix(".o")), str(source))
         run_tool(
@@ -110,8 +130,8 @@ def current_kernel_package() -> str:
     raise GuestError(f"apt names no kernel for {KERNEL_PACKAGE}; it says: {answer.strip()}")
 
 
-def make_initramfs(path: Path) -> Path:
-    """Write an initramfs with busybox and our init; the same inputs give the same bytes."""
+def make_initramfs(path: Path, files: Mapping[str, bytes] | None = None) -> Path:
+    """Write an initramfs with busybox, our init and ``files``; the same inputs give the same bytes."""
     busybox = shutil.which("busybox")
     if not busybox:
         raise GuestError("busybox is missing, which the Linux guest needs: run `make setup`")
@@ -125,6 +145,10 @@ def make_initramfs(path: Path) -> Path:
         archive.add(f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox")
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     archive.add("init", stat.S_IFREG | 0o755, INIT.read_bytes())
+    for name, data in (files or {}).items():
+        for parent in reversed(PurePath(name).parents[:-1]):
+            archive.add(str(parent), stat.S_IFDIR | 0o755)
+        archive.add(name, stat.S_IFREG | 0o644, data)
     content = archive.finish()
     if not path.exists() or path.read_bytes() != content:
         scratch = path.with_suffix(".new")

@@ -1,0 +1,135 @@
+"""Commands that list every time something happened, in all of time or a part of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from rrdbg.commands.arguments import read_address, read_position
+from rrdbg.commands.queries import read_variable
+from rrdbg.commands.registry import Category, Registry, Takes
+from rrdbg.commands.session import Session
+from rrdbg.engine.calls import Call, calls
+from rrdbg.errors import UsageError
+from rrdbg.model.position import Position
+from rrdbg.model.results import Message, Result
+from rrdbg.model.stop import Hit, WatchKind, Watchpoint
+from rrdbg.model.tracing import Format, Parameter, Tracepoint
+from rrdbg.render.text import times, value_text
+
+TABLES = Registry()
+
+_RANGE = re.compile(r"(?P<what>.*?)(?:\s+from\s+(?P<start>\S+))?(?:\s+to\s+(?P<end>\S+))?", re.DOTALL)
+_DETAILS = (
+    "EXPR is what GDB can take the address of, or *ADDRESS:LENGTH. From the start to the end of the recording, unless "
+    "told otherwise. 'seek @NUMBER' goes to one of the places."
+)
+
+
+@TABLES.command(
+    "writes", Category.QUERIES, "List every write that changed EXPR.",
+    arguments="EXPR [from POSITION] [to POSITION]", takes=(Takes.EXPRESSION,), details=_DETAILS,
+    examples=("writes tasks[3].magic", "writes *0x104128:8 from 50%", "> writes.csv writes rounds"),
+)  # fmt: skip
+async def _writes(session: Session, text: str) -> AsyncGenerator[Result, None]:
+    async with aclosing(_accesses(session, text, WatchKind.WRITE)) as results:
+        async for result in results:
+            yield result
+
+
+@TABLES.command(
+    "reads", Category.QUERIES, "List every read of EXPR.",
+    arguments="EXPR [from POSITION] [to POSITION]", takes=(Takes.EXPRESSION,), details=_DETAILS,
+    examples=("reads tasks[3].magic to 50%",),
+)  # fmt: skip
+async def _reads(session: Session, text: str) -> AsyncGenerator[Result, None]:
+    async with aclosing(_accesses(session, text, WatchKind.READ)) as results:
+        async for result in results:
+            yield result
+
+
+async def _accesses(session: Session, text: str, kind: WatchKind) -> AsyncGenerator[Result, None]:
+    what, start, end = await _range(session, text)
+    variable = await read_variable(session, what)
+    session.found.clear()
+    hits = session.replay.scan([Watchpoint(-1, variable.address, variable.length, kind)], start, end)
+    async with aclosing(hits):
+        async for hit in hits:
+            yield await _write(session, hit) if kind is WatchKind.WRITE else await _read(session, hit)
+    verb = "changed" if kind is WatchKind.WRITE else "read"
+    yield Message(f"{what} was {verb} {times(len(session.found))} between {start} and {end}.")
+
+
+async def _write(session: Session, hit: Hit) -> Result:
+    """A write, at the instruction that is about to make it; ``next`` is the one that comes after that."""
+    old, new = (
+        (value_text(hit.change.before), value_text(hit.change.after)) if hit.change else ("<unknown>", "<unknown>")
+    )
+    place = await _place(session, hit.pc)
+    position = await session.replay.before(hit.position)
+    return session.note(position, f"{old} -> {new}  next {place}", {"old": old, "new": new, "next": place})
+
+
+async def _read(session: Session, hit: Hit) -> Result:
+    value = value_text(hit.change.after) if hit.change else ""
+    place = await _place(session, hit.pc)
+    position = await session.replay.before(hit.position)
+    return session.note(position, f"{value}  next {place}", {"value": value, "next": place})
+
+
+@TABLES.command(
+    "calls", Category.QUERIES, "List every call of FUNCTION: its caller, arguments and result.",
+    arguments="FUNCTION [from POSITION] [to POSITION]", takes=(Takes.FUNCTION,),
+    details="The arguments are shown if GDB knows the parameters, the result as the register that holds it. A function "
+    "without symbols is written *ADDRESS. From the start to the end of the recording, unless told otherwise, in two "
+    "passes. 'seek @NUMBER' goes to one of the calls.",
+    examples=("calls log_append", "calls do_sys_openat2 from 90%", "calls *0x100020"),
+)  # fmt: skip
+async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
+    what, start, end = await _range(session, text)
+    entry, parameters, points = await _function(session, what)
+    forms = [Format.read(parameter.conversion).conversions[0] for parameter in parameters]
+    session.found.clear()
+    for call in await calls(session.replay, entry, points, forms, start, end):
+        values = [form.show(value) for form, value in zip(forms, call.arguments, strict=False)]
+        names = [parameter.name for parameter in parameters]
+        yield await _call(session, what, call, dict(zip(names, values, strict=False)))
+    yield Message(f"{what} was called {times(len(session.found))} between {start} and {end}.")
+
+
+async def _call(session: Session, function: str, call: Call, arguments: dict[str, str]) -> Result:
+    caller = await _place(session, call.return_address)
+    returned = "" if call.returned is None else f"{call.returned:#x}"
+    shown = ", ".join(f"{name}={value}" for name, value in arguments.items())
+    result = f" = {returned}" if returned else " does not return"
+    fields = {"caller": caller, **arguments, "returned": returned}
+    return session.note(call.position, f"{function}({shown}){result}  to {caller}", fields)
+
+
+async def _function(session: Session, what: str) -> tuple[int, Sequence[Parameter], Sequence[Tracepoint]]:
+    """A function's entry, its parameters, and where and how to read them."""
+    if what.startswith("*"):
+        return await read_address(session, what), (), ()
+    if session.symbols is None:
+        raise UsageError(f"Without a GDB there are no symbols to find '{what}' by; write *ADDRESS.")
+    entry = await session.symbols.number(f"&({what})")
+    parameters = await session.symbols.parameters(what)
+    return entry, parameters, await session.symbols.compile(what, [parameter.name for parameter in parameters])
+
+
+async def _place(session: Session, address: int) -> str:
+    return await session.symbols.place(address) if session.symbols else f"{address:#x}"
+
+
+async def _range(session: Session, text: str) -> tuple[str, Position, Position]:
+    """What is looked for, and between which positions."""
+    match = _RANGE.fullmatch(text.strip())
+    assert match is not None, "each part may be missing"
+    if not match["what"]:
+        raise UsageError("What to look for is missing.")
+    start = await read_position(session, match["start"] or "start")
+    end = await read_position(session, match["end"] or "end")
+    if not start < end:
+        raise UsageError(f"The range from {start} to {end} is empty.")
+    return match["what"], start, end

@@ -1,0 +1,160 @@
+"""All calls of a function on a stretch of the timeline: from where, with which arguments, and what they returned.
+
+Two passes. The first stops at the function's entry, where the stack pointer and the return address are known, and where
+its parameters can be read, which may be some instructions later. The second stops at all the return addresses; a call
+has returned when the guest comes to its own with the stack pointer that it must have then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rrdbg.engine.replay import Replay
+from rrdbg.engine.trace import values_at
+from rrdbg.errors import RspError, UsageError
+from rrdbg.links.machine import Machine
+from rrdbg.model.position import Position
+from rrdbg.model.stop import Breakpoint
+from rrdbg.model.tracing import Conversion, Tracepoint
+
+
+@dataclass(frozen=True, slots=True)
+class _Convention:
+    """Where a call leaves what we want: on the ``stack`` (bytes of a return address there) or in ``link``."""
+
+    sp: str
+    result: str
+    stack: int = 0
+    link: str = ""
+
+
+_CONVENTIONS = {
+    "rsp": _Convention("rsp", "rax", stack=8),
+    "esp": _Convention("esp", "eax", stack=4),
+    "x30": _Convention("sp", "x0", link="x30"),
+    "ra": _Convention("sp", "a0", link="ra"),
+}
+"""By a register that only this architecture has: x86-64, x86, AArch64, RISC-V."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call: where its first instruction is about to be executed, and where it came from.
+
+    ``arguments`` are its parameters' values, or why one cannot be told; ``returned`` is the result register when it has
+    returned at ``end``, both None if it does not within the stretch.
+    """
+
+    position: Position
+    return_address: int
+    sp_after: int
+    arguments: tuple[int | bytes | str, ...] = ()
+    returned: int | None = None
+    end: Position | None = None
+
+
+async def calls(
+    replay: Replay,
+    entry: int,
+    points: Sequence[Tracepoint],
+    forms: Sequence[Conversion],
+    start: Position,
+    end: Position,
+) -> list[Call]:
+    """The calls of the function at ``entry`` that begin from ``start`` on and before ``end``, in order.
+
+    ``points`` say where and how to read its parameters, and ``forms`` how they will be printed.
+
+    :raises UsageError: how calls are made on the guest's architecture is not known.
+    """
+    first = _Entries(entry, points, forms)
+    found: list[Call] = []
+    async for hit in replay.scan(_breakpoints({entry, *first.points}), start, end, first):
+        if hit.pc == entry:
+            found.append(first.call(hit.position))
+        if hit.pc in first.points and found and not found[-1].arguments:
+            found[-1].arguments = first.arguments
+    if found:
+        second = _Returns(found)
+        async for hit in replay.scan(_breakpoints(second.addresses), found[0].position, end, second):
+            second.end(hit.position)
+    return found
+
+
+def _breakpoints(addresses: set[int]) -> list[Breakpoint]:
+    return [Breakpoint(-1 - number, address) for number, address in enumerate(sorted(addresses))]
+
+
+@dataclass(slots=True)
+class _Entries:
+    """Reads what there is at the entry and behind the prologue."""
+
+    entry: int
+    tracepoints: Sequence[Tracepoint]
+    forms: Sequence[Conversion]
+    arguments: tuple[int | bytes | str, ...] = ()
+    points: dict[int, Tracepoint] = field(init=False)
+    _return_address: int = 0
+    _sp_after: int = 0
+
+    def __post_init__(self) -> None:
+        self.points = {point.address: point for point in self.tracepoints if point.expressions}
+
+    async def __call__(self, machine: Machine, point: Breakpoint) -> bool:
+        if point.address == self.entry:
+            self._return_address, self._sp_after = await _return(machine)
+        if tracepoint := self.points.get(point.address):
+            self.arguments = await values_at(machine, tracepoint, self.forms)
+        return True
+
+    def call(self, position: Position) -> Call:
+        return Call(position, self._return_address, self._sp_after)
+
+
+class _Returns:
+    """Notes the results of calls that have returned where the machine stands."""
+
+    def __init__(self, found: Sequence[Call]) -> None:
+        self._open: dict[tuple[int, int], list[Call]] = {}
+        self._left = iter([*found, None])
+        self._next = next(self._left)
+        self.addresses = {call.return_address for call in found}
+        self._returning: tuple[int, int, int] | None = None
+
+    async def __call__(self, machine: Machine, point: Breakpoint) -> bool:
+        registers = await machine.registers()
+        convention = _convention(registers)
+        self._returning = point.address, registers[convention.sp], registers[convention.result]
+        return True
+
+    def end(self, position: Position) -> None:
+        while self._next and self._next.position < position:
+            self._open.setdefault((self._next.return_address, self._next.sp_after), []).append(self._next)
+            self._next = next(self._left)
+        assert self._returning is not None, "a breakpoint is judged before it is told of"
+        address, sp, result = self._returning
+        for call in self._open.pop((address, sp), ()):
+            # An earlier one with the same stack was left without a return, by a longjmp or the like.
+            call.returned, call.end = result, position
+
+
+async def _return(machine: Machine) -> tuple[int, int]:
+    """At a function's entry: the address that it will return to, and the stack pointer then."""
+    registers = await machine.registers()
+    convention = _convention(registers)
+    sp = registers[convention.sp]
+    if convention.link:
+        return registers[convention.link], sp
+    try:
+        raw = await machine.read_memory(sp, convention.stack)
+    except RspError:
+        return 0, 0
+    return int.from_bytes(raw, machine.register_file.byte_order), sp + convention.stack
+
+
+def _convention(registers: dict[str, int]) -> _Convention:
+    found = next((_CONVENTIONS[name] for name in _CONVENTIONS if name in registers), None)
+    if found is None:
+        raise UsageError("How functions are called on this architecture is not known; use tprintf.")
+    return found

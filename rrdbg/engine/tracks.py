@@ -1,0 +1,138 @@
+"""Everything that is known about a recording, put together as tracks of one timeline; no QEMU is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from rrdbg.errors import RecordingError
+from rrdbg.model.deliveries import Deliveries, Delivery
+from rrdbg.model.events import EventKind
+from rrdbg.model.mark import Mark, gather
+from rrdbg.model.position import Position
+from rrdbg.model.size import size_text
+from rrdbg.model.snapshot import Snapshot
+from rrdbg.model.timeline import QUERY_HITS, STOPS, Timeline
+from rrdbg.model.tracks import TimelineTracks, Track, TrackKind, clock_knots, coarser
+from rrdbg.store.clock import read_clock
+from rrdbg.store.history import Console, counts, history
+from rrdbg.store.recording import Recording
+
+MOST_BARE = 15_000
+"""Marks without a text that a track has at most."""
+
+MOST_WORDED = 1_500
+"""Marks with a text that a track has at most."""
+
+MOST_LINES = 6_000
+"""Lines of the console; longer ones than :data:`LINE_LENGTH` are cut."""
+
+LINE_LENGTH = 160
+
+_PIECES = 2_000
+
+
+_NOTES = {
+    "snapshots": "none: 'rrdbg index' leaves some",
+    "interrupts": "none",
+    "exceptions": "none",
+    "console": "nothing was printed",
+    STOPS: "none yet: where breakpoints and watchpoints stop you is kept",
+    QUERY_HITS: "none yet",
+    "bookmarks": "none yet: 'bookmark NAME' makes one",
+}
+
+_NAMES = {
+    EventKind.INPUT: ("input", "input"),
+    EventKind.SERIAL: ("serial input", "serial input"),
+    EventKind.PACKET: ("packets", "packet"),
+    EventKind.BLOCK: ("disk requests", "completion of disk request"),
+    EventKind.CLOCK: ("clock reads", "read of the host's clock"),
+    EventKind.RANDOM: ("random numbers", "random number"),
+    EventKind.AUDIO: ("audio", "audio"),
+    EventKind.RESET: ("resets", "reset"),
+    EventKind.SHUTDOWN: ("shutdowns", "shutdown"),
+}
+"""What the tracks of events are called that have no other track: in the plural and in the singular."""
+
+
+def timeline_tracks(recording: Recording, timeline: Timeline) -> TimelineTracks:
+    """Read the log of ``recording`` and put it together with what ``timeline`` knows.
+
+    Tracks hold some thousands of marks at most, however many events there are: neighbours are then one mark.
+
+    :raises LogError: the log is damaged.
+    """
+    end = timeline.end
+    log = recording.layout.log
+    clock = read_clock(log, recording.manifest.invocation)
+    deliveries = recording.log.deliveries
+    found = {item.kind for item in counts(log, end=end)}
+    tracks = [
+        _track("snapshots", "snapshot", TrackKind.HEIGHTS, map(_snapshot, timeline.snapshots), end, MOST_WORDED),
+        _track("interrupts", "interrupt", TrackKind.RATE, _delivered(deliveries, Delivery.INTERRUPT), end, MOST_BARE),
+        _track("exceptions", "exception", TrackKind.RATE, _delivered(deliveries, Delivery.EXCEPTION), end, MOST_BARE),
+        *(_events(recording, kind, end) for kind in _NAMES if kind in found),
+        _console(recording, end),
+        *(_marked(timeline, name) for name in dict.fromkeys((STOPS, QUERY_HITS, *timeline.marks))),
+        _track("bookmarks", "bookmark", TrackKind.MARKS, _bookmarks(timeline), end, MOST_WORDED),
+    ]
+    return TimelineTracks(
+        name=recording.name,
+        end=end,
+        base=clock.base,
+        exact=clock.exact,
+        knots=clock_knots(clock, end),
+        tracks=tracks,
+        speed=coarser(timeline.cost.pieces, _PIECES),
+        facts=(
+            f"{recording.manifest.invocation.binary} {recording.manifest.qemu_version}",
+            f"recorded {recording.manifest.created} UTC",
+            recording.manifest.ended,
+        ),
+    )
+
+
+def _track(name: str, one: str, kind: TrackKind, marks: Iterable[Mark], end: Position, most: int) -> Track:
+    return Track(name, one, kind, gather(marks, most, end), _NOTES.get(name, ""))
+
+
+def _snapshot(snapshot: Snapshot) -> Mark:
+    proof = {None: "not proved", True: "proved", False: "NOT SOUND"}[snapshot.sound]
+    load = "never loaded" if snapshot.load_seconds is None else f"loads in {snapshot.load_seconds:.2f} s"
+    what = f"{snapshot.kind} '{snapshot.name}'" if snapshot.name else str(snapshot.kind)
+    return Mark(Position(snapshot.icount), f"{what}: {size_text(snapshot.size)}, {load}, {proof}", snapshot.size)
+
+
+def _delivered(deliveries: Deliveries, wanted: Delivery) -> Iterator[Mark]:
+    for icount, group in groupby(zip(deliveries.icounts, deliveries.kinds, strict=True), lambda pair: pair[0]):
+        for phase, (_, kind) in enumerate(group):
+            if kind == wanted:
+                yield Mark(Position(icount, phase))
+
+
+def _events(recording: Recording, kind: EventKind, end: Position) -> Track:
+    found = history(recording.layout.log, {kind}, 0, end.icount + 1)
+    return _track(
+        *_NAMES[kind], TrackKind.MARKS, (Mark(event.position, event.text) for event in found), end, MOST_WORDED
+    )
+
+
+def _console(recording: Recording, end: Position) -> Track:
+    layout = recording.layout
+    try:
+        lines = Console.read(layout.log, layout.console).lines()
+    except RecordingError as error:
+        return Track("console", "line", TrackKind.MARKS, (), str(error))
+    marks = (Mark(position, text[:LINE_LENGTH]) for position, text in lines)
+    return _track("console", "line", TrackKind.MARKS, marks, end, MOST_LINES)
+
+
+def _marked(timeline: Timeline, name: str) -> Track:
+    marks = sorted(timeline.marks.get(name, ()), key=lambda mark: mark.position)
+    return Track(name, name.removesuffix("s"), TrackKind.MARKS, marks, _NOTES.get(name, ""))
+
+
+def _bookmarks(timeline: Timeline) -> Iterator[Mark]:
+    for name, bookmark in sorted(timeline.bookmarks.items(), key=lambda item: item[1].position):
+        yield Mark(bookmark.position, f"@{name} {bookmark.note}".rstrip())

@@ -1,0 +1,30 @@
+"""What GDB remembers of the guest, and must forget after a jump that it has not made itself."""
+
+from __future__ import annotations
+
+import gdb
+
+from rrdbg.frontends.gdb.watchpoints import Watchpoints
+
+_HOOK = "hookpost-monitor"
+
+
+class Caches:
+    """GDB's caches of registers, frames, memory and stack, and the values that its watchpoints have seen."""
+
+    def __init__(self) -> None:
+        self._watchpoints = Watchpoints()
+
+    def forget(self) -> None:
+        """Make GDB read everything anew."""
+        gdb.execute("maintenance flush register-cache", to_string=True)  # frames, too
+        gdb.execute("maintenance flush dcache", to_string=True)  # stack and code, too
+        self._watchpoints.renew()
+
+
+def hook_monitor() -> None:
+    """Have GDB look again after each ``monitor`` command, unless the user has a hook of his own there."""
+    try:
+        gdb.execute(f"show user {_HOOK}", to_string=True)
+    except gdb.error:
+        gdb.execute(f"define {_HOOK}\nrrdbg look-again\nend")

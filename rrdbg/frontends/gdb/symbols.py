@@ -1,0 +1,127 @@
+"""What only GDB knows: expressions and locations of the guest's program, turned into what the server understands.
+
+A value becomes ``*ADDRESS:LENGTH``, a location ``*ADDRESS``, and what ``tprintf`` prints bytecode that the server runs.
+"""
+
+from __future__ import annotations
+
+import re
+
+import gdb
+
+from rrdbg.errors import UsageError
+from rrdbg.frontends.gdb.declared import Declared
+from rrdbg.model.tracing import Print, assemble
+
+_BYTES = re.compile(r"\*.+:\d+")
+_ADDRESS_AND_LENGTH = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)\s+(\d+)")
+_FORMAT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_SCOPE = re.compile(r"^Scope: (0x[0-9a-f]+)$", re.MULTILINE)
+_NOT_SCALAR = "Value not scalar"
+_RANGE = re.compile(r"(?P<subject>.*?)(?P<range>(?:\s+from\s+\S+)?(?:\s+to\s+\S+)?)\s*", re.DOTALL)
+
+
+def translate(command: Declared, arguments: str) -> str:
+    """``arguments`` of ``command`` as the server understands them.
+
+    :raises UsageError: something has no address, or more than one.
+    :raises gdb.error: GDB cannot make sense of it here.
+    """
+    if not arguments or not command.takes or arguments in command.words:
+        return arguments
+    if command.name == "tprintf":
+        return _print(arguments)
+    match = _RANGE.fullmatch(arguments)
+    assert match is not None, "every part of it may be empty"
+    if command.takes[0] == "expression":
+        return variable(match["subject"]) + match["range"]
+    if command.takes[0] == "location":
+        return f"*{location(match['subject']):#x}{match['range']}"
+    if command.takes[0] == "function":
+        return f"*{function(match['subject']):#x}{match['range']}"
+    return arguments
+
+
+def variable(expression: str) -> str:
+    """``*ADDRESS:LENGTH`` of the value of ``expression``; of what says so itself, or ``ADDRESS LENGTH``, the same.
+
+    :raises UsageError: it has no address.
+    """
+    if _BYTES.fullmatch(expression):
+        return expression
+    if match := _ADDRESS_AND_LENGTH.fullmatch(expression):
+        return f"*{match[1]}:{match[2]}"
+    value = gdb.parse_and_eval(expression)
+    address = value.address
+    if address is None:
+        raise UsageError(f"'{expression}' has no address; name a variable, or write *ADDRESS:LENGTH.")
+    return f"*{_number(address):#x}:{value.type.sizeof}"
+
+
+def location(text: str) -> int:
+    """The address of a source location, where ``break`` would stop.
+
+    :raises UsageError: it is at several addresses, or none.
+    """
+    rest, found = gdb.decode_line(text)
+    addresses = sorted({line.pc for line in found or ()})
+    if rest:
+        raise UsageError(f"'{rest}' after the location is not understood.")
+    if len(addresses) != 1:
+        listed = ", ".join(f"*{address:#x}" for address in addresses) or "none"
+        raise UsageError(f"'{text}' is not at one address ({listed}); name one of them.")
+    return addresses[0]
+
+
+def function(text: str) -> int:
+    """The address of a function's first instruction.
+
+    :raises UsageError: it has none.
+    """
+    value = gdb.parse_and_eval(text.removeprefix("*"))
+    if value.type.strip_typedefs().code != gdb.TYPE_CODE_FUNC:
+        return _number(value)
+    if value.address is None:
+        raise UsageError(f"'{text}' has no address; write *ADDRESS.")
+    return _number(value.address)
+
+
+def _print(text: str) -> str:
+    """A ``tprintf`` whose location is an address and whose arguments are bytecode."""
+    wanted = Print.read(text)
+    address = location(wanted.location)
+    codes = [_bytecode(wanted.location, address, argument) for argument in wanted.arguments]
+    form = _FORMAT.search(text, len(wanted.location))
+    assert form is not None, "Print.read has found it"
+    line = ",".join([f"*{address:#x}", form[0], *(f"@{code}" for code in codes)])
+    line += f" from {wanted.start}" if wanted.start else ""
+    return line + (f" to {wanted.end}" if wanted.end else "")
+
+
+def _bytecode(place: str, address: int, expression: str) -> str:
+    """What GDB compiles ``expression`` to for the instruction at ``address``, which the user calls ``place``.
+
+    :raises UsageError: ``place`` is a bare address, where GDB finds no local variables, and one is needed.
+    """
+    # GDB takes no bare address there, and compiles for the cursor then.
+    where = "" if place.startswith("*") else f"-at {place}, "
+    try:
+        text = gdb.execute(f"maintenance agent-eval {where}{expression}", to_string=True)
+    except gdb.error as error:
+        if _NOT_SCALAR not in str(error):
+            raise
+        # An array stands for the address of its first element, as in C.
+        text = gdb.execute(f"maintenance agent-eval {where}&({expression})[0]", to_string=True)
+    _, *parts = _SCOPE.split(text)
+    listings = {int(scope, 16): listing for scope, listing in zip(parts[::2], parts[1::2], strict=True)}
+    listing = listings[address] if where else next(iter(listings.values()))
+    # What begins with a blank is an operation; the rest is a mask of the registers that are needed.
+    code = assemble(line for line in listing.splitlines() if line[:1] == " ")
+    if not where and "$" not in expression and code.reads_registers:
+        raise UsageError(f"'{expression}' needs a local variable, which GDB does not find at {place}; write FILE:LINE.")
+    return code.code.hex()
+
+
+def _number(value: gdb.Value) -> int:
+    """An address as a number without a sign."""
+    return int(value) & ((1 << 8 * value.type.sizeof) - 1)

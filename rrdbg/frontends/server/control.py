@@ -1,0 +1,179 @@
+"""The control channel: the registry's commands for a program that debugs through the remote protocol meanwhile.
+
+A second connection to the server's address that begins with :data:`GREETING` is one. Both sides then send JSON objects,
+one a line. The server begins with what it is; each request gets its results as they come, then one answer, and while
+it is worked on a sign of life twice a second, so that silence means that the server is gone. Unlike ``monitor`` it
+tells errors from text and what has moved, and can be interrupted at any moment. docs/reference/remote-protocol.md
+describes the objects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+from rrdbg.commands.arguments import read_position
+from rrdbg.commands.declarations import declarations
+from rrdbg.commands.help import COMMANDS
+from rrdbg.engine.progress import Progress
+from rrdbg.errors import RrdbgError, UsageError
+from rrdbg.frontends.server.stub import Stub
+from rrdbg.render.json_lines import to_json
+from rrdbg.render.text import render
+
+VERSION = 1
+GREETING = b"rrdbg control 1\n"
+"""What a client says first; no packet begins so."""
+
+_LIFE_SECONDS = 0.5
+
+
+class Control:
+    """One such connection.
+
+    ``idle`` is held while the guest, or the client that debugs it, is busy; ``give_up`` ends a monitor command that the
+    client no longer waits for.
+    """
+
+    def __init__(
+        self,
+        stub: Stub,
+        idle: asyncio.Lock,
+        give_up: Callable[[], Awaitable[None]],
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._stub = stub
+        self._idle = idle
+        self._give_up = give_up
+        self._writer = writer
+        self._answering: asyncio.Task[None] | None = None
+        self._work: asyncio.Task[dict[str, Any]] | None = None
+        self._cancelled = False
+        self._progress: Progress | None = None
+
+    async def serve(self, reader: asyncio.StreamReader) -> None:
+        """Answer requests until the client leaves; what it waits for then is interrupted."""
+        self._send(self._introduction())
+        try:
+            while line := await reader.readline():
+                self._take(line)
+        except (ConnectionError, ValueError):
+            pass  # the client has gone, or sends what is no line: it is sent away
+        finally:
+            self._cancel()
+            if self._answering:
+                await self._answering
+
+    def _introduction(self) -> dict[str, Any]:
+        recording = self._stub.replay.recording
+        kernel = recording.layout.bundled("kernel")
+        return {
+            "rrdbg": VERSION,
+            "recording": recording.name,
+            "kernel": str(kernel) if kernel.is_file() else "",
+            "declarations": declarations(),
+            **self._place(),
+        }
+
+    def _take(self, line: bytes) -> None:
+        try:
+            request = json.loads(line)
+        except ValueError:
+            request = None
+        if request == {"cancel": True}:
+            self._cancelled = True
+            self._cancel()
+        elif self._answering and not self._answering.done():
+            self._send({"error": "The request before is not answered yet."})
+        else:
+            self._cancelled = False
+            self._answering = asyncio.create_task(self._answer(request))
+
+    async def _answer(self, request: object) -> None:
+        self._work = asyncio.create_task(self._perform(request))
+        while not self._work.done():
+            await asyncio.wait((self._work,), timeout=_LIFE_SECONDS)
+            if not self._work.done():
+                self._cancel_again()
+                progress = self._progress
+                told = progress and {"icount": progress.icount, "share": progress.share}
+                self._send({"progress": told})
+        self._send(self._work.result())
+        self._work = self._progress = None
+
+    def _cancel(self) -> None:
+        """Interrupt what is under way; nothing else may be cancelled."""
+        if self._work and not self._work.done() and self._stub.moving:
+            self._cancelled = False
+            self._work.cancel()
+
+    def _cancel_again(self) -> None:
+        """It could not be interrupted when that was asked: at rest between two movements."""
+        if self._cancelled:
+            self._cancel()
+
+    async def _perform(self, request: object) -> dict[str, Any]:
+        if request == {"prompt": True}:
+            await self._give_up()
+        if self._idle.locked() and self._stub.moving:
+            return {"error": "The guest is running; stop it first.", "changed": False, **self._place()}
+        async with self._idle:
+            before = self._stub.state
+            error = ""
+            try:
+                await self._obey(request)
+            except RrdbgError as raised:
+                error = str(raised)
+            except asyncio.CancelledError:
+                error = f"Interrupted at {self._stub.replay.position}."
+            return {"error": error, "changed": self._stub.state != before, **self._place()}
+
+    async def _obey(self, request: object) -> None:
+        match request:
+            case {"run": str(line)}:
+                try:
+                    await self._run(line)
+                finally:
+                    self._note_visit()
+            case {"visit": str(position)}:
+                target = await read_position(self._stub.session, position)
+                with self._stub.progress(self._note):
+                    await self._stub.replay.seek(target)
+            case {"stopped": True}:
+                self._note_visit()
+            case {"where": True} | {"prompt": True}:
+                pass
+            case _:
+                raise UsageError("A request has one of the keys run, visit, where, stopped, prompt and cancel.")
+
+    async def _run(self, line: str) -> None:
+        async with aclosing(COMMANDS.run(self._stub.session, line)) as results:
+            with self._stub.progress(self._note):
+                async for result in results:
+                    self._send({"result": {**json.loads(to_json(result)), "text": render(result)}})
+
+    def _note_visit(self) -> None:
+        """The user is here now: ``back`` will know."""
+        self._stub.session.visits.note(self._stub.replay.position)
+
+    def _note(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def _place(self) -> dict[str, Any]:
+        replay = self._stub.replay
+        here, end = replay.position, replay.timeline.end
+        return {
+            "position": {
+                "text": str(here), "icount": here.icount, "phase": here.phase, "percent": here.percent(end),
+                "end": end.icount, "what_if": self._stub.in_what_if,
+            },
+            "bookmarks": sorted(replay.timeline.bookmarks),
+        }  # fmt: skip
+
+    def _send(self, content: dict[str, Any]) -> None:
+        with contextlib.suppress(ConnectionError):
+            self._writer.write(json.dumps(content).encode() + b"\n")

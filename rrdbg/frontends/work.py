@@ -1,0 +1,90 @@
+"""Commands from the command line, and then the shell: what every front end does that has an opened replay."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import RrdbgError
+from rrdbg.frontends.debugger import Debugger
+from rrdbg.frontends.opening import add_debugger, symbols_of
+from rrdbg.frontends.outlet import Outlet
+from rrdbg.frontends.progress import ProgressLine
+from rrdbg.frontends.repl import interact
+from rrdbg.frontends.shell import Shell, read_script
+from rrdbg.frontends.waiting import Waiting
+
+
+class _Appended(argparse.Action):
+    """Keeps -ex and -x in the order in which they were written."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.work = [*(namespace.work or []), (option_string, values)]
+
+
+def add_work(parser: argparse.ArgumentParser, *, at: str, where: str, gdb: str = "--gdb") -> None:
+    """Declare the options that tell what to do; the position ``at`` (in words: ``where``) is where to begin.
+
+    ``gdb`` is the option that names the GDB to use.
+    """
+    parser.add_argument("--at", metavar="POSITION", default=at, help=f"open there (default: {where})")
+    parser.add_argument("-ex", action=_Appended, dest="work", metavar="COMMAND", help="run COMMAND; may be repeated")
+    parser.add_argument("-x", action=_Appended, dest="work", metavar="FILE", help="run the commands in FILE")
+    parser.add_argument("--batch", action="store_true", help="leave after the commands; status not 0 if one failed")
+    parser.add_argument("--json", action="store_true", help="answer with one JSON object a line")
+    add_debugger(parser, gdb)
+    parser.set_defaults(work=None)
+
+
+def read_work(arguments: argparse.Namespace) -> list[str]:
+    """The commands to run, in order.
+
+    :raises UsageError: a file of them cannot be read.
+    """
+    return [
+        line for option, value in arguments.work or () for line in ([value] if option == "-ex" else read_script(value))
+    ]
+
+
+async def work(replay: Replay, lines: Sequence[str], arguments: argparse.Namespace) -> int:
+    """Run ``lines`` on ``replay`` and, unless it is a batch, what the user types then; the exit status."""
+    interactive = not arguments.batch and sys.stdin.isatty() and sys.stdout.isatty()
+    outlet = Outlet(json=arguments.json, colours=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    waiting = Waiting(ProgressLine(quiet=arguments.json))
+    async with AsyncExitStack() as stack:
+        debugger = await _debugger(stack, replay, arguments, outlet)
+        with Shell(replay, debugger, outlet, waiting) as shell:
+            try:
+                await shell.open(arguments.at)
+                await shell.run_all(lines)
+            except RrdbgError as error:
+                shell.show_error(error)
+                if arguments.batch:
+                    return error.exit_code
+            if not arguments.batch and not shell.session.over:
+                await interact(shell, terminal=interactive)
+    return 0
+
+
+async def _debugger(
+    stack: AsyncExitStack, replay: Replay, arguments: argparse.Namespace, outlet: Outlet
+) -> Debugger | None:
+    """The GDB that was asked for; where none is installed, and none was named, there is none."""
+    if arguments.no_gdb:
+        return None
+    if arguments.gdb_program is None and arguments.symbols is None and shutil.which("gdb") is None:
+        outlet.warn("There is no GDB here, so there are no symbols, and only rrdbg's own commands.")
+        return None
+    symbols = symbols_of(replay.recording, arguments.symbols)
+    return await stack.enter_async_context(Debugger.on(replay, arguments.gdb_program or "gdb", symbols))

@@ -1,0 +1,131 @@
+"""What the queries list, held against the forward run."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from rrdbg.model.position import START
+from rrdbg.model.results import Changed, Found
+from rrdbg.model.timeline import QUERY_HITS
+from tests.guests.build import symbol
+from tests.oracle import Oracle
+from tests.shell.conftest import Opened, User
+
+
+def value(raw: bytes) -> int:
+    return int.from_bytes(raw, "little")
+
+
+def stretch(oracle: Oracle) -> str:
+    return f"from {oracle[0].position} to {oracle[len(oracle) - 1].position}"
+
+
+async def found(user: User, line: str) -> list[Found]:
+    before = user.position
+    results = [result for result in await user.results(line) if isinstance(result, Found)]
+    assert user.position == before, "a query leaves the cursor where it is"
+    assert [result.number for result in results] == list(range(1, len(results) + 1))
+    return results
+
+
+async def test_writes(opened: Opened, workload: Path, workload_guest: Path, busy: Oracle) -> None:
+    counter = symbol(workload_guest, "counter").address
+    async with opened(workload) as user:
+        results = await found(user, f"writes counter {stretch(busy)}")
+        changes = busy.changes(counter)
+        assert [result.position for result in results] == [busy[index].position for index in changes]
+        for result, index in zip(results, changes, strict=True):
+            assert int(result.fields["old"], 16) == value(busy[index].memory[counter])
+            assert int(result.fields["new"], 16) == value(busy[index + 1].memory[counter])
+            assert result.fields["next"].startswith("do_round+")
+        await user(f"seek @{len(results)}")
+        assert user.position == results[-1].position
+        marks = user.shell.replay.timeline.marks[QUERY_HITS]
+        assert [mark.position for mark in marks] == [result.position for result in results]
+        assert "no bookmark" in await user.refused(f"seek @{len(results) + 1}")
+
+
+async def test_writes_by_an_interrupt(opened: Opened, workload: Path, busy: Oracle) -> None:
+    """The stack slot that an interrupt pushes to, which breaks a replay that watches it carelessly."""
+    delivered = next(index for index in range(len(busy) - 1) if busy[index + 1].position.phase == 1)
+    slot = busy.registers(delivered + 1)["rsp"]
+    async with opened(workload) as user:
+        results = await found(user, f"writes *{slot:#x}:8 {stretch(busy)}")
+        assert busy[delivered].position in [result.position for result in results]
+        # Each is where stepping sees the value change.
+        for result in results:
+            await user(f"seek @{result.number}")
+            assert await memory(user, slot) == result.fields["old"]
+            await user("stepi")
+            assert await memory(user, slot) == result.fields["new"]
+
+
+async def memory(user: User, address: int) -> str:
+    return (await user(f"x/xg {address:#x}")).split()[-1]
+
+
+async def test_reads(opened: Opened, workload: Path, busy: Oracle) -> None:
+    async with opened(workload) as user:
+        results = await found(user, f"reads ring[3] {stretch(busy)}")
+        await user(f"seek {busy[0].position}")
+        await user("rwatch ring[3]")
+        for result in results:
+            await user("continue")
+            assert user.position.icount == result.position.icount + 1
+
+
+async def test_calls(opened: Opened, workload: Path, workload_guest: Path, busy: Oracle) -> None:
+    twist, fold = (symbol(workload_guest, name).address for name in ("twist", "fold"))
+    async with opened(workload) as user:
+        results = await found(user, f"calls twist {stretch(busy)}")
+        entries = busy.hits(twist)
+        assert [result.position for result in results] == [busy[index].position for index in entries]
+        assert len(results) > 50
+        for result, index in zip(results, entries, strict=True):
+            registers = busy.registers(index)
+            assert result.fields["caller"].startswith("fold+")
+            assert int(result.fields["value"]) == registers["rdi"]
+            back = next(
+                (
+                    later
+                    for later in range(index + 1, len(busy) - 1)
+                    if busy.registers(later)["rsp"] == registers["rsp"] + 8 and fold <= busy[later].pc < fold + 200
+                ),
+                None,
+            )
+            if back is None:
+                assert result.fields["returned"] == ""
+            else:
+                assert int(result.fields["returned"], 16) == busy.registers(back)["rax"]
+        by_address = await found(user, f"calls *{twist:#x} {stretch(busy)}")
+        assert [result.fields["returned"] for result in by_address] == [result.fields["returned"] for result in results]
+        assert "no symbol" in (await user.refused("calls no_such_function")).lower()
+
+
+async def test_first(opened: Opened, workload: Path, workload_guest: Path) -> None:
+    async with opened(workload) as user:
+        (changed,) = await user.results("first counter")
+        assert isinstance(changed, Changed)
+        assert (changed.before, changed.after) == ("0", "1")
+        assert user.position > START
+        place = user.position
+        await user("stepi")
+        await user("last counter")
+        assert user.position == place
+        assert "Nothing ever changes" in await user.refused("first *0xdeadbeef0000:8")
+
+
+async def test_what_is_found_can_be_kept(opened: Opened, workload: Path, busy: Oracle, tmp_path: Path) -> None:
+    async with opened(workload) as user:
+        table, lines = tmp_path / "writes.csv", tmp_path / "writes.json"
+        await user(f"> {table} writes counter {stretch(busy)}")
+        results = await found(user, f"writes counter {stretch(busy)}")
+        rows = list(csv.DictReader(table.read_text().splitlines()))
+        assert [(int(row["icount"]), row["old"]) for row in rows] == [
+            (result.position.icount, result.fields["old"]) for result in results
+        ]
+        await user(f"> {lines} writes counter {stretch(busy)}")
+        loaded = [json.loads(line) for line in lines.read_text().splitlines()]
+        assert [item["kind"] for item in loaded] == ["found"] * len(results) + ["message"]

@@ -1,0 +1,41 @@
+"""The timeline as one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from rrdbg.model.bookmark import Bookmark
+from rrdbg.model.mark import Mark
+from rrdbg.model.position import START, Position
+from rrdbg.model.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.timeline import STOPS, Timeline
+from rrdbg.render.strip import LEGEND, timeline_strip
+
+TIMELINE = Timeline(
+    Position(1000),
+    snapshots=(
+        Snapshot(0, "a", SnapshotKind.INITIAL, ()),
+        Snapshot(500, "b", SnapshotKind.NAMED, ()),
+        Snapshot(505, "c", SnapshotKind.PERIODIC, ()),
+        Snapshot(800, "d", SnapshotKind.PERIODIC, ()),
+    ),
+    bookmarks={"x": Bookmark(Position(300)), "end": Bookmark(Position(1000))},
+    marks={STOPS: (Mark(Position(200)), Mark(Position(300, 1)), Mark(Position(700)))},
+)
+
+
+def test_it_shows_what_there_is() -> None:
+    assert timeline_strip(TIMELINE, Position(100), 28) == "0 |->-*-b---N---*-|--b 1,000"
+    assert timeline_strip(TIMELINE, START, 28).startswith("0 >---")
+
+
+@pytest.mark.parametrize("width", [1, 5, 12, 19, 80, 200])
+def test_it_is_never_wider_than_the_terminal(width: int) -> None:
+    strip = timeline_strip(TIMELINE, Position(1000), width)
+    assert len(strip) == width
+    assert strip.removesuffix(" 1,000").endswith(">")
+    assert len(LEGEND) < 80
+
+
+def test_an_empty_recording_has_a_line_too() -> None:
+    assert timeline_strip(Timeline(START), START, 20) == "0 >---------------" + " 0"
