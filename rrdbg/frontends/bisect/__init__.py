@@ -120,11 +120,17 @@ async def _bisect(
 
 
 async def _scan(api: AsyncReplay, judge: Predicate, bisection: Bisection, report: Report) -> int:
-    api.cursor.on_progress = Waiting(ProgressLine(quiet=report.quiet)).show
+    waiting = Waiting(ProgressLine(quiet=report.quiet))
+    api.cursor.on_progress = waiting.show
+    waiting.begin()
     ever = False
-    async with aclosing(changes(api.cursor, judge, bisection.good, bisection.bad)) as found:
-        async for change in found:
-            ever |= report.change(change)
+    try:
+        async with aclosing(changes(api.cursor, judge, bisection.good, bisection.bad)) as found:
+            async for change in found:
+                waiting.end()
+                ever |= report.change(change)
+    finally:
+        waiting.end()
     report.scanned(bisection)
     if not ever:
         raise Undecided(f"It never turns true between {bisection.good} and {bisection.bad}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import time
 from collections.abc import Sequence
 
@@ -17,6 +18,9 @@ from rrdbg.model.position import Position
 from rrdbg.model.results import Frame, Where
 
 _COMPARISON = re.compile(r"==|!=|<=|>=|(?<![<>-])[<>](?![<>])|&&|\|\|")
+_RECENT = 8
+"""Probes by whose time the time is guessed that is left."""
+
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 
 
@@ -43,7 +47,8 @@ class Report:
     def probe(self, probe: Probe, left: Bisection) -> None:
         """One more is known."""
         self._seconds.append(probe.seconds)
-        eta = left.rounds * sum(self._seconds) / len(self._seconds)
+        # The first one at the far end may replay everything; it leaves snapshots for the others.
+        eta = left.rounds * statistics.median_low(self._seconds[-_RECENT:])
         if self._json:
             content = {"value": probe.value, "seconds": round(probe.seconds, 3), "eta_seconds": round(eta, 1)}
             ends = {"good": _plain(left.good), "bad": _plain(left.bad), "rounds": left.rounds}
