@@ -39,6 +39,11 @@ class BisectLog:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return self._file.name
+
     @classmethod
     def create(cls, path: Path, head: Head) -> BisectLog:
         """A new log.

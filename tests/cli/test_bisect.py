@@ -223,6 +223,7 @@ def test_ctrl_c_and_going_on(cli: Cli, copied: Path, turned: int, tmp_path: Path
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Broken off; go on with: --good" in error
+    assert f"--resume {log}\n" in error
     assert not qemus_in(copied)
     (tmp_path / "stay").unlink()
     done = cli("bisect", "--resume", str(log), "--no-gdb")

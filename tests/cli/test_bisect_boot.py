@@ -12,7 +12,9 @@ import pytest
 
 from rrdbg.engine.digest import state_digest
 from rrdbg.engine.launcher import Launcher
+from rrdbg.model.events import EventKind
 from rrdbg.model.position import Position
+from rrdbg.store.history import history
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 from tests.cli.conftest import Cli, bare_metal
@@ -36,6 +38,12 @@ def compared(cli: Cli, pair: tuple[Path, Path], *words: str, check: int = 0) -> 
     return {item["kind"]: item for item in map(json.loads, done.stdout.splitlines())}
 
 
+@pytest.fixture(scope="module")
+def parted(pair: tuple[Path, Path]) -> dict[str, Any]:
+    """How their states part."""
+    return compared(Cli(pair[0].parent), pair, "--compare", "state")["state"]
+
+
 async def digest_after(root: Path, place: Position, steps: int) -> str:
     """The checksum of the state some steps behind ``place``, by a machine that knows nothing of travel."""
     with Recording.open(root) as recording:
@@ -53,19 +61,20 @@ async def digest_after(root: Path, place: Position, steps: int) -> str:
             launcher.close()
 
 
-def test_where_their_states_part(cli: Cli, pair: tuple[Path, Path]) -> None:
-    found = compared(cli, pair, "--compare", "state")["state"]
-    before = Position(found["before"]["icount"], found["before"]["phase"])
+def test_where_their_states_part(pair: tuple[Path, Path], parted: dict[str, Any]) -> None:
+    before = Position(parted["before"]["icount"], parted["before"]["phase"])
     for steps, same in ((0, True), (1, False)):
         digests = [asyncio.run(digest_after(path, before, steps)) for path in pair]
         assert (digests[0] == digests[1]) is same
-    assert found["registers"] or found["memory"]
+    assert parted["registers"] or parted["memory"]
 
 
 def test_where_their_ways_part(cli: Cli, pair: tuple[Path, Path]) -> None:
     # Where one takes an interrupt and the other does not, they go different ways.
-    events = compared(cli, pair, "--compare", "state")["events"]["first_different"]
-    apart = min(event["icount"] for event in events) + 20
+    interrupts = zip(*(history(path / "replay.bin", {EventKind.INTERRUPT}) for path in pair), strict=False)
+    apart = (
+        next(min(pair).icount for pair in ((a.position, b.position) for a, b in interrupts) if pair[0] != pair[1]) + 20
+    )
     found = compared(cli, pair, "--compare", "flow", "--to", str(apart))["flow"]
     before = found["before"]["icount"]
     ways = [asyncio.run(observe(path, before - 40, 60)).entries for path in pair]
@@ -76,8 +85,9 @@ def test_where_their_ways_part(cli: Cli, pair: tuple[Path, Path]) -> None:
     assert [after["icount"] for after in found["after"]] == [step[0].icount for step in steps[first]]
 
 
-def test_as_text_with_symbols(cli: Cli, pair: tuple[Path, Path]) -> None:
-    done = cli("bisect-boot", "--good", str(pair[0]), "--bad", str(pair[1]), "--compare", "state", "-q")
+def test_as_text_with_symbols(cli: Cli, pair: tuple[Path, Path], parted: dict[str, Any]) -> None:
+    near = ("--from", str(parted["before"]["icount"] - 9), "--to", str(parted["before"]["icount"] + 1))
+    done = cli("bisect-boot", "--good", str(pair[0]), "--bad", str(pair[1]), "--compare", "state", "-q", *near)
     assert "Registers and memory are the same up to" in done.stdout
     assert "The first event from outside that is not in both recordings:" in done.stdout
     assert not done.stderr

@@ -114,7 +114,7 @@ async def _bisect(
     try:
         turn = await bisector.run()
     except (Interrupted, asyncio.CancelledError):
-        report.interrupted(bisector.bisection)
+        report.interrupted(bisector.bisection, log.name if log else None)
         raise
     return await report.turn(turn)
 

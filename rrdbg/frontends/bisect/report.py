@@ -59,12 +59,13 @@ class Report:
             f"{left.remaining:,} left, about {left.rounds} probes, {eta:.0f} s"
         )
 
-    def interrupted(self, left: Bisection) -> None:
-        """Where it lies as far as is known."""
+    def interrupted(self, left: Bisection, log: str | None) -> None:
+        """Where it lies as far as is known; all of it is in the file ``log``."""
         if self._json:
             self._print("interrupted", good=_plain(left.good), bad=_plain(left.bad))
         else:
-            self._line.say(f"Broken off; go on with: --good {_typed(left.good)} --bad {_typed(left.bad)}, or --resume.")
+            resume = f", or: --resume {log}" if log else ""
+            self._line.say(f"Broken off; go on with: --good {_typed(left.good)} --bad {_typed(left.bad)}{resume}")
 
     async def turn(self, turn: Turn) -> int:
         """The culprit; the exit status is 3 if positions before it could not be judged."""
