@@ -186,6 +186,13 @@ async def test_the_asynchronous_one(heapbug: Path) -> None:
     assert not qemus_in(heapbug)
 
 
+async def test_the_synchronous_one_where_a_loop_runs(heapbug: Path) -> None:
+    with rrdbg.open(heapbug, gdb=None) as replay:
+        assert replay.seek("50%").position == replay.position
+        with pytest.raises(UsageError, match="opened without one"):
+            replay.eval("rounds")
+
+
 def test_recording(workload_guest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RRDBG_DIR", str(tmp_path))
     printed = bytearray()
