@@ -47,7 +47,7 @@ class Debugger:
         self._folder = folder
         self._server = server
         self._gdb = gdb
-        self._seen = replay.position
+        self._seen = server.stub.state
         self._names: frozenset[str] = frozenset()
         self.symbols = GdbSymbols(gdb, self.refresh)
         """What GDB knows of the guest's program."""
@@ -117,7 +117,7 @@ class Debugger:
         except GdbError as error:
             raise aftermath.failure or GdbError(_IN_SCRIPT.sub("", str(error))) from None
         finally:
-            self._seen = self._replay.position
+            self._seen = self._server.stub.state
         if isinstance(aftermath.failure, Interrupted):
             raise Interrupted(f"{answer.text.strip()}\n{aftermath.failure}".strip())
         if aftermath.failure:
@@ -128,10 +128,9 @@ class Debugger:
 
     async def refresh(self) -> None:
         """Make GDB look at the guest anew, if that has changed without it."""
-        aftermath = self._server.stub.aftermath
-        if self._seen == self._replay.position and not aftermath.unseen:
+        if self._seen == self._server.stub.state:
             return
-        aftermath.unseen, self._seen = False, self._replay.position
+        self._seen = self._server.stub.state
         await self._gdb.console("maintenance flush register-cache")
         await self._gdb.console("maintenance flush dcache")
         await self._renew_watchpoints()

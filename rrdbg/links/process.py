@@ -126,14 +126,16 @@ class QemuProcess:
             for end in (theirs, *sockets):
                 end.close()
         qemu = cls(process, words)
+        connecting = asyncio.create_task(QmpLink.connect(ours))
         try:
-            qemu.qmp = await qemu.guard(QmpLink.connect(ours))
+            # Cancelled in the middle of it, the library would leave its writer open; without a QEMU it ends by itself.
+            qemu.qmp = await asyncio.shield(connecting)
         except LinkError:
             await qemu.kill()
             raise QemuLaunchError(f"QEMU did not start: {qemu.last_words()}") from None
         except BaseException:
-            ours.close()
             await qemu.kill()
+            await unbroken(_close_when_connected(connecting))
             raise
         return qemu
 
@@ -250,3 +252,9 @@ def _exit_of(process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
 
     loop.add_reader(pidfd, reap)
     return ended
+
+
+async def _close_when_connected(connecting: asyncio.Task[QmpLink]) -> None:
+    """Wait for a connection that nobody wants any more, and close it, if it comes at all."""
+    with contextlib.suppress(LinkError):
+        await (await connecting).close()

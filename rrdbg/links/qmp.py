@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -23,6 +24,9 @@ from rrdbg.errors import QemuDied, QmpError, Stalled
 
 COMMAND_SECONDS = 60.0
 """How long a command may take: a snapshot of a large guest on a slow disk takes seconds."""
+
+# The library writes about a QEMU that died to standard error, tracebacks and all, if nobody takes its log.
+logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
 
 _TRY_LATER = "Try once more later"
 

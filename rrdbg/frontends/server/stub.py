@@ -53,15 +53,11 @@ Handler = Callable[[bytes], Awaitable[bytes | None]]
 
 @dataclass(slots=True)
 class Aftermath:
-    """How the last movement ended, and since somebody looked: what went wrong, and if the guest changed behind GDB.
-
-    GDB does not pass all of that on to its user.
-    """
+    """How the last movement ended, and what went wrong since somebody looked; GDB does not pass all of it on."""
 
     reason: StopReason = StopReason.STEP
     hits: Sequence[Hit] = ()
     failure: RrdbgError | None = None
-    unseen: bool = False
 
 
 class Stub:
@@ -324,10 +320,8 @@ class Stub:
     async def _switch(self, on: bool) -> None:
         if on and self._what_if is None:
             self._what_if = await WhatIf.start(self.replay, self.points)
-            self.aftermath.unseen = True
-        elif not on and self._what_if:
+        elif not on:
             await self._end_what_if()
-            self.aftermath.unseen = True
 
     async def _end_what_if(self) -> None:
         if self._what_if:
@@ -357,11 +351,9 @@ class Stub:
             self._say(f"{error}\n")
         finally:
             self.commanding = False
-        if self.state != before:
+        if self.state != before and not self.lookers:
             # GDB has not seen the guest change, and holds on to what it knows.
-            self.aftermath.unseen = True
-            if not self.lookers:
-                self._say(_LOOK_AGAIN)
+            self._say(_LOOK_AGAIN)
         return b"OK"
 
     def _reporter(self) -> ProgressListener:
