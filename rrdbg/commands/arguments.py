@@ -9,6 +9,7 @@ from rrdbg.errors import UsageError
 from rrdbg.model.clock import is_time
 from rrdbg.model.position import Position, parse_count, parse_position
 
+_RANGE = re.compile(r"(?P<what>.*?)(?:\s+from\s+(?P<start>\S+))?(?:\s+to\s+(?P<end>\S+))?", re.DOTALL)
 _TERM = re.compile(r"\s*([+-]?)\s*(\$\w+|0[xX][0-9a-fA-F]+|\d+)")
 
 
@@ -60,6 +61,23 @@ async def read_position(session: Session, text: str) -> Position:
     if is_time(text.strip()):
         return (await session.clock()).read(text.strip(), here=replay.position, end=replay.timeline.end)
     return parse_position(text, here=replay.position, end=replay.timeline.end, bookmarks=session.places)
+
+
+async def read_stretch(session: Session, text: str) -> tuple[str, Position, Position]:
+    """``WHAT [from POSITION] [to POSITION]``: what is looked for, and where (in all of time if nothing is said).
+
+    :raises UsageError: a part is wrong, or the stretch is empty.
+    :raises RrdbgError: a position is none.
+    """
+    match = _RANGE.fullmatch(text.strip())
+    assert match is not None, "each part may be missing"
+    if not match["what"]:
+        raise UsageError("What to look for is missing.")
+    start = await read_position(session, match["start"] or "start")
+    end = await read_position(session, match["end"] or "end")
+    if not start < end:
+        raise UsageError(f"The range from {start} to {end} is empty.")
+    return match["what"], start, end
 
 
 def read_repeat(text: str) -> int:

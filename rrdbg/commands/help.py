@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rrdbg.commands.bisect import BISECT
 from rrdbg.commands.events import EVENTS
 from rrdbg.commands.examine import EXAMINE
 from rrdbg.commands.inspect import INSPECT
@@ -18,7 +19,7 @@ from rrdbg.model.results import HelpText, Message, Result
 _COLUMN = 27
 
 COMMANDS = Registry()
-for _part in (TRAVEL, POINTS, EXAMINE, QUERIES, TABLES, EVENTS, PLACES, INSPECT):
+for _part in (TRAVEL, POINTS, EXAMINE, QUERIES, TABLES, BISECT, EVENTS, PLACES, INSPECT):
     COMMANDS.include(_part)
 
 

@@ -28,6 +28,7 @@ class Takes(StrEnum):
     COMMAND = "command"
     REGISTER = "register"
     EXPRESSION = "expression"
+    CONDITION = "condition"
     LOCATION = "location"
     FUNCTION = "function"
     TEXT = "text"

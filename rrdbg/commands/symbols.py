@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from rrdbg.model.agent import Expression
 from rrdbg.model.results import Frame
 from rrdbg.model.tracing import Parameter, Tracepoint
 from rrdbg.model.variable import Variable
@@ -36,6 +37,13 @@ class Symbols(Protocol):
 
     async def frame(self) -> Frame | None:
         """The function and line at the cursor; None where that is not known."""
+        ...
+
+    async def condition(self, expression: str) -> Expression:
+        """An expression compiled to be judged anywhere in the recording, so without local variables.
+
+        :raises GdbError: it cannot be compiled, or has some.
+        """
         ...
 
     async def place(self, address: int) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from rrdbg.commands.arguments import read_address, read_position
+from rrdbg.commands.arguments import read_address, read_stretch
 from rrdbg.commands.queries import read_variable
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.calls import Call, calls
 from rrdbg.errors import UsageError
-from rrdbg.model.position import Position
 from rrdbg.model.results import Message, Result
 from rrdbg.model.stop import Hit, WatchKind, Watchpoint
 from rrdbg.model.tracing import Format, Parameter, Tracepoint
@@ -20,7 +18,6 @@ from rrdbg.render.text import times, value_text
 
 TABLES = Registry()
 
-_RANGE = re.compile(r"(?P<what>.*?)(?:\s+from\s+(?P<start>\S+))?(?:\s+to\s+(?P<end>\S+))?", re.DOTALL)
 _DETAILS = (
     "EXPR is what GDB can take the address of, or *ADDRESS:LENGTH. From the start to the end of the recording, unless "
     "told otherwise. 'seek @NUMBER' goes to one of the places."
@@ -50,7 +47,7 @@ async def _reads(session: Session, text: str) -> AsyncGenerator[Result, None]:
 
 
 async def _accesses(session: Session, text: str, kind: WatchKind) -> AsyncGenerator[Result, None]:
-    what, start, end = await _range(session, text)
+    what, start, end = await read_stretch(session, text)
     variable = await read_variable(session, what)
     session.found.clear()
     hits = session.replay.scan([Watchpoint(-1, variable.address, variable.length, kind)], start, end)
@@ -87,7 +84,7 @@ async def _read(session: Session, hit: Hit) -> Result:
     examples=("calls log_append", "calls do_sys_openat2 from 90%", "calls *0x100020"),
 )  # fmt: skip
 async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
-    what, start, end = await _range(session, text)
+    what, start, end = await read_stretch(session, text)
     entry, parameters, points = await _function(session, what)
     forms = [Format.read(parameter.conversion).conversions[0] for parameter in parameters]
     session.found.clear()
@@ -120,16 +117,3 @@ async def _function(session: Session, what: str) -> tuple[int, Sequence[Paramete
 
 async def _place(session: Session, address: int) -> str:
     return await session.symbols.place(address) if session.symbols else f"{address:#x}"
-
-
-async def _range(session: Session, text: str) -> tuple[str, Position, Position]:
-    """What is looked for, and between which positions."""
-    match = _RANGE.fullmatch(text.strip())
-    assert match is not None, "each part may be missing"
-    if not match["what"]:
-        raise UsageError("What to look for is missing.")
-    start = await read_position(session, match["start"] or "start")
-    end = await read_position(session, match["end"] or "end")
-    if not start < end:
-        raise UsageError(f"The range from {start} to {end} is empty.")
-    return match["what"], start, end

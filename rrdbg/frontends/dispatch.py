@@ -41,6 +41,9 @@ _NEVER_REPEATED = (
 
 _WITHOUT_EXPRESSIONS = ("info", "backtrace", "where", "disassemble", "show", "help", "list", "apropos")
 
+_LITERAL = frozenset((Takes.EXPRESSION, Takes.CONDITION, Takes.LOCATION, Takes.FUNCTION, Takes.TEXT))
+"""Arguments in which ``|`` and ``>`` stand for themselves."""
+
 _COMMAND = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)(?:/\S+)?(?:\s+(?P<subject>[A-Za-z0-9_.-]+))?")
 """A command's name, which a format may follow, or an expression without a blank: ``x/4xg``, ``p*task``."""
 
@@ -140,5 +143,5 @@ def takes_expression(line: str, canonical: Canonical | None) -> bool:
     except RrdbgError:
         return False
     if isinstance(who, Ours):
-        return bool({Takes.EXPRESSION, Takes.LOCATION, Takes.FUNCTION, Takes.TEXT} & set(who.command.takes))
+        return not _LITERAL.isdisjoint(who.command.takes)
     return who.name not in _WITHOUT_EXPRESSIONS

@@ -145,15 +145,29 @@ class GdbSymbols:
 
         :raises GdbError: locals are needed.
         """
-        real = await self._with_real_registers(expression)
-        compiled = _read_listings(await self._gdb.console(f"maintenance agent-eval {real}"))
-        code = next(iter(compiled.values()))
+        code = await self._here(expression)
         if "$" not in expression and code.reads_registers:
             raise GdbError(
                 f"'{expression}' needs a local variable, which GDB finds in a function or line only, not at "
                 f"*{address:#x}; write FILE:LINE."
             )
         return code
+
+    async def condition(self, expression: str) -> Expression:
+        """An expression compiled to be judged anywhere in the recording, so without local variables.
+
+        :raises GdbError: it cannot be compiled, or has some.
+        """
+        await self._refresh()
+        code = await self._here(expression)
+        if "$" not in expression and code.reads_registers:
+            raise GdbError(f"'{expression}' needs a local variable, which is not there at other positions.")
+        return code
+
+    async def _here(self, expression: str) -> Expression:
+        """``expression`` compiled for where the cursor is."""
+        real = await self._with_real_registers(expression)
+        return next(iter(_read_listings(await self._gdb.console(f"maintenance agent-eval {real}")).values()))
 
     async def _with_real_registers(self, expression: str) -> str:
         """``expression`` with the machine's own registers for ``$pc``, ``$sp``, ``$fp``, which GDB cannot compile."""

@@ -33,6 +33,17 @@ async def test_the_last_write_is_where_gdbs_watchpoint_stops(extended: Extended)
     assert any("counter" in line or ":8" in line for line in lines if "changed 1 time " in line)
 
 
+async def test_bisect(extended: Extended) -> None:
+    lines = await extended(
+        f"rrdbg seek {PLACE}\nset $bound = counter - 1\nwatch counter\nreverse-continue\n"
+        "set $hit = $rr_icount\ndelete\n"
+        'eval "rrdbg bisect counter > %lu from 60%% to 100%%", $bound\n'
+        'printf "the same: %d\\n", $rr_icount == $hit\n'
+    )
+    assert "the same: 1" in lines
+    assert any("holds for the first time" in line for line in lines)
+
+
 async def test_calls_and_prints_on_the_way(extended: Extended, workload_guest: Path) -> None:
     entry = symbol(workload_guest, "mix").address
     lines = await extended(

@@ -104,6 +104,23 @@ async def test_calls(opened: Opened, workload: Path, workload_guest: Path, busy:
         assert "no symbol" in (await user.refused("calls no_such_function")).lower()
 
 
+async def test_bisect(opened: Opened, workload: Path, workload_guest: Path, busy: Oracle) -> None:
+    counter = symbol(workload_guest, "counter").address
+    middle = busy.changes(counter)[-1]
+    bound = value(busy[middle].memory[counter])
+    async with opened(workload) as user:
+        shown = await user(f"bisect counter > {bound} && ring[0] != 1 {stretch(busy)}")
+        assert user.position == busy[middle].position
+        assert f"At {busy[middle + 1].position} counter > {bound} && ring[0] != 1 holds for the first time" in shown
+        assert "Old value = 0\n  New value = 1" in shown
+        await user("end")
+        assert "holds already" in await user.refused(f"bisect counter > 3 {stretch(busy)}")
+        assert "does not hold" in await user.refused(f"bisect counter > 99999 {stretch(busy)}")
+        assert user.position == user.shell.replay.timeline.end, "back where it was"
+        await user(f"seek {busy[busy.hits(symbol(workload_guest, 'fold').address)[0]].position}")
+        assert "needs a local variable" in await user.refused("bisect value == 3")
+
+
 async def test_first(opened: Opened, workload: Path, workload_guest: Path) -> None:
     async with opened(workload) as user:
         (changed,) = await user.results("first counter")

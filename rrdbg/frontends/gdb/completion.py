@@ -12,6 +12,7 @@ from rrdbg.frontends.gdb.declared import Declared, Vocabulary
 
 _GDBS = {
     "expression": gdb.COMPLETE_EXPRESSION,
+    "condition": gdb.COMPLETE_EXPRESSION,
     "location": gdb.COMPLETE_LOCATION,
     "function": gdb.COMPLETE_SYMBOL,
     "text": gdb.COMPLETE_NONE,

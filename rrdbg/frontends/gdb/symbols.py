@@ -11,6 +11,7 @@ import gdb
 
 from rrdbg.errors import UsageError
 from rrdbg.frontends.gdb.declared import Declared
+from rrdbg.model.agent import Expression
 from rrdbg.model.tracing import Print, assemble
 
 _BYTES = re.compile(r"\*.+:\d+")
@@ -35,6 +36,8 @@ def translate(command: Declared, arguments: str) -> str:
     assert match is not None, "every part of it may be empty"
     if command.takes[0] == "expression":
         return variable(match["subject"]) + match["range"]
+    if command.takes[0] == "condition":
+        return condition(match["subject"]) + match["range"]
     if command.takes[0] == "location":
         return f"*{location(match['subject']):#x}{match['range']}"
     if command.takes[0] == "function":
@@ -56,6 +59,18 @@ def variable(expression: str) -> str:
     if address is None:
         raise UsageError(f"'{expression}' has no address; name a variable, or write *ADDRESS:LENGTH.")
     return f"*{_number(address):#x}:{value.type.sizeof}"
+
+
+def condition(expression: str) -> str:
+    """``@CODE``: ``expression`` compiled to be judged anywhere in the recording.
+
+    :raises UsageError: it has local variables.
+    """
+    code = _read_listings(gdb.execute(f"maintenance agent-eval {expression}", to_string=True))
+    compiled = next(iter(code.values()))
+    if "$" not in expression and compiled.reads_registers:
+        raise UsageError(f"'{expression}' needs a local variable, which is not there at other positions.")
+    return f"@{compiled.code.hex()}"
 
 
 def location(text: str) -> int:
@@ -112,14 +127,21 @@ def _bytecode(place: str, address: int, expression: str) -> str:
             raise
         # An array stands for the address of its first element, as in C.
         text = gdb.execute(f"maintenance agent-eval {where}&({expression})[0]", to_string=True)
-    _, *parts = _SCOPE.split(text)
-    listings = {int(scope, 16): listing for scope, listing in zip(parts[::2], parts[1::2], strict=True)}
-    listing = listings[address] if where else next(iter(listings.values()))
-    # What begins with a blank is an operation; the rest is a mask of the registers that are needed.
-    code = assemble(line for line in listing.splitlines() if line[:1] == " ")
+    compiled = _read_listings(text)
+    code = compiled[address] if where else next(iter(compiled.values()))
     if not where and "$" not in expression and code.reads_registers:
         raise UsageError(f"'{expression}' needs a local variable, which GDB does not find at {place}; write FILE:LINE.")
     return code.code.hex()
+
+
+def _read_listings(text: str) -> dict[int, Expression]:
+    """The bytecode that GDB lists, by the address that it is for."""
+    _, *parts = _SCOPE.split(text)
+    # What begins with a blank is an operation; the rest is a mask of the registers that are needed.
+    return {
+        int(scope, 16): assemble(line for line in listing.splitlines() if line[:1] == " ")
+        for scope, listing in zip(parts[::2], parts[1::2], strict=True)
+    }
 
 
 def _number(value: gdb.Value) -> int:

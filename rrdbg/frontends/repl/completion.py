@@ -78,6 +78,7 @@ def _for_gdb(line: str) -> str:
         return line
     prefix = {
         Takes.EXPRESSION: "print ",
+        Takes.CONDITION: "print ",
         Takes.LOCATION: "break ",
         Takes.FUNCTION: "break ",
         Takes.COMMAND: "help ",

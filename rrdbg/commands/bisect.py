@@ -1,0 +1,61 @@
+"""The ``bisect`` command: to where something first holds, if it holds from then on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from rrdbg.commands.arguments import read_stretch
+from rrdbg.commands.registry import Category, Registry, Takes
+from rrdbg.commands.session import Session
+from rrdbg.engine.bisect import Bisector
+from rrdbg.engine.predicates import FormulaPredicate
+from rrdbg.errors import Interrupted, RrdbgError, UsageError
+from rrdbg.model.agent import Expression
+from rrdbg.model.bisection import Bisection
+from rrdbg.model.predicate import ExpressionFormula
+from rrdbg.model.results import Message, Result
+from rrdbg.render.text import times
+
+BISECT = Registry()
+
+
+@BISECT.command(
+    "bisect", Category.QUERIES, "Go to where CONDITION begins to hold, found by halving.",
+    arguments="CONDITION [from POSITION] [to POSITION]", takes=(Takes.CONDITION,),
+    details="CONDITION is an expression of the guest's program, without local variables. It must not hold at the first "
+    "position, but from some position on up to the last one: 'rrdbg bisect' has more to choose from, and finds every "
+    "change. The cursor is left on the instruction that makes it hold.",
+    examples=("bisect tasks[3].magic != 0x5461736b4d616769 from 75%", "bisect counter > 1000"),
+)  # fmt: skip
+async def _bisect(session: Session, text: str) -> AsyncGenerator[Result, None]:
+    replay = session.replay
+    origin = replay.position
+    what, start, end = await read_stretch(session, text)
+    predicate = FormulaPredicate(ExpressionFormula(await _condition(session, what)))
+    bisector = Bisector(replay, predicate, Bisection.between(start, end))
+    try:
+        turn = await bisector.run()
+    except Interrupted:
+        await replay.seek(origin)
+        left = bisector.bisection
+        raise Interrupted(
+            f"Interrupted, back at {origin}. As far as is known it is between {left.good} and {left.bad}."
+        ) from None
+    except RrdbgError:
+        await replay.seek(origin)
+        raise
+    shown = what if not what.startswith("@") else "the condition"
+    yield Message(f"At {turn.position} {shown} holds for the first time ({times(turn.probes)} looked).")
+    yield Message(f"  Old value = {turn.old}\n  New value = {turn.new}")
+    yield await session.stopped(await replay.seek(turn.before))
+
+
+async def _condition(session: Session, text: str) -> Expression:
+    if text.startswith("@"):
+        try:
+            return Expression(bytes.fromhex(text[1:]))
+        except ValueError:
+            raise UsageError(f"'{text}' is not bytecode in hexadecimal.") from None
+    if session.symbols is None:
+        raise UsageError("Without a GDB there are no expressions; use 'rrdbg bisect RECORDING --memory ADDR:LEN==HEX'.")
+    return await session.symbols.condition(text)
