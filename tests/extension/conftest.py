@@ -1,6 +1,7 @@
 """GDBs with the extension, on served recordings.
 
-RRDBG_GDBS names the GDBs to test, parted by colons; without it, that is ``gdb`` alone. scripts/other-qemu installs others.
+RRDBG_GDBS names the GDBs to test, parted by colons; without it, that is ``gdb`` alone. scripts/other-qemu installs
+others.
 """
 
 from __future__ import annotations
