@@ -9,11 +9,10 @@ from rrdbg.errors import GdbError
 from rrdbg.links.mi import Gdb
 from rrdbg.model.agent import Expression
 from rrdbg.model.results import Frame
-from rrdbg.model.tracing import Parameter, Tracepoint, assemble
+from rrdbg.model.tracing import Parameter, Tracepoint, read_listings
 from rrdbg.model.variable import Variable
 
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
-_SCOPE = re.compile(r"^Scope: (0x[0-9a-f]+)$", re.MULTILINE)
 _STANDARD = re.compile(r"\$(pc|sp|fp)\b")
 _REAL = {"pc": "rip", "sp": "rsp", "fp": "rbp"}
 _NOT_SCALAR = "Value not scalar"
@@ -138,7 +137,7 @@ class GdbSymbols:
                 raise
             # An array stands for the address of its first element, as in C.
             text = await self._gdb.console(f"{command}&({expression})[0]")
-        return _read_listings(text)
+        return read_listings(text)
 
     async def _at_address(self, address: int, expression: str) -> Expression:
         """``expression`` compiled for one instruction. GDB has no way to name it, and so finds no locals there.
@@ -167,7 +166,7 @@ class GdbSymbols:
     async def _here(self, expression: str) -> Expression:
         """``expression`` compiled for where the cursor is."""
         real = await self._with_real_registers(expression)
-        return next(iter(_read_listings(await self._gdb.console(f"maintenance agent-eval {real}")).values()))
+        return next(iter(read_listings(await self._gdb.console(f"maintenance agent-eval {real}")).values()))
 
     async def _with_real_registers(self, expression: str) -> str:
         """``expression`` with the machine's own registers for ``$pc``, ``$sp``, ``$fp``, which GDB cannot compile."""
@@ -176,14 +175,3 @@ class GdbSymbols:
         names = (await self._gdb.execute("-data-list-register-names")).values["register-names"]
         real = {short: f"${name}" for short, name in _REAL.items() if name in names}
         return _STANDARD.sub(lambda match: real.get(match[1], match[0]), expression)
-
-
-def _read_listings(text: str) -> dict[int, Expression]:
-    """What ``maint agent-eval`` prints: for each scope its address, a register mask and the operations."""
-    _, *parts = _SCOPE.split(text)
-    listings = zip(parts[::2], parts[1::2], strict=True)
-    return {int(address, 16): assemble(_operations(listing)) for address, listing in listings}
-
-
-def _operations(listing: str) -> list[str]:
-    return [line for line in listing.splitlines() if line[:1] == " "]

@@ -20,6 +20,7 @@ _CONVERSION = re.compile(
 _BITS = {"hh": 8, "h": 16, None: 32}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b", "0": "\0"}
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
+_SCOPE = re.compile(r"^Scope: (0x[0-9a-f]+)$", re.MULTILINE)
 LONGEST_STRING = 1000
 """Bytes that ``%s`` prints at most."""
 
@@ -176,6 +177,19 @@ def assemble(listing: Iterable[str]) -> Expression:
         code.append(opcode)
         code += int(words[2]).to_bytes(size, "big") if size else b""
     return Expression(bytes(code))
+
+
+def read_listings(text: str) -> dict[int, Expression]:
+    """The agent expressions that ``maint agent-eval`` prints, by the address for which each was compiled.
+
+    :raises UsageError: an operation is not known.
+    """
+    _, *parts = _SCOPE.split(text)
+    # What begins with a blank is an operation; before it stands a mask of the registers that are needed.
+    return {
+        int(address, 16): assemble(line for line in listing.splitlines() if line[:1] == " ")
+        for address, listing in zip(parts[::2], parts[1::2], strict=True)
+    }
 
 
 _OPERATIONS = {

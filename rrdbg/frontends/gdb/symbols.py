@@ -11,13 +11,11 @@ import gdb
 
 from rrdbg.errors import UsageError
 from rrdbg.frontends.gdb.declared import Declared
-from rrdbg.model.agent import Expression
-from rrdbg.model.tracing import Print, assemble
+from rrdbg.model.tracing import Print, read_listings
 
 _BYTES = re.compile(r"\*.+:\d+")
 _ADDRESS_AND_LENGTH = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)\s+(\d+)")
 _FORMAT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_SCOPE = re.compile(r"^Scope: (0x[0-9a-f]+)$", re.MULTILINE)
 _NOT_SCALAR = "Value not scalar"
 _RANGE = re.compile(r"(?P<subject>.*?)(?P<range>(?:\s+from\s+\S+)?(?:\s+to\s+\S+)?)\s*", re.DOTALL)
 
@@ -66,7 +64,7 @@ def condition(expression: str) -> str:
 
     :raises UsageError: it has local variables.
     """
-    code = _read_listings(gdb.execute(f"maintenance agent-eval {expression}", to_string=True))
+    code = read_listings(gdb.execute(f"maintenance agent-eval {expression}", to_string=True))
     compiled = next(iter(code.values()))
     if "$" not in expression and compiled.reads_registers:
         raise UsageError(f"'{expression}' needs a local variable, which is not there at other positions.")
@@ -127,21 +125,11 @@ def _bytecode(place: str, address: int, expression: str) -> str:
             raise
         # An array stands for the address of its first element, as in C.
         text = gdb.execute(f"maintenance agent-eval {where}&({expression})[0]", to_string=True)
-    compiled = _read_listings(text)
+    compiled = read_listings(text)
     code = compiled[address] if where else next(iter(compiled.values()))
     if not where and "$" not in expression and code.reads_registers:
         raise UsageError(f"'{expression}' needs a local variable, which GDB does not find at {place}; write FILE:LINE.")
     return code.code.hex()
-
-
-def _read_listings(text: str) -> dict[int, Expression]:
-    """The bytecode that GDB lists, by the address that it is for."""
-    _, *parts = _SCOPE.split(text)
-    # What begins with a blank is an operation; the rest is a mask of the registers that are needed.
-    return {
-        int(scope, 16): assemble(line for line in listing.splitlines() if line[:1] == " ")
-        for scope, listing in zip(parts[::2], parts[1::2], strict=True)
-    }
 
 
 def _number(value: gdb.Value) -> int:
