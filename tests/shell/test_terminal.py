@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -18,10 +19,14 @@ Start = Callable[..., Terminal]
 
 @pytest.fixture
 def start(tmp_path: Path, heapbug: Path) -> Start:
-    """Start the shell on heapbug's recording, and wait for its prompt."""
+    """Start the shell on a copy of a recording, heapbug's unless told otherwise, and wait for its prompt.
+
+    Travel leaves snapshots, by which other tests' jumps would begin elsewhere.
+    """
 
     def make(*words: str, recording: Path = heapbug, **options: object) -> Terminal:
-        terminal = Terminal(["replay", str(recording), *words], tmp_path / "home", **options)  # type: ignore[arg-type]
+        copy = shutil.copytree(recording, tmp_path / recording.name, dirs_exist_ok=True)
+        terminal = Terminal(["replay", str(copy), *words], tmp_path / "home", **options)  # type: ignore[arg-type]
         try:
             terminal.wait_for(PROMPT)
         except BaseException:
