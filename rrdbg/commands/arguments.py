@@ -73,11 +73,20 @@ async def read_stretch(session: Session, text: str) -> tuple[str, Position, Posi
     assert match is not None, "each part may be missing"
     if not match["what"]:
         raise UsageError("What to look for is missing.")
-    start = await read_position(session, match["start"] or "start")
-    end = await read_position(session, match["end"] or "end")
+    return match["what"], *await read_ends(session, match["start"] or "", match["end"] or "")
+
+
+async def read_ends(session: Session, first: str, last: str) -> tuple[Position, Position]:
+    """The two positions of a stretch; where one is not written, it is the start or the end of the recording.
+
+    :raises UsageError: the stretch is empty.
+    :raises RrdbgError: a position is none.
+    """
+    start = await read_position(session, first or "start")
+    end = await read_position(session, last or "end")
     if not start < end:
         raise UsageError(f"The range from {start} to {end} is empty.")
-    return match["what"], start, end
+    return start, end
 
 
 def read_repeat(text: str) -> int:

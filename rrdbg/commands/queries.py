@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from rrdbg.commands.arguments import read_address, read_position, read_range
+from rrdbg.commands.arguments import read_address, read_ends, read_range
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.trace import trace
@@ -102,10 +102,7 @@ def _bytes(hit: Hit) -> tuple[str, str]:
 async def _tprintf(session: Session, text: str) -> AsyncGenerator[Result, None]:
     wanted = Print.read(text)
     points = await _tracepoints(session, wanted)
-    start = await read_position(session, wanted.start or "start")
-    end = await read_position(session, wanted.end or "end")
-    if not start < end:
-        raise UsageError(f"The range from {start} to {end} is empty.")
+    start, end = await read_ends(session, wanted.start, wanted.end)
     session.found.clear()
     async with aclosing(trace(session.replay, points, wanted.format, start, end)) as lines:
         async for position, line in lines:

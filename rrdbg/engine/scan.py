@@ -28,7 +28,8 @@ from contextlib import asynccontextmanager
 
 from rrdbg.engine.access import LOST_BY_DELIVERY, StartAt, accesses
 from rrdbg.engine.walk import Step, Walker
-from rrdbg.errors import Divergence, QemuDied, RspError
+from rrdbg.engine.watch import watched_bytes
+from rrdbg.errors import Divergence, QemuDied
 from rrdbg.links.machine import Machine, ProgressCallback
 from rrdbg.links.rsp import StopReply
 from rrdbg.model.position import Position
@@ -101,7 +102,7 @@ class Scan:
             await self._machine.insert(point)
         try:
             for watchpoint in self._watchpoints:
-                self._values[watchpoint.number] = await self._value(watchpoint)
+                self._values[watchpoint.number] = await watched_bytes(self._machine, watchpoint)
             for landing, end in self._stretches():
                 if landing > self._walker.position.icount:
                     async with self._watching():
@@ -256,7 +257,7 @@ class Scan:
         """The hits of ``rwatch`` and ``awatch`` in the steps from ``start`` to ``end``, where the walker stands."""
         found = []
         for point in self._accesses:
-            value = await self._value(point)
+            value = await watched_bytes(self._machine, point)
             change = _change(self._values[point.number], value)
             self._values[point.number] = value
             hits = await accesses(self._start_at, self._walker.timeline, point, start, end)
@@ -272,7 +273,7 @@ class Scan:
             if watchpoint.kind is WatchKind.WRITE:
                 found += await self._changed(watchpoint, position, reported=reported)
             elif reported:
-                value = await self._value(watchpoint)
+                value = await watched_bytes(self._machine, watchpoint)
                 change = _change(self._values[watchpoint.number], value)
                 self._values[watchpoint.number] = value
                 found.append(Hit(position, await self._machine.pc(), watchpoint, change))
@@ -282,19 +283,12 @@ class Scan:
         """A hit if the value is another one now. Memory that was mapped or unmapped meanwhile has not been written to,
         unless QEMU has ``reported`` that.
         """
-        value = await self._value(watchpoint)
+        value = await watched_bytes(self._machine, watchpoint)
         before = self._values[watchpoint.number]
         self._values[watchpoint.number] = value
         if value == before or (None in (value, before) and not reported):
             return []
         return [Hit(position, await self._machine.pc(), watchpoint, _change(before, value))]
-
-    async def _value(self, watchpoint: Watchpoint) -> bytes | None:
-        """The watched bytes, or None while they are not mapped."""
-        try:
-            return await self._machine.read_memory(watchpoint.address, watchpoint.length)
-        except RspError:
-            return None
 
 
 def _change(before: bytes | None, after: bytes | None) -> ValueChange | None:
