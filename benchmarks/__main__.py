@@ -78,7 +78,7 @@ def _arguments() -> argparse.Namespace:
 async def _measure(guest: Guest, measures: Sequence[Measure], arguments: argparse.Namespace) -> GuestResults:
     print(f"{guest.name}: snapshots, and the right answers", flush=True)
     made = await indexed(guest)
-    places = await find_places(guest)
+    places = await find_places(guest, rarely=any(measure.name == "condition" for measure in measures))
     with Recording.open(guest.recording) as recording:
         deliveries, log_bytes = recording.log.deliveries, recording.layout.log.stat().st_size
     limits = await find_limits(guest)

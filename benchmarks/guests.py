@@ -79,7 +79,7 @@ async def linux_guest(folder: Path) -> Guest:
     return Guest(
         "linux", await _recorded(folder / guest.kernel.name, command), make_symbols(guest),
         near="kernel_clone", far="start_kernel", never="panic", often="ksys_write",
-        busy="kmem_cache_alloc", busy_from=0.5, growing="jiffies_64", variable="panic_timeout", variable_length=4,
+        busy="_raw_spin_lock", busy_from=0.95, growing="jiffies_64", variable="panic_timeout", variable_length=4,
         turning="system_state", turning_length=4, turning_limit=3, quiet_from=0.6, lines=False,
     )  # fmt: skip
 

@@ -124,13 +124,14 @@ async def _hundred_hits(rival: Rival, course: Course, clock: Clock) -> None:
 
 
 async def _condition(rival: Rival, course: Course, clock: Clock) -> None:
-    places = course.places
-    await rival.seek(course.deliveries.plain_at_or_before(places.condition_origin))
-    address = course.guest.address(course.guest.busy)
+    rarely = course.places.rarely
+    assert rarely is not None, "it was looked for"
+    await rival.seek(course.deliveries.plain_at_or_before(rarely.origin))
     with clock.running():
-        clock.share = await rival.run_back_where(address, places.condition, clock.budget)
+        address = course.guest.address(course.guest.busy)
+        clock.share = await rival.run_back_where(address, rarely.condition, clock.budget)
     if clock.share == 1.0:
-        check(await rival.where(), places.condition_hit)
+        check(await rival.where(), rarely.hit)
 
 
 async def _jumps(rival: Rival, course: Course, clock: Clock) -> None:

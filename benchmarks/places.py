@@ -72,6 +72,15 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class Rarely:
+    """From ``origin`` back ``condition`` is false :data:`FALSE_HITS` times at a breakpoint, then true at ``hit``."""
+
+    condition: Condition
+    origin: int
+    hit: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Places:
     """Where things happen in a recording that ends at ``end``."""
 
@@ -84,10 +93,7 @@ class Places:
     far: Place
     hits: tuple[Place, ...]
     """The last hits of a breakpoint that is hit often."""
-    condition: Condition
-    condition_origin: int
-    """From here back the condition is false :data:`FALSE_HITS` times, and then true, at ``condition_hit``."""
-    condition_hit: Place
+    rarely: Rarely | None
     write: Place
     """The position after the last write to the variable."""
     turn: Condition
@@ -97,8 +103,8 @@ class Places:
     """The end of :data:`RECORDED` instructions without deliveries, in which the guest's own program works."""
 
 
-async def find_places(guest: Guest) -> Places:
-    """Run the recording forward several times, and note what :class:`Places` has."""
+async def find_places(guest: Guest, *, rarely: bool = True) -> Places:
+    """Run the recording forward several times, and note what :class:`Places` has; ``rarely`` only if that is wanted."""
     with Recording.open(guest.recording) as recording:
         timeline = load_timeline(recording)
     end = timeline.end.icount
@@ -119,7 +125,6 @@ async def find_places(guest: Guest) -> Places:
                     steps.append(await _place(machine))
     often, near, far = guest.address(guest.often), guest.address(guest.near), guest.address(guest.far)
     hits = await _hits(guest.recording, end, (often, near, far))
-    condition, origin, hit = await _condition(guest, end)
     writes = await _writes(guest.recording, end, guest.address(guest.variable), guest.variable_length)
     turns = await _writes(guest.recording, end, guest.address(guest.turning), guest.turning_length)
     turn = Condition(guest.address(guest.turning), guest.turning_length, guest.turning_limit, least=True)
@@ -130,9 +135,7 @@ async def find_places(guest: Guest) -> Places:
         near=_last(hits, near),
         far=_last(hits, far),
         hits=tuple(place for place in hits if place.pc == often)[-HITS:],
-        condition=condition,
-        condition_origin=origin,
-        condition_hit=hit,
+        rarely=await _rarely(guest, end) if rarely else None,
         write=writes[-1][0],
         turn=turn,
         turn_at=next(place for place, value in turns if turn.holds(value)),
@@ -168,7 +171,7 @@ async def _forward(recording: Path) -> AsyncIterator[Machine]:
 
 
 async def _place(machine: Machine) -> Place:
-    return Place(await machine.qmp.icount(), await machine.pc())
+    return Place(await machine.icount(), await machine.pc())
 
 
 async def _hits(recording: Path, end: int, addresses: Sequence[int]) -> list[Place]:
@@ -190,36 +193,32 @@ async def _next_hit(machine: Machine, end: int) -> Place | None:
         if place.icount >= end:
             return None
         await machine.step(end)
-        if await machine.qmp.icount() > place.icount:
+        if await machine.icount() > place.icount:
             return place  # else an interrupt came first, and the instruction comes again
 
 
-async def _condition(guest: Guest, end: int) -> tuple[Condition, int, Place]:
-    """A condition that is false :data:`FALSE_HITS` times before the icount that is returned, and the hit before those.
-
-    It compares a variable that grows with its value at the first hit in the middle of the recording.
-    """
+async def _rarely(guest: Guest, end: int) -> Rarely:
+    """Compare a variable that grows with its value at the first hit in a busy part of the recording."""
     address, length = guest.address(guest.growing), 8
+    point = Breakpoint(1, guest.address(guest.busy))
     seen: list[tuple[Place, int]] = []
     later = 0
     async with _forward(guest.recording) as machine:
         await machine.run_to(int(guest.busy_from * end))
-        await machine.insert(Breakpoint(1, guest.address(guest.busy)))
+        await machine.insert(point)
         while later < FALSE_HITS:
-            # The bytes at a hit are read before it is stepped over.
             await machine.run_to(end)
             place = await _place(machine)
             if place.icount >= end:
                 raise SystemExit(f"{guest.busy} is not reached {FALSE_HITS:,} times after {guest.busy_from:.0%}.")
             value = int.from_bytes(await machine.read_memory(address, length), "little")
             await machine.step(end)
-            if await machine.qmp.icount() > place.icount:
+            if await machine.icount() > place.icount:
                 seen.append((place, value))
                 later += value > seen[0][1]
-        await machine.remove(Breakpoint(1, guest.address(guest.busy)))
     limit = seen[0][1]
-    last = next(place for place, value in reversed(seen) if value <= limit)
-    return Condition(address, length, limit), seen[-1][0].icount + 1, last
+    hit = next(place for place, value in reversed(seen) if value <= limit)
+    return Rarely(Condition(address, length, limit), seen[-1][0].icount + 1, hit)
 
 
 async def _writes(recording: Path, end: int, address: int, length: int) -> list[tuple[Place, bytes]]:
@@ -230,7 +229,7 @@ async def _writes(recording: Path, end: int, address: int, length: int) -> list[
         await machine.insert(Watchpoint(1, address, length))
         while True:
             reply = await machine.run_to(end)
-            icount = await machine.qmp.icount()
+            icount = await machine.icount()
             if icount >= end and not reply.watched:
                 return found
             try:

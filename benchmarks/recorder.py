@@ -6,6 +6,7 @@ It knows of time only what it has recorded itself, instruction by instruction, s
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from benchmarks.guests import Guest
 from benchmarks.native import Native
 from benchmarks.places import RECORDED, Condition, Place
+from benchmarks.processes import with_children
 from benchmarks.rival import CannotDo
 from rrdbg.links.mi import Gdb
 from rrdbg.links.registers import read_description
@@ -114,6 +116,10 @@ class Recorder(Native):
     async def trouble(self) -> str:
         """Nothing is known but that it is slow."""
         return "no answer"
+
+    def pids(self) -> list[int]:
+        """QEMU and GDB, all that we have started."""
+        return with_children(os.getpid())[1:]
 
     def disk_bytes(self) -> int:
         """It keeps everything in memory."""
