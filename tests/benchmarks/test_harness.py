@@ -43,7 +43,8 @@ async def test_one_measure_on_the_small_guest_tells_that_qemu_misses_the_hit(tmp
 
 def results(seconds: float, replay: float, verdict: str = "") -> Results:
     cell = Cell(seconds, seconds, seconds, 1.0, verdict)
-    guest = GuestResults(1000, 100, 2, 1.0, Limits(replay, 0.1, 0.1), {"jumps": {"rrdbg": cell}}, {"rrdbg": 1}, {"rrdbg": 1})
+    limits, bytes_taken = Limits(replay, 0.1, 0.1), {"rrdbg": 1}
+    guest = GuestResults(1000, 100, 2, 1.0, limits, {"jumps": {"rrdbg": cell}}, bytes_taken, bytes_taken)
     return Results("7.2", 1, {"linux": guest})
 
 
