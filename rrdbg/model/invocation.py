@@ -14,6 +14,7 @@ from pathlib import PurePath
 
 from rrdbg.errors import UsageError
 from rrdbg.model.options import Option, format_properties, parse_options, parse_properties, words_of
+from rrdbg.model.safety import safe_flags
 
 _BUNDLED = ("kernel", "initrd", "dtb", "bios")
 _HOST_ONLY = frozenset({"display", "vnc", "spice", "monitor", "qmp", "qmp-pretty", "mon", "pidfile", "D", "d", "name"})
@@ -99,7 +100,7 @@ class Invocation:
     @property
     def architecture(self) -> str:
         """The guest's architecture, from QEMU's name: ``x86_64``, ``aarch64``, ..."""
-        return PurePath(self.binary).name.removeprefix("qemu-system-")
+        return architecture_of(self.binary)
 
     @property
     def reboots(self) -> bool:
@@ -266,14 +267,8 @@ class _Preparation:
 
     def _add_machine_flags(self) -> None:
         self._additions.append(Addition(("-no-shutdown",), "the end stays there to be looked at"))
-        if self._binary.rpartition("qemu-system-")[2] not in ("x86_64", "i386"):
-            return
-        kind = self._machine.get("type", "pc")
-        if kind.startswith(("pc", "q35")):
-            self._additions.append(Addition(("-machine", "hpet=off"), "HPET derails a replay that jumps"))
-        self._additions.append(
-            Addition(("-global", "apic-common.vapic=off"), "the virtual APIC deadlocks QEMU when a snapshot loads")
-        )
+        flags = safe_flags(architecture_of(self._binary), self._machine.get("type"))
+        self._additions += [Addition(flag.words, flag.reason) for flag in flags]
 
     def _add_devices(self) -> None:
         if not self._networks:
@@ -288,6 +283,11 @@ class _Preparation:
         self._additions.append(Addition(("-monitor", "none"), "rrdbg talks to QEMU over connections of its own"))
         if not any(option.name in ("display", "vnc", "spice") for option in self._host):
             self._host.append(Option("display", "none"))
+
+
+def architecture_of(binary: str) -> str:
+    """The guest's architecture, from the name of QEMU's program."""
+    return PurePath(binary).name.removeprefix("qemu-system-")
 
 
 def _cpus(value: str) -> int:
