@@ -11,7 +11,7 @@ from rrdbg.engine.keeper import Keeper
 from rrdbg.engine.machines import Machines
 from rrdbg.engine.progress import ProgressListener, Stretch
 from rrdbg.engine.walk import Walker
-from rrdbg.errors import QemuLaunchError
+from rrdbg.errors import LinkError, QemuLaunchError
 from rrdbg.links.unbroken import unbroken
 from rrdbg.model.plan import Plan, Rates, RunTo, Start, StepTo, plan_seek
 from rrdbg.model.position import START, Position
@@ -108,5 +108,5 @@ class Driver:
 
 async def _end(starting: asyncio.Task[tuple[Walker, float]]) -> None:
     """End a machine that is being started; one that fails to start needs no end."""
-    with contextlib.suppress(QemuLaunchError):
+    with contextlib.suppress(LinkError):
         await (await starting)[0].machine.close()

@@ -96,6 +96,7 @@ class QemuProcess:
         ``sockets`` are QEMU's ends of socket pairs that ``command`` names by ``fd=``; they are closed here.
 
         :raises QemuLaunchError: it could not be started, or ended at once; the message has what it printed.
+        :raises QemuDied: somebody killed it.
         """
         ours, theirs = socket.socketpair()
         fd = theirs.fileno()
@@ -131,7 +132,13 @@ class QemuProcess:
             # Cancelled in the middle of it, the library would leave its writer open; without a QEMU it ends by itself.
             qemu.qmp = await asyncio.shield(connecting)
         except LinkError:
-            await qemu.kill()
+            try:
+                death = await qemu.death()
+                killed = process.returncode == -signal.SIGKILL
+            finally:
+                await qemu.kill()
+            if killed:
+                raise death from None
             raise QemuLaunchError(f"QEMU did not start: {qemu.last_words()}") from None
         except BaseException:
             await qemu.kill()
