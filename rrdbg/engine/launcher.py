@@ -19,6 +19,7 @@ from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.words import Images, branch_words, disk_node, replay_words
 from rrdbg.model.invocation import Disk
 from rrdbg.model.position import Position
+from rrdbg.model.safety import snapshot_hazard
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
@@ -40,6 +41,8 @@ class Launcher:
         self.recording = recording
         self._qemu = qemu
         self._scratch = scratch
+        manifest = recording.manifest
+        self._hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
         self._numbers = itertools.count()
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
 
@@ -124,13 +127,19 @@ class Launcher:
     @property
     def writable(self) -> bool:
         """True if snapshots can be kept."""
-        return self.recording.writable
+        return self.recording.writable and self._hazard is None
 
     def check_writable(self) -> None:
         """Say so if snapshots cannot be kept.
 
-        :raises UsageError: the recording is read-only.
+        :raises UsageError: the recording is read-only, or this QEMU saves no sound snapshot of such a machine.
         """
+        if self._hazard:
+            version = self.recording.manifest.qemu_version.split()[0]
+            raise UsageError(
+                f"No snapshot can be kept, as QEMU {version} saves none that is sound: {self._hazard.reason}. "
+                "Jumps start at the beginning; record with a newer QEMU for faster ones."
+            )
         if not self.writable:
             raise UsageError(f"{self.recording.layout.root} is read-only; a snapshot cannot be kept in it.")
 
