@@ -8,11 +8,12 @@ QEMU of that recording is called with the same machine, which replay demands.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from rrdbg.errors import UsageError
+from rrdbg.model.network import Networks, check_card
 from rrdbg.model.options import Option, format_properties, parse_options, parse_properties, words_of
 
 _BUNDLED = ("kernel", "initrd", "dtb", "bios")
@@ -49,7 +50,6 @@ _REFUSED = {
     "sd": "SD cards given with -sd are not supported; give the image with -drive",
     "mtdblock": "flash given with -mtdblock is not supported",
     "pflash": "flash given with -pflash is not supported; give firmware with -bios",
-    "net": "the old -net cannot be recorded; give -netdev and -device, or -nic none",
 }
 
 
@@ -150,8 +150,9 @@ class _Preparation:
         self._disks: list[Disk] = []
         self._additions: list[Addition] = []
         self._serials: list[str] = []
-        self._networks = 0
-        self._machine: dict[str, str] = {}
+        self._machine = _machine_properties(options)
+        pc = self._machine.get("type", "pc") if binary.rpartition("qemu-system-")[2] in ("x86_64", "i386") else None
+        self._networks = Networks(pc)
         self._clock: dict[str, str] = {}
         for option in options:
             self._take(option)
@@ -195,6 +196,8 @@ class _Preparation:
             self._chardevs.append(parse_properties(value, "backend").get("id", ""))
         elif name == "rtc":
             self._clock = parse_properties(value)
+        elif name in ("netdev", "nic", "net"):
+            self._kept += self._networks.take(name, value)
         elif name not in ("no-shutdown", "no-hpet"):
             self._check(name, value)
             self._kept.append(option)
@@ -205,8 +208,6 @@ class _Preparation:
                 f"This cannot be recorded: -smp {value} asks for {_cpus(value)} CPUs, and QEMU records one; "
                 "leave -smp out."
             )
-        if name in ("machine", "M"):
-            self._machine |= parse_properties(value, "type")
         accelerator = {
             "accel": parse_properties(value, "accel"),
             "machine": parse_properties(value, "type"),
@@ -217,8 +218,8 @@ class _Preparation:
             raise UsageError(f"This cannot be recorded: the accelerator {chosen}; only tcg can be, so leave it out.")
         if accelerator.get("thread") == "multi":
             raise UsageError("This cannot be recorded: -accel tcg,thread=multi; leave thread=multi out.")
-        if name in ("netdev", "nic"):
-            self._take_network(name, parse_properties(value, "type"))
+        if name == "device":
+            check_card(parse_properties(value, "driver").get("driver", ""))
 
     def _take_drive(self, value: str) -> None:
         properties = parse_properties(value, "file")
@@ -232,24 +233,6 @@ class _Preparation:
         read_only = read_only or properties.get("media") == "cdrom"
         frontend = {key: text for key, text in properties.items() if key not in _BACKEND_PROPERTIES}
         self._disks.append(Disk(properties["file"], properties.get("format"), read_only, frontend))
-
-    def _take_network(self, name: str, properties: dict[str, str]) -> None:
-        if properties.get("type") == "none":
-            self._networks += 1
-            return
-        if "id" not in properties:
-            raise UsageError(f"This cannot be recorded: give -{name} an id=, so that its packets can be recorded.")
-        self._networks += 1
-        filter_id = f"rrdbg-net{self._networks}"
-        self._additions.append(
-            Addition(
-                (
-                    "-object",
-                    format_properties({"qom-type": "filter-replay", "id": filter_id, "netdev": properties["id"]}),
-                ),
-                "network packets are recorded and replayed",
-            )
-        )
 
     def _add_clock(self) -> None:
         clock = {"base": self._clock_base, "clock": "vm"} | self._clock
@@ -276,7 +259,8 @@ class _Preparation:
         )
 
     def _add_devices(self) -> None:
-        if not self._networks:
+        self._additions += [Addition(words, reason) for words, reason in self._networks.additions()]
+        if not self._networks.asked:
             self._additions.append(Addition(("-nic", "none"), "no network was asked for, and the default one is live"))
         first, *others = self._serials or [""]
         if first != "none":
@@ -288,6 +272,15 @@ class _Preparation:
         self._additions.append(Addition(("-monitor", "none"), "rrdbg talks to QEMU over connections of its own"))
         if not any(option.name in ("display", "vnc", "spice") for option in self._host):
             self._host.append(Option("display", "none"))
+
+
+def _machine_properties(options: Iterable[Option]) -> dict[str, str]:
+    """What all ``-machine`` and ``-M`` say together."""
+    machine: dict[str, str] = {}
+    for option in options:
+        if option.name in ("machine", "M"):
+            machine |= parse_properties(option.value or "", "type")
+    return machine
 
 
 def _cpus(value: str) -> int:
