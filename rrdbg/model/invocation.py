@@ -17,6 +17,12 @@ from rrdbg.model.network import Networks, check_card
 from rrdbg.model.options import Option, format_properties, parse_options, parse_properties, words_of
 
 _BUNDLED = ("kernel", "initrd", "dtb", "bios")
+_NO_FILES = ("none", "default")
+"""What ``-bios`` may be given in the place of a file."""
+
+_FIRST_FD = 3
+"""The number of the first bundled file in QEMU, after standard input, output and error."""
+
 _HOST_ONLY = frozenset({"display", "vnc", "spice", "monitor", "qmp", "qmp-pretty", "mon", "pidfile", "D", "d", "name"})
 _DISK_OPTIONS = {"hda": 0, "hdb": 1, "hdc": 2, "hdd": 3}
 _BACKEND_PROPERTIES = frozenset(
@@ -63,10 +69,15 @@ class Addition:
 
 @dataclass(frozen=True, slots=True)
 class BundledFile:
-    """A file that the machine reads at its start; it is copied into the recording, as kernels get rebuilt."""
+    """A file that the machine reads at its start; it is copied into the recording, as kernels get rebuilt.
+
+    QEMU gets it opened, as file descriptor ``fd``, and so by a name that never changes: a multiboot kernel is told its
+    name, which then lies in the guest's memory. None is for recordings that were made with the copy's path.
+    """
 
     option: str
     source: str
+    fd: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +188,8 @@ class _Preparation:
         name, value = option.name, option.value or ""
         if name in _REFUSED:
             raise UsageError(f"This cannot be recorded: {_REFUSED[name]}.")
-        if name in _BUNDLED:
-            self._bundled.append(BundledFile(name, value))
+        if name in _BUNDLED and value not in _NO_FILES:
+            self._bundled.append(BundledFile(name, value, _FIRST_FD + len(self._bundled)))
         elif name in _DISK_OPTIONS:
             self._disks.append(Disk(value, None, False, {"if": "ide", "index": str(_DISK_OPTIONS[name])}))
         elif name == "cdrom":
