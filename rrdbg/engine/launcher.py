@@ -16,7 +16,7 @@ from rrdbg.errors import RecordingError, UsageError
 from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_scratch
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
-from rrdbg.links.words import Images, branch_words, disk_node, replay_words
+from rrdbg.links.words import Images, branch_words, disk_node, opened_files, replay_words
 from rrdbg.model.invocation import Disk
 from rrdbg.model.position import Position
 from rrdbg.model.safety import snapshot_hazard
@@ -88,6 +88,7 @@ class Launcher:
                 self._qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
             ),
             directory,
+            opened_files(invocation, layout.bundled),
         )
         self._loaded[machine] = snapshot
         return Walker(machine, timeline, Position(snapshot.icount)), time.monotonic() - began
@@ -106,7 +107,9 @@ class Launcher:
             state = Snapshot(walker.position.icount, tag, SnapshotKind.LADDER, tuple(map(str, files)))
             directory, images = self._prepare(state)
             return await Machine.start(
-                lambda fd: branch_words(self._qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd), directory
+                lambda fd: branch_words(self._qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd),
+                directory,
+                opened_files(invocation, layout.bundled),
             )
         finally:
             # QEMU has them open.
