@@ -10,6 +10,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from rrdbg.engine.disks import Base, disk_through_scratch, save_delta
+from rrdbg.engine.machines import Running
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
 from rrdbg.errors import RecordingError, UsageError
@@ -19,6 +20,7 @@ from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.words import Images, branch_words, disk_node, replay_words
 from rrdbg.model.invocation import Disk
 from rrdbg.model.position import Position
+from rrdbg.model.process import Role
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
@@ -42,6 +44,7 @@ class Launcher:
         self._scratch = scratch
         self._numbers = itertools.count()
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
+        self._running: list[Running] = []
 
     @classmethod
     async def create(cls, recording: Recording) -> Launcher:
@@ -71,8 +74,14 @@ class Launcher:
         """Remove the scratch directory; the machines must have ended."""
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    async def start(self, snapshot: Snapshot, timeline: Timeline) -> tuple[Walker, float]:
-        """Start a machine on ``snapshot``; also tells how many seconds that took.
+    @property
+    def running(self) -> tuple[Running, ...]:
+        """The machines that run now, the oldest first."""
+        self._running = [known for known in self._running if known.walker.machine.process.alive]
+        return tuple(self._running)
+
+    async def start(self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING) -> tuple[Walker, float]:
+        """Start a machine on ``snapshot`` for what ``role`` says; also tells how many seconds that took.
 
         :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
         """
@@ -87,7 +96,9 @@ class Launcher:
             directory,
         )
         self._loaded[machine] = snapshot
-        return Walker(machine, timeline, Position(snapshot.icount)), time.monotonic() - began
+        walker = Walker(machine, timeline, Position(snapshot.icount))
+        self._note(walker, role)
+        return walker, time.monotonic() - began
 
     async def branch(self, walker: Walker) -> Machine:
         """A machine in the state of ``walker``'s that follows no log; the caller closes it.
@@ -102,13 +113,18 @@ class Launcher:
         try:
             state = Snapshot(walker.position.icount, tag, SnapshotKind.LADDER, tuple(map(str, files)))
             directory, images = self._prepare(state)
-            return await Machine.start(
+            machine = await Machine.start(
                 lambda fd: branch_words(self._qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd), directory
             )
         finally:
             # QEMU has them open.
             for file in files:
                 file.unlink()
+        self._note(Walker(machine, walker.timeline, walker.position), Role.WHAT_IF)
+        return machine
+
+    def _note(self, walker: Walker, role: Role) -> None:
+        self._running = [*self.running, Running(walker, role, time.monotonic())]
 
     def _prepare(self, snapshot: Snapshot) -> tuple[Path, Images]:
         """A new machine's directory, and the images in it that lie on those of ``snapshot``."""
