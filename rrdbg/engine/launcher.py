@@ -10,6 +10,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from rrdbg.engine.disks import Base, disk_through_scratch, save_delta
+from rrdbg.engine.machines import Running
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
 from rrdbg.errors import RecordingError, UsageError
@@ -19,6 +20,7 @@ from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.words import Images, branch_words, disk_node, opened_files, replay_words
 from rrdbg.model.invocation import Disk
 from rrdbg.model.position import Position
+from rrdbg.model.process import Role
 from rrdbg.model.safety import snapshot_hazard
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
@@ -45,6 +47,7 @@ class Launcher:
         self._hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
         self._numbers = itertools.count()
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
+        self._running: list[Running] = []
 
     @classmethod
     async def create(cls, recording: Recording) -> Launcher:
@@ -74,8 +77,14 @@ class Launcher:
         """Remove the scratch directory; the machines must have ended."""
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    async def start(self, snapshot: Snapshot, timeline: Timeline) -> tuple[Walker, float]:
-        """Start a machine on ``snapshot``; also tells how many seconds that took.
+    @property
+    def running(self) -> tuple[Running, ...]:
+        """The machines that run now, the oldest first."""
+        self._running = [known for known in self._running if known.walker.machine.process.alive]
+        return tuple(self._running)
+
+    async def start(self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING) -> tuple[Walker, float]:
+        """Start a machine on ``snapshot`` for what ``role`` says; also tells how many seconds that took.
 
         :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
         """
@@ -91,7 +100,9 @@ class Launcher:
             opened_files(invocation, layout.bundled),
         )
         self._loaded[machine] = snapshot
-        return Walker(machine, timeline, Position(snapshot.icount)), time.monotonic() - began
+        walker = Walker(machine, timeline, Position(snapshot.icount))
+        self._note(walker, role)
+        return walker, time.monotonic() - began
 
     async def branch(self, walker: Walker) -> Machine:
         """A machine in the state of ``walker``'s that follows no log; the caller closes it.
@@ -106,7 +117,7 @@ class Launcher:
         try:
             state = Snapshot(walker.position.icount, tag, SnapshotKind.LADDER, tuple(map(str, files)))
             directory, images = self._prepare(state)
-            return await Machine.start(
+            machine = await Machine.start(
                 lambda fd: branch_words(self._qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd),
                 directory,
                 opened_files(invocation, layout.bundled),
@@ -115,6 +126,11 @@ class Launcher:
             # QEMU has them open.
             for file in files:
                 file.unlink()
+        self._note(Walker(machine, walker.timeline, walker.position), Role.WHAT_IF)
+        return machine
+
+    def _note(self, walker: Walker, role: Role) -> None:
+        self._running = [*self.running, Running(walker, role, time.monotonic())]
 
     def _prepare(self, snapshot: Snapshot) -> tuple[Path, Images]:
         """A new machine's directory, and the images in it that lie on those of ``snapshot``."""
