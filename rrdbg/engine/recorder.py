@@ -25,7 +25,7 @@ from rrdbg.model.fence import last_reachable
 from rrdbg.model.invocation import Disk, Invocation, prepare
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
-from rrdbg.store.recording import Layout
+from rrdbg.store.recording import Layout, make_directory
 from rrdbg.store.replaylog import LogSummary, summarise
 
 KEPT_FREE_BYTES = 32 << 20
@@ -109,7 +109,7 @@ class Recorder:
         self._ended = asyncio.get_running_loop().create_future()
         qemu = find_qemu(self.invocation.binary)
         version = await qemu_version(qemu)
-        self._make_directory()
+        make_directory(self._layout)
         try:
             await self._bring_files()
             seconds = await self._record(qemu)
@@ -123,17 +123,6 @@ class Recorder:
             if not self._ended.done() or self._ended.cancelled():
                 shutil.rmtree(self._layout.root, ignore_errors=True)
         return await self._finish(qemu, version, seconds)
-
-    def _make_directory(self) -> None:
-        root = self._layout.root
-        try:
-            root.mkdir(parents=True)
-            for name in ("snapshots", "disks", "files"):
-                (root / name).mkdir()
-        except FileExistsError:
-            raise UsageError(f"{root} exists already; choose another place with --output, or remove it.") from None
-        except OSError as error:
-            raise RecordingError(f"Cannot make the recording {root}: {error.strerror}.") from None
 
     async def _bring_files(self) -> None:
         for file in self.invocation.bundled:
