@@ -21,6 +21,7 @@ from rrdbg.frontends import (
     events,
     gdb_command,
     gdbinit,
+    import_command,
     index,
     library,
     record,
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     record.add_parser(commands)
     replay.add_parser(commands)
+    import_command.add_parser(commands)
     attach.add_parser(commands)
     serve.add_parser(commands)
     gdb_command.add_parser(commands)
