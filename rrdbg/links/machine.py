@@ -10,11 +10,12 @@ the first question at a stop go those of the last one where any was asked, and a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -398,14 +399,13 @@ class Machine:
             raise Divergence(f"The replay cannot go on: {error}") from None
 
     async def _watch(self, on_progress: ProgressCallback | None) -> StopReply:
-        waiting = asyncio.ensure_future(self._rsp.stopped())
         seen, since = -1, time.monotonic()
         began = self._seen
         try:
             while True:
-                done, _ = await asyncio.wait((waiting,), timeout=_POLL_SECONDS)
-                if done:
-                    return waiting.result()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_POLL_SECONDS):
+                        return await self._rsp.stopped()
                 icount = await self.qmp.icount()
                 now = time.monotonic()
                 if icount < began:
@@ -424,10 +424,10 @@ class Machine:
                 if on_progress:
                     on_progress(icount)
         except BaseException:
-            await self._halt(waiting)
+            await self._halt(self._rsp.stopped())
             raise
 
-    async def _halt(self, waiting: asyncio.Future[StopReply]) -> None:
+    async def _halt(self, waiting: Awaitable[StopReply]) -> None:
         """Stop the guest wherever it is, so that the invariant holds; end a QEMU that does not obey."""
         self._fence = None
         try:

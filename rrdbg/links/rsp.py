@@ -23,7 +23,11 @@ from rrdbg.errors import QemuDied, RspError, Stalled
 ANSWER_SECONDS = 30.0
 """How long an ordinary exchange may take; they take 0.3 ms, but the machine may be busy."""
 
+_CHUNK_BYTES = 1 << 16
+_LONGEST_PACKET = 1 << 20
+_PACKET = re.compile(rb"\$([^#]*)#([0-9a-fA-F]{2})", re.DOTALL)
 _ESCAPE = 0x7D
+_SPECIAL = b"#$}*"
 _MONITOR = b"qRcmd,"
 _STALE_STOP = re.compile(rb"T[0-9a-f]{2}(?:thread|core):|[WX][0-9a-f]{2}")
 
@@ -46,7 +50,9 @@ class StopReply:
 
 def frame(payload: bytes) -> bytes:
     """Wrap ``payload`` as a packet: escapes, ``$``, ``#`` and checksum."""
-    body = b"".join(bytes((_ESCAPE, byte ^ 0x20)) if byte in b"#$}*" else bytes((byte,)) for byte in payload)
+    body = payload
+    if len(payload.translate(None, _SPECIAL)) < len(payload):
+        body = b"".join(bytes((_ESCAPE, byte ^ 0x20)) if byte in _SPECIAL else bytes((byte,)) for byte in payload)
     return b"$%b#%02x" % (body, sum(body) & 0xFF)
 
 
@@ -105,6 +111,7 @@ class RspClient:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._received = bytearray()
         self._acknowledgement = b""
         self.broken = False
         """True once an exchange was broken off: its answer may still come, and would be taken for the next one's."""
@@ -193,16 +200,24 @@ class RspClient:
         self._acknowledgement = b""
 
     async def _packet(self) -> bytes:
+        """The body of the next packet; may be cancelled without losing any of it."""
+        while True:
+            while (found := _PACKET.search(self._received)) is None:
+                await self._receive()
+            body, checksum = found.groups()
+            del self._received[: found.end()]
+            if int(checksum, 16) == sum(body) & 0xFF:
+                self._acknowledgement = b"+"
+                return unescape(body)
+            self._writer.write(b"-")
+
+    async def _receive(self) -> None:
         try:
-            while True:
-                await self._reader.readuntil(b"$")
-                body = (await self._reader.readuntil(b"#"))[:-1]
-                checksum = await self._reader.readexactly(2)
-                if int(checksum, 16) == sum(body) & 0xFF:
-                    self._acknowledgement = b"+"
-                    return unescape(body)
-                self._writer.write(b"-")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            raise QemuDied("QEMU closed its gdbstub connection: the process has ended.") from None
-        except (asyncio.LimitOverrunError, ValueError) as error:
-            raise RspError(f"QEMU's gdbstub sent a damaged packet ({error}).") from None
+            data = await self._reader.read(_CHUNK_BYTES)
+        except ConnectionError:
+            data = b""
+        if not data:
+            raise QemuDied("QEMU closed its gdbstub connection: the process has ended.")
+        self._received += data
+        if len(self._received) > _LONGEST_PACKET:
+            raise RspError("QEMU's gdbstub sends no packets.")
