@@ -20,7 +20,7 @@ from typing import BinaryIO
 from rrdbg.errors import LinkError, QemuDied, RecordingError, UsageError
 from rrdbg.links.images import create_empty, create_overlay, image_format, plain_qcow2, snapshot_tags
 from rrdbg.links.process import QemuProcess, find_qemu, qemu_version
-from rrdbg.links.words import Images, disk_node, record_words
+from rrdbg.links.words import Images, disk_node, opened_files, record_words
 from rrdbg.model.fence import last_reachable
 from rrdbg.model.invocation import Disk, Invocation, prepare
 from rrdbg.store.files import checksum, write_atomically
@@ -154,7 +154,7 @@ class Recorder:
             log=self._layout.log, tag=self._request.tag,
             console=self._layout.console,
         )  # fmt: skip
-        process = await QemuProcess.start(command)
+        process = await QemuProcess.start(command, files=opened_files(self.invocation, self._layout.bundled))
         began = time.monotonic()
         try:
             with self._layout.console.open("rb") as console:

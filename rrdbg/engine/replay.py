@@ -9,12 +9,14 @@ left at an unknown place is dropped and started again when it is needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
-from rrdbg.engine.driver import Driver
+from rrdbg.engine.again import again
+from rrdbg.engine.cursor import Cursor
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.landing import exact_position, step_before
 from rrdbg.engine.launcher import Launcher
@@ -27,11 +29,13 @@ from rrdbg.engine.search import Search
 from rrdbg.engine.single import SingleScan, all_at_once
 from rrdbg.engine.walk import Walker
 from rrdbg.engine.watch import watched_step
-from rrdbg.errors import Interrupted, LinkError, OutOfRange, UsageError
+from rrdbg.errors import LinkError, OutOfRange, QemuDied, UsageError
 from rrdbg.links.machine import Machine
+from rrdbg.links.memory import resident
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.position import START, Position
+from rrdbg.model.process import ProcessInfo, SpareLimits
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.stop import Hit, Point, Stop, StopReason, Watchpoint
 from rrdbg.model.timeline import STOPS, Timeline
@@ -45,30 +49,31 @@ _RETREATS = (0, 1_000, 10_000, 100_000, 1_000_000)
 class Replay:
     """An opened recording; make it with :meth:`open`, end it with :meth:`close`.
 
-    ``walker`` is a machine that stands where the cursor is to begin, if there is one already.
+    ``walker`` is a machine that stands where the cursor is to begin, if there is one already; at most ``spares`` more
+    wait for the next movement.
     """
 
-    def __init__(self, recording: Recording, launcher: Machines, keeper: Keeper, walker: Walker | None = None) -> None:
+    def __init__(
+        self, recording: Recording, launcher: Machines, keeper: Keeper, walker: Walker | None = None, spares: int = 0
+    ) -> None:
         self.recording = recording
         self.on_progress: ProgressListener = lambda progress: None
         self._launcher = launcher
         self._scan_type = SingleScan if launcher.single else Scan
         self._keeper = keeper
-        self._driver = Driver(launcher, keeper, self._report)
-        self._walker = walker
-        self._position = walker.position if walker else START
+        self._cursor = Cursor(launcher, keeper, self._report, walker, spares)
         self.points = PointList()
         """The breakpoints and watchpoints that are set."""
-        self._moves = 0
-        self.held: str | None = None
-        """Why the cursor must stay where it is, as the sentence that whoever tries to move it is given."""
 
     @classmethod
-    async def open(cls, path: Path, spacing: float = SPACING_SECONDS, budget: int | None = None) -> Replay:
+    async def open(
+        cls, path: Path, spacing: float = SPACING_SECONDS, budget: int | None = None, *, spares: int = 0
+    ) -> Replay:
         """Open the recording at ``path``, with the cursor at its start.
 
         Snapshots are laid every ``spacing`` seconds of replay and take at most ``budget`` bytes (None: a tenth of the
-        free space).
+        free space). While nothing moves at most ``spares`` machines are started ahead of the next movement, in a tenth
+        of the free memory.
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
@@ -80,12 +85,12 @@ class Replay:
         except BaseException:
             recording.close()
             raise
-        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget))
+        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget), spares=spares)
 
     async def close(self) -> None:
         """End every QEMU and let the recording go."""
         try:
-            await self._drop_machine()
+            await self._cursor.close()
             self._keeper.close()
         finally:
             self._launcher.close()
@@ -100,12 +105,12 @@ class Replay:
     @property
     def position(self) -> Position:
         """Where the cursor is."""
-        return self._position
+        return self._cursor.position
 
     @property
     def moving(self) -> bool:
         """True during a movement, whose task may be cancelled; at other times it must not be."""
-        return self._moves > 0
+        return self._cursor.moves > 0
 
     @property
     def lost(self) -> bool:
@@ -113,10 +118,37 @@ class Replay:
         return self._launcher.lost
 
     @property
+    def replaces_qemu(self) -> bool:
+        """True if a QEMU that has died is replaced by a new one."""
+        return not self._launcher.single
+
+    @property
     def timeline(self) -> Timeline:
         """The recording's timeline, as far as it is known."""
         return self._keeper.timeline
 
+    @property
+    def processes(self) -> tuple[ProcessInfo, ...]:
+        """The QEMUs that run now, the oldest first."""
+        now = time.monotonic()
+        return tuple(
+            ProcessInfo(
+                pid := known.walker.machine.process.pid, self._cursor.role(known), known.walker.position,
+                resident(pid), now - known.since,
+            )
+            for known in self._launcher.running
+        )  # fmt: skip
+
+    async def spares_ready(self) -> None:
+        """Wait until the machines are there that the next movement will probably need."""
+        await self._cursor.spares.ready()
+
+    @property
+    def spare_limits(self) -> SpareLimits:
+        """How many machines may wait for the next movement, and in how much memory."""
+        return self._cursor.spares.limits
+
+    @again
     async def seek(self, target: Position) -> Stop:
         """Move the cursor to ``target``.
 
@@ -124,96 +156,107 @@ class Replay:
         """
         if not START <= target <= self.timeline.end:
             raise OutOfRange(f"Position {target} is outside the recording, which ends at {self.timeline.end}.")
-        async with self._moving():
-            await self._go(target)
+        async with self._cursor.moving():
+            await self._cursor.go(target)
             return await self._stop(StopReason.TARGET)
 
+    @again
     async def stepi(self, count: int = 1) -> Stop:
         """Execute ``count`` instructions (a delivery of an interrupt counts as one)."""
-        async with self._moving():
-            walker = await self._cursor()
+        async with self._cursor.moving():
+            walker = await self._cursor.walker()
             for _ in range(count):
                 if walker.position >= self.timeline.end:
                     return await self._stop(StopReason.END)
-                self._position = (await walker.step()).after
+                self._cursor.position = (await walker.step()).after
             return await self._stop(StopReason.STEP)
 
+    @again
     async def reverse_stepi(self, count: int = 1) -> Stop:
         """Go back by ``count`` of what :meth:`stepi` goes forward."""
-        async with self._moving():
-            target = self._position
+        async with self._cursor.moving():
+            target = self._cursor.position
             for _ in range(count):
                 if target == START:
                     break
-                target = await step_before(self._start_at, self.timeline, target)
-            exhausted = target == START and self._position == START
-            await self._go(target)
+                target = await step_before(self._cursor.start_at, self.timeline, target)
+            exhausted = target == START and self._cursor.position == START
+            await self._cursor.go(target)
             return await self._stop(StopReason.START if exhausted else StopReason.STEP)
 
+    @again
     async def step_watching(self, points: Sequence[Watchpoint]) -> Stop:
         """Like one :meth:`stepi`, telling also which of ``points`` the step accessed."""
-        async with self._moving():
-            walker = await self._cursor()
+        async with self._cursor.moving():
+            walker = await self._cursor.walker()
             if walker.position >= self.timeline.end:
                 return await self._stop(StopReason.END)
             _, hits = await watched_step(walker, points)
-            self._position = walker.position
+            self._cursor.position = walker.position
             return await self._hit_stop(hits[0]) if hits else await self._stop(StopReason.STEP)
 
     @property
     def machine_position(self) -> Position | None:
         """Where the cursor's machine stands, if there is one; not always at the cursor, see :meth:`place`."""
-        return self._walker.position if self._walker and self._walker.machine.usable else None
+        return self._cursor.machine_position
+
+    def hold(self, why: str | None) -> None:
+        """Keep the cursor where it is (None: let it go); ``why`` is what whoever tries to move it is told."""
+        self._cursor.held = why
 
     def place(self, position: Position) -> None:
         """Put the cursor on ``position``, which must be known to exist; the machine follows when it is needed."""
-        self._position = position
+        self._cursor.position = position
 
+    @again
     async def approach(self, base: int, visit: Callable[[Walker], Awaitable[None]]) -> None:
         """Go to the cursor once more, from the plain icount ``base`` before it, in single steps made by ``visit``.
 
-        ``visit`` is given a walker at ``base`` and must step it to the cursor; it then is the cursor's machine.
+        ``visit`` is given a walker at ``base`` and must step it to the cursor; it then is the cursor's machine. If that
+        dies on the way, ``visit`` is given another one.
         """
-        async with self._moving():
-            walker = await self._start_at(base)
+        async with self._cursor.moving():
+            walker = await self._cursor.start_at(base)
             try:
                 await visit(walker)
-                if walker.position != self._position:
-                    raise LinkError(f"The walk to {self._position} ended at {walker.position}.")
+                if walker.position != self._cursor.position:
+                    raise LinkError(f"The walk to {self._cursor.position} ended at {walker.position}.")
             except BaseException:
                 await walker.machine.close()
                 raise
-            await self._adopt(walker)
+            await self._cursor.adopt(walker)
 
+    @again
     async def cont(self, extra: Sequence[Point] = (), accept: Accept | None = None) -> Stop:
         """Run forward to the next hit of a breakpoint or watchpoint, or to the end.
 
         ``extra`` are points for this time only, numbered below zero; ``accept`` judges breakpoints' conditions.
         """
-        async with self._moving():
-            walker = await self._cursor()
+        async with self._cursor.moving():
+            walker = await self._cursor.walker()
             points = (*self.points, *extra)
             if not points:
-                await self._go(self.timeline.end)
+                await self._cursor.go(self.timeline.end)
                 return await self._stop(StopReason.END)
             try:
                 first = await self._first(walker, points, accept, careful=self._launcher.single)
             except BROKEN:
                 if self._launcher.single or not may_break(points):
                     raise
-                await self._drop_machine()
-                walker = await self._cursor()
+                await self._cursor.drop()
+                walker = await self._cursor.walker()
                 first = await self._first(walker, points, accept, careful=True)
             if first is None:
-                self._position = walker.position
+                self._cursor.position = walker.position
                 return await self._stop(StopReason.END)
             if first.exact and walker.position == first.position:
-                self._position = first.position
+                self._cursor.position = first.position
             else:
-                await self._drop_machine()
-                self._position = await exact_position(self._start_at, self.timeline, first)
+                await self._cursor.drop()
+                self._cursor.position = await exact_position(self._cursor.start_at, self.timeline, first)
             return await self._hit_stop(first)
 
+    @again
     async def reverse_cont(self, extra: Sequence[Point] = (), accept: Accept | None = None) -> Stop:
         """Go back to the last hit before the cursor, or to the start.
 
@@ -221,26 +264,28 @@ class Replay:
         makes the access, about to be executed, so that the value there is the old one. ``extra`` and ``accept``
         are as for :meth:`cont`.
         """
-        async with self._moving():
-            last = await self._last_before(self._position, (*self.points, *extra), accept)
+        async with self._cursor.moving():
+            last = await self._last_before(self._cursor.position, (*self.points, *extra), accept)
             if last is None:
-                await self._go(START)
+                await self._cursor.go(START)
                 return await self._stop(StopReason.START)
             target, hit = last
-            await self._go(target)
+            await self._cursor.go(target)
             return await self._hit_stop(hit)
 
+    @again
     async def last_before(
         self, here: Position, points: Sequence[Point], accept: Accept | None = None
     ) -> tuple[Position, Hit] | None:
         """Where :meth:`reverse_cont` would stop from ``here`` on with ``points`` set, and at what; the cursor stays."""
-        async with self._moving():
+        async with self._cursor.moving():
             return await self._last_before(here, points, accept)
 
+    @again
     async def before(self, position: Position) -> Position:
         """The stop that a single-stepper makes just before ``position``."""
-        async with self._moving():
-            return await step_before(self._start_at, self.timeline, position)
+        async with self._cursor.moving():
+            return await step_before(self._cursor.start_at, self.timeline, position)
 
     async def scan(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None = None
@@ -253,21 +298,21 @@ class Replay:
         """
         single = self._launcher.single
         seen: list[Hit] = []
-        async with self._moving():
+        async with self._cursor.moving():
             try:
                 hits = self._scan(points, start, end, accept, careful=single)
                 async with aclosing(all_at_once(hits) if single and accept is None else hits) as hits:
                     async for hit in hits:
                         seen = [*(known for known in seen if known.position == hit.position), hit]
                         yield hit
-            except BROKEN:
-                if single or not may_break(points):
+            except BROKEN as error:
+                if single or not (may_break(points) or isinstance(error, QemuDied)):
                     raise
             else:
                 return
             told = [(known.position, known.point) for known in seen]
-            again = max([start, *(known.position for known in seen)])
-            async with aclosing(self._scan(points, again, end, accept, careful=True)) as hits:
+            resumed = max([start, *(known.position for known in seen)])
+            async with aclosing(self._scan(points, resumed, end, accept, careful=True)) as hits:
                 async for hit in hits:
                     if (hit.position, hit.point) not in told:
                         yield hit
@@ -275,38 +320,43 @@ class Replay:
     async def _scan(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None, *, careful: bool = False
     ) -> AsyncGenerator[Hit, None]:
-        walker = await self._start_at(self.timeline.landing_before(start))
+        walker = await self._cursor.start_at(self.timeline.landing_before(start))
         try:
             await walker.walk_to(start)
-            scan = self._scan_type(walker, points, end, self._start_at, accept, careful=careful)
-            async with aclosing(scan.hits(self._driver.progress(end, start))) as hits:
+            scan = self._scan_type(walker, points, end, self._cursor.start_at, accept, careful=careful)
+            async with aclosing(scan.hits(self._cursor.progress(end, start))) as hits:
                 async for hit in hits:
                     yield hit
         finally:
             await walker.machine.close()
 
+    @again
     async def registers(self) -> dict[str, int]:
         """The registers at the cursor, by name."""
-        return await (await self._cursor()).machine.registers()
+        return await (await self._cursor.walker()).machine.registers()
 
+    @again
     async def pc(self) -> int:
         """The linear address of the next instruction at the cursor."""
-        return await (await self._cursor()).machine.pc()
+        return await (await self._cursor.walker()).machine.pc()
 
+    @again
     async def read_memory(self, address: int, length: int) -> bytes:
         """Read guest memory at the cursor, at a virtual address.
 
         :raises RspError: it is not mapped there.
         """
-        return await (await self._cursor()).machine.read_memory(address, length)
+        return await (await self._cursor.walker()).machine.read_memory(address, length)
 
+    @again
     async def disassemble(self, address: int, count: int) -> list[tuple[int, str]]:
         """``count`` instructions from a virtual address, as (address, text)."""
-        return await (await self._cursor()).machine.disassemble(address, count)
+        return await (await self._cursor.walker()).machine.disassemble(address, count)
 
+    @again
     async def machine(self) -> Machine:
         """The machine at the cursor, to be read from only."""
-        return (await self._cursor()).machine
+        return (await self._cursor.walker()).machine
 
     async def snapshot(self, name: str | None = None) -> Snapshot:
         """Keep a snapshot at the cursor, or at the nearest plain icount before it.
@@ -316,30 +366,32 @@ class Replay:
         self._launcher.check_writable()
         if name and any(known.name == name for known in self.timeline.snapshots):
             raise UsageError(f"There is a snapshot {name!r} already; choose another name.")
-        icount = self.timeline.deliveries.plain_at_or_before(self._position.icount)
+        icount = self.timeline.deliveries.plain_at_or_before(self._cursor.position.icount)
         known = self.timeline.snapshot_at(icount)
         if known and known.kind is not SnapshotKind.INITIAL:
             return self._keeper.adopt(known, name)
-        async with self._moving():
-            origin = self._position
+        async with self._cursor.moving():
+            origin = self._cursor.position
             try:
                 return await self._save_at_or_before(icount, name)
             finally:
-                await self._go(origin)
+                await self._cursor.go(origin)
 
+    @again
     async def _save_at_or_before(self, icount: int, name: str | None) -> Snapshot:
         """Save at ``icount``, or as near before it as QEMU's event queue allows."""
         plain = self.timeline.deliveries.plain_at_or_before
         for distance in _RETREATS:
             place = Position(plain(max(icount - distance, 0)))
-            if self._position != place:
-                await self._go(place)
+            if self._cursor.position != place:
+                await self._cursor.go(place)
             try:
-                return await self._keeper.save(await self._cursor(), SnapshotKind.NAMED, name)
+                return await self._keeper.save(await self._cursor.walker(), SnapshotKind.NAMED, name)
             except SnapshotNotNow as error:
                 refusal = error
         raise refusal
 
+    @again
     async def branch(self) -> Machine:
         """A machine that goes on from the cursor by itself, whatever the log says; the caller closes it.
 
@@ -348,7 +400,7 @@ class Replay:
         :raises SnapshotNotNow: QEMU cannot save its state at the cursor.
         :raises UsageError: there can be no second machine.
         """
-        return await self._launcher.branch(await self._cursor())
+        return await self._launcher.branch(await self._cursor.walker())
 
     async def prove_next(self) -> bool:
         """Prove one more snapshot by a process of its own, while nobody moves; False when no more can be.
@@ -371,50 +423,13 @@ class Replay:
         self._keeper.timeline = replace(self.timeline, bookmarks=bookmarks)
         save_timeline(self.recording, self.timeline)
 
-    async def _go(self, target: Position) -> None:
-        if self._walker and not self._walker.machine.usable:
-            await self._drop_machine()
-        walker = self._walker
-        self._driver.cursor = self._position
-        new = await self._driver.bring(walker, target)
-        self._position = target
-        if new is not walker:
-            await self._adopt(new)
-
-    async def _start_at(self, icount: int) -> Walker:
-        """A machine of its own at the plain ``icount``; the caller closes it.
-
-        Where there is a single QEMU it is taken from the cursor, whose machine then is no longer usable.
-        """
-        self._driver.cursor = self._position
-        return await self._driver.start_at(icount)
-
-    async def _cursor(self) -> Walker:
-        """The cursor's machine, started if there is none."""
-        walker = self._walker
-        if walker is None or not walker.machine.usable or walker.position != self._position:
-            await self._go(self._position)
-        assert self._walker is not None
-        return self._walker
-
-    async def _adopt(self, walker: Walker) -> None:
-        """Make ``walker``'s the cursor's machine, and only then end the old one: we may be cancelled meanwhile."""
-        old, self._walker = self._walker, walker
-        if old:
-            await old.machine.close()
-
-    async def _drop_machine(self) -> None:
-        if self._walker:
-            walker, self._walker = self._walker, None
-            await walker.machine.close()
-
     async def _first(
         self, walker: Walker, points: Sequence[Point], accept: Accept | None, *, careful: bool = False
     ) -> Hit | None:
         """The first hit ahead of ``walker``, which stands at it or somewhat after it then."""
         end = self.timeline.end
-        scan = self._scan_type(walker, points, end, self._start_at, accept, careful=careful)
-        hits = scan.hits(self._driver.progress(end, walker.position), include_start=False)
+        scan = self._scan_type(walker, points, end, self._cursor.start_at, accept, careful=careful)
+        hits = scan.hits(self._cursor.progress(end, walker.position), include_start=False)
         try:
             return await anext(hits, None)
         finally:
@@ -424,75 +439,22 @@ class Replay:
         self, here: Position, points: Sequence[Point], accept: Accept | None
     ) -> tuple[Position, Hit] | None:
         single = self._launcher.single
-        search = Search(self.timeline, points, self._start_at, self._report, accept, single=single)
+        search = Search(self.timeline, points, self._cursor.start_at, self._report, accept, single=single)
         last = await search.last_before(here)
         return None if last is None else (await self._backward_target(last), last)
 
     async def _backward_target(self, hit: Hit) -> Position:
         """Where a reverse search that found ``hit`` stops."""
         if isinstance(hit.point, Watchpoint):
-            return await step_before(self._start_at, self.timeline, hit.position)
-        return await exact_position(self._start_at, self.timeline, hit)
+            return await step_before(self._cursor.start_at, self.timeline, hit.position)
+        return await exact_position(self._cursor.start_at, self.timeline, hit)
 
     async def _stop(self, reason: StopReason) -> Stop:
-        return Stop(reason, self._position, await self.pc())
+        return Stop(reason, self._cursor.position, await self.pc())
 
     async def _hit_stop(self, hit: Hit) -> Stop:
-        self._keeper.mark(STOPS, self._position, hit.text)
-        return Stop(hit.reason, self._position, await self.pc(), (hit,))
+        self._keeper.mark(STOPS, self._cursor.position, hit.text)
+        return Stop(hit.reason, self._cursor.position, await self.pc(), (hit,))
 
     def _report(self, progress: Progress) -> None:
         self.on_progress(progress)
-
-    @asynccontextmanager
-    async def _moving(self) -> AsyncIterator[None]:
-        """Keep the cursor exact whatever happens inside: an error, a dead QEMU, a cancelled task."""
-        if self.held:
-            raise UsageError(self.held)
-        origin, walker = self._position, self._walker
-        elsewhere = walker is not None and walker.position != origin
-        self._moves += 1
-        try:
-            yield
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            assert task is not None
-            task.uncancel()
-            if elsewhere and self._walker is walker:
-                # The machine never stood at the cursor, so where it is now says nothing.
-                await self._drop_machine()
-                self._position = origin
-            else:
-                await self._settle(origin)
-            raise Interrupted(f"Interrupted at {self._position}.") from None
-        except LinkError:
-            self._position = origin
-            await self._drop_machine()
-            raise
-        except GeneratorExit:
-            raise  # a scan that was left early: the cursor is where its user has put it meanwhile
-        except BaseException:
-            self._position = origin
-            if self._walker and self._walker.position != origin:
-                await self._drop_machine()
-            raise
-        finally:
-            self._moves -= 1
-
-    async def _settle(self, origin: Position) -> None:
-        """After a cancelled run, find out where the cursor's machine stands, and make it a plain place."""
-        walker = self._walker
-        if walker is None or not walker.machine.usable:
-            await self._drop_machine()
-            self._position = origin
-            return
-        icount = await walker.machine.icount()
-        if icount == origin.icount and not self.timeline.deliveries.is_plain(icount):
-            # Where among the phases it stands cannot be told: start again.
-            await self._drop_machine()
-            self._position = origin
-            return
-        walker.position = Position(icount)
-        while not self.timeline.deliveries.is_plain(walker.position.icount):
-            await walker.step()
-        self._position = walker.position

@@ -10,14 +10,13 @@ import asyncio
 import math
 import re
 import shutil
-import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from rrdbg.errors import Divergence, QemuDied, QmpError, RspError, Stalled
-from rrdbg.links.process import QemuProcess
+from rrdbg.links.process import QemuProcess, socket_pair
 from rrdbg.links.qmp import QmpLink
 from rrdbg.links.registers import RegisterFile, read_description, register_file
 from rrdbg.links.rsp import RspClient, StopReply
@@ -83,16 +82,19 @@ class Machine:
         """Seconds that a running guest may stand at one icount."""
 
     @classmethod
-    async def start(cls, command: Callable[[int], Sequence[str]], directory: Path) -> Machine:
+    async def start(
+        cls, command: Callable[[int], Sequence[str]], directory: Path, files: Mapping[int, Path] | None = None
+    ) -> Machine:
         """Start QEMU with ``command(fd of its gdbstub's socket)`` and wait until it stands at its snapshot.
 
-        ``directory`` holds files of this machine alone; it goes when the machine goes.
+        ``directory`` holds files of this machine alone; it goes when the machine goes. ``files`` are those that QEMU
+        finds opened, by number.
 
         :raises QemuLaunchError: it did not start, or could not load the snapshot.
         """
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket_pair()
         try:
-            process = await QemuProcess.start(command(theirs.fileno()), [theirs])
+            process = await QemuProcess.start(command(theirs.fileno()), [theirs], files=files)
         except BaseException:
             ours.close()
             shutil.rmtree(directory, ignore_errors=True)

@@ -31,6 +31,11 @@ def disk_node(index: int) -> str:
     return f"rrdbg-disk{index}"
 
 
+def opened_files(invocation: Invocation, bundled: Callable[[str], Path]) -> dict[int, Path]:
+    """The files that the commands made here name by number."""
+    return {file.fd: bundled(file.option) for file in invocation.bundled if file.fd is not None}
+
+
 def record_words(
     qemu: str,
     invocation: Invocation,
@@ -143,7 +148,7 @@ def _machine(
 ) -> list[str]:
     words = [qemu, *invocation.machine_words()]
     for file in invocation.bundled:
-        words += [f"-{file.option}", str(bundled(file.option))]
+        words += [f"-{file.option}", str(bundled(file.option)) if file.fd is None else f"/dev/fd/{file.fd}"]
     words += ["-drive", f"if=none,id={VMSTATE_DRIVE},file=json:{escape(json.dumps(images.vmstate))}"]
     for index, (disk, node) in enumerate(zip(invocation.disks, images.disks, strict=True)):
         replayed = {"driver": "blkreplay", "image": disk_node(index), **disk.frontend}

@@ -71,6 +71,31 @@ SAFE_FLAGS: Sequence[SafeFlag] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Hazard:
+    """Machines of which a snapshot does not hold everything, in a range of QEMU versions, and what it does not."""
+
+    reason: str
+    architectures: frozenset[str]
+    versions: Versions
+
+    def threatens(self, architecture: str, version: str) -> bool:
+        """Whether this machine is one of them."""
+        return architecture in self.architectures and version in self.versions
+
+
+SNAPSHOT_HAZARDS: Sequence[Hazard] = (
+    # The board's timer and stimecmp are saved as numbers, not as the armed timers (QEMU's commits 09f89ccc9763 and
+    # b0daaa172a1c add these; 10.0.13 has them). After a load the guest waits for an interrupt that does not come.
+    Hazard("the guest's timers are lost with a snapshot", frozenset({"riscv64", "riscv32"}), Versions(last=(9, 2))),
+)
+
+
+def snapshot_hazard(architecture: str, version: str) -> Hazard | None:
+    """What is wrong with snapshots of this machine; None: nothing is known to be."""
+    return next((hazard for hazard in SNAPSHOT_HAZARDS if hazard.threatens(architecture, version)), None)
+
+
 def safe_flags(architecture: str, machine: str | None) -> list[SafeFlag]:
     """The flags for a machine, in the order of the command line; ``machine`` is ``-machine``'s type, if it is given."""
     kind = machine or DEFAULT_MACHINES.get(architecture, "")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rrdbg.errors import UsageError
-from rrdbg.model.safety import SAFE_FLAGS, Versions, safe_flags
+from rrdbg.model.safety import SAFE_FLAGS, Versions, safe_flags, snapshot_hazard
 
 
 def words(architecture: str, machine: str | None = None) -> list[str]:
@@ -28,3 +28,11 @@ def test_versions() -> None:
     assert "0.1" in Versions()
     with pytest.raises(UsageError, match="'new' is not a version"):
         assert "new" in Versions()
+
+
+def test_snapshots_that_lose_timers() -> None:
+    hazard = snapshot_hazard("riscv64", "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)")
+    assert hazard
+    assert "timers" in hazard.reason
+    assert snapshot_hazard("riscv64", "10.0.13") is None
+    assert snapshot_hazard("x86_64", "7.2.22") is None

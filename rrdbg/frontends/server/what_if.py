@@ -43,12 +43,12 @@ class WhatIf:
         except BaseException:
             await what_if._machine.close()
             raise
-        replay.held = f"A what-if has been started at {replay.position}; end it first: what-if off."
+        replay.hold(f"A what-if has been started at {replay.position}; end it first: what-if off.")
         return what_if
 
     async def end(self, replay: Replay) -> None:
         """Throw the machine away, and let the cursor go."""
-        replay.held = None
+        replay.hold(None)
         await self._machine.close()
 
     @staticmethod
