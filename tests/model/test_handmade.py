@@ -37,6 +37,15 @@ def test_what_is_the_hosts_goes_and_the_machine_stays() -> None:
     assert [(file.option, file.source) for file in made.invocation.bundled] == [("kernel", "/home/user/vmlinuz")]
 
 
+@pytest.mark.parametrize("name", ["a/kernel.elf", "/dev/fd/7"])
+def test_a_kernel_keeps_a_name_as_long_as_its_own(name: str) -> None:
+    """A multiboot kernel is told it."""
+    (file,) = read("-kernel", name).invocation.bundled
+    assert file.opened_as is not None
+    assert len(file.opened_as) == len(name)
+    assert PurePath(file.opened_as) == PurePath("/dev/fd/3")
+
+
 def test_what_nographic_means_to_the_guest_stays() -> None:
     assert kept("-nographic") == "-machine graphics=off -serial chardev:rrdbg-console"
 
