@@ -155,7 +155,7 @@ def test_a_disk_that_the_guest_writes(kind: Kind, disk_images: DiskImages, tmp_p
 
 
 async def jumps_agree(recording: Path, number: int, written: int) -> None:
-    """Jumps see what a walk forward saw, and the guest has written ``written`` sectors or some more at the end."""
+    """Jumps see what a walk forward saw, and at the end the guest was busy with one of eight sectors."""
 
     async def sight(replay: Replay, position: Position) -> tuple[int, dict[str, int]]:
         await replay.seek(position)
@@ -166,7 +166,7 @@ async def jumps_agree(recording: Path, number: int, written: int) -> None:
         end = replay.timeline.end.icount
         places = [Position(replay.timeline.landing_before(Position(end * n // 100))) for n in (90, 96, 98, 100)]
         forward = [await sight(replay, place) for place in places]
-        assert written <= forward[-1][0] < written + 8
+        assert written <= forward[-1][0] <= written + 8
         assert await sight(replay, places[0]) == forward[0]
         for index in (2, 1, 3, 0):
             assert await sight(replay, places[index]) == forward[index]
