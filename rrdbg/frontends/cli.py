@@ -18,6 +18,7 @@ from rrdbg.frontends import (
     attach,
     bisect,
     bisect_boot,
+    doctor,
     events,
     gdb_command,
     gdbinit,
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     gdb_command.add_parser(commands)
     bisect.add_parser(commands)
     bisect_boot.add_parser(commands)
+    doctor.add_parser(commands)
     gdbinit.add_parser(commands)
     index.add_parser(commands)
     library.add_parser(commands)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -63,6 +64,7 @@ class QmpLink:
 
     def __init__(self, client: QMPClient) -> None:
         self._client = client
+        self._numbers = itertools.count()
 
     @classmethod
     async def connect(cls, end: socket.socket) -> QmpLink:
@@ -172,7 +174,8 @@ class QmpLink:
 
     async def _save(self, tag: str, vmstate: str, nodes: Sequence[str]) -> str | None:
         """Run the job; why it failed, or None."""
-        job = f"save-{tag}"
+        # Not the tag: QEMU allows a job's name less than a snapshot's, no blanks for example.
+        job = f"rrdbg-save-{next(self._numbers)}"
         with self._client.listener("JOB_STATUS_CHANGE") as events:
             await self.execute(
                 "snapshot-save", **{"job-id": job, "tag": tag, "vmstate": vmstate, "devices": list(nodes)}

@@ -148,7 +148,7 @@ def _machine(
 ) -> list[str]:
     words = [qemu, *invocation.machine_words()]
     for file in invocation.bundled:
-        words += [f"-{file.option}", str(bundled(file.option)) if file.fd is None else f"/dev/fd/{file.fd}"]
+        words += [f"-{file.option}", file.opened_as or str(bundled(file.option))]
     words += ["-drive", f"if=none,id={VMSTATE_DRIVE},file=json:{escape(json.dumps(images.vmstate))}"]
     for index, (disk, node) in enumerate(zip(invocation.disks, images.disks, strict=True)):
         replayed = {"driver": "blkreplay", "image": disk_node(index), **disk.frontend}

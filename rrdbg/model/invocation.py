@@ -18,10 +18,10 @@ from rrdbg.model.options import Option, format_properties, parse_options, parse_
 from rrdbg.model.safety import safe_flags
 
 _BUNDLED = ("kernel", "initrd", "dtb", "bios")
-_NO_FILES = ("none", "default")
+NO_FILES = ("none", "default")
 """What ``-bios`` may be given in the place of a file."""
 
-_FIRST_FD = 3
+FIRST_FD = 3
 """The number of the first bundled file in QEMU, after standard input, output and error."""
 
 _HOST_ONLY = frozenset({"display", "vnc", "spice", "monitor", "qmp", "qmp-pretty", "mon", "pidfile", "D", "d", "name"})
@@ -74,11 +74,18 @@ class BundledFile:
 
     QEMU gets it opened, as file descriptor ``fd``, and so by a name that never changes: a multiboot kernel is told its
     name, which then lies in the guest's memory. None is for recordings that were made with the copy's path.
+    ``slashes`` make that name longer, for a recording that was made with a name of its own.
     """
 
     option: str
     source: str
     fd: int | None = None
+    slashes: int = 0
+
+    @property
+    def opened_as(self) -> str | None:
+        """The name of the opened file; None if it goes by its path."""
+        return None if self.fd is None else f"/dev/{'/' * self.slashes}fd/{self.fd}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +196,8 @@ class _Preparation:
         name, value = option.name, option.value or ""
         if name in _REFUSED:
             raise UsageError(f"This cannot be recorded: {_REFUSED[name]}.")
-        if name in _BUNDLED and value not in _NO_FILES:
-            self._bundled.append(BundledFile(name, value, _FIRST_FD + len(self._bundled)))
+        if name in _BUNDLED and value not in NO_FILES:
+            self._bundled.append(BundledFile(name, value, FIRST_FD + len(self._bundled)))
         elif name in _DISK_OPTIONS:
             self._disks.append(Disk(value, None, False, {"if": "ide", "index": str(_DISK_OPTIONS[name])}))
         elif name == "cdrom":
