@@ -13,8 +13,8 @@ from rrdbg.engine.disks import Base, disk_through_scratch, save_delta
 from rrdbg.engine.machines import Running
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
-from rrdbg.errors import QemuLaunchError, RecordingError, UsageError
-from rrdbg.links.images import IO_URING, THREADS, JsonObject, create_empty, plain_qcow2, through_scratch
+from rrdbg.errors import RecordingError, UsageError
+from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_scratch
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.words import Images, branch_words, disk_node, opened_files, replay_words
@@ -45,7 +45,6 @@ class Launcher:
         self._scratch = scratch
         manifest = recording.manifest
         self._hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
-        self._aio = IO_URING
         self._numbers = itertools.count()
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
         self._running: list[Running] = []
@@ -90,21 +89,6 @@ class Launcher:
         :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
         """
         began = time.monotonic()
-        machine = await self._load(snapshot)
-        walker = Walker(machine, timeline, Position(snapshot.icount))
-        self._note(walker, role)
-        return walker, time.monotonic() - began
-
-    async def _load(self, snapshot: Snapshot) -> Machine:
-        try:
-            return await self._load_by_aio(snapshot)
-        except QemuLaunchError as error:
-            if IO_URING not in str(error):
-                raise
-        self._aio = THREADS
-        return await self._load_by_aio(snapshot)
-
-    async def _load_by_aio(self, snapshot: Snapshot) -> Machine:
         layout = self.recording.layout
         invocation = self.recording.manifest.invocation
         directory, images = self._prepare(snapshot)
@@ -116,7 +100,9 @@ class Launcher:
             opened_files(invocation, layout.bundled),
         )
         self._loaded[machine] = snapshot
-        return machine
+        walker = Walker(machine, timeline, Position(snapshot.icount))
+        self._note(walker, role)
+        return walker, time.monotonic() - began
 
     async def branch(self, walker: Walker) -> Machine:
         """A machine in the state of ``walker``'s that follows no log; the caller closes it.
@@ -153,7 +139,7 @@ class Launcher:
         state = self._empty(directory / "vmstate.qcow2")
         disks = enumerate(self.recording.manifest.invocation.disks)
         return directory, Images(
-            through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state, aio=self._aio),
+            through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state),
             [self._disk_node(index, disk, snapshot, directory) for index, disk in disks],
         )
 
