@@ -9,6 +9,7 @@ left at an unknown place is dropped and started again when it is needed.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -30,9 +31,11 @@ from rrdbg.engine.walk import Walker
 from rrdbg.engine.watch import watched_step
 from rrdbg.errors import LinkError, OutOfRange, QemuDied, UsageError
 from rrdbg.links.machine import Machine
+from rrdbg.links.memory import resident
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.position import START, Position
+from rrdbg.model.process import ProcessInfo, SpareLimits
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.stop import Hit, Point, Stop, StopReason, Watchpoint
 from rrdbg.model.timeline import STOPS, Timeline
@@ -46,25 +49,31 @@ _RETREATS = (0, 1_000, 10_000, 100_000, 1_000_000)
 class Replay:
     """An opened recording; make it with :meth:`open`, end it with :meth:`close`.
 
-    ``walker`` is a machine that stands where the cursor is to begin, if there is one already.
+    ``walker`` is a machine that stands where the cursor is to begin, if there is one already; at most ``spares`` more
+    wait for the next movement.
     """
 
-    def __init__(self, recording: Recording, launcher: Machines, keeper: Keeper, walker: Walker | None = None) -> None:
+    def __init__(
+        self, recording: Recording, launcher: Machines, keeper: Keeper, walker: Walker | None = None, spares: int = 0
+    ) -> None:
         self.recording = recording
         self.on_progress: ProgressListener = lambda progress: None
         self._launcher = launcher
         self._scan_type = SingleScan if launcher.single else Scan
         self._keeper = keeper
-        self._cursor = Cursor(launcher, keeper, self._report, walker)
+        self._cursor = Cursor(launcher, keeper, self._report, walker, spares)
         self.points = PointList()
         """The breakpoints and watchpoints that are set."""
 
     @classmethod
-    async def open(cls, path: Path, spacing: float = SPACING_SECONDS, budget: int | None = None) -> Replay:
+    async def open(
+        cls, path: Path, spacing: float = SPACING_SECONDS, budget: int | None = None, *, spares: int = 0
+    ) -> Replay:
         """Open the recording at ``path``, with the cursor at its start.
 
         Snapshots are laid every ``spacing`` seconds of replay and take at most ``budget`` bytes (None: a tenth of the
-        free space).
+        free space). While nothing moves at most ``spares`` machines are started ahead of the next movement, in a tenth
+        of the free memory.
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
@@ -76,12 +85,12 @@ class Replay:
         except BaseException:
             recording.close()
             raise
-        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget))
+        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget), spares=spares)
 
     async def close(self) -> None:
         """End every QEMU and let the recording go."""
         try:
-            await self._cursor.drop()
+            await self._cursor.close()
             self._keeper.close()
         finally:
             self._launcher.close()
@@ -117,6 +126,27 @@ class Replay:
     def timeline(self) -> Timeline:
         """The recording's timeline, as far as it is known."""
         return self._keeper.timeline
+
+    @property
+    def processes(self) -> tuple[ProcessInfo, ...]:
+        """The QEMUs that run now, the oldest first."""
+        now = time.monotonic()
+        return tuple(
+            ProcessInfo(
+                pid := known.walker.machine.process.pid, self._cursor.role(known), known.walker.position,
+                resident(pid), now - known.since,
+            )
+            for known in self._launcher.running
+        )  # fmt: skip
+
+    async def spares_ready(self) -> None:
+        """Wait until the machines are there that the next movement will probably need."""
+        await self._cursor.spares.ready()
+
+    @property
+    def spare_limits(self) -> SpareLimits:
+        """How many machines may wait for the next movement, and in how much memory."""
+        return self._cursor.spares.limits
 
     @again
     async def seek(self, target: Position) -> Stop:

@@ -10,7 +10,7 @@ import sys
 from contextlib import AsyncExitStack
 
 from rrdbg.errors import UsageError
-from rrdbg.frontends.opening import add_budget, add_recording, open_replay
+from rrdbg.frontends.opening import add_budget, add_recording, add_spares, open_replay
 from rrdbg.frontends.server.connection import Server
 from rrdbg.store.workfolder import WorkFolder
 
@@ -32,6 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--until-eof", action="store_true", help="end also when standard input (a pipe) is closed")
     add_budget(parser)
+    add_spares(parser)
     parser.set_defaults(run=run)
 
 
@@ -40,7 +41,7 @@ async def run(arguments: argparse.Namespace) -> int:
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
-        replay = await stack.enter_async_context(await open_replay(arguments))
+        replay = await stack.enter_async_context(await open_replay(arguments, spares=arguments.spares))
         server = Server(replay)
         where = arguments.listen
         if where == "unix":
