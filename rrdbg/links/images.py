@@ -64,6 +64,13 @@ async def image_format(path: Path) -> str:
     return str(answer["format"])
 
 
+async def backing_of(path: Path) -> tuple[str | None, str | None]:
+    """The image that a qcow2 image lies on, and its format; None and None for one that lies on no other."""
+    answer = json.loads(await run_qemu_img("info", "-U", "--output=json", path))
+    below = answer.get("full-backing-filename", answer.get("backing-filename"))
+    return below and str(Path(below).absolute()), answer.get("backing-filename-format", "raw") if below else None
+
+
 async def snapshot_tags(path: Path) -> dict[str, int]:
     """The internal snapshots of a qcow2 image: icount by tag (-1 where made without record/replay)."""
     answer = json.loads(await run_qemu_img("info", "-U", "--output=json", path))
