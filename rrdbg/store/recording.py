@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.errors import LogError, RecordingError, UsageError
-from rrdbg.model.invocation import Disk
+from rrdbg.model.drives import Disk
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.replaylog import LogSummary, summarise
@@ -90,6 +90,10 @@ class Layout:
     def source(self, disk: Disk) -> Path:
         """The user's image of a disk; in an unpacked recording it lies inside."""
         return self.root / disk.source
+
+    def written(self, index: int, disk: Disk) -> Path:
+        """The qcow2 that the recorded guest wrote to."""
+        return self.source(disk) if disk.in_place else self.disk(index)
 
     def relative(self, path: Path) -> str:
         """``path`` as it is written in the manifest."""
