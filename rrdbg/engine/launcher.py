@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import tempfile
 import time
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -25,6 +24,7 @@ from rrdbg.model.safety import snapshot_hazard
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
+from rrdbg.store.workfolder import WorkFolder
 
 _SAVE_NODE = "rrdbg-save"
 _VMSTATE_NODE = "rrdbg-vmstate-file"
@@ -39,10 +39,11 @@ class Launcher:
     lost = False
     """One that has ended is replaced."""
 
-    def __init__(self, recording: Recording, qemu: str, scratch: Path) -> None:
+    def __init__(self, recording: Recording, qemu: str, scratch: Path, folder: WorkFolder | None) -> None:
         self.recording = recording
         self._qemu = qemu
         self._scratch = scratch
+        self._folder = folder
         manifest = recording.manifest
         self._hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
         self._numbers = itertools.count()
@@ -68,14 +69,24 @@ class Launcher:
             scratch = recording.layout.scratch
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
+            folder = None
         else:
-            scratch = Path(tempfile.mkdtemp(prefix="rrdbg-"))
-        await create_empty(scratch / "empty.qcow2")
-        return cls(recording, qemu, scratch)
+            folder = WorkFolder()
+            scratch = folder.path
+        launcher = cls(recording, qemu, scratch, folder)
+        try:
+            await create_empty(scratch / "empty.qcow2")
+        except BaseException:
+            launcher.close()
+            raise
+        return launcher
 
     def close(self) -> None:
         """Remove the scratch directory; the machines must have ended."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._folder:
+            self._folder.close()
+        else:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     @property
     def running(self) -> tuple[Running, ...]:

@@ -36,6 +36,9 @@ class SnapshotNotNow(QmpError):
     """QEMU cannot save here (its event queue is not empty); a little later it can."""
 
 
+_NOT_FOR_US = (b'"event": "STOP"', b'"event": "RESUME"')
+
+
 class _Client(QMPClient):
     """The library's client, fit for a guest that stops a thousand times a second, with two events each time."""
 
@@ -43,6 +46,13 @@ class _Client(QMPClient):
         super().__init__("qemu")
         # The default listener would keep every event since the start.
         self.events.event_filter = lambda event: False
+
+    async def _do_recv(self) -> Message:
+        """Read on over the events of a stop, for which nobody listens, without decoding them."""
+        while True:
+            line = await self._readline()
+            if not any(event in line for event in _NOT_FOR_US):
+                return Message(line, eager=True)
 
     def _cb_inbound(self, msg: Message) -> Message:
         """Do not write it out for the log, as the library does even if nobody logs: 0.1 ms."""

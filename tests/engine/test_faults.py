@@ -8,7 +8,7 @@ import hashlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -201,8 +201,13 @@ def test_a_qemu_that_is_killed_while_it_starts_is_no_fault_of_its_snapshot(
         begin = QemuProcess.__init__
         killed: list[int] = []
 
-        def kill_first(self: QemuProcess, process: subprocess.Popen[bytes], command: Sequence[str]) -> None:
-            begin(self, process, command)
+        def kill_first(
+            self: QemuProcess,
+            process: subprocess.Popen[bytes],
+            command: Sequence[str],
+            files: Mapping[int, Path] | None,
+        ) -> None:
+            begin(self, process, command, files)
             if not killed and any(f"rrsnapshot={snapshot.tag}" in word for word in command):
                 killed.append(process.pid)
                 process.kill()
