@@ -10,9 +10,9 @@ GRACE_SECONDS = 10
 """How long a QEMU may take to die whose rrdbg was killed."""
 
 
-def qemus_in(directory: Path) -> list[str]:
-    """The command lines of running QEMUs that have ``directory`` in them."""
-    found = []
+def qemus_in(directory: Path) -> dict[int, str]:
+    """The command lines, by pid, of running QEMUs that have ``directory`` in them."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
@@ -20,7 +20,7 @@ def qemus_in(directory: Path) -> list[str]:
             except OSError:
                 continue
             if b"qemu-system" in words and bytes(directory) in words:
-                found.append(words.decode(errors="replace"))
+                found[int(entry.name)] = words.decode(errors="replace")
     return found
 
 

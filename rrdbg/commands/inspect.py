@@ -9,7 +9,7 @@ from rrdbg.commands.facts import recording_facts
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.errors import Interrupted, UsageError
-from rrdbg.model.results import Message, Registers, Result, Snapshots, TimelineView
+from rrdbg.model.results import Message, Processes, Registers, Result, Snapshots, TimelineView
 
 INSPECT = Registry()
 
@@ -59,6 +59,17 @@ async def _info_recording(session: Session, text: str) -> Result:
 async def _info_timeline(session: Session, text: str) -> Result:
     nothing_more(text, "info timeline")
     return TimelineView(session.replay.timeline, session.replay.position)
+
+
+@INSPECT.command(
+    "info processes", Category.SESSION, "List the QEMUs that run for this session, and what each is for.",
+    details="The cursor's stands where you are. Spares were started while nothing moved, where the next movement will "
+    "probably begin; 'rrdbg replay --spares N' tells how many there may be. A paused QEMU takes memory only.",
+    examples=("info processes",),
+)  # fmt: skip
+async def _info_processes(session: Session, text: str) -> Result:
+    nothing_more(text, "info processes")
+    return Processes(session.replay.processes, session.replay.spare_limits)
 
 
 @INSPECT.command(

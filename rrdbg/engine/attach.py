@@ -14,6 +14,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
+from rrdbg.engine.machines import Running
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.walk import Walker
 from rrdbg.errors import LinkError, QemuLaunchError, QmpError, UsageError
@@ -22,6 +23,7 @@ from rrdbg.links.inspection import Inspection, InternalSnapshot, inspect, intern
 from rrdbg.links.machine import Machine
 from rrdbg.model.fence import last_reachable
 from rrdbg.model.position import START, Position
+from rrdbg.model.process import Role
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.spacing import default_budget
 from rrdbg.model.timeline import Timeline
@@ -49,13 +51,31 @@ class AttachedMachines:
         self.writable = writable
         self._qemu = qemu
         self._left = budget
+        self._since = time.monotonic()
+        self._walker: Walker | None = None
 
     @property
     def lost(self) -> bool:
         """True if QEMU has ended, or hangs."""
         return not self._qemu.alive
 
-    async def start(self, snapshot: Snapshot, timeline: Timeline) -> tuple[Walker, float]:
+    @property
+    def running(self) -> tuple[Running, ...]:
+        """QEMU, once it was moved; its age is that of the session."""
+        return (Running(self._walker, Role.SEARCHING, self._since),) if self._walker else ()
+
+    async def stand(self, timeline: Timeline) -> tuple[Walker | None, int]:
+        """The machine where QEMU stands, as a walker if that is a plain place of ``timeline``, and the icount there.
+
+        :raises LinkError: QEMU has ended, or another client has its gdbstub.
+        """
+        machine = await self._qemu.take()
+        here = await machine.icount()
+        if here <= timeline.end.icount and timeline.deliveries.is_plain(here):
+            self._walker = Walker(machine, timeline, Position(here))
+        return self._walker, here
+
+    async def start(self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING) -> tuple[Walker, float]:
         """Load ``snapshot`` inside QEMU; also tells how many seconds that took.
 
         :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
@@ -67,7 +87,8 @@ class AttachedMachines:
         if icount != snapshot.icount:
             await machine.close()
             raise QemuLaunchError(f"The snapshot {snapshot.tag!r} led to {icount:,} instead of {snapshot.icount:,}.")
-        return Walker(machine, timeline, Position(icount)), time.monotonic() - began
+        self._walker = Walker(machine, timeline, Position(icount))
+        return self._walker, time.monotonic() - began
 
     async def branch(self, walker: Walker) -> Machine:
         """There is none.
@@ -156,9 +177,7 @@ async def attach(
         timeline = timeline.with_snapshot(snapshot)
     budget = default_budget(shutil.disk_usage(log.parent).free, 0) if budget is None else budget
     machines = AttachedMachines(recording, qemu, writable=save_snapshots, budget=budget)
-    machine = await qemu.take()
-    here = await machine.icount()
-    walker = Walker(machine, timeline, Position(here)) if here <= end and plain(here) else None
+    walker, here = await machines.stand(timeline)
     replay = Replay(recording, machines, Keeper(machines, timeline, spacing), walker)
     replay.place(Position(summary.deliveries.plain_at_or_before(min(here, end))))
     return replay

@@ -12,23 +12,30 @@ from contextlib import asynccontextmanager
 
 from rrdbg.engine.driver import Driver
 from rrdbg.engine.keeper import Keeper
-from rrdbg.engine.machines import Machines
+from rrdbg.engine.machines import Machines, Running
 from rrdbg.engine.progress import ProgressListener
+from rrdbg.engine.spares import Spares
 from rrdbg.engine.walk import Walker
 from rrdbg.errors import Interrupted, LinkError, UsageError
 from rrdbg.model.position import START, Position
+from rrdbg.model.process import Role
 from rrdbg.model.timeline import Timeline
 
 
 class Cursor:
     """A position that is moved by bringing machines to it; ``report`` is called on the way.
 
-    ``walker`` is a machine that stands where the cursor is to begin, if there is one already.
+    ``walker`` is a machine that stands where the cursor is to begin, if there is one already; at most ``spares`` more
+    wait for the next movement.
     """
 
-    def __init__(self, launcher: Machines, keeper: Keeper, report: ProgressListener, walker: Walker | None) -> None:
+    def __init__(
+        self, launcher: Machines, keeper: Keeper, report: ProgressListener, walker: Walker | None, spares: int = 0
+    ) -> None:
         self._keeper = keeper
-        self._driver = Driver(launcher, keeper, report)
+        self.spares = Spares(launcher, keeper, spares)
+        """The machines that wait to be needed."""
+        self._driver = Driver(launcher, keeper, self.spares, report)
         self._walker = walker
         self.position = walker.position if walker else START
         """Where the cursor is; may be set to a place that is known to exist, the machine follows when it is needed."""
@@ -46,6 +53,14 @@ class Cursor:
     def machine_position(self) -> Position | None:
         """Where the cursor's machine stands, if there is one; not always at the cursor."""
         return self._walker.position if self._walker and self._walker.machine.usable else None
+
+    def role(self, running: Running) -> Role:
+        """What a machine is for by now: it may have become the cursor's since it was started, or a spare."""
+        if running.walker is self._walker:
+            return Role.CURSOR
+        if running.role is Role.SPARE and not self.spares.has(running.walker):
+            return Role.SEARCHING
+        return running.role
 
     def progress(self, target: Position, start: Position) -> Callable[[int], None]:
         """What to call with each icount on the way from ``start`` to ``target``."""
@@ -98,9 +113,11 @@ class Cursor:
         origin, walker = self.position, self._walker
         elsewhere = walker is not None and walker.position != origin
         self.moves += 1
+        self.spares.stir()
         try:
             yield
         except asyncio.CancelledError:
+            self.spares.abandon()
             task = asyncio.current_task()
             assert task is not None
             task.uncancel()
@@ -124,6 +141,15 @@ class Cursor:
             raise
         finally:
             self.moves -= 1
+            if not self.moves:
+                self.spares.settle(self.position)
+
+    async def close(self) -> None:
+        """End the cursor's machine and the spares."""
+        try:
+            await self.spares.close()
+        finally:
+            await self.drop()
 
     async def _settle(self, origin: Position) -> None:
         """After a cancelled run, find out where the cursor's machine stands, and make it a plain place."""

@@ -10,20 +10,25 @@ from dataclasses import replace
 from rrdbg.engine.keeper import Keeper
 from rrdbg.engine.machines import Machines
 from rrdbg.engine.progress import ProgressListener, Stretch
+from rrdbg.engine.spares import Spares
 from rrdbg.engine.walk import Walker
-from rrdbg.errors import QemuLaunchError
+from rrdbg.errors import LinkError, QemuLaunchError
 from rrdbg.links.unbroken import unbroken
-from rrdbg.model.plan import Plan, Rates, RunTo, Start, StepTo, plan_seek
+from rrdbg.model.plan import Plan, Rates, RunTo, Start, StepTo, plan_seek, price
 from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot
 
 
 class Driver:
-    """Brings machines of one recording to where they are wanted; ``report`` is called on the way."""
+    """Brings machines of one recording, ``spares`` among them, to where they are wanted.
 
-    def __init__(self, launcher: Machines, keeper: Keeper, report: ProgressListener) -> None:
+    ``report`` is called on the way.
+    """
+
+    def __init__(self, launcher: Machines, keeper: Keeper, spares: Spares, report: ProgressListener) -> None:
         self._launcher = launcher
         self._keeper = keeper
+        self._spares = spares
         self._report = report
         self._rates = Rates()
         self.cursor = START
@@ -36,7 +41,12 @@ class Driver:
         """
         here = walker.position if walker else None
         rates = replace(self._rates, cost=self._keeper.timeline.cost)
-        return await self._execute(plan_seek(self._keeper.timeline, here, target, rates), walker, target)
+        plan = plan_seek(self._keeper.timeline, here, target, rates)
+        if spare := await self._spares.take(target, price(plan, here, rates), rates):
+            # One that has died while it waited is replaced.
+            with contextlib.suppress(LinkError):
+                return await self._execute(spare.plan, spare.walker, target, spare.walker)
+        return await self._execute(plan, walker, target)
 
     async def start_at(self, icount: int) -> Walker:
         """A new machine at the plain ``icount``; the caller closes it."""
@@ -48,8 +58,10 @@ class Driver:
         stretch.at(start.icount)
         return stretch.at
 
-    async def _execute(self, plan: Plan, walker: Walker | None, target: Position) -> Walker:
-        started: Walker | None = None
+    async def _execute(
+        self, plan: Plan, walker: Walker | None, target: Position, started: Walker | None = None
+    ) -> Walker:
+        """Carry out ``plan``; ``started`` is the machine to end if that fails."""
         try:
             for action in plan:
                 match action:
@@ -108,5 +120,5 @@ class Driver:
 
 async def _end(starting: asyncio.Task[tuple[Walker, float]]) -> None:
     """End a machine that is being started; one that fails to start needs no end."""
-    with contextlib.suppress(QemuLaunchError):
+    with contextlib.suppress(LinkError):
         await (await starting)[0].machine.close()

@@ -19,6 +19,7 @@ from rrdbg.engine.scan import BROKEN, Accept, Scan, may_break
 from rrdbg.engine.search import Search
 from rrdbg.engine.single import SingleScan, all_at_once
 from rrdbg.engine.walk import Walker
+from rrdbg.errors import QemuDied
 from rrdbg.model.position import START, Position
 from rrdbg.model.stop import Hit, Point, Watchpoint
 
@@ -145,14 +146,14 @@ class Finder:
                 async for hit in hits:
                     seen = [*(known for known in seen if known.position == hit.position), hit]
                     yield hit
-        except BROKEN:
-            if self._single or not may_break(points):
+        except BROKEN as error:
+            if self._single or not (may_break(points) or isinstance(error, QemuDied)):
                 raise
         else:
             return
         told = [(known.position, known.point) for known in seen]
-        again = max([start, *(known.position for known in seen)])
-        async with aclosing(self._scan(points, again, end, accept, careful=True)) as hits:
+        resumed = max([start, *(known.position for known in seen)])
+        async with aclosing(self._scan(points, resumed, end, accept, careful=True)) as hits:
             async for hit in hits:
                 if (hit.position, hit.point) not in told:
                     yield hit

@@ -10,15 +10,18 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from rrdbg.engine.disks import Base, disk_through_scratch, save_delta
+from rrdbg.engine.machines import Running
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
 from rrdbg.errors import RecordingError, UsageError
 from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_scratch
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
-from rrdbg.links.words import Images, branch_words, disk_node, replay_words
+from rrdbg.links.words import Images, branch_words, disk_node, opened_files, replay_words
 from rrdbg.model.invocation import Disk
 from rrdbg.model.position import Position
+from rrdbg.model.process import Role
+from rrdbg.model.safety import snapshot_hazard
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
@@ -40,8 +43,11 @@ class Launcher:
         self.recording = recording
         self._qemu = qemu
         self._scratch = scratch
+        manifest = recording.manifest
+        self._hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
         self._numbers = itertools.count()
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
+        self._running: list[Running] = []
 
     @classmethod
     async def create(cls, recording: Recording) -> Launcher:
@@ -71,8 +77,14 @@ class Launcher:
         """Remove the scratch directory; the machines must have ended."""
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    async def start(self, snapshot: Snapshot, timeline: Timeline) -> tuple[Walker, float]:
-        """Start a machine on ``snapshot``; also tells how many seconds that took.
+    @property
+    def running(self) -> tuple[Running, ...]:
+        """The machines that run now, the oldest first."""
+        self._running = [known for known in self._running if known.walker.machine.process.alive]
+        return tuple(self._running)
+
+    async def start(self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING) -> tuple[Walker, float]:
+        """Start a machine on ``snapshot`` for what ``role`` says; also tells how many seconds that took.
 
         :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
         """
@@ -85,9 +97,12 @@ class Launcher:
                 self._qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
             ),
             directory,
+            opened_files(invocation, layout.bundled),
         )
         self._loaded[machine] = snapshot
-        return Walker(machine, timeline, Position(snapshot.icount)), time.monotonic() - began
+        walker = Walker(machine, timeline, Position(snapshot.icount))
+        self._note(walker, role)
+        return walker, time.monotonic() - began
 
     async def branch(self, walker: Walker) -> Machine:
         """A machine in the state of ``walker``'s that follows no log; the caller closes it.
@@ -102,13 +117,20 @@ class Launcher:
         try:
             state = Snapshot(walker.position.icount, tag, SnapshotKind.LADDER, tuple(map(str, files)))
             directory, images = self._prepare(state)
-            return await Machine.start(
-                lambda fd: branch_words(self._qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd), directory
+            machine = await Machine.start(
+                lambda fd: branch_words(self._qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd),
+                directory,
+                opened_files(invocation, layout.bundled),
             )
         finally:
             # QEMU has them open.
             for file in files:
                 file.unlink()
+        self._note(Walker(machine, walker.timeline, walker.position), Role.WHAT_IF)
+        return machine
+
+    def _note(self, walker: Walker, role: Role) -> None:
+        self._running = [*self.running, Running(walker, role, time.monotonic())]
 
     def _prepare(self, snapshot: Snapshot) -> tuple[Path, Images]:
         """A new machine's directory, and the images in it that lie on those of ``snapshot``."""
@@ -124,13 +146,19 @@ class Launcher:
     @property
     def writable(self) -> bool:
         """True if snapshots can be kept."""
-        return self.recording.writable
+        return self.recording.writable and self._hazard is None
 
     def check_writable(self) -> None:
         """Say so if snapshots cannot be kept.
 
-        :raises UsageError: the recording is read-only.
+        :raises UsageError: the recording is read-only, or this QEMU saves no sound snapshot of such a machine.
         """
+        if self._hazard:
+            version = self.recording.manifest.qemu_version.split()[0]
+            raise UsageError(
+                f"No snapshot can be kept, as QEMU {version} saves none that is sound: {self._hazard.reason}. "
+                "Jumps start at the beginning; record with a newer QEMU for faster ones."
+            )
         if not self.writable:
             raise UsageError(f"{self.recording.layout.root} is read-only; a snapshot cannot be kept in it.")
 

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from rrdbg.engine.walk import Walker
 from rrdbg.links.machine import Machine
+from rrdbg.model.process import Role
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A machine that runs: what it was started for, and when, by the monotonic clock.
+
+    The walker of one that has left the recording stands where it did so.
+    """
+
+    walker: Walker
+    role: Role
+    since: float
 
 
 class Machines(Protocol):
@@ -25,8 +40,12 @@ class Machines(Protocol):
         A machine that was ended so is no longer :attr:`~rrdbg.links.machine.Machine.usable`.
         """
 
-    async def start(self, snapshot: Snapshot, timeline: Timeline) -> tuple[Walker, float]:
-        """Start a machine on ``snapshot``; also tells how many seconds that took.
+    @property
+    def running(self) -> Sequence[Running]:
+        """The machines that run now, the oldest first."""
+
+    async def start(self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING) -> tuple[Walker, float]:
+        """Start a machine on ``snapshot`` for what ``role`` says; also tells how many seconds that took.
 
         :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
         """

@@ -14,6 +14,7 @@ from rrdbg.engine.keeper import Keeper
 from rrdbg.engine.machines import Machines
 from rrdbg.errors import Divergence, QemuDied, QemuLaunchError, RspError, Stalled
 from rrdbg.model.position import Position
+from rrdbg.model.process import Role
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
 
@@ -29,7 +30,7 @@ async def digests(launcher: Machines, timeline: Timeline, snapshot: Snapshot, ic
 
     :raises QmpError: the guest's memory cannot be read here at all.
     """
-    walker, _ = await launcher.start(snapshot, timeline)
+    walker, _ = await launcher.start(snapshot, timeline, Role.PROVING)
     try:
         found = []
         for icount in icounts:

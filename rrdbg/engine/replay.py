@@ -9,11 +9,13 @@ left at an unknown place is dropped and started again when it is needed.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
+from rrdbg.engine.again import again
 from rrdbg.engine.cursor import Cursor
 from rrdbg.engine.finder import Finder
 from rrdbg.engine.hits import Hits
@@ -28,9 +30,11 @@ from rrdbg.engine.walk import Walker
 from rrdbg.engine.watch import watched_step
 from rrdbg.errors import LinkError, OutOfRange, UsageError
 from rrdbg.links.machine import Machine
+from rrdbg.links.memory import resident
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.position import START, Position
+from rrdbg.model.process import ProcessInfo, SpareLimits
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.stop import Hit, Point, Stop, StopReason, Watchpoint
 from rrdbg.model.timeline import STOPS, Timeline
@@ -44,15 +48,18 @@ _RETREATS = (0, 1_000, 10_000, 100_000, 1_000_000)
 class Replay:
     """An opened recording; make it with :meth:`open`, end it with :meth:`close`.
 
-    ``walker`` is a machine that stands where the cursor is to begin, if there is one already.
+    ``walker`` is a machine that stands where the cursor is to begin, if there is one already; at most ``spares`` more
+    wait for the next movement.
     """
 
-    def __init__(self, recording: Recording, launcher: Machines, keeper: Keeper, walker: Walker | None = None) -> None:
+    def __init__(
+        self, recording: Recording, launcher: Machines, keeper: Keeper, walker: Walker | None = None, spares: int = 0
+    ) -> None:
         self.recording = recording
         self.on_progress: ProgressListener = lambda progress: None
         self._launcher = launcher
         self._keeper = keeper
-        self._cursor = Cursor(launcher, keeper, self._report, walker)
+        self._cursor = Cursor(launcher, keeper, self._report, walker, spares)
         self.points = PointList()
         """The breakpoints and watchpoints that are set."""
         self.hits = Hits(recording, lambda: self.timeline.cost)
@@ -60,11 +67,14 @@ class Replay:
         self._finder = Finder(self._cursor, self.hits, self._report, single=launcher.single)
 
     @classmethod
-    async def open(cls, path: Path, spacing: float = SPACING_SECONDS, budget: int | None = None) -> Replay:
+    async def open(
+        cls, path: Path, spacing: float = SPACING_SECONDS, budget: int | None = None, *, spares: int = 0
+    ) -> Replay:
         """Open the recording at ``path``, with the cursor at its start.
 
         Snapshots are laid every ``spacing`` seconds of replay and take at most ``budget`` bytes (None: a tenth of the
-        free space).
+        free space). While nothing moves at most ``spares`` machines are started ahead of the next movement, in a tenth
+        of the free memory.
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
@@ -76,12 +86,12 @@ class Replay:
         except BaseException:
             recording.close()
             raise
-        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget))
+        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget), spares=spares)
 
     async def close(self) -> None:
         """End every QEMU and let the recording go."""
         try:
-            await self._cursor.drop()
+            await self._cursor.close()
             self._keeper.close()
             self.hits.close()
         finally:
@@ -110,10 +120,37 @@ class Replay:
         return self._launcher.lost
 
     @property
+    def replaces_qemu(self) -> bool:
+        """True if a QEMU that has died is replaced by a new one."""
+        return not self._launcher.single
+
+    @property
     def timeline(self) -> Timeline:
         """The recording's timeline, as far as it is known."""
         return self._keeper.timeline
 
+    @property
+    def processes(self) -> tuple[ProcessInfo, ...]:
+        """The QEMUs that run now, the oldest first."""
+        now = time.monotonic()
+        return tuple(
+            ProcessInfo(
+                pid := known.walker.machine.process.pid, self._cursor.role(known), known.walker.position,
+                resident(pid), now - known.since,
+            )
+            for known in self._launcher.running
+        )  # fmt: skip
+
+    async def spares_ready(self) -> None:
+        """Wait until the machines are there that the next movement will probably need."""
+        await self._cursor.spares.ready()
+
+    @property
+    def spare_limits(self) -> SpareLimits:
+        """How many machines may wait for the next movement, and in how much memory."""
+        return self._cursor.spares.limits
+
+    @again
     async def seek(self, target: Position) -> Stop:
         """Move the cursor to ``target``.
 
@@ -125,6 +162,7 @@ class Replay:
             await self._cursor.go(target)
             return await self._stop(StopReason.TARGET)
 
+    @again
     async def stepi(self, count: int = 1) -> Stop:
         """Execute ``count`` instructions (a delivery of an interrupt counts as one)."""
         async with self._cursor.moving():
@@ -135,6 +173,7 @@ class Replay:
                 self._cursor.position = (await walker.step()).after
             return await self._stop(StopReason.STEP)
 
+    @again
     async def reverse_stepi(self, count: int = 1) -> Stop:
         """Go back by ``count`` of what :meth:`stepi` goes forward."""
         async with self._cursor.moving():
@@ -147,6 +186,7 @@ class Replay:
             await self._cursor.go(target)
             return await self._stop(StopReason.START if exhausted else StopReason.STEP)
 
+    @again
     async def step_watching(self, points: Sequence[Watchpoint]) -> Stop:
         """Like one :meth:`stepi`, telling also which of ``points`` the step accessed."""
         async with self._cursor.moving():
@@ -170,10 +210,12 @@ class Replay:
         """Put the cursor on ``position``, which must be known to exist; the machine follows when it is needed."""
         self._cursor.position = position
 
+    @again
     async def approach(self, base: int, visit: Callable[[Walker], Awaitable[None]]) -> None:
         """Go to the cursor once more, from the plain icount ``base`` before it, in single steps made by ``visit``.
 
-        ``visit`` is given a walker at ``base`` and must step it to the cursor; it then is the cursor's machine.
+        ``visit`` is given a walker at ``base`` and must step it to the cursor; it then is the cursor's machine. If that
+        dies on the way, ``visit`` is given another one.
         """
         async with self._cursor.moving():
             walker = await self._cursor.start_at(base)
@@ -186,6 +228,7 @@ class Replay:
                 raise
             await self._cursor.adopt(walker)
 
+    @again
     async def cont(self, extra: Sequence[Point] = (), accept: Accept | None = None) -> Stop:
         """Run forward to the next hit of a breakpoint or watchpoint, or to the end.
 
@@ -198,6 +241,7 @@ class Replay:
             await self._cursor.go(self.timeline.end)
             return await self._stop(StopReason.END)
 
+    @again
     async def reverse_cont(self, extra: Sequence[Point] = (), accept: Accept | None = None) -> Stop:
         """Go back to the last hit before the cursor, or to the start.
 
@@ -214,6 +258,7 @@ class Replay:
             await self._cursor.go(target)
             return await self._hit_stop(hit)
 
+    @again
     async def last_before(
         self, here: Position, points: Sequence[Point], accept: Accept | None = None
     ) -> tuple[Position, Hit] | None:
@@ -221,6 +266,7 @@ class Replay:
         async with self._cursor.moving():
             return await self._finder.last(here, points, accept)
 
+    @again
     async def before(self, position: Position) -> Position:
         """The stop that a single-stepper makes just before ``position``."""
         async with self._cursor.moving():
@@ -239,14 +285,17 @@ class Replay:
             async for hit in hits:
                 yield hit
 
+    @again
     async def registers(self) -> dict[str, int]:
         """The registers at the cursor, by name."""
         return await (await self._cursor.walker()).machine.registers()
 
+    @again
     async def pc(self) -> int:
         """The linear address of the next instruction at the cursor."""
         return await (await self._cursor.walker()).machine.pc()
 
+    @again
     async def read_memory(self, address: int, length: int) -> bytes:
         """Read guest memory at the cursor, at a virtual address.
 
@@ -254,10 +303,12 @@ class Replay:
         """
         return await (await self._cursor.walker()).machine.read_memory(address, length)
 
+    @again
     async def disassemble(self, address: int, count: int) -> list[tuple[int, str]]:
         """``count`` instructions from a virtual address, as (address, text)."""
         return await (await self._cursor.walker()).machine.disassemble(address, count)
 
+    @again
     async def machine(self) -> Machine:
         """The machine at the cursor, to be read from only."""
         return (await self._cursor.walker()).machine
@@ -281,6 +332,7 @@ class Replay:
             finally:
                 await self._cursor.go(origin)
 
+    @again
     async def _save_at_or_before(self, icount: int, name: str | None) -> Snapshot:
         """Save at ``icount``, or as near before it as QEMU's event queue allows."""
         plain = self.timeline.deliveries.plain_at_or_before
@@ -294,6 +346,7 @@ class Replay:
                 refusal = error
         raise refusal
 
+    @again
     async def branch(self) -> Machine:
         """A machine that goes on from the cursor by itself, whatever the log says; the caller closes it.
 

@@ -18,9 +18,11 @@ from rrdbg.frontends import (
     attach,
     bisect,
     bisect_boot,
+    doctor,
     events,
     gdb_command,
     gdbinit,
+    import_command,
     index,
     library,
     record,
@@ -78,11 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     record.add_parser(commands)
     replay.add_parser(commands)
+    import_command.add_parser(commands)
     attach.add_parser(commands)
     serve.add_parser(commands)
     gdb_command.add_parser(commands)
     bisect.add_parser(commands)
     bisect_boot.add_parser(commands)
+    doctor.add_parser(commands)
     gdbinit.add_parser(commands)
     index.add_parser(commands)
     library.add_parser(commands)

@@ -9,7 +9,7 @@ import tempfile
 
 from rrdbg.errors import QemuLaunchError
 from rrdbg.frontends.gdbinit import source_line
-from rrdbg.frontends.opening import add_budget, add_recording, open_replay, symbols_of
+from rrdbg.frontends.opening import add_budget, add_recording, add_spares, open_replay, symbols_of
 from rrdbg.frontends.server.connection import Server
 
 _DESCRIPTION = """
@@ -27,12 +27,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--symbols", metavar="FILE", help="an ELF file with symbols (default: the recorded kernel)")
     parser.add_argument("--gdb", metavar="PROGRAM", default="gdb", help="the GDB to start (default: gdb)")
     add_budget(parser)
+    add_spares(parser)
     parser.set_defaults(run=run, passes_on=True)
 
 
 async def run(arguments: argparse.Namespace) -> int:
     """Serve, run GDB, and return its exit status."""
-    async with await open_replay(arguments) as replay:
+    async with await open_replay(arguments, spares=arguments.spares) as replay:
         server = Server(replay)
         with tempfile.TemporaryDirectory(prefix="rrdbg-gdb-") as folder:
             await server.listen(f"unix:{folder}/socket")

@@ -11,6 +11,9 @@ from rrdbg.model.size import parse_size
 from rrdbg.store.library import Library
 from rrdbg.store.recording import Recording
 
+SPARES = 3
+"""Spare machines unless told otherwise: for a step back, for a search, and to go to what that has found."""
+
 
 def add_recording(parser: argparse.ArgumentParser) -> None:
     """Declare the argument ``recording``."""
@@ -22,6 +25,14 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--snapshot-budget", type=_size, metavar="SIZE",
         help="what the snapshots may take on disk, for example 4G (default: a tenth of the free space)",
+    )  # fmt: skip
+
+
+def add_spares(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--spares`` (``spares``)."""
+    parser.add_argument(
+        "--spares", type=_count, metavar="N", default=SPARES,
+        help=f"QEMUs that may be started ahead while nothing moves, in a tenth of the free memory (default: {SPARES})",
     )  # fmt: skip
 
 
@@ -49,13 +60,20 @@ def symbols_of(recording: Recording, given: str | None) -> Path | None:
         return None
 
 
-async def open_replay(arguments: argparse.Namespace) -> Replay:
-    """Open the recording that the command line names.
+async def open_replay(arguments: argparse.Namespace, *, spares: int = 0) -> Replay:
+    """Open the recording that the command line names, with at most ``spares`` machines ahead of the next movement.
 
     :raises RecordingError: it cannot be used.
     :raises QemuLaunchError: its QEMU is missing.
     """
-    return await Replay.open(Library.default().find(arguments.recording), budget=arguments.snapshot_budget)
+    path = Library.default().find(arguments.recording)
+    return await Replay.open(path, budget=arguments.snapshot_budget, spares=spares)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 on.")
+    return int(text)
 
 
 def _size(text: str) -> int:

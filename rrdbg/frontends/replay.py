@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from rrdbg.frontends.opening import add_budget, add_recording, open_replay
+from rrdbg.frontends.opening import add_budget, add_recording, add_spares, open_replay
 from rrdbg.frontends.work import add_work, read_work, work
 
 _DESCRIPTION = """
@@ -19,11 +19,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_recording(parser)
     add_work(parser, at="end", where="end")
     add_budget(parser)
+    add_spares(parser)
     parser.set_defaults(run=run)
 
 
 async def run(arguments: argparse.Namespace) -> int:
     """Open, run, interact."""
     lines = read_work(arguments)
-    async with await open_replay(arguments) as replay:
+    # Between the commands of a batch there is no time to use.
+    spares = 0 if arguments.batch else arguments.spares
+    async with await open_replay(arguments, spares=spares) as replay:
         return await work(replay, lines, arguments)

@@ -9,7 +9,7 @@ import signal
 import sys
 
 from rrdbg.errors import UsageError
-from rrdbg.frontends.opening import add_budget, add_recording, open_replay
+from rrdbg.frontends.opening import add_budget, add_recording, add_spares, open_replay
 from rrdbg.frontends.server.connection import Server
 
 _DESCRIPTION = """
@@ -26,6 +26,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--until-eof", action="store_true", help="end also when standard input (a pipe) is closed")
     add_budget(parser)
+    add_spares(parser)
     parser.set_defaults(run=run)
 
 
@@ -33,7 +34,7 @@ async def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal comes."""
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
-    async with await open_replay(arguments) as replay:
+    async with await open_replay(arguments, spares=arguments.spares) as replay:
         server = Server(replay)
         await server.listen(arguments.listen)
         for number in (signal.SIGINT, signal.SIGTERM):

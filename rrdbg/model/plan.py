@@ -66,8 +66,13 @@ def plan_seek(timeline: Timeline, here: Position | None, target: Position, rates
     jump = (Start(snapshot), *_forward(Position(snapshot.icount), landing, target))
     if here is None or here > target:
         return jump
-    walk = _forward(here, landing, target)
+    walk = plan_walk(timeline, here, target)
     return min(walk, jump, key=lambda plan: price(plan, here, rates))
+
+
+def plan_walk(timeline: Timeline, here: Position, target: Position) -> Plan:
+    """The way forward from the plain position ``here`` to ``target``, in the machine that stands there."""
+    return _forward(here, timeline.landing_before(target), target)
 
 
 def plan_reverse_scan(timeline: Timeline, here: Position) -> tuple[Segment, ...]:

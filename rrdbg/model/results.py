@@ -9,6 +9,7 @@ from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.clock import GuestTime
 from rrdbg.model.events import EventCount, GuestEvent
 from rrdbg.model.position import Position
+from rrdbg.model.process import ProcessInfo, SpareLimits
 from rrdbg.model.snapshot import Snapshot
 from rrdbg.model.stop import Point, Stop
 from rrdbg.model.timeline import Timeline
@@ -151,6 +152,14 @@ class Snapshots:
 
 
 @dataclass(frozen=True, slots=True)
+class Processes:
+    """The QEMUs of a session, and what its spares may be."""
+
+    processes: tuple[ProcessInfo, ...]
+    spares: SpareLimits
+
+
+@dataclass(frozen=True, slots=True)
 class Events:
     """Events in order; ``more`` tells that the list was cut."""
 
@@ -210,6 +219,7 @@ Result = (
     | PointSet
     | Points
     | Snapshots
+    | Processes
     | Events
     | EventCounts
     | ConsoleLines

@@ -23,6 +23,7 @@ from rrdbg.model.results import (
     Output,
     Points,
     PointSet,
+    Processes,
     RecordingInfo,
     Registers,
     Result,
@@ -69,6 +70,8 @@ def render(result: Result, width: int = _WIDTH) -> str:
             return _points(points)
         case Snapshots():
             return _snapshots(result)
+        case Processes():
+            return _processes(result)
         case Events():
             return _events(result)
         case EventCounts(counts):
@@ -215,6 +218,20 @@ def _snapshots(result: Snapshots) -> str:
         for snapshot in result.snapshots
     ]
     return table(("Position", "%", "Size", "Load s", "Kind", "Sound", "Name"), rows)
+
+
+def _processes(result: Processes) -> str:
+    rows = [
+        (
+            str(known.pid or "?"), known.role.value, str(known.position),
+            size_text(known.memory) if known.memory else "?", f"{known.seconds:.0f} s",
+        )
+        for known in result.processes
+    ]  # fmt: skip
+    limits = result.spares
+    allowed = f"Spares: at most {limits.count}, of {size_text(limits.memory)} in all." if limits.count else "No spares."
+    listed = table(("Pid", "For", "Position", "Memory", "Age"), rows) if rows else "No QEMU runs."
+    return f"{listed}\n{allowed}"
 
 
 def _facts(facts: Iterable[tuple[str, object]]) -> str:

@@ -84,6 +84,17 @@ def test_snapshots_stay(cli: Cli, copied: Path) -> None:
     assert output.splitlines()[-1].startswith(output.splitlines()[1].split()[0])
 
 
+def test_the_processes_are_listed(cli: Cli, heapbug_recording: Path) -> None:
+    [heading, row, spares] = cli.replay(heapbug_recording, "info processes").splitlines()[-3:]
+    assert heading.split() == ["Pid", "For", "Position", "Memory", "Age"]
+    assert row.split()[1] == "cursor"
+    assert spares == "No spares.", "a batch leaves no time to start some"
+    answers = cli("replay", "--no-gdb", "--json", "--batch", "-ex", "info processes", str(heapbug_recording)).stdout
+    [process] = json.loads(answers.splitlines()[-1])["processes"]
+    assert process["role"] == "cursor"
+    assert process["memory"] > 1 << 20
+
+
 def test_command_files_and_status(cli: Cli, heapbug_recording: Path, tmp_path: Path) -> None:
     script = tmp_path / "commands"
     script.write_text("# go to the middle\nseek 50%\n\nwhen\n")
