@@ -46,6 +46,10 @@ class PointKey:
             return cls(_BREAK, point.address)
         return cls(point.kind.value, point.address, point.length)
 
+    def __str__(self) -> str:
+        what = "breakpoint" if self.kind == _BREAK else self.kind
+        return f"{what} *{self.address:#x}" + (f":{self.length}" if self.length else "")
+
     def point(self, number: int = 0) -> Point:
         """A point that looks for this.
 
