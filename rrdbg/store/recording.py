@@ -5,6 +5,7 @@ replay.bin        QEMU's log of all that was not determined by the guest itself
 console.log       what the guest wrote to its first serial port
 deliveries.bin    a digest of the log: length, interrupts and exceptions
 timeline.json     snapshots and bookmarks known so far; may grow at any time
+hits.json         what scans have found; may be deleted at any time
 snapshots/        one qcow2 file a snapshot, never written again once it is complete
 disks/            an overlay for each of the guest's disks, as it was at the end of the recording
 files/            copies of the kernel, the initrd and so on
@@ -63,6 +64,11 @@ class Layout:
     def timeline(self) -> Path:
         """Snapshots and bookmarks."""
         return self.root / "timeline.json"
+
+    @property
+    def hits(self) -> Path:
+        """What scans have found."""
+        return self.root / "hits.json"
 
     @property
     def snapshots(self) -> Path:

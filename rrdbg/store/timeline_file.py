@@ -136,6 +136,7 @@ def clean(recording: Recording, timeline: Timeline) -> Timeline:
     for file in layout.snapshots.glob("*.qcow2"):
         if file not in listed:
             file.unlink()
-    for draft in layout.root.glob(f".{layout.timeline.name}.*"):
-        draft.unlink()
+    for file in (layout.timeline, layout.hits):
+        for draft in layout.root.glob(f".{file.name}.*"):
+            draft.unlink()
     return timeline
