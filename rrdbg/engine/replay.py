@@ -16,10 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from rrdbg.engine.cursor import Cursor
+from rrdbg.engine.executor import MakeExecutor
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.landing import exact_position, step_before
 from rrdbg.engine.launcher import Launcher
 from rrdbg.engine.machines import Machines
+from rrdbg.engine.parallel import Parallel
 from rrdbg.engine.points import PointList
 from rrdbg.engine.progress import Progress, ProgressListener
 from rrdbg.engine.prover import prove_next
@@ -49,30 +51,43 @@ class Replay:
     """An opened recording; make it with :meth:`open`, end it with :meth:`close`.
 
     ``walker`` is a machine that stands where the cursor is to begin, if there is one already; at most ``spares`` more
-    wait for the next movement.
+    wait for the next movement. ``parallel`` searches with several workers.
     """
 
     def __init__(
-        self, recording: Recording, launcher: Machines, keeper: Keeper, walker: Walker | None = None, spares: int = 0
+        self,
+        recording: Recording,
+        launcher: Machines,
+        keeper: Keeper,
+        walker: Walker | None = None,
+        spares: int = 0,
+        parallel: Parallel | None = None,
     ) -> None:
         self.recording = recording
         self.on_progress: ProgressListener = lambda progress: None
         self._launcher = launcher
         self._scan_type = SingleScan if launcher.single else Scan
         self._keeper = keeper
+        self._parallel = parallel
         self._cursor = Cursor(launcher, keeper, self._report, walker, spares)
         self.points = PointList()
         """The breakpoints and watchpoints that are set."""
 
     @classmethod
     async def open(
-        cls, path: Path, spacing: float = SPACING_SECONDS, budget: int | None = None, *, spares: int = 0
+        cls,
+        path: Path,
+        spacing: float = SPACING_SECONDS,
+        budget: int | None = None,
+        *,
+        spares: int = 0,
+        executor: MakeExecutor | None = None,
     ) -> Replay:
         """Open the recording at ``path``, with the cursor at its start.
 
         Snapshots are laid every ``spacing`` seconds of replay and take at most ``budget`` bytes (None: a tenth of the
         free space). While nothing moves at most ``spares`` machines are started ahead of the next movement, in a tenth
-        of the free memory.
+        of the free memory. What ``executor`` makes shares long searches out among workers.
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
@@ -84,11 +99,14 @@ class Replay:
         except BaseException:
             recording.close()
             raise
-        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget), spares=spares)
+        parallel = Parallel(launcher, executor(launcher.scratch / "workers")) if executor else None
+        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget), spares=spares, parallel=parallel)
 
     async def close(self) -> None:
         """End every QEMU and let the recording go."""
         try:
+            if self._parallel:
+                await self._parallel.close()
             await self._cursor.close()
             self._keeper.close()
         finally:
@@ -304,6 +322,14 @@ class Replay:
     async def _scan(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None, *, careful: bool = False
     ) -> AsyncGenerator[Hit, None]:
+        if self._parallel and (segments := self._parallel.segments(self.timeline, start, end, accept)):
+            hits = self._parallel.scan(
+                self.timeline, segments, points, accept, self._cursor.start_at, self._report, careful=careful
+            )
+            async with aclosing(hits):
+                async for hit in hits:
+                    yield hit
+            return
         walker = await self._cursor.start_at(self.timeline.landing_before(start))
         try:
             await walker.walk_to(start)
@@ -417,7 +443,9 @@ class Replay:
     ) -> tuple[Position, Hit] | None:
         single = self._launcher.single
         search = Search(self.timeline, points, self._cursor.start_at, self._report, accept, single=single)
-        last = await search.last_before(here)
+        parallel = self._parallel
+        among = parallel.backwards(self.timeline, here, points, accept, self._report) if parallel else None
+        last = await search.last_before(here, among)
         return None if last is None else (await self._backward_target(last), last)
 
     async def _backward_target(self, hit: Hit) -> Position:

@@ -22,6 +22,7 @@ from rrdbg.engine.walk import Walker
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.model.plan import plan_reverse_scan
 from rrdbg.model.position import Position
+from rrdbg.model.segments import Segment
 from rrdbg.model.stop import Hit, Point
 from rrdbg.model.timeline import Timeline
 
@@ -30,6 +31,10 @@ MANY = 50
 
 SHORT = 1000
 """Instructions; a stretch no longer than this is scanned whole."""
+
+
+LastAmong = Callable[[Sequence[Segment]], Awaitable[Hit | None]]
+"""Find the last hit in segments, the latest of which comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +74,27 @@ class Search:
         self._scan_type = SingleScan if single else Scan
         self._on_progress: ProgressCallback = lambda icount: None
 
-    async def last_before(self, here: Position) -> Hit | None:
-        """The last hit before ``here``, or None if there is none since the start."""
+    async def last_before(self, here: Position, among: LastAmong | None = None) -> Hit | None:
+        """The last hit before ``here``, or None if there is none since the start.
+
+        All segments but the nearest, which has it most often, are left to ``among``, if there is one.
+        """
         cost = self._timeline.cost
         whole = cost.seconds(0, here.icount)
-        for segment in plan_reverse_scan(self._timeline, here):
-            start, done = segment.snapshot.icount, cost.seconds(segment.end.icount, here.icount)
+        segments = plan_reverse_scan(self._timeline, here)
+        for number, segment in enumerate(segments):
+            if number and among:
+                return await among(segments[number:])
+            start, done = segment.start.icount, cost.seconds(segment.end.icount, here.icount)
             self._on_progress = Stretch(cost, start, done, whole, self._report).at
             self._on_progress(start)
-            found = await self._last_between(segment.snapshot.icount, segment.end, careful=self._single)
-            if found.hit:
-                return found.hit
+            if found := await self.last_in(segment):
+                return found
         return None
+
+    async def last_in(self, segment: Segment) -> Hit | None:
+        """The last hit in ``segment``, or None if there is none."""
+        return (await self._last_between(segment.start.icount, segment.end, careful=self._single)).hit
 
     async def _last_between(self, low: int, end: Position, *, most: int = 0, careful: bool = False) -> _Found:
         try:
