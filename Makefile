@@ -1,4 +1,4 @@
-.PHONY: help setup test demo lint clean
+.PHONY: help setup test demo bench lint clean
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
@@ -15,6 +15,9 @@ test: lint ## Run linters, type checker and all tests (some of them: make test A
 demo: setup ## Record two guests, find a bug by walking backwards, and see how
 	@$(BIN)/python -m tests.guests
 	@scripts/demo.sh
+
+bench: setup ## Measure beside QEMU's and GDB's own reverse execution; writes docs/reference/benchmarks.md (ARGS='--help')
+	$(BIN)/python -m benchmarks --json benchmarks/results/latest.json --page docs/reference/benchmarks.md $(ARGS)
 
 lint: setup ## Check style, types and the direction of imports
 	$(BIN)/ruff check

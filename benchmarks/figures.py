@@ -1,12 +1,9 @@
-"""Figures of a series of measurements, and how they are printed and kept."""
+"""Figures of a series of measurements, and how they are printed."""
 
 from __future__ import annotations
 
-import json
-import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median, quantiles
 
 
@@ -21,16 +18,9 @@ class Series:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Series:
-        """The figures of ``seconds``, which has two values at least."""
-        return cls(len(seconds), median(seconds), quantiles(seconds, n=20)[-1], max(seconds))
+        """The figures of ``seconds``, which has one value at least."""
+        p95 = quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0]
+        return cls(len(seconds), median(seconds), min(p95, max(seconds)), max(seconds))
 
     def __str__(self) -> str:
         return f"p50 {self.p50:6.3f} s   p95 {self.p95:6.3f} s   max {self.worst:6.3f} s   ({self.count})"
-
-
-def keep(path: Path, name: str, figures: Mapping[str, object]) -> None:
-    """Add ``figures`` under ``name`` to the JSON file at ``path``."""
-    content = json.loads(path.read_text()) if path.exists() else {}
-    plain = {key: asdict(value) if isinstance(value, Series) else value for key, value in figures.items()}
-    content[name] = {"machine": platform.platform(), **plain}
-    path.write_text(json.dumps(content, indent=1) + "\n")

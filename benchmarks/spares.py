@@ -1,6 +1,6 @@
 """What spare machines save: the first step back, a jump back by a little, and jumps anywhere.
 
-python -m benchmarks.spares RECORDING [--places 20] [--keep FILE]
+python -m benchmarks.spares RECORDING [--places 20]
 
 Without spares and with them in turn, at the same places in the same order, in an indexed copy of the recording. Before
 each movement that is timed the user thinks: until the spares are there, or for as long where there are none.
@@ -18,8 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from benchmarks.figures import Series, keep
-from benchmarks.jumps import positions, show
+from benchmarks.figures import Series
 from rrdbg.engine.indexer import index
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.window import Window
@@ -30,25 +29,22 @@ Movement = Callable[[Replay], Awaitable[object]]
 
 
 async def main() -> int:
-    """Measure, print and keep."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.spares")
     parser.add_argument("recording", type=Path)
     parser.add_argument("--places", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", type=Path, metavar="FILE", help="add the figures to this JSON file")
     arguments = parser.parse_args()
-    figures: dict[str, Series] = {}
     with tempfile.TemporaryDirectory(prefix="rrdbg-bench-") as folder:
         copy = Path(shutil.copytree(arguments.recording, Path(folder) / "copy"))
         await index(copy, prove=False)
         for count in (0, SPARES):
             async with await Replay.open(copy, spares=count) as replay:
-                places = positions(replay.timeline, arguments.places, arguments.seed)
+                chosen = random.Random(arguments.seed)
+                places = [_anywhere(replay, chosen) for _ in range(arguments.places)]
                 for name, movement in _movements(random.Random(arguments.seed + 1)).items():
                     title = f"{name}, {count or 'no'} spares"
-                    figures[title] = show(f"{title:<34}", await timed(replay, places, movement))
-    if arguments.keep:
-        keep(arguments.keep, "spares", figures)
+                    print(f"{title:<34} {Series.of(await timed(replay, places, movement))}", flush=True)
     return 0
 
 
@@ -61,11 +57,14 @@ def _movements(chosen: random.Random) -> dict[str, Movement]:
         await replay.seek(Position(replay.timeline.deliveries.plain_at_or_before(back)))
 
     async def jump(replay: Replay) -> None:
-        await replay.seek(Position(replay.timeline.deliveries.plain_at_or_before(
-            chosen.randrange(replay.timeline.end.icount)
-        )))  # fmt: skip
+        await replay.seek(_anywhere(replay, chosen))
 
     return {"first step back": step_back, "jump back by 1e6": short_jump, "jump anywhere": jump}
+
+
+def _anywhere(replay: Replay, chosen: random.Random) -> Position:
+    icount = chosen.randrange(replay.timeline.end.icount)
+    return Position(replay.timeline.deliveries.plain_at_or_before(icount))
 
 
 async def timed(replay: Replay, places: Sequence[Position], movement: Movement) -> list[float]:

@@ -10,9 +10,9 @@ GRACE_SECONDS = 10
 """How long a QEMU may take to die whose rrdbg was killed."""
 
 
-def qemus_in(directory: Path) -> list[str]:
-    """The command lines of running QEMUs that have ``directory`` in them."""
-    found = []
+def qemus_in(directory: Path) -> dict[int, str]:
+    """The command lines, by pid, of running QEMUs that have ``directory`` in them."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
@@ -20,7 +20,7 @@ def qemus_in(directory: Path) -> list[str]:
             except OSError:
                 continue
             if b"qemu-system" in words and bytes(directory) in words:
-                found.append(words.decode(errors="replace"))
+                found[int(entry.name)] = words.decode(errors="replace")
     return found
 
 
@@ -32,6 +32,17 @@ def wait_until_gone(directory: Path) -> None:
     deadline = time.monotonic() + GRACE_SECONDS
     while left := qemus_in(directory):
         assert time.monotonic() < deadline, f"still running: {left}"
+        time.sleep(0.02)
+
+
+def wait_until_swept(temporary: Path) -> None:
+    """Wait until no folder of ours is left in ``temporary``.
+
+    :raises AssertionError: some are.
+    """
+    deadline = time.monotonic() + GRACE_SECONDS
+    while left := list(temporary.glob("*rrdbg-*")) + list(temporary.glob(".rrdbg-*")):
+        assert time.monotonic() < deadline, f"left behind: {left}"
         time.sleep(0.02)
 
 

@@ -41,7 +41,7 @@ async def _registers(first: Machine, second: Machine) -> dict[str, tuple[int, in
 
 
 async def _memory(first: Machine, second: Machine) -> MemoryDifference | None:
-    ranges = await ram_of(first), await ram_of(second)
+    ranges = await ram_of(first.qmp), await ram_of(second.qmp)
     if [(part.start, part.length) for part in ranges[0]] != [(part.start, part.length) for part in ranges[1]]:
         raise UsageError("The two guests have their RAM at different addresses, so there is nothing to compare.")
     try:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from rrdbg.engine.ram import RamRange, ram_of
 from rrdbg.errors import QmpError
 from rrdbg.links.machine import Machine
+from rrdbg.links.qmp import QmpLink
 
 _BLOCK = 1 << 16
 _ZEROS = bytes(_BLOCK)
@@ -26,13 +27,24 @@ async def state_digest(machine: Machine) -> str:
 
     :raises QmpError: the monitor does not tell where the RAM is, or it cannot be read.
     """
-    registers = await machine.register_packet()
-    ranges = await ram_of(machine)
+    return await _of(machine.qmp, machine.process.pid, await machine.register_packet())
+
+
+async def monitor_digest(qmp: QmpLink, pid: int) -> str:
+    """The same of the stopped QEMU ``pid``, its registers as the monitor prints them, since no gdbstub is there.
+
+    :raises QmpError: as for :func:`state_digest`.
+    """
+    return await _of(qmp, pid, (await qmp.monitor("info registers")).encode())
+
+
+async def _of(qmp: QmpLink, pid: int, registers: bytes) -> str:
+    ranges = await ram_of(qmp)
     try:
-        return await asyncio.to_thread(_digest, machine.process.pid, registers, ranges)
+        return await asyncio.to_thread(_digest, pid, registers, ranges)
     except OSError as error:
         raise QmpError(
-            f"The memory of QEMU (pid {machine.process.pid}) cannot be read: {error.strerror}. Snapshots cannot be "
+            f"The memory of QEMU (pid {pid}) cannot be read: {error.strerror}. Snapshots cannot be "
             "proved here; the kernel setting yama.ptrace_scope may forbid it (0 and 1 allow it)."
         ) from None
 

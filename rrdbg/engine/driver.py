@@ -120,5 +120,5 @@ class Driver:
 
 async def _end(starting: asyncio.Task[tuple[Walker, float]]) -> None:
     """End a machine that is being started; one that fails to start needs no end."""
-    with contextlib.suppress(QemuLaunchError):
+    with contextlib.suppress(LinkError):
         await (await starting)[0].machine.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,13 +19,15 @@ from rrdbg.errors import RecordingError, UsageError
 from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_scratch
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
-from rrdbg.links.words import Images, branch_words, disk_node, replay_words
+from rrdbg.links.words import Images, branch_words, disk_node, opened_files, replay_words
 from rrdbg.model.invocation import Disk
 from rrdbg.model.position import Position
 from rrdbg.model.process import Role
+from rrdbg.model.safety import snapshot_hazard
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
+from rrdbg.store.workfolder import WorkFolder
 
 _SAVE_NODE = "rrdbg-save"
 _VMSTATE_NODE = "rrdbg-vmstate-file"
@@ -41,10 +42,13 @@ class Launcher:
     lost = False
     """One that has ended is replaced."""
 
-    def __init__(self, recording: Recording, qemu: str, scratch: Path) -> None:
+    def __init__(self, recording: Recording, qemu: str, scratch: Path, folder: WorkFolder | None) -> None:
         self.recording = recording
         self._qemu = qemu
         self._scratch = scratch
+        self._folder = folder
+        manifest = recording.manifest
+        self._hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
         self._numbers = itertools.count()
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
         self._running: list[Running] = []
@@ -69,14 +73,24 @@ class Launcher:
             scratch = recording.layout.scratch
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
+            folder = None
         else:
-            scratch = Path(tempfile.mkdtemp(prefix="rrdbg-"))
-        await create_empty(scratch / "empty.qcow2")
-        return cls(recording, qemu, scratch)
+            folder = WorkFolder()
+            scratch = folder.path
+        launcher = cls(recording, qemu, scratch, folder)
+        try:
+            await create_empty(scratch / "empty.qcow2")
+        except BaseException:
+            launcher.close()
+            raise
+        return launcher
 
     def close(self) -> None:
         """Remove the scratch directory; the machines must have ended."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._folder:
+            self._folder.close()
+        else:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     @property
     def running(self) -> tuple[Running, ...]:
@@ -98,6 +112,7 @@ class Launcher:
                 self._qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
             ),
             directory,
+            opened_files(invocation, layout.bundled),
         )
         self._loaded[machine] = snapshot
         walker = Walker(machine, timeline, Position(snapshot.icount))
@@ -118,7 +133,9 @@ class Launcher:
             state = Snapshot(walker.position.icount, tag, SnapshotKind.LADDER, tuple(map(str, files)))
             directory, images = self._prepare(state)
             machine = await Machine.start(
-                lambda fd: branch_words(self._qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd), directory
+                lambda fd: branch_words(self._qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd),
+                directory,
+                opened_files(invocation, layout.bundled),
             )
         finally:
             # QEMU has them open.
@@ -144,13 +161,19 @@ class Launcher:
     @property
     def writable(self) -> bool:
         """True if snapshots can be kept."""
-        return self.recording.writable
+        return self.recording.writable and self._hazard is None
 
     def check_writable(self) -> None:
         """Say so if snapshots cannot be kept.
 
-        :raises UsageError: the recording is read-only.
+        :raises UsageError: the recording is read-only, or this QEMU saves no sound snapshot of such a machine.
         """
+        if self._hazard:
+            version = self.recording.manifest.qemu_version.split()[0]
+            raise UsageError(
+                f"No snapshot can be kept, as QEMU {version} saves none that is sound: {self._hazard.reason}. "
+                "Jumps start at the beginning; record with a newer QEMU for faster ones."
+            )
         if not self.writable:
             raise UsageError(f"{self.recording.layout.root} is read-only; a snapshot cannot be kept in it.")
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from rrdbg.errors import QmpError
-from rrdbg.links.machine import Machine
+from rrdbg.links.qmp import QmpLink
 
 _VIEW = re.compile(r"^FlatView #\d+\n((?:.|\n)*?)(?=^FlatView|\Z)", re.MULTILINE)
 _RANGE = re.compile(r"^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, ram\):", re.MULTILINE)
@@ -27,17 +27,17 @@ class RamRange:
     host: int
 
 
-async def ram_of(machine: Machine) -> list[RamRange]:
-    """All of a stopped machine's RAM, in the order of its addresses.
+async def ram_of(qmp: QmpLink) -> list[RamRange]:
+    """All RAM of the stopped QEMU at ``qmp``, in the order of its addresses.
 
     :raises QmpError: the monitor does not tell.
     """
-    text = (await machine.qmp.monitor("info mtree -f")).replace("\r", "")
+    text = (await qmp.monitor("info mtree -f")).replace("\r", "")
     view = next((found[1] for found in _VIEW.finditer(text) if _MEMORY.search(found[1])), "")
     ranges = []
     for low, high in _RANGE.findall(view):
         start, length = int(low, 16), int(high, 16) + 1 - int(low, 16)
-        answer = await machine.qmp.monitor(f"gpa2hva {start:#x}")
+        answer = await qmp.monitor(f"gpa2hva {start:#x}")
         address = _HOST_ADDRESS.search(answer)
         if address is None:
             raise QmpError(f"QEMU does not tell where guest memory {start:#x} lies: {answer.strip()!r}.")

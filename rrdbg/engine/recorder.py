@@ -20,12 +20,12 @@ from typing import BinaryIO
 from rrdbg.errors import LinkError, QemuDied, RecordingError, UsageError
 from rrdbg.links.images import create_empty, create_overlay, image_format, plain_qcow2, snapshot_tags
 from rrdbg.links.process import QemuProcess, find_qemu, qemu_version
-from rrdbg.links.words import Images, disk_node, record_words
+from rrdbg.links.words import Images, disk_node, opened_files, record_words
 from rrdbg.model.fence import last_reachable
 from rrdbg.model.invocation import Disk, Invocation, prepare
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
-from rrdbg.store.recording import Layout
+from rrdbg.store.recording import Layout, make_directory
 from rrdbg.store.replaylog import LogSummary, summarise
 
 KEPT_FREE_BYTES = 32 << 20
@@ -109,7 +109,7 @@ class Recorder:
         self._ended = asyncio.get_running_loop().create_future()
         qemu = find_qemu(self.invocation.binary)
         version = await qemu_version(qemu)
-        self._make_directory()
+        make_directory(self._layout)
         try:
             await self._bring_files()
             seconds = await self._record(qemu)
@@ -123,17 +123,6 @@ class Recorder:
             if not self._ended.done() or self._ended.cancelled():
                 shutil.rmtree(self._layout.root, ignore_errors=True)
         return await self._finish(qemu, version, seconds)
-
-    def _make_directory(self) -> None:
-        root = self._layout.root
-        try:
-            root.mkdir(parents=True)
-            for name in ("snapshots", "disks", "files"):
-                (root / name).mkdir()
-        except FileExistsError:
-            raise UsageError(f"{root} exists already; choose another place with --output, or remove it.") from None
-        except OSError as error:
-            raise RecordingError(f"Cannot make the recording {root}: {error.strerror}.") from None
 
     async def _bring_files(self) -> None:
         for file in self.invocation.bundled:
@@ -165,7 +154,7 @@ class Recorder:
             log=self._layout.log, tag=self._request.tag,
             console=self._layout.console,
         )  # fmt: skip
-        process = await QemuProcess.start(command)
+        process = await QemuProcess.start(command, files=opened_files(self.invocation, self._layout.bundled))
         began = time.monotonic()
         try:
             with self._layout.console.open("rb") as console:

@@ -15,6 +15,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
+from rrdbg.engine.again import again
 from rrdbg.engine.cursor import Cursor
 from rrdbg.engine.executor import MakeExecutor
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
@@ -30,7 +31,7 @@ from rrdbg.engine.search import Search
 from rrdbg.engine.single import SingleScan, all_at_once
 from rrdbg.engine.walk import Walker
 from rrdbg.engine.watch import watched_step
-from rrdbg.errors import LinkError, OutOfRange, UsageError
+from rrdbg.errors import LinkError, OutOfRange, QemuDied, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.links.memory import resident
 from rrdbg.links.qmp import SnapshotNotNow
@@ -135,6 +136,11 @@ class Replay:
         return self._launcher.lost
 
     @property
+    def replaces_qemu(self) -> bool:
+        """True if a QEMU that has died is replaced by a new one."""
+        return not self._launcher.single
+
+    @property
     def timeline(self) -> Timeline:
         """The recording's timeline, as far as it is known."""
         return self._keeper.timeline
@@ -160,6 +166,7 @@ class Replay:
         """How many machines may wait for the next movement, and in how much memory."""
         return self._cursor.spares.limits
 
+    @again
     async def seek(self, target: Position) -> Stop:
         """Move the cursor to ``target``.
 
@@ -171,6 +178,7 @@ class Replay:
             await self._cursor.go(target)
             return await self._stop(StopReason.TARGET)
 
+    @again
     async def stepi(self, count: int = 1) -> Stop:
         """Execute ``count`` instructions (a delivery of an interrupt counts as one)."""
         async with self._cursor.moving():
@@ -181,6 +189,7 @@ class Replay:
                 self._cursor.position = (await walker.step()).after
             return await self._stop(StopReason.STEP)
 
+    @again
     async def reverse_stepi(self, count: int = 1) -> Stop:
         """Go back by ``count`` of what :meth:`stepi` goes forward."""
         async with self._cursor.moving():
@@ -193,6 +202,7 @@ class Replay:
             await self._cursor.go(target)
             return await self._stop(StopReason.START if exhausted else StopReason.STEP)
 
+    @again
     async def step_watching(self, points: Sequence[Watchpoint]) -> Stop:
         """Like one :meth:`stepi`, telling also which of ``points`` the step accessed."""
         async with self._cursor.moving():
@@ -216,10 +226,12 @@ class Replay:
         """Put the cursor on ``position``, which must be known to exist; the machine follows when it is needed."""
         self._cursor.position = position
 
+    @again
     async def approach(self, base: int, visit: Callable[[Walker], Awaitable[None]]) -> None:
         """Go to the cursor once more, from the plain icount ``base`` before it, in single steps made by ``visit``.
 
-        ``visit`` is given a walker at ``base`` and must step it to the cursor; it then is the cursor's machine.
+        ``visit`` is given a walker at ``base`` and must step it to the cursor; it then is the cursor's machine. If that
+        dies on the way, ``visit`` is given another one.
         """
         async with self._cursor.moving():
             walker = await self._cursor.start_at(base)
@@ -232,6 +244,7 @@ class Replay:
                 raise
             await self._cursor.adopt(walker)
 
+    @again
     async def cont(self, extra: Sequence[Point] = (), accept: Accept | None = None) -> Stop:
         """Run forward to the next hit of a breakpoint or watchpoint, or to the end.
 
@@ -261,6 +274,7 @@ class Replay:
                 self._cursor.position = await exact_position(self._cursor.start_at, self.timeline, first)
             return await self._hit_stop(first)
 
+    @again
     async def reverse_cont(self, extra: Sequence[Point] = (), accept: Accept | None = None) -> Stop:
         """Go back to the last hit before the cursor, or to the start.
 
@@ -277,6 +291,7 @@ class Replay:
             await self._cursor.go(target)
             return await self._hit_stop(hit)
 
+    @again
     async def last_before(
         self, here: Position, points: Sequence[Point], accept: Accept | None = None
     ) -> tuple[Position, Hit] | None:
@@ -284,6 +299,7 @@ class Replay:
         async with self._cursor.moving():
             return await self._last_before(here, points, accept)
 
+    @again
     async def before(self, position: Position) -> Position:
         """The stop that a single-stepper makes just before ``position``."""
         async with self._cursor.moving():
@@ -307,14 +323,14 @@ class Replay:
                     async for hit in hits:
                         seen = [*(known for known in seen if known.position == hit.position), hit]
                         yield hit
-            except BROKEN:
-                if single or not may_break(points):
+            except BROKEN as error:
+                if single or not (may_break(points) or isinstance(error, QemuDied)):
                     raise
             else:
                 return
             told = [(known.position, known.point) for known in seen]
-            again = max([start, *(known.position for known in seen)])
-            async with aclosing(self._scan(points, again, end, accept, careful=True)) as hits:
+            resumed = max([start, *(known.position for known in seen)])
+            async with aclosing(self._scan(points, resumed, end, accept, careful=True)) as hits:
                 async for hit in hits:
                     if (hit.position, hit.point) not in told:
                         yield hit
@@ -340,14 +356,17 @@ class Replay:
         finally:
             await walker.machine.close()
 
+    @again
     async def registers(self) -> dict[str, int]:
         """The registers at the cursor, by name."""
         return await (await self._cursor.walker()).machine.registers()
 
+    @again
     async def pc(self) -> int:
         """The linear address of the next instruction at the cursor."""
         return await (await self._cursor.walker()).machine.pc()
 
+    @again
     async def read_memory(self, address: int, length: int) -> bytes:
         """Read guest memory at the cursor, at a virtual address.
 
@@ -355,10 +374,12 @@ class Replay:
         """
         return await (await self._cursor.walker()).machine.read_memory(address, length)
 
+    @again
     async def disassemble(self, address: int, count: int) -> list[tuple[int, str]]:
         """``count`` instructions from a virtual address, as (address, text)."""
         return await (await self._cursor.walker()).machine.disassemble(address, count)
 
+    @again
     async def machine(self) -> Machine:
         """The machine at the cursor, to be read from only."""
         return (await self._cursor.walker()).machine
@@ -382,6 +403,7 @@ class Replay:
             finally:
                 await self._cursor.go(origin)
 
+    @again
     async def _save_at_or_before(self, icount: int, name: str | None) -> Snapshot:
         """Save at ``icount``, or as near before it as QEMU's event queue allows."""
         plain = self.timeline.deliveries.plain_at_or_before
@@ -395,6 +417,7 @@ class Replay:
                 refusal = error
         raise refusal
 
+    @again
     async def branch(self) -> Machine:
         """A machine that goes on from the cursor by itself, whatever the log says; the caller closes it.
 

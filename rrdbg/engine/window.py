@@ -192,6 +192,7 @@ class Window:
         groups = _groups(self._recent)
 
         async def visit(walker: Walker) -> None:
+            moments.clear()
             while True:
                 moment = await _moment(walker, groups)
                 moments.append(moment)

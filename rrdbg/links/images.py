@@ -12,9 +12,11 @@ import asyncio
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.errors import LinkError
+from rrdbg.model.options import escape
 
 _VIRTUAL_SIZE = "1T"
 """Of an empty image: more than any snapshot; an empty qcow2 of this size takes 200 kB."""
@@ -62,6 +64,45 @@ async def image_format(path: Path) -> str:
     """The format that qemu-img sees in a disk image, ``raw`` or ``qcow2`` for example."""
     answer = json.loads(await run_qemu_img("info", "-U", "--output=json", path))
     return str(answer["format"])
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDescription:
+    """A disk image: its format, the file that it lies over, if any, and the names of its internal snapshots."""
+
+    format: str
+    backing: Path | None
+    backing_format: str
+    tags: frozenset[str]
+
+
+async def describe_image(path: Path) -> ImageDescription:
+    """Look at a disk image that may be in use.
+
+    :raises LinkError: it is none that qemu-img can read.
+    """
+    answer = json.loads(await run_qemu_img("info", "-U", "--output=json", path))
+    backing = answer.get("full-backing-filename", answer.get("backing-filename"))
+    return ImageDescription(
+        str(answer["format"]),
+        None if backing is None else Path(path.parent, backing).absolute(),
+        str(answer.get("backing-filename-format", "raw")),
+        frozenset(item["name"] for item in answer.get("snapshots", ())),
+    )
+
+
+async def copy_state(
+    image: Path, tag: str, made: Path, *, backing: Path | None = None, backing_format: str = "raw"
+) -> None:
+    """Write what the qcow2 ``image`` held at its internal snapshot ``tag`` into the new qcow2 file ``made``.
+
+    The whole content is copied, or only what lies above ``backing``. ``image`` is only read.
+
+    :raises LinkError: qemu-img failed, for example since the disk is full.
+    """
+    above = () if backing is None else ("-B", backing, "-F", backing_format)
+    selected = ("-l", f"snapshot.name={escape(tag)}")
+    await run_qemu_img("convert", "-q", *selected, "-f", "qcow2", "-O", "qcow2", *above, image, made)
 
 
 async def snapshot_tags(path: Path) -> dict[str, int]:

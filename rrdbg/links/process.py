@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,8 +28,11 @@ from rrdbg.links.unbroken import unbroken
 _END_SECONDS = 10.0
 _KEPT_OUTPUT = 4096
 
-_UNLESS_ORPHAN = '[ "$PPID" = "$0" ] && exec "$@"'
-"""A shell's script: run the command, unless the parent whose pid is ``$0`` has died before its death would be told."""
+_UNLESS_ORPHAN = '[ "$PPID" = "$0" ] && '
+"""A shell's condition: the parent, whose pid is ``$0``, has not died before its death would be told."""
+
+_FIRST_SOCKET = 10
+"""Sockets get numbers from here on; those below are free for files, and all that a POSIX shell redirects."""
 
 _OPTION = re.compile(r"^-drive .*\}: ")
 """The option that QEMU complains of: our own, a long one that nobody needs to read."""
@@ -72,15 +77,25 @@ async def qemu_version(path: str) -> str:
     return version.strip()
 
 
+def socket_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets: ours, and one that a QEMU can be given."""
+    ours, low = socket.socketpair()
+    with low:
+        return ours, socket.socket(fileno=fcntl.fcntl(low.fileno(), fcntl.F_DUPFD_CLOEXEC, _FIRST_SOCKET))
+
+
 class QemuProcess:
     """One running QEMU, its QMP link, and the ends of the other sockets it was given."""
 
     remedy = "travel again to start a new QEMU"
     """What the user can do when a replay no longer follows its log."""
 
-    def __init__(self, process: subprocess.Popen[bytes], command: Sequence[str]) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], command: Sequence[str], files: Mapping[int, Path] | None = None
+    ) -> None:
         self._process = process
         self._command = command
+        self._files = files or {}
         self._output = bytearray()
         self._reader = asyncio.create_task(self._read_output())
         self._exit = _exit_of(process)
@@ -89,15 +104,21 @@ class QemuProcess:
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], sockets: Sequence[socket.socket] = (), directory: Path | None = None
+        cls,
+        command: Sequence[str],
+        sockets: Sequence[socket.socket] = (),
+        directory: Path | None = None,
+        files: Mapping[int, Path] | None = None,
     ) -> QemuProcess:
         """Start QEMU and negotiate QMP.
 
         ``sockets`` are QEMU's ends of socket pairs that ``command`` names by ``fd=``; they are closed here.
+        ``files`` are opened to be read as file descriptors 3 to 9; ``command`` names them as ``/dev/fd/N``.
 
         :raises QemuLaunchError: it could not be started, or ended at once; the message has what it printed.
+        :raises QemuDied: somebody killed it.
         """
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket_pair()
         fd = theirs.fileno()
         words = [
             *command,
@@ -107,11 +128,13 @@ class QemuProcess:
             "chardev=rrdbg-qmp,mode=control",
         ]
         setpriv = shutil.which("setpriv")
-        watch = [setpriv, "--pdeathsig", "KILL", "--", "sh", "-c", _UNLESS_ORPHAN, str(os.getpid())] if setpriv else []
+        watch = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+        opened = "".join(f" {number}<{shlex.quote(str(path))}" for number, path in (files or {}).items())
+        script = (_UNLESS_ORPHAN if setpriv else "") + 'exec "$@"' + opened
         try:
             # Not asyncio's: see _exit_of. It takes some milliseconds.
             process = subprocess.Popen(  # noqa: ASYNC220
-                [*watch, *words],
+                [*watch, "sh", "-c", script, str(os.getpid()), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -125,13 +148,19 @@ class QemuProcess:
         finally:
             for end in (theirs, *sockets):
                 end.close()
-        qemu = cls(process, words)
+        qemu = cls(process, words, files)
         connecting = asyncio.create_task(QmpLink.connect(ours))
         try:
             # Cancelled in the middle of it, the library would leave its writer open; without a QEMU it ends by itself.
             qemu.qmp = await asyncio.shield(connecting)
         except LinkError:
-            await qemu.kill()
+            try:
+                death = await qemu.death()
+                killed = process.returncode == -signal.SIGKILL
+            finally:
+                await qemu.kill()
+            if killed:
+                raise death from None
             raise QemuLaunchError(f"QEMU did not start: {qemu.last_words()}") from None
         except BaseException:
             await qemu.kill()
@@ -157,6 +186,8 @@ class QemuProcess:
     def last_words(self) -> str:
         """What QEMU printed last, as one line, without its program name; never empty."""
         text = self._output.decode(errors="replace").strip()
+        for number, path in self._files.items():
+            text = text.replace(f"/dev/fd/{number}", str(path))
         lines = [_OPTION.sub("", line.partition(": ")[2] or line) for line in text.splitlines() if line]
         return " / ".join(lines[-4:]) or f"it printed nothing (exit status {self._process.returncode})"
 

@@ -31,6 +31,11 @@ def disk_node(index: int) -> str:
     return f"rrdbg-disk{index}"
 
 
+def opened_files(invocation: Invocation, bundled: Callable[[str], Path]) -> dict[int, Path]:
+    """The files that the commands made here name by number."""
+    return {file.fd: bundled(file.option) for file in invocation.bundled if file.fd is not None}
+
+
 def record_words(
     qemu: str,
     invocation: Invocation,
@@ -46,9 +51,8 @@ def record_words(
     A file, since writing to it never waits: a socket whose reader is late makes the serial port try again, at
     a moment that no log holds, and the replay then fails with "Missing character write event".
     """
-    backend = {"backend": "file", "id": CONSOLE, "path": str(console)}
     return [
-        *_machine(qemu, invocation, images, bundled, backend),
+        *_machine(qemu, invocation, images, bundled, _captured(console)),
         *words_of(invocation.host_options),
         *_icount(invocation, "record", log, tag),
         "-S",
@@ -70,6 +74,28 @@ def replay_words(
         *_debugged(qemu, invocation, images, bundled, gdb_fd),
         *_icount(invocation, "replay", log, tag),
     ]
+
+
+def first_replay_words(
+    qemu: str,
+    invocation: Invocation,
+    images: Images,
+    bundled: Callable[[str], Path],
+    *,
+    log: Path,
+    console: Path,
+) -> list[str]:
+    """The command that replays from the machine's start, stopped, for a recording that has no snapshot yet.
+
+    What the guest prints goes to the file ``console``, as when it was recorded.
+    """
+    return [
+        *_machine(qemu, invocation, images, bundled, _captured(console)),
+        *_null_chardevs(invocation),
+        "-display", "none",
+        "-S",
+        "-icount", f"shift={invocation.shift},rr=replay,rrfile={escape(str(log))}",
+    ]  # fmt: skip
 
 
 def branch_words(
@@ -95,15 +121,22 @@ def branch_words(
 def _debugged(
     qemu: str, invocation: Invocation, images: Images, bundled: Callable[[str], Path], gdb_fd: int
 ) -> list[str]:
-    nulls = [word for name in invocation.chardevs for word in ("-chardev", f"null,id={name}")]
     return [
         *_machine(qemu, invocation, images, bundled, {"backend": "null", "id": CONSOLE}),
-        *nulls,
+        *_null_chardevs(invocation),
         "-display", "none",
         "-S",
         "-chardev", f"socket,id=rrdbg-gdb,fd={gdb_fd}",
         "-gdb", "chardev:rrdbg-gdb",
     ]  # fmt: skip
+
+
+def _captured(console: Path) -> dict[str, str]:
+    return {"backend": "file", "id": CONSOLE, "path": str(console)}
+
+
+def _null_chardevs(invocation: Invocation) -> list[str]:
+    return [word for name in invocation.chardevs for word in ("-chardev", f"null,id={name}")]
 
 
 def _machine(
@@ -115,7 +148,7 @@ def _machine(
 ) -> list[str]:
     words = [qemu, *invocation.machine_words()]
     for file in invocation.bundled:
-        words += [f"-{file.option}", str(bundled(file.option))]
+        words += [f"-{file.option}", file.opened_as or str(bundled(file.option))]
     words += ["-drive", f"if=none,id={VMSTATE_DRIVE},file=json:{escape(json.dumps(images.vmstate))}"]
     for index, (disk, node) in enumerate(zip(invocation.disks, images.disks, strict=True)):
         replayed = {"driver": "blkreplay", "image": disk_node(index), **disk.frontend}

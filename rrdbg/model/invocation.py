@@ -8,14 +8,22 @@ QEMU of that recording is called with the same machine, which replay demands.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from rrdbg.errors import UsageError
+from rrdbg.model.network import Networks, check_card
 from rrdbg.model.options import Option, format_properties, parse_options, parse_properties, words_of
+from rrdbg.model.safety import safe_flags
 
 _BUNDLED = ("kernel", "initrd", "dtb", "bios")
+NO_FILES = ("none", "default")
+"""What ``-bios`` may be given in the place of a file."""
+
+FIRST_FD = 3
+"""The number of the first bundled file in QEMU, after standard input, output and error."""
+
 _HOST_ONLY = frozenset({"display", "vnc", "spice", "monitor", "qmp", "qmp-pretty", "mon", "pidfile", "D", "d", "name"})
 _DISK_OPTIONS = {"hda": 0, "hdb": 1, "hdc": 2, "hdd": 3}
 _BACKEND_PROPERTIES = frozenset(
@@ -49,7 +57,6 @@ _REFUSED = {
     "sd": "SD cards given with -sd are not supported; give the image with -drive",
     "mtdblock": "flash given with -mtdblock is not supported",
     "pflash": "flash given with -pflash is not supported; give firmware with -bios",
-    "net": "the old -net cannot be recorded; give -netdev and -device, or -nic none",
 }
 
 
@@ -63,10 +70,22 @@ class Addition:
 
 @dataclass(frozen=True, slots=True)
 class BundledFile:
-    """A file that the machine reads at its start; it is copied into the recording, as kernels get rebuilt."""
+    """A file that the machine reads at its start; it is copied into the recording, as kernels get rebuilt.
+
+    QEMU gets it opened, as file descriptor ``fd``, and so by a name that never changes: a multiboot kernel is told its
+    name, which then lies in the guest's memory. None is for recordings that were made with the copy's path.
+    ``slashes`` make that name longer, for a recording that was made with a name of its own.
+    """
 
     option: str
     source: str
+    fd: int | None = None
+    slashes: int = 0
+
+    @property
+    def opened_as(self) -> str | None:
+        """The name of the opened file; None if it goes by its path."""
+        return None if self.fd is None else f"/dev/{'/' * self.slashes}fd/{self.fd}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +118,7 @@ class Invocation:
     @property
     def architecture(self) -> str:
         """The guest's architecture, from QEMU's name: ``x86_64``, ``aarch64``, ..."""
-        return PurePath(self.binary).name.removeprefix("qemu-system-")
+        return architecture_of(self.binary)
 
     @property
     def reboots(self) -> bool:
@@ -150,8 +169,9 @@ class _Preparation:
         self._disks: list[Disk] = []
         self._additions: list[Addition] = []
         self._serials: list[str] = []
-        self._networks = 0
-        self._machine: dict[str, str] = {}
+        self._machine = _machine_properties(options)
+        pc = self._machine.get("type", "pc") if binary.rpartition("qemu-system-")[2] in ("x86_64", "i386") else None
+        self._networks = Networks(pc)
         self._clock: dict[str, str] = {}
         for option in options:
             self._take(option)
@@ -176,8 +196,8 @@ class _Preparation:
         name, value = option.name, option.value or ""
         if name in _REFUSED:
             raise UsageError(f"This cannot be recorded: {_REFUSED[name]}.")
-        if name in _BUNDLED:
-            self._bundled.append(BundledFile(name, value))
+        if name in _BUNDLED and value not in NO_FILES:
+            self._bundled.append(BundledFile(name, value, FIRST_FD + len(self._bundled)))
         elif name in _DISK_OPTIONS:
             self._disks.append(Disk(value, None, False, {"if": "ide", "index": str(_DISK_OPTIONS[name])}))
         elif name == "cdrom":
@@ -195,6 +215,8 @@ class _Preparation:
             self._chardevs.append(parse_properties(value, "backend").get("id", ""))
         elif name == "rtc":
             self._clock = parse_properties(value)
+        elif name in ("netdev", "nic", "net"):
+            self._kept += self._networks.take(name, value)
         elif name not in ("no-shutdown", "no-hpet"):
             self._check(name, value)
             self._kept.append(option)
@@ -205,8 +227,6 @@ class _Preparation:
                 f"This cannot be recorded: -smp {value} asks for {_cpus(value)} CPUs, and QEMU records one; "
                 "leave -smp out."
             )
-        if name in ("machine", "M"):
-            self._machine |= parse_properties(value, "type")
         accelerator = {
             "accel": parse_properties(value, "accel"),
             "machine": parse_properties(value, "type"),
@@ -217,8 +237,8 @@ class _Preparation:
             raise UsageError(f"This cannot be recorded: the accelerator {chosen}; only tcg can be, so leave it out.")
         if accelerator.get("thread") == "multi":
             raise UsageError("This cannot be recorded: -accel tcg,thread=multi; leave thread=multi out.")
-        if name in ("netdev", "nic"):
-            self._take_network(name, parse_properties(value, "type"))
+        if name == "device":
+            check_card(parse_properties(value, "driver").get("driver", ""))
 
     def _take_drive(self, value: str) -> None:
         properties = parse_properties(value, "file")
@@ -232,24 +252,6 @@ class _Preparation:
         read_only = read_only or properties.get("media") == "cdrom"
         frontend = {key: text for key, text in properties.items() if key not in _BACKEND_PROPERTIES}
         self._disks.append(Disk(properties["file"], properties.get("format"), read_only, frontend))
-
-    def _take_network(self, name: str, properties: dict[str, str]) -> None:
-        if properties.get("type") == "none":
-            self._networks += 1
-            return
-        if "id" not in properties:
-            raise UsageError(f"This cannot be recorded: give -{name} an id=, so that its packets can be recorded.")
-        self._networks += 1
-        filter_id = f"rrdbg-net{self._networks}"
-        self._additions.append(
-            Addition(
-                (
-                    "-object",
-                    format_properties({"qom-type": "filter-replay", "id": filter_id, "netdev": properties["id"]}),
-                ),
-                "network packets are recorded and replayed",
-            )
-        )
 
     def _add_clock(self) -> None:
         clock = {"base": self._clock_base, "clock": "vm"} | self._clock
@@ -266,17 +268,12 @@ class _Preparation:
 
     def _add_machine_flags(self) -> None:
         self._additions.append(Addition(("-no-shutdown",), "the end stays there to be looked at"))
-        if self._binary.rpartition("qemu-system-")[2] not in ("x86_64", "i386"):
-            return
-        kind = self._machine.get("type", "pc")
-        if kind.startswith(("pc", "q35")):
-            self._additions.append(Addition(("-machine", "hpet=off"), "HPET derails a replay that jumps"))
-        self._additions.append(
-            Addition(("-global", "apic-common.vapic=off"), "the virtual APIC deadlocks QEMU when a snapshot loads")
-        )
+        flags = safe_flags(architecture_of(self._binary), self._machine.get("type"))
+        self._additions += [Addition(flag.words, flag.reason) for flag in flags]
 
     def _add_devices(self) -> None:
-        if not self._networks:
+        self._additions += [Addition(words, reason) for words, reason in self._networks.additions()]
+        if not self._networks.asked:
             self._additions.append(Addition(("-nic", "none"), "no network was asked for, and the default one is live"))
         first, *others = self._serials or [""]
         if first != "none":
@@ -288,6 +285,20 @@ class _Preparation:
         self._additions.append(Addition(("-monitor", "none"), "rrdbg talks to QEMU over connections of its own"))
         if not any(option.name in ("display", "vnc", "spice") for option in self._host):
             self._host.append(Option("display", "none"))
+
+
+def architecture_of(binary: str) -> str:
+    """The guest's architecture, from the name of QEMU's program."""
+    return PurePath(binary).name.removeprefix("qemu-system-")
+
+
+def _machine_properties(options: Iterable[Option]) -> dict[str, str]:
+    """What all ``-machine`` and ``-M`` say together."""
+    machine: dict[str, str] = {}
+    for option in options:
+        if option.name in ("machine", "M"):
+            machine |= parse_properties(option.value or "", "type")
+    return machine
 
 
 def _cpus(value: str) -> int:

@@ -6,7 +6,8 @@ listed here (``qemu-system-x86_64 -help`` of 7.2, 10.0 and 11.1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rrdbg.errors import UsageError
@@ -62,7 +63,14 @@ def words_of(options: Iterable[Option]) -> tuple[str, ...]:
 
 
 def parse_properties(value: str, implied: str = "") -> dict[str, str]:
-    """Read ``a=1,b=2``; ``,,`` is a comma in a value, and a first item without ``=`` belongs to ``implied``."""
+    """Read ``a=1,b=2``; ``,,`` is a comma in a value, and a first item without ``=`` belongs to ``implied``.
+
+    QEMU takes JSON for some options, too; an object inside it becomes keys with dots, as it would be written without.
+
+    :raises UsageError: it begins as JSON does, but is none.
+    """
+    if value.startswith("{"):
+        return _from_json(value)
     properties: dict[str, str] = {}
     for index, item in enumerate(_split(value)):
         key, equals, text = item.partition("=")
@@ -83,6 +91,24 @@ def format_properties(properties: dict[str, str]) -> str:
 def escape(text: str) -> str:
     """Double the commas, as QEMU wants them inside a property's value."""
     return text.replace(",", ",,")
+
+
+def _from_json(value: str) -> dict[str, str]:
+    try:
+        return dict(_flat("", json.loads(value)))
+    except ValueError as error:
+        raise UsageError(f"{value[:60]!r} is not JSON: {error}.") from None
+
+
+def _flat(prefix: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _flat(f"{prefix}.{index}", item)
+    elif value is not None:
+        yield prefix, ("off", "on")[value] if isinstance(value, bool) else str(value)
 
 
 def _split(value: str) -> list[str]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rrdbg.model.clock import GuestClock, parse_base
@@ -39,11 +40,27 @@ def read_clock(log: Path, invocation: Invocation) -> GuestClock:
 
     :raises LogError: the log is damaged.
     """
-    base = parse_base(invocation.clock_base)
+    base = _base(log, invocation.clock_base)
     if invocation.shift == "auto":
         return GuestClock(base, None, *_readings(log))
     rate = 1 << int(invocation.shift)
     return GuestClock(base, rate, *jumps(thinned(log, MARKS), rate))
+
+
+def first_moment(log: Path) -> float:
+    """The host's time when the guest first asked for it, or else when the log was written, in seconds since 1970.
+
+    :raises LogError: the log is damaged.
+    """
+    event = next(iter(events(log, (Kind.CLOCK_HOST,))), None)
+    return event.data / 1e9 if event and isinstance(event.data, int) else log.stat().st_mtime
+
+
+def _base(log: Path, text: str) -> datetime:
+    """The date that ``-rtc base=`` gives; a clock that began at the host's time does so in the log."""
+    if text in ("utc", "localtime"):
+        return datetime.fromtimestamp(int(first_moment(log)), UTC)
+    return parse_base(text)
 
 
 def jumps(marks: Iterable[Mark], rate: int) -> tuple[array[int], array[int]]:

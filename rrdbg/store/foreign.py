@@ -10,8 +10,7 @@ from pathlib import Path
 from rrdbg.errors import UsageError
 from rrdbg.model.invocation import Addition, BundledFile, Invocation
 from rrdbg.model.options import Option, format_properties, parse_properties
-from rrdbg.store.logevents import events
-from rrdbg.store.logformat import Kind
+from rrdbg.store.clock import first_moment
 from rrdbg.store.recording import Layout
 
 _BUNDLED = ("kernel", "initrd", "bios", "dtb")
@@ -78,7 +77,7 @@ def foreign_invocation(binary: str, options: tuple[Option, ...], log: Path) -> I
     icount = next((option.value or "" for option in options if option.name == "icount"), "")
     clock = next((parse_properties(option.value or "", "base") for option in options if option.name == "rtc"), {})
     if clock.get("base", "utc") in ("utc", "localtime"):
-        clock["base"] = _first_moment(log)
+        clock["base"] = utc(first_moment(log))
     return Invocation(
         binary=binary,
         options=tuple(option for option in options if option.name != "rtc"),
@@ -91,13 +90,6 @@ def foreign_invocation(binary: str, options: tuple[Option, ...], log: Path) -> I
         additions=(Addition(("-rtc", format_properties(clock)), "the guest's clock began at this date"),),
         shift=parse_properties(icount, "shift").get("shift", "auto"),
     )
-
-
-def _first_moment(log: Path) -> str:
-    """The host's time when the guest first asked for it, or else when the log was written."""
-    event = next(iter(events(log, (Kind.CLOCK_HOST,))), None)
-    seconds = event.data / 1e9 if event and isinstance(event.data, int) else log.stat().st_mtime
-    return utc(seconds)
 
 
 def utc(seconds: float) -> str:

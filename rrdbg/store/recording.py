@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrdbg.errors import LogError, RecordingError
+from rrdbg.errors import LogError, RecordingError, UsageError
 from rrdbg.model.invocation import Disk
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
@@ -94,6 +94,22 @@ class Layout:
     def relative(self, path: Path) -> str:
         """``path`` as it is written in the manifest."""
         return path.relative_to(self.root).as_posix()
+
+
+def make_directory(layout: Layout) -> None:
+    """Make the directory of a new recording, and those in it.
+
+    :raises UsageError: it exists already.
+    :raises RecordingError: it cannot be made.
+    """
+    try:
+        layout.root.mkdir(parents=True)
+        for name in ("snapshots", "disks", "files"):
+            (layout.root / name).mkdir()
+    except FileExistsError:
+        raise UsageError(f"{layout.root} exists already; choose another place with --output, or remove it.") from None
+    except OSError as error:
+        raise RecordingError(f"Cannot make the recording {layout.root}: {error.strerror}.") from None
 
 
 class Recording:

@@ -7,17 +7,21 @@ import gc
 import hashlib
 import os
 import signal
-from collections.abc import Callable, Coroutine
+import subprocess
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rrdbg.engine.progress import Progress
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Divergence, Interrupted, LinkError, QemuDied
 from rrdbg.links import machine
+from rrdbg.links.process import QemuProcess
 from rrdbg.model.position import START, Position
-from rrdbg.model.stop import Stop
+from rrdbg.model.stop import Breakpoint, Stop
 from tests.engine.conftest import Run
 from tests.oracle import Oracle
 from tests.processes import qemus_in
@@ -105,36 +109,116 @@ def test_a_cancelled_movement_leaves_an_exact_cursor(
     run(check())
 
 
-def test_a_killed_qemu_is_replaced(run: Run[Any], replay: Replay, busy: Oracle) -> None:
-    """Between movements the cursor's machine is started again, and nobody need know."""
+def killing(scratch: Path, most: int, spared: Collection[int]) -> Callable[[Progress], None]:
+    """A listener to a movement that kills each QEMU which is about to run, but no more than ``most``."""
+    killed: set[int] = set()
 
+    def listen(_: Progress) -> None:
+        for pid in qemus_in(scratch):
+            if pid not in killed and pid not in spared and len(killed) < most:
+                killed.add(pid)
+                os.kill(pid, signal.SIGKILL)
+
+    return listen
+
+
+MOVEMENTS: dict[str, Callable[[Replay], Coroutine[Any, Any, Stop]]] = {
+    "cont": Replay.cont,
+    "reverse_cont": Replay.reverse_cont,
+    "seek": lambda replay: replay.seek(replay.timeline.end),
+}
+
+
+@pytest.mark.parametrize("movement", MOVEMENTS)
+def test_a_movement_whose_qemu_is_killed_is_made_once_more(
+    run: Run[Any], replay: Replay, busy: Oracle, movement: str, tmp_path: Path
+) -> None:
     async def check() -> None:
-        await replay.seek(busy[100].position)
-        os.kill((await replay.machine()).process.pid, signal.SIGKILL)
-        try:
-            stop = await replay.stepi()
-        except QemuDied:
-            assert replay.position == busy[100].position
-            stop = await replay.stepi()
-        assert (stop.position, stop.pc) == (busy[101].position, busy[101].pc)
-        assert (await (await replay.machine()).register_packet()) == busy[101].packet
+        move = MOVEMENTS[movement]
+        here = busy[1000].position
+        replay.points.add_breakpoint(busy[1000].pc)
+        await replay.seek(here)
+        expected = await move(replay)
+        packet = await (await replay.machine()).register_packet()
+        await replay.seek(here)
+        # A search runs in a machine of its own.
+        spared = qemus_in(tmp_path) if movement == "reverse_cont" else ()
+        replay.on_progress = killing(tmp_path, 1, spared)
+        assert await move(replay) == expected
+        assert await (await replay.machine()).register_packet() == packet
+        await replay.seek(here)
+        replay.on_progress = killing(tmp_path, 2, qemus_in(tmp_path) if spared else ())
+        with pytest.raises(QemuDied, match=r"so has the one .* as before.*SIGKILL.*SIGKILL"):
+            await move(replay)
+        assert replay.position == here
+        replay.on_progress = lambda progress: None
+        assert await move(replay) == expected
 
     run(check())
 
 
-def test_qemu_dies_while_we_wait(run: Run[Any], replay: Replay, busy: Oracle) -> None:
+def test_a_killed_qemu_is_replaced(run: Run[Any], replay: Replay, busy: Oracle) -> None:
+    """Between movements, whether its death is known already or not, to step and to read."""
+
     async def check() -> None:
         await replay.seek(busy[100].position)
-        replay.points.add_breakpoint(0xDEAD_0000)
-        pid = (await replay.machine()).process.pid
+        os.kill((await replay.machine()).process.pid, signal.SIGKILL)
+        stop = await replay.stepi()
+        assert (stop.position, stop.pc) == (busy[101].position, busy[101].pc)
+        assert (await (await replay.machine()).register_packet()) == busy[101].packet
+        os.kill((await replay.machine()).process.pid, signal.SIGKILL)
+        assert (await replay.reverse_stepi()).pc == busy[100].pc
+        os.kill((await replay.machine()).process.pid, signal.SIGKILL)
+        assert await replay.registers() == busy.registers(100)
 
-        task = asyncio.create_task(replay.stepi(1_000_000))
-        await asyncio.wait((task,), timeout=0.2)
-        os.kill(pid, signal.SIGKILL)
-        with pytest.raises(QemuDied, match="was killed by SIGKILL"):
-            await task
-        assert replay.position == busy[100].position
-        assert (await replay.stepi()).position == busy[101].position
+    run(check())
+
+
+def test_a_scan_goes_on_where_its_qemu_died(run: Run[Any], replay: Replay, busy: Oracle, tmp_path: Path) -> None:
+    async def check() -> None:
+        pc = busy[1000].pc
+        points = [Breakpoint(1, pc)]
+        first, last = busy[0].position, busy[len(busy) - 1].position
+        found = []
+        async with aclosing(replay.scan(points, first, last)) as hits:
+            async for hit in hits:
+                found.append(hit.position)
+                if len(found) == 2:
+                    for pid in qemus_in(tmp_path):
+                        os.kill(pid, signal.SIGKILL)
+        assert found == [busy[index].position for index in busy.hits(pc)]
+
+    run(check())
+
+
+def test_a_qemu_that_is_killed_while_it_starts_is_no_fault_of_its_snapshot(
+    run: Run[Any], replay: Replay, busy: Oracle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        await replay.seek(busy[1000].position)
+        snapshot = await replay.snapshot("here")
+        await replay.seek(replay.timeline.end)
+        begin = QemuProcess.__init__
+        killed: list[int] = []
+
+        def kill_first(
+            self: QemuProcess,
+            process: subprocess.Popen[bytes],
+            command: Sequence[str],
+            files: Mapping[int, Path] | None,
+        ) -> None:
+            begin(self, process, command, files)
+            if not killed and any(f"rrsnapshot={snapshot.tag}" in word for word in command):
+                killed.append(process.pid)
+                process.kill()
+
+        monkeypatch.setattr(QemuProcess, "__init__", kill_first)
+        await replay.seek(busy[1001].position)
+        assert killed
+        assert await (await replay.machine()).register_packet() == busy[1001].packet
+        kept = replay.timeline.snapshot_at(snapshot.icount)
+        assert kept is not None
+        assert kept.sound is not False
 
     run(check())
 

@@ -24,7 +24,9 @@ def added(invocation: Invocation) -> list[str]:
         ("-icount", "1"), ("-daemonize",), ("-S",), ("-s",), ("-gdb", "tcp::1234"), ("-loadvm", "x"),
         ("-incoming", "x"),
         ("-blockdev", "x"), ("-fda", "x"), ("-pflash", "x"), ("-sd", "x"), ("-mtdblock", "x"), ("-net", "user"),
-        ("-netdev", "user"), ("-nic", "user"), ("-drive", "file=x,snapshot=on"), ("-drive", "if=ide"),
+        ("-netdev", "user"), ("-net", "nic"), ("-device", "e1000,netdev=n"), ("-nic", "user,model=e1000e"),
+        ("-device", '{"driver": "e1000-82545em"}'), ("-device", "{"),
+        ("-drive", "file=x,snapshot=on"), ("-drive", "if=ide"),
         ("-drive", "file=x,if=pflash"), ("-rtc", "clock=host"),
     ],
 )  # fmt: skip
@@ -87,6 +89,27 @@ def test_the_console_is_captured_unless_there_is_none() -> None:
 def test_networks_are_recorded() -> None:
     assert "-object qom-type=filter-replay,id=rrdbg-net1,netdev=n" in added(prepared("-netdev", "user,id=n"))
     assert "-nic none" not in added(prepared("-netdev", "user,id=n"))
+
+
+def test_a_network_without_an_id_is_given_one() -> None:
+    invocation = prepared("-nic", "user,model=virtio-net-pci", "-nic", "tap,id=t,model=rtl8139")
+    assert invocation.options == (Option("nic", "tap,id=t,model=rtl8139"),)
+    assert added(invocation)[-5:-2] == [
+        "-nic user,model=virtio-net-pci,id=rrdbg-nic1",
+        "-object qom-type=filter-replay,id=rrdbg-net1,netdev=rrdbg-nic1",
+        "-object qom-type=filter-replay,id=rrdbg-net2,netdev=t",
+    ]
+
+
+def test_the_default_card_is_replaced_where_it_cannot_be_replayed() -> None:
+    assert "-nic user,id=rrdbg-nic1,model=virtio-net-pci" in added(prepared("-nic", "user"))
+    assert "-nic user,id=rrdbg-nic1" in added(prepared("-nic", "user", binary="qemu-system-aarch64"))
+
+
+def test_the_old_way_to_give_a_network_becomes_the_new_one() -> None:
+    invocation = prepared("-net", "nic,model=rtl8139,macaddr=52:54:00:00:00:01", "-net", "user,restrict=on")
+    assert "-nic user,model=rtl8139,mac=52:54:00:00:00:01,restrict=on,id=rrdbg-nic1" in added(invocation)
+    assert prepared("-net", "none").options == (Option("nic", "none"),)
 
 
 def test_reboots() -> None:

@@ -1,0 +1,102 @@
+"""What a machine needs to replay exactly: findings by architecture, machine type and QEMU version, as data.
+
+Each flag is given at record and replay alike, since it changes what a snapshot holds. Each came from a measurement:
+``docs/reference/machines.md`` has the commands and their results.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rrdbg.errors import UsageError
+
+X86 = frozenset({"x86_64", "i386"})
+DEFAULT_MACHINES = {"x86_64": "pc", "i386": "pc", "riscv64": "spike"}
+"""What QEMU takes where ``-machine`` is not given; other architectures must be given one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """QEMU versions from ``first`` to ``last``, both included, as (major, minor); None: no limit known."""
+
+    first: tuple[int, int] | None = None
+    last: tuple[int, int] | None = None
+
+    def __contains__(self, version: str) -> bool:
+        """Whether ``version``, such as ``10.0.13 (Debian ...)``, lies in the range.
+
+        :raises UsageError: it does not begin with two numbers.
+        """
+        found = re.match(r"(\d+)\.(\d+)", version)
+        if found is None:
+            raise UsageError(f"{version!r} is not a version of QEMU.")
+        here = (int(found[1]), int(found[2]))
+        return (self.first is None or here >= self.first) and (self.last is None or here <= self.last)
+
+
+@dataclass(frozen=True, slots=True)
+class SafeFlag:
+    """An addition to the command line, where it is made, and why.
+
+    ``machines`` are beginnings of ``-machine``'s type (none: all of the architecture); ``versions`` are those
+    that need the flag. Others take it without harm, and get it too, so that one recipe fits all.
+    """
+
+    words: tuple[str, ...]
+    reason: str
+    architectures: frozenset[str]
+    machines: tuple[str, ...] = ()
+    versions: Versions = Versions()
+
+    def applies(self, architecture: str, machine: str) -> bool:
+        """Whether this machine gets the flag."""
+        return architecture in self.architectures and (not self.machines or machine.startswith(self.machines))
+
+
+SAFE_FLAGS: Sequence[SafeFlag] = (
+    SafeFlag(
+        ("-machine", "hpet=off"),
+        "HPET derails a replay that jumps",
+        X86,
+        machines=("pc", "q35"),
+        versions=Versions(first=(10, 0)),
+    ),
+    SafeFlag(
+        ("-global", "apic-common.vapic=off"),
+        "the virtual APIC deadlocks QEMU when a snapshot loads",
+        X86,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hazard:
+    """Machines of which a snapshot does not hold everything, in a range of QEMU versions, and what it does not."""
+
+    reason: str
+    architectures: frozenset[str]
+    versions: Versions
+
+    def threatens(self, architecture: str, version: str) -> bool:
+        """Whether this machine is one of them."""
+        return architecture in self.architectures and version in self.versions
+
+
+SNAPSHOT_HAZARDS: Sequence[Hazard] = (
+    # The board's timer and stimecmp are saved as numbers, not as the armed timers (QEMU's commits 09f89ccc9763 and
+    # b0daaa172a1c add these; 10.0.13 has them). After a load the guest waits for an interrupt that does not come.
+    Hazard("the guest's timers are lost with a snapshot", frozenset({"riscv64", "riscv32"}), Versions(last=(9, 2))),
+)
+
+
+def snapshot_hazard(architecture: str, version: str) -> Hazard | None:
+    """What is wrong with snapshots of this machine; None: nothing is known to be."""
+    return next((hazard for hazard in SNAPSHOT_HAZARDS if hazard.threatens(architecture, version)), None)
+
+
+def safe_flags(architecture: str, machine: str | None) -> list[SafeFlag]:
+    """The flags for a machine, in the order of the command line; ``machine`` is ``-machine``'s type, if it is given."""
+    kind = machine or DEFAULT_MACHINES.get(architecture, "")
+    return [flag for flag in SAFE_FLAGS if flag.applies(architecture, kind)]

@@ -1,0 +1,29 @@
+"""A guest's whole state at several positions of a recording, as checksums to be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rrdbg.engine.digest import state_digest
+from rrdbg.engine.replay import Replay
+from rrdbg.model.position import Position
+
+
+async def states(recording: Path, percents: Sequence[int]) -> dict[int, str]:
+    """Checksums of registers and RAM near the given percents of the recording, gone to in this order."""
+    found = {}
+    async with await Replay.open(recording) as replay:
+        for percent in percents:
+            icount = replay.timeline.landing_before(Position(replay.timeline.end.icount * percent // 100))
+            await replay.seek(Position(icount))
+            found[percent] = await state_digest(await replay.machine())
+    return found
+
+
+async def assert_travels(recording: Path) -> dict[int, str]:
+    """Go forward from the start, then back and forth in a second session; all must be as on the way forward."""
+    forward = await states(recording, (10, 30, 50, 70, 90, 100))
+    assert len(set(forward.values())) > 1
+    assert await states(recording, (100, 50, 90, 10, 70, 30, 100)) == forward
+    return forward
