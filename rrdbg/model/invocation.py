@@ -150,8 +150,8 @@ class _Preparation:
         return Invocation(
             self._binary,
             tuple(self._kept),
-            tuple(self._host),
-            self._serials.chardevs,
+            (*self._host, *(Option("chardev", value) for value in self._serials.chardevs.values())),
+            tuple(self._serials.chardevs),
             tuple(self._bundled),
             self._drives.finish(),
             tuple(self._additions),
@@ -175,7 +175,6 @@ class _Preparation:
         elif name in _HOST_ONLY:
             self._host.append(option)
         elif name == "chardev":
-            self._host.append(option)
             self._serials.take_chardev(value)
         elif name == "rtc":
             self._clock = parse_properties(value)

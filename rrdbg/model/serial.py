@@ -51,12 +51,14 @@ class SerialPorts:
     def __init__(self) -> None:
         self._ports: list[str] = []
         self._chardevs: dict[str, dict[str, str]] = {}
+        self._values: dict[str, str] = {}
         self._users: dict[str, str] = {}
 
     @property
-    def chardevs(self) -> tuple[str, ...]:
-        """The ids that a replay gives a null device instead of the user's."""
-        return tuple(self._chardevs)
+    def chardevs(self) -> dict[str, str]:
+        """The values of the ``-chardev`` that QEMU is given, by id; a replay gives each id a null device."""
+        taken = self._first().removeprefix("chardev:")
+        return {name: value for name, value in self._values.items() if name != taken}
 
     def take(self, value: str) -> None:
         """Take the value of a ``-serial``."""
@@ -66,6 +68,7 @@ class SerialPorts:
         """Take the value of a ``-chardev``."""
         properties = parse_properties(value, "backend")
         self._chardevs[properties.get("id", "")] = properties
+        self._values[properties.get("id", "")] = value
 
     def take_device(self, value: str) -> None:
         """Remember which device uses which character device."""
@@ -83,13 +86,16 @@ class SerialPorts:
 
         :raises UsageError: rrdbg cannot stand between that and the guest.
         """
-        value = (self._ports or ["vc"])[0]
+        value = self._first()
         name = value.removeprefix("chardev:")
         if name != value:
             if name not in self._chardevs:
                 raise UsageError(f"This cannot be recorded: -serial {value} names no -chardev with id={name}.")
             return _line_of_chardev(self._chardevs[name])
         return _line(value)
+
+    def _first(self) -> str:
+        return (self._ports or ["vc"])[0]
 
     def others(self) -> list[Option]:
         """The ports that are left to QEMU.

@@ -44,15 +44,23 @@ def heard(recording: Path) -> list[str]:
     return re.findall(r"line '(.*)' at tick", (recording / "console.log").read_text())
 
 
-async def record(words: tuple[str, ...], directory: Path, when_up: Callable[[Recorder, str], None]) -> Path:
-    """Record until the guest turns itself off; ``when_up`` is called once, with where the user's end is."""
+async def record(
+    words: tuple[str, ...], directory: Path, when_up: Callable[[str], None], last: bytes | None = None
+) -> Path:
+    """Record until the guest turns itself off; ``when_up`` is called once, with where the user's end is.
+
+    When the guest prints ``last`` it is told to turn itself off.
+    """
     printed = bytearray()
     where: list[str] = []
 
     def console(data: bytes) -> None:
         printed.extend(data)
         if UP in printed and where:
-            when_up(recorder, where.pop())
+            when_up(where.pop())
+        if last and last in printed:
+            printed.clear()
+            recorder.type(b"quit\r")
 
     recorder = Recorder(RecordRequest(words, directory, timeout=60), console, on_line=where.append)
     done = await recorder.run()
@@ -83,7 +91,7 @@ def test_standard_input(guest: Path, tmp_path: Path, terminal: bool) -> None:
 
 
 def test_a_pseudo_terminal(guest: Path, tmp_path: Path) -> None:
-    def when_up(_: Recorder, where: str) -> None:
+    def when_up(where: str) -> None:
         with Path(where).open("wb", buffering=0) as terminal:
             terminal.write(TYPED)
 
@@ -96,7 +104,7 @@ def test_a_socket(guest: Path, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     clients = []
 
-    def when_up(_: Recorder, where: str) -> None:
+    def when_up(where: str) -> None:
         client = socket(AF_UNIX)
         clients.append(client)
         client.connect(where)
@@ -141,20 +149,19 @@ def test_keys_sent_by_the_users_own_monitor(guest: Path, tmp_path: Path) -> None
     path = tmp_path / "monitor"
     keys: list[asyncio.Task[None]] = []
 
-    async def press(recorder: Recorder) -> None:
+    async def press() -> None:
         client = QMPClient("user")
         await client.connect(str(path))
         for key in KEYS:
             await client.execute("send-key", {"keys": [{"type": "qcode", "data": key}], "hold-time": 20})
         await client.disconnect()
-        # The guest turns itself off when the keys before have come.
-        recorder.type(b"quit\r")
 
-    def when_up(recorder: Recorder, _: str) -> None:
-        keys.append(asyncio.create_task(press(recorder)))
+    def when_up(_: str) -> None:
+        keys.append(asyncio.create_task(press()))
 
     words = command(guest, "-serial", "stdio", "-qmp", f"unix:{path},server=on,wait=off")
-    recording = asyncio.run(record(words, tmp_path / "recording", when_up))
+    last = f"key {SCAN_CODES[-1]} at tick".encode()
+    recording = asyncio.run(record(words, tmp_path / "recording", when_up, last))
     found = re.findall("key ([0-9a-f]+) at tick", (recording / "console.log").read_text())
-    assert [code for code in found if code in SCAN_CODES][-len(SCAN_CODES) :] == SCAN_CODES
+    assert found[-len(SCAN_CODES) :] == SCAN_CODES
     asyncio.run(assert_travels(recording, (30, 70, 100)))
