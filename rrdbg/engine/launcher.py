@@ -153,10 +153,8 @@ class Launcher:
         directory.mkdir()
         state = self._empty(directory / "vmstate.qcow2")
         disks = self.recording.manifest.invocation.disks
-        vmstate = through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state)
-        in_disk = snapshot.kind is SnapshotKind.INITIAL and any(disk.in_place for disk in disks)
         return directory, Images(
-            None if in_disk else vmstate,
+            through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state),
             [self._disk_node(index, disk, snapshot, directory) for index, disk in enumerate(disks)],
         )
 
