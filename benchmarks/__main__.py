@@ -67,7 +67,7 @@ def _arguments() -> argparse.Namespace:
         "--budget", type=float, metavar="SECONDS", default=BUDGET_SECONDS, help="when to cut a measure short"
     )
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench", help="where the recordings are")
-    parser.add_argument("--json", type=Path, metavar="FILE", default=RESULTS.with_name("last.json"))
+    parser.add_argument("--json", type=Path, metavar="FILE", default=ROOT / "build" / "bench" / "last.json")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write the table, as Markdown")
     parser.add_argument(
         "--compare", type=Path, metavar="OLD.json", help="tell what became slower; the status is then 1"
