@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -125,12 +125,12 @@ class _Collected:
     """Keeps the parts of a task."""
 
     hits: list[Hit] = field(default_factory=list)
-    values: Mapping[int, bytes | None] = field(default_factory=dict)
+    last: Part | None = None
 
     def tell(self, part: Part) -> None:
         """Keep a part."""
         self.hits += part.hits
-        self.values = part.values
+        self.last = part
 
     async def ready(self) -> None:
         """There is always room."""
@@ -145,7 +145,9 @@ async def _look(task: SegmentTask, over: Any) -> Part:
         await asyncio.wait((working,), timeout=_POLL_SECONDS)
     if not working.cancelled():
         working.result()
-    return Part(tuple(found.hits), task.segment.end.icount, over=True, values=found.values)
+    if found.last is None:
+        return Part((), task.segment.start.icount)
+    return replace(found.last, hits=tuple(found.hits))
 
 
 async def _perform(task: SegmentTask, found: _Collected) -> None:

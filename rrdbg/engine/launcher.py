@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from rrdbg.engine.disks import Base, disk_through_scratch, save_delta
+from rrdbg.engine.disks import Base, disk_through_scratch, image_node, save_delta
 from rrdbg.engine.machines import Running
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
@@ -20,7 +20,7 @@ from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_sc
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.words import Images, branch_words, disk_node, opened_files, replay_words
-from rrdbg.model.invocation import Disk
+from rrdbg.model.drives import Disk
 from rrdbg.model.position import Position
 from rrdbg.model.process import Role
 from rrdbg.model.safety import snapshot_hazard
@@ -152,10 +152,12 @@ class Launcher:
         directory = self._scratch / f"machine-{next(self._numbers)}"
         directory.mkdir()
         state = self._empty(directory / "vmstate.qcow2")
-        disks = enumerate(self.recording.manifest.invocation.disks)
+        disks = self.recording.manifest.invocation.disks
+        vmstate = through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state)
+        in_disk = snapshot.kind is SnapshotKind.INITIAL and any(disk.in_place for disk in disks)
         return directory, Images(
-            through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state),
-            [self._disk_node(index, disk, snapshot, directory) for index, disk in disks],
+            None if in_disk else vmstate,
+            [self._disk_node(index, disk, snapshot, directory) for index, disk in enumerate(disks)],
         )
 
     @property
@@ -248,7 +250,7 @@ class Launcher:
     def _base(self, index: int) -> Base:
         disk = self.recording.manifest.invocation.disks[index]
         layout = self.recording.layout
-        return Base(layout.disk(index), layout.source(disk), disk.format or "raw")
+        return Base(layout.written(index, disk), image_node(disk, layout.source(disk)))
 
     def _delta(self, snapshot: Snapshot, index: int) -> Path | None:
         """What ``snapshot`` has changed on disk ``index``; the initial one has changed nothing."""
