@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from rrdbg.engine.segment import Part, SegmentTask
@@ -30,7 +29,3 @@ class Executor(Protocol):
 
     async def close(self) -> None:
         """Let the workers go."""
-
-
-MakeExecutor = Callable[[Path], Executor]
-"""Makes one; the path is a folder for its files, which is removed when all is over."""

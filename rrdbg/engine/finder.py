@@ -28,7 +28,7 @@ from rrdbg.model.stop import Hit, Point, Watchpoint
 class Finder:
     """Finds hits for whoever moves ``cursor``, which must be :meth:`~rrdbg.engine.cursor.Cursor.moving` meanwhile.
 
-    Long searches are shared out by ``parallel``. ``single`` tells that there is one QEMU only, see
+    ``parallel`` is who shares long searches out, if there is one; ``single`` tells that there is one QEMU only, see
     :class:`~rrdbg.engine.machines.Machines`.
     """
 
@@ -75,15 +75,13 @@ class Finder:
 
     async def last(self, here: Position, points: Sequence[Point], accept: Accept | None) -> tuple[Position, Hit] | None:
         """The last hit before ``here``, and where going back to it stops."""
-        timeline = self._cursor.timeline
-        note = None if accept else partial(self._hits.note, points)
-        search = Search(timeline, points, self._cursor.start_at, self._report, accept, single=self._single, note=note)
-        parallel = self._parallel
+        timeline, note = self._cursor.timeline, None if accept else partial(self._hits.note, points)
+        search = Search(
+            timeline, points, self._cursor.start_at, self._report, accept, single=self._single, note=note
+        )  # fmt: skip
+        among = self._parallel.backwards(timeline, points, accept, self._report, note) if self._parallel else None
         for piece in reversed(self._hits.pieces(points, START, here, judged=accept is not None)):
             if piece.hits is None:
-                among = (
-                    parallel.backwards(timeline, piece.end, points, accept, self._report, note) if parallel else None
-                )
                 last = await search.last_before(piece.end, piece.start, among)
             else:
                 last = piece.hits[-1] if piece.hits else None
@@ -174,8 +172,8 @@ class Finder:
             found = self._parallel.scan(
                 timeline, segments, points, accept, self._cursor.start_at, self._report, careful=careful
             )
-            async with aclosing(found):
-                async for hit in found:
+            async with aclosing(found) as hits:
+                async for hit in hits:
                     yield hit
             return
         walker = await self._cursor.start_at(timeline.landing_before(start))

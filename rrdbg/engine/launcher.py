@@ -235,11 +235,6 @@ class Launcher:
         finally:
             self._held -= held
 
-    @property
-    def scratch(self) -> Path:
-        """A folder for files of this session, which is removed at its end."""
-        return self._scratch
-
     def _writable_disks(self) -> list[int]:
         disks = self.recording.manifest.invocation.disks
         return [index for index, disk in enumerate(disks) if not disk.read_only]

@@ -76,33 +76,29 @@ class Parallel:
     def backwards(
         self,
         timeline: Timeline,
-        here: Position,
         points: Sequence[Point],
         accept: Accept | None,
         report: ProgressListener,
         note: Note | None,
     ) -> LastAmong | None:
-        """What finds the last hit of ``points`` in segments before ``here``, unless that is better done here.
+        """What finds the last hit of ``points`` in segments, unless that is better done here.
 
-        ``note`` is told the segments that have none.
+        ``note`` is told every stretch that was scanned.
         """
         if not _can_be_sent(accept):
             return None
 
         async def among(segments: Sequence[Segment]) -> Hit | None:
-            done = timeline.cost.seconds(segments[0].end.icount, here.icount)
             tasks = [SegmentTask(self._root, segment, tuple(points), accept, last=True) for segment in segments]
             with self._launcher.holding(segment.snapshot for segment in segments):
-                parts = self._executor.run(tasks, self._memory(), _progress(timeline, segments, report, done))
+                parts = self._executor.run(tasks, self._memory(), _progress(timeline, segments, report))
                 async with aclosing(parts):
-                    looked_at = iter(segments)
                     async for part in parts:
+                        for scanned in part.notes:
+                            if note:
+                                note(*scanned)
                         if part.hits:
                             return part.hits[-1]
-                        if part.over:
-                            segment = next(looked_at)
-                            if note:
-                                note(segment.start, segment.end, ())
             return None
 
         return among
@@ -121,10 +117,8 @@ def _can_be_sent(accept: Accept | None) -> bool:
     return True
 
 
-def _progress(
-    timeline: Timeline, segments: Sequence[Segment], report: ProgressListener, before: float = 0.0
-) -> TaskProgress:
-    """Tells ``report`` how much all workers together have done, and of what was done ``before``, in seconds."""
+def _progress(timeline: Timeline, segments: Sequence[Segment], report: ProgressListener) -> TaskProgress:
+    """Tells ``report`` how much all workers together have done."""
     seconds = timeline.cost.seconds
     whole = sum(seconds(segment.start.icount, segment.end.icount) for segment in segments)
     reached = [segment.start.icount for segment in segments]
@@ -132,7 +126,7 @@ def _progress(
     def tell(index: int, icount: int) -> None:
         reached[index] = max(reached[index], min(icount, segments[index].end.icount))
         done = sum(seconds(part.start.icount, there) for part, there in zip(segments, reached, strict=True))
-        report(Progress(icount, before + done, before + whole))
+        report(Progress(icount, done, whole))
 
     return tell
 

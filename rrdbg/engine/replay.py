@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rrdbg.engine.again import again
 from rrdbg.engine.cursor import Cursor
-from rrdbg.engine.executor import MakeExecutor
+from rrdbg.engine.executor import Executor
 from rrdbg.engine.finder import Finder
 from rrdbg.engine.hits import Hits
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
@@ -83,13 +83,13 @@ class Replay:
         budget: int | None = None,
         *,
         spares: int = 0,
-        executor: MakeExecutor | None = None,
+        executor: Executor | None = None,
     ) -> Replay:
         """Open the recording at ``path``, with the cursor at its start.
 
         Snapshots are laid every ``spacing`` seconds of replay and take at most ``budget`` bytes (None: a tenth of the
         free space). While nothing moves at most ``spares`` machines are started ahead of the next movement, in a tenth
-        of the free memory. What ``executor`` makes shares long searches out among workers.
+        of the free memory. ``executor`` shares long searches out among workers; it ends with the replay.
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
@@ -101,7 +101,7 @@ class Replay:
         except BaseException:
             recording.close()
             raise
-        parallel = Parallel(launcher, executor(launcher.scratch / "workers")) if executor else None
+        parallel = Parallel(launcher, executor) if executor else None
         return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget), spares=spares, parallel=parallel)
 
     async def close(self) -> None:

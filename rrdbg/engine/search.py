@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rrdbg.engine.progress import ProgressListener, Stretch
 from rrdbg.engine.scan import BROKEN, Accept, GiveUp, Scan, may_break
@@ -34,11 +34,11 @@ SHORT = 1000
 """Instructions; a stretch no longer than this is scanned whole."""
 
 
-Note = Callable[[Position, Position, Sequence[Hit]], None]
-"""Told what was scanned, from where to where, and all hits there."""
-
 LastAmong = Callable[[Sequence[Segment]], Awaitable[Hit | None]]
 """Find the last hit in segments, the latest of which comes first."""
+
+Note = Callable[[Position, Position, Sequence[Hit]], None]
+"""Told what was scanned, from where to where, and all hits there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +87,9 @@ class Search:
         All segments but the nearest, which has it most often, are left to ``among``, if there is one.
         """
         cost = self._timeline.cost
-        first = Position(self._timeline.landing_before(since))
-        whole = cost.seconds(first.icount, here.icount)
-        segments = [
-            replace(segment, start=max(segment.start, first))
-            for segment in plan_reverse_scan(self._timeline, here)
-            if segment.end > first
-        ]
+        first = self._timeline.landing_before(since)
+        whole = cost.seconds(first, here.icount)
+        segments = plan_reverse_scan(self._timeline, here, first)
         for number, segment in enumerate(segments):
             if number and among:
                 return await among(segments[number:])

@@ -36,6 +36,10 @@ _UNSEEN = bytes(bytearray(b"unseen"))
 """Stands for watched bytes that nobody has looked at; it is recognised by its identity."""
 
 
+Scanned = tuple[Position, Position, tuple[Hit, ...]]
+"""From where to where was scanned, and all hits there."""
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentTask:
     """Find all hits of ``points`` in a segment of ``recording``, or only the ``last`` one.
@@ -58,13 +62,15 @@ class SegmentTask:
 class Part:
     """Some of what a task has found: the next ``hits``, and how far it has come.
 
-    The one that is ``over`` also has what was seen last of the watched bytes, by the watchpoints' numbers.
+    The one that is ``over`` also has what was seen last of the watched bytes, by the watchpoints' numbers, or of a
+    search for the last hit what stretches were scanned for it.
     """
 
     hits: tuple[Hit, ...]
     icount: int
     over: bool = False
     values: Mapping[int, bytes | None] = field(default_factory=dict)
+    notes: tuple[Scanned, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +110,13 @@ async def perform(task: SegmentTask, machines: Machines, timeline: Timeline, lis
 
     end = task.segment.end.icount
     if task.last:
-        hit = await Search(timeline, task.points, start_at, accept=task.accept).last_in(task.segment)
-        listener.tell(Part((hit,) if hit else (), end, over=True))
+        notes: list[Scanned] = []
+        search = Search(
+            timeline, task.points, start_at, accept=task.accept,
+            note=lambda start, end, hits: notes.append((start, end, tuple(hits))),
+        )  # fmt: skip
+        hit = await search.last_in(task.segment)
+        listener.tell(Part((hit,) if hit else (), end, over=True, notes=tuple(notes)))
     else:
         await _scan(task, timeline, start_at, listener, progress)
     await listener.ready()

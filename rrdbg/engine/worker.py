@@ -15,12 +15,9 @@ from functools import partial
 from pathlib import Path
 
 from rrdbg.engine.frames import read_frame, to_frame
-from rrdbg.engine.launcher import Launcher
-from rrdbg.engine.segment import Ended, Part, SegmentTask, perform
+from rrdbg.engine.opened import Opened
+from rrdbg.engine.segment import Ended, Part, SegmentTask
 from rrdbg.errors import LinkError, RrdbgError
-from rrdbg.model.timeline import Timeline
-from rrdbg.store.recording import Recording
-from rrdbg.store.timeline_file import load_timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +33,6 @@ class _Pipe:
     async def ready(self) -> None:
         """Wait until most is read of what was sent."""
         await self.writer.drain()
-
-
-class Opened:
-    """A recording that is only read, so that any number of processes may have it open."""
-
-    def __init__(self, launcher: Launcher, timeline: Timeline) -> None:
-        self._launcher = launcher
-        self._timeline = timeline
-
-    @classmethod
-    async def open(cls, path: Path) -> Opened:
-        """Open the recording at ``path``, which whoever sends the tasks has checked.
-
-        :raises RecordingError: it is not there.
-        :raises QemuLaunchError: its QEMU is not here.
-        """
-        recording = Recording.peek(path)
-        return cls(await Launcher.create(recording), load_timeline(recording))
-
-    async def perform(self, task: SegmentTask, pipe: _Pipe) -> None:
-        """Do ``task``."""
-        await perform(task, self._launcher, self._timeline, pipe)
-
-    def close(self) -> None:
-        """Remove what was written for the machines."""
-        self._launcher.close()
 
 
 async def main() -> None:

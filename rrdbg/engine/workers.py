@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from pathlib import Path
 
 from rrdbg.engine.executor import TaskProgress
 from rrdbg.engine.frames import read_frame, to_frame
@@ -46,12 +43,11 @@ class Worker:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, folder: Path) -> Worker:
-        """Start one that writes what its QEMUs need into ``folder``."""
+    async def start(cls) -> Worker:
+        """Start one."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "rrdbg.engine.worker",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "TMPDIR": str(folder)}, start_new_session=True,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         return cls(process)
 
@@ -123,11 +119,10 @@ class Worker:
 
 
 class LocalExecutor:
-    """At most ``jobs`` worker processes, started when they are first needed; their files lie in ``folder``."""
+    """At most ``jobs`` worker processes, started when they are first needed."""
 
-    def __init__(self, jobs: int, folder: Path) -> None:
+    def __init__(self, jobs: int) -> None:
         self._jobs = jobs
-        self._folder = folder
         self._workers: dict[int, Worker] = {}
 
     @property
@@ -160,7 +155,6 @@ class LocalExecutor:
         """End all workers."""
         workers, self._workers = self._workers, {}
         await asyncio.gather(*(worker.close() for worker in workers.values()))
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _work(
         self,
@@ -189,8 +183,7 @@ class LocalExecutor:
     async def _worker(self, number: int) -> Worker:
         known = self._workers.get(number)
         if known is None or not known.alive:
-            self._folder.mkdir(exist_ok=True)
-            self._workers[number] = known = await Worker.start(self._folder)
+            self._workers[number] = known = await Worker.start()
         return known
 
 

@@ -68,14 +68,15 @@ def plan_walk(timeline: Timeline, here: Position, target: Position) -> Plan:
     return _forward(here, timeline.landing_before(target), target)
 
 
-def plan_reverse_scan(timeline: Timeline, here: Position) -> tuple[Segment, ...]:
-    """The segments before ``here``, newest first; together they are everything from the start up to it."""
+def plan_reverse_scan(timeline: Timeline, here: Position, since: int = 0) -> tuple[Segment, ...]:
+    """The segments before ``here``, newest first; together they are all from the plain icount ``since`` up to it."""
     segments = []
     end = here
     for snapshot in reversed(timeline.snapshots):
         if Position(snapshot.icount) < end and snapshot.sound is not False:
-            start = Position(snapshot.icount)
-            segments.append(Segment(snapshot, start, end))
+            start = Position(max(snapshot.icount, since))
+            if start < end:
+                segments.append(Segment(snapshot, start, end))
             end = start
     return tuple(segments)
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import signal
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,64 +24,22 @@ from rrdbg.model import segments
 from rrdbg.model.position import START, Position
 from rrdbg.model.stop import Breakpoint, Hit, Point, WatchKind, Watchpoint
 from rrdbg.model.tracing import Format, Tracepoint
-from tests.engine.conftest import Run
+from tests.engine.conftest import SNAPSHOTS, Run
 from tests.guests.build import symbol
 from tests.oracle import Oracle
 from tests.processes import children
 
 JOBS = 2
-SNAPSHOTS = 8
-
-
-@pytest.fixture(scope="module")
-def dense(workload: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of workload's recording with many snapshots; tests do not change it."""
-    copy = Path(shutil.copytree(workload, tmp_path_factory.mktemp("parallel") / "workload"))
-
-    async def lay() -> None:
-        async with await Replay.open(copy) as replay:
-            end = replay.timeline.end.icount
-            for number in range(1, SNAPSHOTS):
-                await replay.seek(Position(replay.timeline.deliveries.plain_at_or_before(end * number // SNAPSHOTS)))
-                await replay.snapshot()
-
-    asyncio.run(lay())
-    return copy
 
 
 @pytest.fixture
-def serial(dense: Path, tmp_path: Path, run: Run[Any]) -> Iterator[Replay]:
-    """A replay that searches by itself."""
-    opened = run(Replay.open(Path(shutil.copytree(dense, tmp_path / "serial"))))
-    yield opened
-    run(opened.close())
-
-
-@pytest.fixture
-def parallel(dense: Path, tmp_path: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Replay]:
+def parallel(copied: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Replay]:
     """A replay of the same recording with two workers, to which the shortest segments are given, too."""
     monkeypatch.setattr(segments, "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(segments, "PER_JOB", 1000)
-    copy = Path(shutil.copytree(dense, tmp_path / "parallel"))
-    opened = run(Replay.open(copy, executor=partial(LocalExecutor, JOBS)))
+    opened = run(Replay.open(copied, executor=LocalExecutor(JOBS)))
     yield opened
     run(opened.close())
-
-
-@pytest.fixture
-def points(workload_guest: Path) -> list[Point]:
-    """Breakpoints with some hits all over the recording, and watchpoints of each kind."""
-    ring, invalid, calls, ticks = (
-        symbol(workload_guest, name).address for name in ("ring", "invalid_opcodes", "system_calls", "ticks")
-    )
-    return [
-        Breakpoint(1, symbol(workload_guest, "on_timer").address),
-        Breakpoint(2, symbol(workload_guest, "on_invalid_opcode").address),
-        Watchpoint(3, ring + 24, 8),
-        Watchpoint(4, invalid, 8, WatchKind.READ),
-        Watchpoint(5, calls, 8, WatchKind.ACCESS),
-        Watchpoint(6, ticks, 8),
-    ]
 
 
 async def found(
