@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,12 +42,13 @@ async def main() -> int:
     """Measure, print, keep and compare."""
     arguments = _arguments()
     measures = [measure for measure in MEASURES if not arguments.measure or measure.name in arguments.measure]
+    load = os.getloadavg()[0]
     version = await qemu_version(find_qemu("qemu-system-x86_64"))
     folder = arguments.folder / version.split()[0]
     guests = {}
     for name in arguments.guest or GUESTS:
         guests[name] = await _measure(await GUESTS[name](folder), measures, arguments)
-    results = Results(version, arguments.runs, guests)
+    results = Results(version, arguments.runs, guests, load=round(load, 1))
     if arguments.json:
         results.write(arguments.json)
     if arguments.page:
