@@ -133,3 +133,5 @@ if __name__ == "__main__":
         sys.exit(asyncio.run(main()))
     except (RrdbgError, GuestError) as error:
         sys.exit(f"Cannot measure: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
