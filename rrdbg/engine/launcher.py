@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import shutil
 import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from rrdbg.engine.disks import Base, disk_through_scratch, save_delta
+from rrdbg.engine.disks import Base, disk_through_scratch, image_node, save_delta
 from rrdbg.engine.machines import Running
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
@@ -17,7 +20,7 @@ from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_sc
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.words import Images, branch_words, disk_node, opened_files, replay_words
-from rrdbg.model.invocation import Disk
+from rrdbg.model.drives import Disk
 from rrdbg.model.position import Position
 from rrdbg.model.process import Role
 from rrdbg.model.safety import snapshot_hazard
@@ -49,6 +52,7 @@ class Launcher:
         self._numbers = itertools.count()
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
         self._running: list[Running] = []
+        self._held: Counter[tuple[str, ...]] = Counter()
 
     @classmethod
     async def create(cls, recording: Recording) -> Launcher:
@@ -158,10 +162,10 @@ class Launcher:
         directory = self._scratch / f"machine-{next(self._numbers)}"
         directory.mkdir()
         state = self._empty(directory / "vmstate.qcow2")
-        disks = enumerate(self.recording.manifest.invocation.disks)
+        disks = self.recording.manifest.invocation.disks
         return directory, Images(
             through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state),
-            [self._disk_node(index, disk, snapshot, directory) for index, disk in disks],
+            [self._disk_node(index, disk, snapshot, directory) for index, disk in enumerate(disks)],
         )
 
     @property
@@ -226,8 +230,20 @@ class Launcher:
         return drafts
 
     def in_use(self, snapshot: Snapshot) -> bool:
-        """True while a machine runs that was started on ``snapshot`` and still needs its files."""
-        return any(machine.process.alive and loaded.files == snapshot.files for machine, loaded in self._loaded.items())
+        """True while a machine runs that was started on ``snapshot`` and still needs its files, or others may."""
+        return self._held[snapshot.files] > 0 or any(
+            machine.process.alive and loaded.files == snapshot.files for machine, loaded in self._loaded.items()
+        )
+
+    @contextmanager
+    def holding(self, snapshots: Iterable[Snapshot]) -> Iterator[None]:
+        """Have ``snapshots`` count as in use: other processes start machines on them."""
+        held = Counter(snapshot.files for snapshot in snapshots)
+        self._held += held
+        try:
+            yield
+        finally:
+            self._held -= held
 
     def _writable_disks(self) -> list[int]:
         disks = self.recording.manifest.invocation.disks
@@ -242,7 +258,7 @@ class Launcher:
     def _base(self, index: int) -> Base:
         disk = self.recording.manifest.invocation.disks[index]
         layout = self.recording.layout
-        return Base(layout.disk(index), layout.source(disk), disk.format or "raw")
+        return Base(layout.written(index, disk), image_node(disk, layout.source(disk)))
 
     def _delta(self, snapshot: Snapshot, index: int) -> Path | None:
         """What ``snapshot`` has changed on disk ``index``; the initial one has changed nothing."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
+from rrdbg.engine.cluster import ClusterExecutor
+from rrdbg.engine.executor import Executor
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.workers import LocalExecutor
 from rrdbg.errors import UsageError
 from rrdbg.model.size import parse_size
 from rrdbg.store.library import Library
@@ -56,6 +60,24 @@ def add_spares(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--jobs`` (``jobs``) and ``--dask`` (``dask``)."""
+    parser.add_argument(
+        "--jobs", type=_count, metavar="N", default=processors(),
+        help="processes that long searches are shared out among (default: as many as there are processors)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="share them out on a Dask cluster whose workers see the recording's directory",
+    )
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def add_debugger(parser: argparse.ArgumentParser, program: str = "--gdb") -> None:
     """Declare ``--symbols``, ``--no-gdb`` and the option ``program`` (``gdb_program``)."""
     parser.add_argument("--symbols", metavar="FILE", help="an ELF file with symbols (default: the recorded kernel)")
@@ -86,8 +108,33 @@ async def open_replay(arguments: argparse.Namespace, *, spares: int = 0) -> Repl
     :raises RecordingError: it cannot be used.
     :raises QemuLaunchError: its QEMU is missing.
     """
-    path = find_recording(arguments)
-    return await Replay.open(path, budget=arguments.snapshot_budget, spares=spares)
+    return await open_with_workers(
+        find_recording(arguments), arguments.jobs, arguments.dask,
+        budget=arguments.snapshot_budget, spares=spares,
+    )  # fmt: skip
+
+
+async def open_with_workers(path: Path, jobs: int, dask: str | None, *, budget: int | None, spares: int) -> Replay:
+    """Open the recording at ``path``, with long searches shared out among ``jobs`` processes, or a Dask cluster.
+
+    :raises RecordingError: it cannot be used.
+    :raises QemuLaunchError: its QEMU is missing.
+    :raises LinkError: there is no such cluster.
+    """
+    executor = await _executor(jobs, dask)
+    try:
+        return await Replay.open(path, budget=budget, spares=spares, executor=executor)
+    except BaseException:
+        if executor:
+            await executor.close()
+        raise
+
+
+async def _executor(jobs: int, dask: str | None) -> Executor | None:
+    """Who does long searches; None where one process does them alone."""
+    if dask:
+        return await ClusterExecutor.connect(dask)
+    return LocalExecutor(jobs) if jobs > 1 else None
 
 
 def _count(text: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from rrdbg.frontends.opening import add_budget, add_recording, add_spares, add_trust, open_replay
+from rrdbg.frontends.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay
 from rrdbg.frontends.work import add_work, read_work, work
 
 _DESCRIPTION = """
@@ -21,6 +21,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_work(parser, at="end", where="end")
     add_budget(parser)
     add_spares(parser)
+    add_jobs(parser)
     parser.set_defaults(run=run)
 
 

@@ -10,7 +10,7 @@ import sys
 from contextlib import AsyncExitStack
 
 from rrdbg.errors import UsageError
-from rrdbg.frontends.opening import add_budget, add_recording, add_spares, add_trust, open_replay
+from rrdbg.frontends.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay
 from rrdbg.frontends.server.connection import Server
 from rrdbg.store.workfolder import WorkFolder
 
@@ -34,6 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--until-eof", action="store_true", help="end also when standard input (a pipe) is closed")
     add_budget(parser)
     add_spares(parser)
+    add_jobs(parser)
     parser.set_defaults(run=run)
 
 

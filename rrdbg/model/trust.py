@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from rrdbg.errors import RecordingError, UsageError
-from rrdbg.model.invocation import Disk, Invocation
+from rrdbg.model.drives import Disk
+from rrdbg.model.invocation import Invocation
 from rrdbg.model.options import Option, parse_options, parse_properties
 
 _PROGRAM = re.compile(r"qemu-system-[a-z0-9_]+", re.ASCII)
@@ -133,6 +134,10 @@ def _check_disk(index: int, disk: Disk) -> None:
         raise _refusal(f"its disk {index} is {disk.source}, a file outside of the recording")
     if disk.format not in _FORMATS:
         raise _refusal(f"its disk {index} has the format {disk.format}, which may name other files")
+    if disk.in_place or disk.backing is not None or disk.backing_format is not None:
+        raise _refusal(f"its disk {index} lies on {disk.backing or disk.source}, which may be outside of the recording")
+    if disk.node is not None and not _NAME.fullmatch(disk.node):
+        raise _refusal(f"its disk {index} has a node {disk.node!r}")
     for key, text in disk.frontend.items():
         if key not in _FRONTEND or not _NAME.fullmatch(text):
             raise _refusal(f"its disk {index} has {key}={text}")

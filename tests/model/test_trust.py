@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from rrdbg.errors import RecordingError
-from rrdbg.model.invocation import Addition, BundledFile, Disk, Invocation, prepare
+from rrdbg.model.drives import Disk
+from rrdbg.model.invocation import Addition, BundledFile, Invocation, prepare
 from rrdbg.model.options import Option, parse_options
 from rrdbg.model.trust import check_invocation
 
@@ -90,6 +91,9 @@ def test_what_leads_out_of_the_machine_is_not(words: str, place: str) -> None:
         replace(invocation(), disks=(replace(INSIDE, frontend={"if": "ide", "file": "x"}),)),
         replace(invocation(), disks=(replace(INSIDE, frontend={"if": "ide,file=x"}),)),
         replace(invocation(), disks=(replace(INSIDE, frontend={"if=ide,file": "x"}),)),
+        replace(invocation(), disks=(replace(INSIDE, node="x,file.filename=/etc/shadow"),)),
+        replace(invocation(), disks=(replace(INSIDE, in_place=True),)),
+        replace(invocation(), disks=(replace(INSIDE, backing="/etc/shadow", backing_format="raw"),)),
         replace(invocation(), options=(Option("m", "16M\n-plugin"),)),
         replace(invocation(), options=(Option("no-reboot -plugin x"),)),
     ],
