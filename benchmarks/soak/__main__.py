@@ -1,4 +1,4 @@
-"""Random operations on a recording, through the shell, until both numbers are reached.
+"""Random operations on a recording, through the shell, until both numbers are reached, or SIGTERM comes.
 
 python -m benchmarks.soak RECORDING [--operations 2000] [--seconds 3600] [--seed N]
 
@@ -50,7 +50,7 @@ _INTERRUPTED = 0.04
 _KILLED = 0.03
 """Shares of the operations."""
 
-_PATIENCE_SECONDS = 5.0
+_PATIENCE_SECONDS = 2.0
 """After which an operation is interrupted: a search through a whole boot may take minutes."""
 
 _STOP_SECONDS = 90.0
@@ -125,16 +125,18 @@ class Soak:
         self._first: Census | None = None
         self._checks = 0
         self._done = 0
+        self._over = asyncio.Event()
         self._began = time.monotonic()
         self.faults: list[str] = []
 
     async def run(self, count: int, seconds: float) -> None:
-        """Work until ``count`` operations are done and ``seconds`` are over."""
+        """Work until ``count`` operations are done and ``seconds`` are over, or SIGTERM comes."""
         operations = Operations(
             self._shell.replay.timeline.end.icount, self._landmarks, self._choice, gdb=self._shell.debugger is not None
         )
         print(f"  time  done  {HEADER}", flush=True)
-        while self._done < count or time.monotonic() - self._began < seconds:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._over.set)
+        while (self._done < count or time.monotonic() - self._began < seconds) and not self._over.is_set():
             self._done += 1
             name, lines = operations.draw()
             if not await self._perform(name, lines):

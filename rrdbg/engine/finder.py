@@ -14,6 +14,7 @@ from functools import partial
 from rrdbg.engine.cursor import Cursor
 from rrdbg.engine.hits import Hits
 from rrdbg.engine.landing import exact_position, step_before
+from rrdbg.engine.parallel import Parallel
 from rrdbg.engine.progress import ProgressListener
 from rrdbg.engine.scan import BROKEN, Accept, Scan, may_break
 from rrdbg.engine.search import Search
@@ -27,13 +28,17 @@ from rrdbg.model.stop import Hit, Point, Watchpoint
 class Finder:
     """Finds hits for whoever moves ``cursor``, which must be :meth:`~rrdbg.engine.cursor.Cursor.moving` meanwhile.
 
-    ``single`` tells that there is one QEMU only, see :class:`~rrdbg.engine.machines.Machines`.
+    ``parallel`` is who shares long searches out, if there is one; ``single`` tells that there is one QEMU only, see
+    :class:`~rrdbg.engine.machines.Machines`.
     """
 
-    def __init__(self, cursor: Cursor, hits: Hits, report: ProgressListener, *, single: bool) -> None:
+    def __init__(
+        self, cursor: Cursor, hits: Hits, report: ProgressListener, parallel: Parallel | None, *, single: bool
+    ) -> None:
         self._cursor = cursor
         self._hits = hits
         self._report = report
+        self._parallel = parallel
         self._single = single
         self._scan_type = SingleScan if single else Scan
 
@@ -70,13 +75,14 @@ class Finder:
 
     async def last(self, here: Position, points: Sequence[Point], accept: Accept | None) -> tuple[Position, Hit] | None:
         """The last hit before ``here``, and where going back to it stops."""
+        timeline, note = self._cursor.timeline, None if accept else partial(self._hits.note, points)
         search = Search(
-            self._cursor.timeline, points, self._cursor.start_at, self._report, accept, single=self._single,
-            note=None if accept else partial(self._hits.note, points),
+            timeline, points, self._cursor.start_at, self._report, accept, single=self._single, note=note
         )  # fmt: skip
+        among = self._parallel.backwards(timeline, points, accept, self._report, note) if self._parallel else None
         for piece in reversed(self._hits.pieces(points, START, here, judged=accept is not None)):
             if piece.hits is None:
-                last = await search.last_before(piece.end, piece.start)
+                last = await search.last_before(piece.end, piece.start, among)
             else:
                 last = piece.hits[-1] if piece.hits else None
             if last:
@@ -161,7 +167,16 @@ class Finder:
     async def _scan(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None, *, careful: bool
     ) -> AsyncGenerator[Hit, None]:
-        walker = await self._cursor.start_at(self._cursor.timeline.landing_before(start))
+        timeline = self._cursor.timeline
+        if self._parallel and (segments := self._parallel.segments(timeline, start, end, accept)):
+            found = self._parallel.scan(
+                timeline, segments, points, accept, self._cursor.start_at, self._report, careful=careful
+            )
+            async with aclosing(found) as hits:
+                async for hit in hits:
+                    yield hit
+            return
+        walker = await self._cursor.start_at(timeline.landing_before(start))
         try:
             await walker.walk_to(start)
             scan = self._scan_type(walker, points, end, self._cursor.start_at, accept, careful=careful)

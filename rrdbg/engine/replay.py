@@ -17,11 +17,13 @@ from pathlib import Path
 
 from rrdbg.engine.again import again
 from rrdbg.engine.cursor import Cursor
+from rrdbg.engine.executor import Executor
 from rrdbg.engine.finder import Finder
 from rrdbg.engine.hits import Hits
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.launcher import Launcher
 from rrdbg.engine.machines import Machines
+from rrdbg.engine.parallel import Parallel
 from rrdbg.engine.points import PointList
 from rrdbg.engine.progress import Progress, ProgressListener
 from rrdbg.engine.prover import prove_next
@@ -49,32 +51,45 @@ class Replay:
     """An opened recording; make it with :meth:`open`, end it with :meth:`close`.
 
     ``walker`` is a machine that stands where the cursor is to begin, if there is one already; at most ``spares`` more
-    wait for the next movement.
+    wait for the next movement. ``parallel`` searches with several workers.
     """
 
     def __init__(
-        self, recording: Recording, launcher: Machines, keeper: Keeper, walker: Walker | None = None, spares: int = 0
+        self,
+        recording: Recording,
+        launcher: Machines,
+        keeper: Keeper,
+        walker: Walker | None = None,
+        spares: int = 0,
+        parallel: Parallel | None = None,
     ) -> None:
         self.recording = recording
         self.on_progress: ProgressListener = lambda progress: None
         self._launcher = launcher
         self._keeper = keeper
+        self._parallel = parallel
         self._cursor = Cursor(launcher, keeper, self._report, walker, spares)
         self.points = PointList()
         """The breakpoints and watchpoints that are set."""
         self.hits = Hits(recording, lambda: self.timeline.cost)
         """What was found already."""
-        self._finder = Finder(self._cursor, self.hits, self._report, single=launcher.single)
+        self._finder = Finder(self._cursor, self.hits, self._report, parallel, single=launcher.single)
 
     @classmethod
     async def open(
-        cls, path: Path, spacing: float = SPACING_SECONDS, budget: int | None = None, *, spares: int = 0
+        cls,
+        path: Path,
+        spacing: float = SPACING_SECONDS,
+        budget: int | None = None,
+        *,
+        spares: int = 0,
+        executor: Executor | None = None,
     ) -> Replay:
         """Open the recording at ``path``, with the cursor at its start.
 
         Snapshots are laid every ``spacing`` seconds of replay and take at most ``budget`` bytes (None: a tenth of the
         free space). While nothing moves at most ``spares`` machines are started ahead of the next movement, in a tenth
-        of the free memory.
+        of the free memory. ``executor`` shares long searches out among workers; it ends with the replay.
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
@@ -86,11 +101,14 @@ class Replay:
         except BaseException:
             recording.close()
             raise
-        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget), spares=spares)
+        parallel = Parallel(launcher, executor) if executor else None
+        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget), spares=spares, parallel=parallel)
 
     async def close(self) -> None:
         """End every QEMU and let the recording go."""
         try:
+            if self._parallel:
+                await self._parallel.close()
             await self._cursor.close()
             self._keeper.close()
             self.hits.close()

@@ -136,6 +136,12 @@ class Shell:
             if not self._running.cancelled():
                 raise
             raise Interrupted(f"Interrupted at {self.replay.position}.") from None
+        except Interrupted:
+            task = asyncio.current_task()
+            if task and task.cancelling():
+                # It was not the command that was to end, but all of us.
+                raise asyncio.CancelledError from None
+            raise
         except GdbError:
             if self.debugger and not self.debugger.alive:
                 self._lose_debugger()

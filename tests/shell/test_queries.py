@@ -141,9 +141,11 @@ async def test_origin(opened: Opened, heapbug: Path, heapbug_guest: Path, tmp_pa
         assert user.position == hop.position
         assert log_append.address <= await user.shell.replay.pc() < log_append.address + log_append.size
         # A variable that lives in a register: the parameter of the function where the cursor is.
-        (hop,) = await found(user, "origin task --depth 1")
-        assert (hop.fields["place"], hop.fields["from"]) == ("$rdi", "$rbx")
-        assert "go on with: origin $rbx" in await user("origin task --depth 1")
+        (hop,) = await found(user, "origin task")
+        assert (hop.fields["place"], hop.fields["end"]) == ("$rdi", "computed")
+        assert hop.fields["where"].startswith("schedule at ")
+        await user("end")
+        assert "go on with: origin $rdi" in await user("origin $rax --depth 1")
         await user(f"> {tmp_path / 'hops.csv'} origin $rdi --depth 1")
         assert "instruction" in (tmp_path / "hops.csv").read_text().splitlines()[0]
         assert "number of hops" in await user.refused("origin $rdi --depth none")

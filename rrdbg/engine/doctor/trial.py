@@ -5,9 +5,7 @@ What no table tells shows there: a device that does not come back from a snapsho
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from rrdbg.engine.digest import state_digest
 from rrdbg.engine.keeper import Keeper
@@ -22,6 +20,7 @@ from rrdbg.model.position import Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
+from rrdbg.store.workfolder import WorkFolder
 
 SECONDS = 3.0
 """How long the guest is recorded, unless it ends before."""
@@ -32,9 +31,9 @@ _TRIES = 8
 
 async def try_guest(command: Sequence[str], shift: str, say: Callable[[str], None]) -> list[Finding]:
     """Record ``command``, replay and jump, all in a temporary folder; ``say`` is told what is being done."""
-    with tempfile.TemporaryDirectory(prefix="rrdbg-doctor-") as folder:
+    with WorkFolder() as folder:
         say("recording")
-        request = RecordRequest(command, Path(folder) / "trial", shift, timeout=SECONDS)
+        request = RecordRequest(command, folder / "trial", shift, timeout=SECONDS)
         try:
             recorded = await Recorder(request).run()
         except RrdbgError as error:
