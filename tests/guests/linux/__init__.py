@@ -5,6 +5,7 @@ The kernel is downloaded with apt-get from wherever this machine gets its packag
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import tempfile
@@ -18,6 +19,9 @@ from tests.guests.linux import firmware
 INIT = Path(__file__).parent / "init"
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 APPLETS = ("cat", "cut", "dd", "grep", "ls", "md5sum", "mount", "poweroff", "rm", "seq", "sh", "uname", "wc")
+
+APT_MIRROR = os.environ.get("MIRROR", "http://deb.debian.org/debian")
+"""Where the packages of other architectures come from."""
 
 CMDLINE = "console=ttyS0 nokaslr panic=-1"
 """No random addresses, so that symbols fit; a panic ends QEMU when it runs with -no-reboot."""
@@ -130,17 +134,18 @@ def current_kernel_package() -> str:
     raise GuestError(f"apt names no kernel for {KERNEL_PACKAGE}; it says: {answer.strip()}")
 
 
-def make_initramfs(path: Path, files: Mapping[str, bytes] | None = None) -> Path:
-    """Write an initramfs with busybox, our init and ``files``; the same inputs give the same bytes."""
-    busybox = shutil.which("busybox")
-    if not busybox:
-        raise GuestError("busybox is missing, which the Linux guest needs: run `make setup`")
-    if "INTERP" in run_tool("readelf", "--program-headers", "--wide", busybox):
+def make_initramfs(path: Path, files: Mapping[str, bytes] | None = None, busybox: Path | None = None) -> Path:
+    """Write an initramfs with busybox (this machine's, if none is given), our init and ``files``.
+
+    The same inputs give the same bytes.
+    """
+    busybox = busybox or _own_busybox()
+    if "INTERP" in run_tool("readelf", "--program-headers", "--wide", str(busybox)):
         raise GuestError(f"{busybox} needs shared libraries: install busybox-static in its place")
     archive = Archive()
     for folder in ("bin", "dev", "proc", "sys", "tmp"):
         archive.add(folder, stat.S_IFDIR | 0o755)
-    archive.add("bin/busybox", stat.S_IFREG | 0o755, Path(busybox).read_bytes())
+    archive.add("bin/busybox", stat.S_IFREG | 0o755, busybox.read_bytes())
     for applet in APPLETS:
         archive.add(f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox")
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
@@ -155,6 +160,13 @@ def make_initramfs(path: Path, files: Mapping[str, bytes] | None = None) -> Path
         scratch.write_bytes(content)
         scratch.replace(path)
     return path
+
+
+def _own_busybox() -> Path:
+    busybox = shutil.which("busybox")
+    if not busybox:
+        raise GuestError("busybox is missing, which the Linux guest needs: run `make setup`")
+    return Path(busybox)
 
 
 class Archive:
