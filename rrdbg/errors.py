@@ -10,6 +10,7 @@
     │   └── Interrupted        exit 130 the user stopped a long operation
     └── LinkError              exit 1   another program let us down
         ├── QemuLaunchError    exit 1   QEMU did not start
+        ├── PluginError        exit 1   QEMU's plugin cannot be built, or not be loaded
         ├── QemuDied           exit 1   QEMU went away while we used it
         ├── QmpError           exit 1   QEMU refused a QMP or monitor command
         ├── RspError           exit 1   the gdbstub answered nonsense or an error
@@ -73,6 +74,10 @@ class LinkError(RrdbgError):
 
 class QemuLaunchError(LinkError):
     """QEMU did not come up; the message holds what it printed."""
+
+
+class PluginError(LinkError):
+    """The plugin for QEMU cannot be built, or this QEMU does not load it; rrdbg works without it, too."""
 
 
 class QemuDied(LinkError):

@@ -6,6 +6,7 @@ import itertools
 import shutil
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -41,7 +42,8 @@ class Launcher:
 
     def __init__(self, recording: Recording, qemu: str, scratch: Path) -> None:
         self.recording = recording
-        self._qemu = qemu
+        self.qemu = qemu
+        """The program that the machines run."""
         self._scratch = scratch
         manifest = recording.manifest
         self._hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
@@ -83,8 +85,16 @@ class Launcher:
         self._running = [known for known in self._running if known.walker.machine.process.alive]
         return tuple(self._running)
 
-    async def start(self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING) -> tuple[Walker, float]:
+    async def start(
+        self,
+        snapshot: Snapshot,
+        timeline: Timeline,
+        role: Role = Role.SEARCHING,
+        more: Callable[[Path], Sequence[str]] = lambda directory: (),
+    ) -> tuple[Walker, float]:
         """Start a machine on ``snapshot`` for what ``role`` says; also tells how many seconds that took.
+
+        ``more`` gives options of QEMU's to be added, for the machine's own directory.
 
         :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
         """
@@ -93,9 +103,12 @@ class Launcher:
         invocation = self.recording.manifest.invocation
         directory, images = self._prepare(snapshot)
         machine = await Machine.start(
-            lambda fd: replay_words(
-                self._qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
-            ),
+            lambda fd: [
+                *replay_words(
+                    self.qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
+                ),
+                *more(directory),
+            ],
             directory,
             opened_files(invocation, layout.bundled),
         )
@@ -118,7 +131,7 @@ class Launcher:
             state = Snapshot(walker.position.icount, tag, SnapshotKind.LADDER, tuple(map(str, files)))
             directory, images = self._prepare(state)
             machine = await Machine.start(
-                lambda fd: branch_words(self._qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd),
+                lambda fd: branch_words(self.qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd),
                 directory,
                 opened_files(invocation, layout.bundled),
             )

@@ -15,6 +15,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
+from rrdbg.engine.accelerator import Accelerator
 from rrdbg.engine.again import again
 from rrdbg.engine.cursor import Cursor
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
@@ -54,7 +55,13 @@ class Replay:
     """
 
     def __init__(
-        self, recording: Recording, launcher: Machines, keeper: Keeper, walker: Walker | None = None, spares: int = 0
+        self,
+        recording: Recording,
+        launcher: Machines,
+        keeper: Keeper,
+        walker: Walker | None = None,
+        spares: int = 0,
+        accelerator: Accelerator | None = None,
     ) -> None:
         self.recording = recording
         self.on_progress: ProgressListener = lambda progress: None
@@ -62,6 +69,8 @@ class Replay:
         self._scan_type = SingleScan if launcher.single else Scan
         self._keeper = keeper
         self._cursor = Cursor(launcher, keeper, self._report, walker, spares)
+        self.accelerator = accelerator or Accelerator(None, "this QEMU was started without its plugin")
+        """What finds very many hits without stopping at each, if it can be used."""
         self.points = PointList()
         """The breakpoints and watchpoints that are set."""
 
@@ -85,7 +94,8 @@ class Replay:
         except BaseException:
             recording.close()
             raise
-        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget), spares=spares)
+        keeper = Keeper(launcher, timeline, spacing, budget)
+        return cls(recording, launcher, keeper, spares=spares, accelerator=Accelerator.of(launcher))
 
     async def close(self) -> None:
         """End every QEMU and let the recording go."""
