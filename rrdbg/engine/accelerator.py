@@ -7,7 +7,7 @@ thousands of hits. So nothing here is an error: what cannot be done is None, and
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from rrdbg.engine.launcher import Launcher
 from rrdbg.engine.survey import Survey
@@ -18,6 +18,9 @@ from rrdbg.model.accelerator import AcceleratorInfo
 from rrdbg.model.position import Position
 from rrdbg.model.stop import Point
 from rrdbg.model.timeline import Timeline
+
+NearLast = Callable[[Timeline, Sequence[Point], int, Position, ProgressCallback], Awaitable[int | None]]
+"""What :meth:`Accelerator.near_last` does."""
 
 SETTING = "RRDBG_ACCELERATOR"
 """The environment variable that turns the accelerator off if it is ``off``."""
@@ -79,7 +82,7 @@ class Accelerator:
             return None
         try:
             await survey.arrive(Position(timeline.landing_before(end)), on_progress)
-            latest = survey.tally().latest[-_LAST:]
+            latest = survey.tally(_LAST).latest
         except LinkError as error:
             self.give_up(error)
             return None

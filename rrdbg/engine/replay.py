@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,6 +157,10 @@ class Replay:
     def spare_limits(self) -> SpareLimits:
         """How many machines may wait for the next movement, and in how much memory."""
         return self._cursor.spares.limits
+
+    def still(self) -> AbstractAsyncContextManager[None]:
+        """Work goes on inside that may be cancelled, and leaves the cursor where it is."""
+        return self._cursor.moving()
 
     @again
     async def seek(self, target: Position) -> Stop:
@@ -449,7 +453,10 @@ class Replay:
         self, here: Position, points: Sequence[Point], accept: Accept | None
     ) -> tuple[Position, Hit] | None:
         single = self._launcher.single
-        search = Search(self.timeline, points, self._cursor.start_at, self._report, accept, single=single)
+        search = Search(
+            self.timeline, points, self._cursor.start_at, self._report, accept,
+            single=single, near_last=self.accelerator.near_last,
+        )  # fmt: skip
         last = await search.last_before(here)
         return None if last is None else (await self._backward_target(last), last)
 

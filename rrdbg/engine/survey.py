@@ -15,7 +15,7 @@ from rrdbg.engine.launcher import Launcher
 from rrdbg.engine.walk import Walker
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.plugin import Plugin
-from rrdbg.links.tally import Tally, create_tally, read_tally, want_hit
+from rrdbg.links.tally import KEPT, Tally, create_tally, read_tally, want_hit
 from rrdbg.model.deliveries import Delivery
 from rrdbg.model.position import Position
 from rrdbg.model.stop import Point
@@ -72,13 +72,13 @@ class Survey:
         """
         await self.walker.arrive(position, on_progress)
 
-    def tally(self) -> Tally:
-        """What was found up to where the machine stands."""
-        return read_tally(self._file, self._points)
+    def tally(self, most: int = KEPT) -> Tally:
+        """What was found up to where the machine stands, with at most the ``most`` latest hits."""
+        return read_tally(self._file, self._points, most)
 
     def want(self, number: int) -> None:
         """Ask for the place of the hit that is number ``number`` from here on, the next one being number 1."""
-        want_hit(self._file, self.tally().hits + number)
+        want_hit(self._file, self.tally(0).hits + number)
 
     @property
     def _file(self) -> Path:
