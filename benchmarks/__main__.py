@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.comparison import changes
+from benchmarks.defaults import try_defaults
 from benchmarks.guests import GUESTS, Guest, indexed
 from benchmarks.limits import find_limits
 from benchmarks.measures import MEASURES, Course, Measure
@@ -92,6 +93,8 @@ async def _measure(guest: Guest, measures: Sequence[Measure], arguments: argpars
                 rival = _rival(name, course)
                 runs.setdefault(rival.name, []).append(await run(rival, measures, course, _tell, arguments.budget))
     results.add(measures, runs)
+    if len(measures) == len(MEASURES) and not arguments.rival:
+        results.defaults.update(await try_defaults(guest))
     return results
 
 

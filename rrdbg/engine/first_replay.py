@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from rrdbg.engine.digest import monitor_digest
 from rrdbg.errors import Divergence, QemuDied, QmpError
@@ -30,12 +31,14 @@ class FirstReplay:
         self._on_progress = on_progress
 
     @classmethod
-    async def start(cls, command: Sequence[str], on_progress: Callable[[int], None]) -> FirstReplay:
-        """Start QEMU with ``command``; ``on_progress`` is called with icounts on the way.
+    async def start(
+        cls, command: Sequence[str], files: Mapping[int, Path], on_progress: Callable[[int], None]
+    ) -> FirstReplay:
+        """Start QEMU with ``command``, ``files`` open in it; ``on_progress`` is called with icounts on the way.
 
         :raises QemuLaunchError: it did not start.
         """
-        return cls(await QemuProcess.start(command), on_progress)
+        return cls(await QemuProcess.start(command, files=files), on_progress)
 
     async def save(self, tag: str, nodes: Sequence[str]) -> None:
         """Save the machine as ``tag`` in ``nodes``, its state in the first of them.

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from rrdbg.engine.disks import Base, disk_through_scratch, save_delta
+from rrdbg.engine.disks import Base, disk_through_scratch, image_node, save_delta
 from rrdbg.engine.machines import Running
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
@@ -19,13 +18,14 @@ from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_sc
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.words import Images, branch_words, disk_node, opened_files, replay_words
-from rrdbg.model.invocation import Disk
+from rrdbg.model.drives import Disk
 from rrdbg.model.position import Position
 from rrdbg.model.process import Role
 from rrdbg.model.safety import snapshot_hazard
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
+from rrdbg.store.workfolder import WorkFolder
 
 _SAVE_NODE = "rrdbg-save"
 _VMSTATE_NODE = "rrdbg-vmstate-file"
@@ -40,11 +40,12 @@ class Launcher:
     lost = False
     """One that has ended is replaced."""
 
-    def __init__(self, recording: Recording, qemu: str, scratch: Path) -> None:
+    def __init__(self, recording: Recording, qemu: str, scratch: Path, folder: WorkFolder | None) -> None:
         self.recording = recording
         self.qemu = qemu
         """The program that the machines run."""
         self._scratch = scratch
+        self._folder = folder
         manifest = recording.manifest
         self._hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
         self._numbers = itertools.count()
@@ -70,14 +71,24 @@ class Launcher:
             scratch = recording.layout.scratch
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
+            folder = None
         else:
-            scratch = Path(tempfile.mkdtemp(prefix="rrdbg-"))
-        await create_empty(scratch / "empty.qcow2")
-        return cls(recording, qemu, scratch)
+            folder = WorkFolder()
+            scratch = folder.path
+        launcher = cls(recording, qemu, scratch, folder)
+        try:
+            await create_empty(scratch / "empty.qcow2")
+        except BaseException:
+            launcher.close()
+            raise
+        return launcher
 
     def close(self) -> None:
         """Remove the scratch directory; the machines must have ended."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._folder:
+            self._folder.close()
+        else:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     @property
     def running(self) -> tuple[Running, ...]:
@@ -150,10 +161,12 @@ class Launcher:
         directory = self._scratch / f"machine-{next(self._numbers)}"
         directory.mkdir()
         state = self._empty(directory / "vmstate.qcow2")
-        disks = enumerate(self.recording.manifest.invocation.disks)
+        disks = self.recording.manifest.invocation.disks
+        vmstate = through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state)
+        in_disk = snapshot.kind is SnapshotKind.INITIAL and any(disk.in_place for disk in disks)
         return directory, Images(
-            through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state),
-            [self._disk_node(index, disk, snapshot, directory) for index, disk in disks],
+            None if in_disk else vmstate,
+            [self._disk_node(index, disk, snapshot, directory) for index, disk in enumerate(disks)],
         )
 
     @property
@@ -234,7 +247,7 @@ class Launcher:
     def _base(self, index: int) -> Base:
         disk = self.recording.manifest.invocation.disks[index]
         layout = self.recording.layout
-        return Base(layout.disk(index), layout.source(disk), disk.format or "raw")
+        return Base(layout.written(index, disk), image_node(disk, layout.source(disk)))
 
     def _delta(self, snapshot: Snapshot, index: int) -> Path | None:
         """What ``snapshot`` has changed on disk ``index``; the initial one has changed nothing."""

@@ -17,12 +17,14 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import BinaryIO
 
+from rrdbg.engine.disks import image_node
 from rrdbg.errors import LinkError, QemuDied, RecordingError, UsageError
-from rrdbg.links.images import create_empty, create_overlay, image_format, plain_qcow2, snapshot_tags
+from rrdbg.links.images import create_empty, create_overlay, describe_image, image_format, plain_qcow2, snapshot_tags
 from rrdbg.links.process import QemuProcess, find_qemu, qemu_version
 from rrdbg.links.words import Images, disk_node, opened_files, record_words
+from rrdbg.model.drives import Disk
 from rrdbg.model.fence import last_reachable
-from rrdbg.model.invocation import Disk, Invocation, prepare
+from rrdbg.model.invocation import Invocation, prepare
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Layout, make_directory
@@ -42,15 +44,20 @@ _CONSOLE_CHUNK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class RecordRequest:
-    """What to record, where to, and when to stop; ``timeout`` in seconds, ``max_icount`` in instructions."""
+    """What to record, where to, and when to stop; ``timeout`` in seconds, ``max_icount`` in instructions.
+
+    ``tag`` is the initial snapshot's name, None for a recording without one; ``in_place`` lets the guest write to the
+    user's own qcow2 images, which then hold that snapshot, too.
+    """
 
     command: Sequence[str]
     directory: Path
     shift: str = "5"
-    tag: str = "replay_init"
+    tag: str | None = "replay_init"
     until_console: str | None = None
     timeout: float | None = None
     max_icount: int | None = None
+    in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,15 @@ class Recorder:
         now = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
         self._created = now.isoformat()
         self.invocation: Invocation = prepare(request.command, shift=request.shift, clock_base=self._created)
+        if request.in_place and request.tag is None:
+            raise UsageError(
+                "--in-place keeps the initial snapshot in your image, and --no-snapshot has none; use one."
+            )
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the guest writes to the user's own images."""
+        return self._request.in_place
 
     def stop(self, why: str) -> None:
         """End the recording in order, as soon as possible."""
@@ -131,9 +147,11 @@ class Recorder:
             except OSError as error:
                 raise UsageError(f"Cannot read {file.source} (-{file.option}): {error.strerror}.") from None
         disks = [await self._located(disk) for disk in self.invocation.disks]
+        if self._request.in_place and not any(disk.in_place for disk in disks):
+            raise UsageError("--in-place needs a qcow2 image that the guest can write; there is none, so leave it out.")
         self.invocation = replace(self.invocation, disks=tuple(disks))
         for index, disk in enumerate(disks):
-            if not disk.read_only:
+            if not disk.read_only and not disk.in_place:
                 await create_overlay(self._layout.disk(index), Path(disk.source), str(disk.format))
         await create_empty(self._layout.initial)
 
@@ -142,16 +160,40 @@ class Recorder:
         if not os.access(disk.source, os.R_OK):
             raise UsageError(f"Cannot read the disk image {disk.source}.")
         source = Path(disk.source).absolute()
-        return replace(disk, source=str(source), format=disk.format or await image_format(source))
+        disk = replace(disk, source=str(source), format=disk.format or await image_format(source))
+        if disk.backing is not None:
+            disk = replace(disk, backing=str(Path(disk.backing).absolute()))
+        if self._request.in_place and not disk.read_only:
+            return await self._to_be_written(disk)
+        return disk
+
+    async def _to_be_written(self, disk: Disk) -> Disk:
+        """``disk`` written in place, with what lies below it."""
+        if disk.format != "qcow2" or not os.access(disk.source, os.W_OK):
+            raise UsageError(
+                f"--in-place needs qcow2 images that can be written, and {disk.source} is none; leave it out, "
+                "or make one with qemu-img convert -O qcow2."
+            )
+        if self._request.tag in await snapshot_tags(Path(disk.source)):
+            raise UsageError(
+                f"{disk.source} has a snapshot {self._request.tag!r} already; name the new one with --snapshot NAME, "
+                f"or delete that one: qemu-img snapshot -d {self._request.tag} {disk.source}"
+            )
+        if disk.backing is None:
+            below = await describe_image(Path(disk.source))
+            if below.backing:
+                disk = replace(disk, backing=str(below.backing), backing_format=below.backing_format)
+        return replace(disk, in_place=True)
 
     async def _record(self, qemu: str) -> float:
+        in_place = self._request.in_place
         images = Images(
-            plain_qcow2("rrdbg-vmstate-file", self._layout.initial),
+            None if in_place else plain_qcow2("rrdbg-vmstate-file", self._layout.initial),
             [self._disk_node(index, disk) for index, disk in enumerate(self.invocation.disks)],
         )
         command = record_words(
             qemu, self.invocation, images, self._layout.bundled,
-            log=self._layout.log, tag=self._request.tag,
+            log=self._layout.log, tag=self._request.tag or "",
             console=self._layout.console,
         )  # fmt: skip
         process = await QemuProcess.start(command, files=opened_files(self.invocation, self._layout.bundled))
@@ -176,7 +218,12 @@ class Recorder:
     def _disk_node(self, index: int, disk: Disk) -> dict[str, object]:
         if disk.read_only:
             return read_only_node(index, disk, Path(disk.source))
-        return plain_qcow2(disk_node(index), self._layout.disk(index))
+        written = self._layout.written(index, disk)
+        if self._request.tag is None:
+            # Nothing will lead back to the disk's beginning: the overlay that is kept stays empty.
+            self._layout.scratch.mkdir(exist_ok=True)
+            written = Path(shutil.copyfile(written, self._layout.scratch / written.name))
+        return {**plain_qcow2(disk_node(index), written), "backing": image_node(disk, Path(disk.source))}
 
     def _read_console(self, file: BinaryIO) -> None:
         wanted = (self._request.until_console or "").encode()
@@ -217,12 +264,9 @@ class Recorder:
     async def _finish(self, qemu: str, version: str, seconds: float) -> Recorded:
         layout = self._layout
         summary = self._summary()
-        tags = await snapshot_tags(layout.initial)
-        if tags.get(self._request.tag) != 0:
-            raise RecordingError(
-                f"QEMU saved no snapshot {self._request.tag!r} at the start (found: {tags or 'none'}); "
-                f"the recording in {layout.root} cannot be replayed."
-            )
+        shutil.rmtree(layout.scratch, ignore_errors=True)
+        if self._request.tag is not None:
+            await self._check_initial(self._request.tag)
         files = [layout.log, layout.initial, *layout.root.glob("files/*"), *layout.root.glob("disks/*")]
         end = last_reachable(
             summary.total,
@@ -238,7 +282,7 @@ class Recorder:
             qemu_version=version,
             command=tuple(self._request.command),
             invocation=self.invocation,
-            initial_tag=self._request.tag,
+            initial_tag=self._request.tag or "",
             icount=summary.total,
             end=end,
             ended=ended,
@@ -248,6 +292,15 @@ class Recorder:
         write_atomically(layout.deliveries, summary.to_bytes())
         manifest.write(layout.manifest)
         return Recorded(layout.root, summary.total, end, seconds, summary.size_bytes, ended)
+
+    async def _check_initial(self, tag: str) -> None:
+        written = [Path(disk.source) for disk in self.invocation.disks if disk.in_place]
+        tags = await snapshot_tags(written[0] if written else self._layout.initial)
+        if tags.get(tag) != 0:
+            raise RecordingError(
+                f"QEMU saved no snapshot {tag!r} at the start (found: {tags or 'none'}); "
+                f"the recording in {self._layout.root} cannot be replayed."
+            )
 
     def _summary(self) -> LogSummary:
         try:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from rrdbg.engine.accelerator import NearLast
@@ -26,7 +27,7 @@ from rrdbg.engine.single import SingleScan
 from rrdbg.engine.walk import Walker
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.model.plan import plan_reverse_scan
-from rrdbg.model.position import Position
+from rrdbg.model.position import START, Position
 from rrdbg.model.stop import Hit, Point
 from rrdbg.model.timeline import Timeline
 
@@ -39,6 +40,10 @@ SHORT = 1000
 _START_SECONDS = 0.3
 _SLOWER = 1.3
 """What asking for the last hits costs: a start, and a replay of the stretch that takes so much longer."""
+
+
+Note = Callable[[Position, Position, Sequence[Hit]], None]
+"""Told what was scanned, from where to where, and all hits there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,8 @@ class _Found:
 class Search:
     """A search for the last hit of ``points`` on ``timeline``; ``start_at`` gives a fresh walker at a plain icount.
 
-    ``single`` tells that it ends the walker before, see :class:`~rrdbg.engine.machines.Machines`. ``near_last`` tells
-    where to look first, if somebody knows.
+    ``single`` tells that it ends the walker before, see :class:`~rrdbg.engine.machines.Machines`. ``note`` is told
+    every stretch that was scanned. ``near_last`` tells where to look first, if somebody knows.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Search:
         accept: Accept | None = None,
         *,
         single: bool = False,
+        note: Note | None = None,
         near_last: NearLast | None = None,
     ) -> None:
         self._timeline = timeline
@@ -78,21 +84,23 @@ class Search:
         self._report = on_progress
         self._accept = accept
         self._single = single
+        self._note = note
         # A condition is judged at each hit, so it is of no use to know where those are.
         self._near_last = None if accept else near_last
         self._scan_type = SingleScan if single else Scan
         self._on_progress: ProgressCallback = lambda icount: None
 
-    async def last_before(self, here: Position) -> Hit | None:
-        """The last hit before ``here``, or None if there is none since the start."""
+    async def last_before(self, here: Position, since: Position = START) -> Hit | None:
+        """The last hit before ``here``, or None if there is none from ``since`` on."""
         cost = self._timeline.cost
-        whole = cost.seconds(0, here.icount)
+        first = self._timeline.landing_before(since)
+        whole = cost.seconds(first, here.icount)
         for segment in plan_reverse_scan(self._timeline, here):
-            start, done = segment.snapshot.icount, cost.seconds(segment.end.icount, here.icount)
+            start, done = max(segment.snapshot.icount, first), cost.seconds(segment.end.icount, here.icount)
             self._on_progress = Stretch(cost, start, done, whole, self._report).at
             self._on_progress(start)
-            found = await self._last_between(segment.snapshot.icount, segment.end, careful=self._single)
-            if found.hit:
+            found = await self._last_between(start, segment.end, careful=self._single)
+            if found.hit or start == first:
                 return found.hit
         return None
 
@@ -142,12 +150,13 @@ class Search:
         scan = self._scan_type(
             walker, self._points, end, self._start_at, self._accept, careful=careful, give_up=give_up
         )
-        hits = scan.hits(self._on_progress)
-        last = None
-        began = time.monotonic()
-        try:
-            async for hit in hits:
-                last = hit
-        finally:
-            await hits.aclose()
-        return _Found(last, scan.stops, time.monotonic() - began)
+        start, began = walker.position, time.monotonic()
+        async with aclosing(scan.hits(self._on_progress)) as hits:
+            found = [hit async for hit in hits]
+        seconds = time.monotonic() - began
+        # Where a scan gives up, only the icount of the walker is certain, and that is where the next one may begin.
+        begun = Position(start.icount + 1) if start.phase else start
+        reached = end if walker.position >= end else Position(walker.position.icount)
+        if self._note and begun < reached:
+            self._note(begun, reached, found)
+        return _Found(found[-1] if found else None, scan.stops, seconds)

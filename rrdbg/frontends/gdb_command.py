@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import tempfile
 
 from rrdbg.errors import QemuLaunchError
 from rrdbg.frontends.gdbinit import source_line
 from rrdbg.frontends.opening import add_budget, add_recording, add_spares, open_replay, symbols_of
 from rrdbg.frontends.server.connection import Server
+from rrdbg.store.workfolder import WorkFolder
 
 _DESCRIPTION = """
 Start GDB on a recording. Everything after -- goes to GDB.
@@ -35,7 +35,7 @@ async def run(arguments: argparse.Namespace) -> int:
     """Serve, run GDB, and return its exit status."""
     async with await open_replay(arguments, spares=arguments.spares) as replay:
         server = Server(replay)
-        with tempfile.TemporaryDirectory(prefix="rrdbg-gdb-") as folder:
+        with WorkFolder() as folder:
             await server.listen(f"unix:{folder}/socket")
             symbols = symbols_of(replay.recording, arguments.symbols)
             words = [

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.links.images import JsonObject, as_option
+from rrdbg.model.drives import Disk
 from rrdbg.model.invocation import Invocation
 from rrdbg.model.options import escape, format_properties, words_of
 
@@ -20,9 +21,12 @@ CONSOLE = "rrdbg-console"
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Block nodes of one QEMU: the machine's state and each of the guest's disks, in order."""
+    """Block nodes of one QEMU: the machine's state and each of the guest's disks, in order.
 
-    vmstate: JsonObject
+    Without a node of its own the machine's state lies in the first of the guest's disks that can be written.
+    """
+
+    vmstate: JsonObject | None
     disks: Sequence[JsonObject]
 
 
@@ -48,6 +52,8 @@ def record_words(
 ) -> list[str]:
     """The command that records, stopped at first, the guest's console going to the file ``console``.
 
+    Without a ``tag`` QEMU saves no snapshot at the start.
+
     A file, since writing to it never waits: a socket whose reader is late makes the serial port try again, at
     a moment that no log holds, and the replay then fails with "Missing character write event".
     """
@@ -69,7 +75,10 @@ def replay_words(
     tag: str,
     gdb_fd: int,
 ) -> list[str]:
-    """The command that replays from the snapshot ``tag``, stopped, its gdbstub on the socket ``gdb_fd``."""
+    """The command that replays from the snapshot ``tag``, stopped, its gdbstub on the socket ``gdb_fd``.
+
+    Without a ``tag`` it begins with the machine's start.
+    """
     return [
         *_debugged(qemu, invocation, images, bundled, gdb_fd),
         *_icount(invocation, "replay", log, tag),
@@ -148,17 +157,28 @@ def _machine(
 ) -> list[str]:
     words = [qemu, *invocation.machine_words()]
     for file in invocation.bundled:
-        words += [f"-{file.option}", str(bundled(file.option)) if file.fd is None else f"/dev/fd/{file.fd}"]
-    words += ["-drive", f"if=none,id={VMSTATE_DRIVE},file=json:{escape(json.dumps(images.vmstate))}"]
+        words += [f"-{file.option}", file.opened_as or str(bundled(file.option))]
+    if images.vmstate:
+        words += ["-drive", f"if=none,id={VMSTATE_DRIVE},file=json:{escape(json.dumps(images.vmstate))}"]
     for index, (disk, node) in enumerate(zip(invocation.disks, images.disks, strict=True)):
-        replayed = {"driver": "blkreplay", "image": disk_node(index), **disk.frontend}
-        words += ["-blockdev", as_option(node), "-drive", format_properties(replayed)]
+        words += _disk(disk, node, disk_node(index))
     backend, *others = console.items()
     return [*words, "-chardev", f"{backend[1]},{format_properties(dict(others))}"]
 
 
+def _disk(disk: Disk, node: JsonObject, name: str) -> list[str]:
+    """The disk with the block node ``node`` called ``name``, and above it what the guest's device is given."""
+    above: JsonObject = {"driver": "raw", "file": name} if disk.waits else {"driver": "blkreplay", "image": name}
+    if disk.node is not None:
+        above |= {"node-name": disk.node, "read-only": disk.read_only}
+        return ["-blockdev", as_option(node), "-blockdev", as_option(above)]
+    drive = {"read-only": "on", **disk.frontend} if disk.read_only else disk.frontend
+    if disk.waits:
+        # -drive takes no other node as its file.
+        return ["-drive", f"file=json:{escape(json.dumps(node))},{format_properties(drive)}"]
+    return ["-blockdev", as_option(node), "-drive", format_properties({"driver": "blkreplay", "image": name, **drive})]
+
+
 def _icount(invocation: Invocation, mode: str, log: Path, tag: str) -> list[str]:
-    return [
-        "-icount",
-        f"shift={invocation.shift},rr={mode},rrfile={escape(str(log))},rrsnapshot={escape(tag)}",
-    ]
+    words = f"shift={invocation.shift},rr={mode},rrfile={escape(str(log))}"
+    return ["-icount", f"{words},rrsnapshot={escape(tag)}" if tag else words]

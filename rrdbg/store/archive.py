@@ -24,7 +24,7 @@ from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Recording
 
 _MEMBER = re.compile(
-    r"manifest\.json|replay\.bin|console\.log|deliveries\.bin|timeline\.json"
+    r"manifest\.json|replay\.bin|console\.log|deliveries\.bin|timeline\.json|hits\.json"
     r"|snapshots/[\w-]+\.qcow2|disks/\d+\.qcow2|files/[\w-]+",
     re.ASCII,
 )
@@ -109,7 +109,11 @@ def _members(recording: Recording, timeline: Timeline, *, everything: bool) -> d
     kept = (SnapshotKind.INITIAL, SnapshotKind.NAMED)
     snapshots = [item for item in timeline.snapshots if everything or item.kind in kept]
     names = {name for item in snapshots for name in item.files} | set(recording.manifest.checksums)
-    names |= {layout.relative(path) for path in (layout.console, layout.deliveries, layout.timeline) if path.exists()}
+    names |= {
+        layout.relative(path)
+        for path in (layout.console, layout.deliveries, layout.timeline, layout.hits)
+        if path.exists()
+    }
     members = {name: layout.root / name for name in sorted(names)}
     for index, disk in enumerate(recording.manifest.invocation.disks):
         members[_disk_name(index)] = _whole_image(layout.source(disk))

@@ -19,7 +19,7 @@ from rrdbg.engine.accelerator import Accelerator
 from rrdbg.engine.occurrences import Occurrences, count, nth
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.survey import Survey
-from rrdbg.errors import Interrupted
+from rrdbg.errors import Interrupted, LinkError
 from rrdbg.model.deliveries import Delivery
 from rrdbg.model.position import START, Position
 from rrdbg.model.stop import Breakpoint
@@ -85,14 +85,12 @@ def test_the_last_change_of_a_variable(run: Run[Any], replay: Replay, busy: Orac
 def test_a_wrong_guess_leads_to_no_wrong_answer(
     run: Run[Any], replay: Replay, busy: Oracle, start: int, pick: int, wrong: int
 ) -> None:
-    class Wrong(Accelerator):
-        async def near_last(self, timeline: Any, points: Any, low: int, end: Position, on_progress: Any) -> int | None:
-            guess = timeline.deliveries.plain_at_or_before(end.icount + wrong)
-            return guess if low < guess < end.icount else None
+    async def guess(replay: Any, timeline: Any, points: Any, low: int, end: Position, on_progress: Any) -> int | None:
+        guessed: int = timeline.deliveries.plain_at_or_before(end.icount + wrong)
+        return guessed if low < guessed < end.icount else None
 
     async def check() -> None:
         index, address = start % len(busy), busy[pick % len(busy)].pc
-        replay.accelerator = Wrong(None)
         replay.points.delete()
         replay.points.add_breakpoint(address)
         await replay.seek(busy[index].position)
@@ -100,14 +98,16 @@ def test_a_wrong_guess_leads_to_no_wrong_answer(
         if expected:
             await is_at(replay, busy, expected[-1], await replay.reverse_cont())
 
-    run(check())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Accelerator, "near_last", guess)
+        run(check())
 
 
 @pytest.fixture(params=[True, False], ids=["accelerated", "not accelerated"])
 def either(request: pytest.FixtureRequest, replay: Replay, eager: None) -> bool:
     accelerated: bool = request.param
     if not accelerated:
-        replay.accelerator = Accelerator(None, "this is a test without it")
+        replay.accelerator.give_up(LinkError("this is a test without it"))
     return accelerated
 
 
