@@ -11,10 +11,11 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
-from rrdbg.engine.accelerator import Accelerator
+from rrdbg.engine.accelerator import NearLast
 from rrdbg.engine.cursor import Cursor
 from rrdbg.engine.hits import Hits
 from rrdbg.engine.landing import exact_position, step_before
+from rrdbg.engine.parallel import Parallel
 from rrdbg.engine.progress import ProgressListener
 from rrdbg.engine.scan import BROKEN, Accept, Scan, may_break
 from rrdbg.engine.search import Search
@@ -28,16 +29,25 @@ from rrdbg.model.stop import Hit, Point, Watchpoint
 class Finder:
     """Finds hits for whoever moves ``cursor``, which must be :meth:`~rrdbg.engine.cursor.Cursor.moving` meanwhile.
 
-    ``single`` tells that there is one QEMU only, see :class:`~rrdbg.engine.machines.Machines`.
+    Long searches are shared out by ``parallel``, and ``near_last`` tells one where to look first. ``single`` tells that
+    there is one QEMU only, see :class:`~rrdbg.engine.machines.Machines`.
     """
 
     def __init__(
-        self, cursor: Cursor, hits: Hits, accelerator: Accelerator, report: ProgressListener, *, single: bool
+        self,
+        cursor: Cursor,
+        hits: Hits,
+        report: ProgressListener,
+        parallel: Parallel | None,
+        near_last: NearLast,
+        *,
+        single: bool,
     ) -> None:
         self._cursor = cursor
         self._hits = hits
-        self._accelerator = accelerator
         self._report = report
+        self._parallel = parallel
+        self._near_last = near_last
         self._single = single
         self._scan_type = SingleScan if single else Scan
 
@@ -74,13 +84,19 @@ class Finder:
 
     async def last(self, here: Position, points: Sequence[Point], accept: Accept | None) -> tuple[Position, Hit] | None:
         """The last hit before ``here``, and where going back to it stops."""
+        timeline = self._cursor.timeline
+        note = None if accept else partial(self._hits.note, points)
         search = Search(
-            self._cursor.timeline, points, self._cursor.start_at, self._report, accept, single=self._single,
-            note=None if accept else partial(self._hits.note, points), near_last=self._accelerator.near_last,
+            timeline, points, self._cursor.start_at, self._report, accept,
+            single=self._single, note=note, near_last=self._near_last,
         )  # fmt: skip
+        parallel = self._parallel
         for piece in reversed(self._hits.pieces(points, START, here, judged=accept is not None)):
             if piece.hits is None:
-                last = await search.last_before(piece.end, piece.start)
+                among = (
+                    parallel.backwards(timeline, piece.end, points, accept, self._report, note) if parallel else None
+                )
+                last = await search.last_before(piece.end, piece.start, among)
             else:
                 last = piece.hits[-1] if piece.hits else None
             if last:
@@ -165,7 +181,16 @@ class Finder:
     async def _scan(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None, *, careful: bool
     ) -> AsyncGenerator[Hit, None]:
-        walker = await self._cursor.start_at(self._cursor.timeline.landing_before(start))
+        timeline = self._cursor.timeline
+        if self._parallel and (segments := self._parallel.segments(timeline, start, end, accept)):
+            found = self._parallel.scan(
+                timeline, segments, points, accept, self._cursor.start_at, self._report, careful=careful
+            )
+            async with aclosing(found):
+                async for hit in found:
+                    yield hit
+            return
+        walker = await self._cursor.start_at(timeline.landing_before(start))
         try:
             await walker.walk_to(start)
             scan = self._scan_type(walker, points, end, self._cursor.start_at, accept, careful=careful)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -51,6 +53,7 @@ class Launcher:
         self._numbers = itertools.count()
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
         self._running: list[Running] = []
+        self._held: Counter[tuple[str, ...]] = Counter()
 
     @classmethod
     async def create(cls, recording: Recording) -> Launcher:
@@ -231,8 +234,25 @@ class Launcher:
         return drafts
 
     def in_use(self, snapshot: Snapshot) -> bool:
-        """True while a machine runs that was started on ``snapshot`` and still needs its files."""
-        return any(machine.process.alive and loaded.files == snapshot.files for machine, loaded in self._loaded.items())
+        """True while a machine runs that was started on ``snapshot`` and still needs its files, or others may."""
+        return self._held[snapshot.files] > 0 or any(
+            machine.process.alive and loaded.files == snapshot.files for machine, loaded in self._loaded.items()
+        )
+
+    @contextmanager
+    def holding(self, snapshots: Iterable[Snapshot]) -> Iterator[None]:
+        """Have ``snapshots`` count as in use: other processes start machines on them."""
+        held = Counter(snapshot.files for snapshot in snapshots)
+        self._held += held
+        try:
+            yield
+        finally:
+            self._held -= held
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for files of this session, which is removed at its end."""
+        return self._scratch
 
     def _writable_disks(self) -> list[int]:
         disks = self.recording.manifest.invocation.disks

@@ -29,6 +29,7 @@ from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Layout, make_directory
 from rrdbg.store.replaylog import LogSummary, summarise
+from rrdbg.store.trust import remember
 
 KEPT_FREE_BYTES = 32 << 20
 """A recording stops in good order when the disk has less than this left."""
@@ -291,6 +292,7 @@ class Recorder:
         )
         write_atomically(layout.deliveries, summary.to_bytes())
         manifest.write(layout.manifest)
+        remember(layout.manifest)
         return Recorded(layout.root, summary.total, end, seconds, summary.size_bytes, ended)
 
     async def _check_initial(self, tag: str) -> None:

@@ -18,11 +18,13 @@ from pathlib import Path
 from rrdbg.engine.accelerator import Accelerator
 from rrdbg.engine.again import again
 from rrdbg.engine.cursor import Cursor
+from rrdbg.engine.executor import MakeExecutor
 from rrdbg.engine.finder import Finder
 from rrdbg.engine.hits import Hits
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.launcher import Launcher
 from rrdbg.engine.machines import Machines
+from rrdbg.engine.parallel import Parallel
 from rrdbg.engine.points import PointList
 from rrdbg.engine.progress import Progress, ProgressListener
 from rrdbg.engine.prover import prove_next
@@ -50,7 +52,7 @@ class Replay:
     """An opened recording; make it with :meth:`open`, end it with :meth:`close`.
 
     ``walker`` is a machine that stands where the cursor is to begin, if there is one already; at most ``spares`` more
-    wait for the next movement.
+    wait for the next movement. ``parallel`` searches with several workers.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class Replay:
         keeper: Keeper,
         walker: Walker | None = None,
         spares: int = 0,
+        parallel: Parallel | None = None,
         accelerator: Accelerator | None = None,
     ) -> None:
         self.recording = recording
         self.on_progress: ProgressListener = lambda progress: None
         self._launcher = launcher
         self._keeper = keeper
+        self._parallel = parallel
         self._cursor = Cursor(launcher, keeper, self._report, walker, spares)
         self.accelerator = accelerator or Accelerator(None, "this QEMU was started without its plugin")
         """What finds very many hits without stopping at each, if it can be used."""
@@ -73,17 +77,24 @@ class Replay:
         """The breakpoints and watchpoints that are set."""
         self.hits = Hits(recording, lambda: self.timeline.cost)
         """What was found already."""
-        self._finder = Finder(self._cursor, self.hits, self.accelerator, self._report, single=launcher.single)
+        near_last = self.accelerator.near_last
+        self._finder = Finder(self._cursor, self.hits, self._report, parallel, near_last, single=launcher.single)
 
     @classmethod
     async def open(
-        cls, path: Path, spacing: float = SPACING_SECONDS, budget: int | None = None, *, spares: int = 0
+        cls,
+        path: Path,
+        spacing: float = SPACING_SECONDS,
+        budget: int | None = None,
+        *,
+        spares: int = 0,
+        executor: MakeExecutor | None = None,
     ) -> Replay:
         """Open the recording at ``path``, with the cursor at its start.
 
         Snapshots are laid every ``spacing`` seconds of replay and take at most ``budget`` bytes (None: a tenth of the
         free space). While nothing moves at most ``spares`` machines are started ahead of the next movement, in a tenth
-        of the free memory.
+        of the free memory. What ``executor`` makes shares long searches out among workers.
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
@@ -95,12 +106,20 @@ class Replay:
         except BaseException:
             recording.close()
             raise
-        keeper = Keeper(launcher, timeline, spacing, budget)
-        return cls(recording, launcher, keeper, spares=spares, accelerator=Accelerator.of(launcher))
+        return cls(
+            recording,
+            launcher,
+            Keeper(launcher, timeline, spacing, budget),
+            spares=spares,
+            parallel=Parallel(launcher, executor(launcher.scratch / "workers")) if executor else None,
+            accelerator=Accelerator.of(launcher),
+        )
 
     async def close(self) -> None:
         """End every QEMU and let the recording go."""
         try:
+            if self._parallel:
+                await self._parallel.close()
             await self._cursor.close()
             self._keeper.close()
             self.hits.close()

@@ -18,7 +18,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rrdbg.engine.accelerator import NearLast
 from rrdbg.engine.progress import ProgressListener, Stretch
@@ -28,6 +28,7 @@ from rrdbg.engine.walk import Walker
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.model.plan import plan_reverse_scan
 from rrdbg.model.position import START, Position
+from rrdbg.model.segments import Segment
 from rrdbg.model.stop import Hit, Point
 from rrdbg.model.timeline import Timeline
 
@@ -44,6 +45,9 @@ _SLOWER = 1.3
 
 Note = Callable[[Position, Position, Sequence[Hit]], None]
 """Told what was scanned, from where to where, and all hits there."""
+
+LastAmong = Callable[[Sequence[Segment]], Awaitable[Hit | None]]
+"""Find the last hit in segments, the latest of which comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +94,32 @@ class Search:
         self._scan_type = SingleScan if single else Scan
         self._on_progress: ProgressCallback = lambda icount: None
 
-    async def last_before(self, here: Position, since: Position = START) -> Hit | None:
-        """The last hit before ``here``, or None if there is none from ``since`` on."""
+    async def last_before(self, here: Position, since: Position = START, among: LastAmong | None = None) -> Hit | None:
+        """The last hit before ``here``, or None if there is none from ``since`` on.
+
+        All segments but the nearest, which has it most often, are left to ``among``, if there is one.
+        """
         cost = self._timeline.cost
-        first = self._timeline.landing_before(since)
-        whole = cost.seconds(first, here.icount)
-        for segment in plan_reverse_scan(self._timeline, here):
-            start, done = max(segment.snapshot.icount, first), cost.seconds(segment.end.icount, here.icount)
+        first = Position(self._timeline.landing_before(since))
+        whole = cost.seconds(first.icount, here.icount)
+        segments = [
+            replace(segment, start=max(segment.start, first))
+            for segment in plan_reverse_scan(self._timeline, here)
+            if segment.end > first
+        ]
+        for number, segment in enumerate(segments):
+            if number and among:
+                return await among(segments[number:])
+            start, done = segment.start.icount, cost.seconds(segment.end.icount, here.icount)
             self._on_progress = Stretch(cost, start, done, whole, self._report).at
             self._on_progress(start)
-            found = await self._last_between(start, segment.end, careful=self._single)
-            if found.hit or start == first:
-                return found.hit
+            if found := await self.last_in(segment):
+                return found
         return None
+
+    async def last_in(self, segment: Segment) -> Hit | None:
+        """The last hit in ``segment``, or None if there is none."""
+        return (await self._last_between(segment.start.icount, segment.end, careful=self._single)).hit
 
     async def _last_between(self, low: int, end: Position, *, most: int = 0, careful: bool = False) -> _Found:
         try:

@@ -25,18 +25,21 @@ def open_recording(
     symbols: str | os.PathLike[str] | None = None,
     gdb: str | None = "gdb",
     snapshot_budget: str | int | None = None,
+    trust: bool = False,
 ) -> Replay:
     """Open the recording at ``path``, or of that name in the library, or the latest, with the cursor at its start.
 
     ``symbols`` is an ELF file (default: the recorded kernel), ``gdb`` the program to start when symbols are needed
-    (None: do without), ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``.
+    (None: do without), ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``; ``trust``
+    takes it for the user's own from now on, whoever has made it.
 
     :raises RecordingError: it cannot be used.
     :raises QemuLaunchError: its QEMU is missing.
     """
     loop = OwnLoop()
     try:
-        beneath = loop.bridge.run(AsyncReplay.open(path, symbols=symbols, gdb=gdb, snapshot_budget=snapshot_budget))
+        opening = AsyncReplay.open(path, symbols=symbols, gdb=gdb, snapshot_budget=snapshot_budget, trust=trust)
+        beneath = loop.bridge.run(opening)
         return Replay(beneath, loop.bridge, loop)
     except BaseException:
         loop.close()
