@@ -52,8 +52,10 @@ async def test_calls_and_prints_on_the_way(extended: Extended, workload_guest: P
         f"rrdbg seek {PLACE}\nbreak *{entry:#x}\nreverse-continue\ndelete\n"
         "rrdbg calls mix from -5 to +5\n"
         'rrdbg tprintf mix,"round is %d of %lu",round,counter from -5 to +5\n'
+        'rrdbg tprintf mix if round < 0 || counter == 0,"never" from -5 to +5\n'
         'printf "truth: round is %d of %lu\\n", counter, counter\n'
     )
     truth = next(line.removeprefix("truth: ") for line in lines if line.startswith("truth: "))
     assert any(line.endswith(truth) and not line.startswith("truth") for line in lines)
     assert any("was called 1 time " in line for line in lines)
+    assert any("was reached under the condition 0 times" in line for line in lines)
