@@ -63,3 +63,14 @@ async def test_calls_and_prints_on_the_way(extended: Extended, workload_guest: P
     assert any("mix was called 1 time " in line for line in lines)
     assert any(" mix() does not return  to do_round+" in line for line in lines)
     assert any("was reached under the condition 0 times" in line for line in lines)
+
+
+async def test_numbered_times(extended: Extended) -> None:
+    lines = await extended(
+        f"rrdbg seek {PLACE}\nbreak mix\nreverse-continue\nreverse-continue\nset $second = $rr_icount\ndelete\n"
+        f"rrdbg seek {PLACE}\nset $back = $second - $rr_icount\n"
+        'eval "rrdbg count mix from %d to +0", $back\neval "rrdbg nth 1 mix from %d", $back\n'
+        'printf "the same: %d\\n", $rr_icount == $second\n'
+    )
+    assert any("is executed 2 times between" in line for line in lines)
+    assert "the same: 1" in lines

@@ -187,3 +187,25 @@ async def test_what_is_found_can_be_kept(opened: Opened, workload: Path, busy: O
         await user(f"> {lines} writes counter {stretch(busy)}")
         loaded = [json.loads(line) for line in lines.read_text().splitlines()]
         assert [item["kind"] for item in loaded] == ["found"] * len(results) + ["message"]
+
+
+async def test_count_and_nth(opened: Opened, workload: Path, workload_guest: Path, busy: Oracle) -> None:
+    hits = busy.hits(symbol(workload_guest, "twist").address)
+    async with opened(workload) as user:
+        assert f"twist is executed {len(hits)} times between" in await user(f"count twist {stretch(busy)}")
+        await user(f"nth {len(hits)} twist {stretch(busy)}")
+        assert user.position == busy[hits[-1]].position
+        refused = await user.refused(f"nth {len(hits) + 1} twist {stretch(busy)}")
+        assert f"twist is executed only {len(hits)} times between" in refused
+        assert user.position == busy[hits[-1]].position
+        assert "executed 153,600 times between" in (whole := await user("count twist"))
+        assert whole.endswith(", counted by the accelerator.")
+        assert "It has made 1 pass in this session." in await user("info accelerator")
+
+
+async def test_count_and_nth_refuse(opened: Opened, workload: Path) -> None:
+    async with opened(workload, gdb=False) as user:
+        assert "What to look for is missing" in await user.refused("count")
+        assert "'nth' takes a number and a location" in await user.refused("nth 3")
+        assert "The first time has the number 1" in await user.refused("nth 0 *0x1000")
+        assert "Without a GDB there are no symbols" in await user.refused("nth 1 twist")

@@ -6,6 +6,7 @@ A value becomes ``*ADDRESS:LENGTH``, a location ``*ADDRESS``, and what ``tprintf
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import gdb
 
@@ -35,6 +36,9 @@ def translate(command: Declared, arguments: str) -> str:
     if command.name == "origin":
         what, option, depth = arguments.partition(" --depth")
         return value(what.strip()) + option + depth
+    if command.takes[0] == "number":
+        number, blank, rest = arguments.partition(" ")
+        return f"{number}{blank}{translate(replace(command, takes=command.takes[1:]), rest.strip())}"
     match = _RANGE.fullmatch(arguments)
     assert match is not None, "every part of it may be empty"
     if command.takes[0] == "expression":
