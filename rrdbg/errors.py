@@ -11,6 +11,7 @@
     ├── HostError              exit 1   the operating system refused something: a full disk, too many open files
     └── LinkError              exit 1   another program let us down
         ├── QemuLaunchError    exit 1   QEMU did not start
+        ├── PluginError        exit 1   QEMU's plugin cannot be built, or not be loaded
         ├── QemuDied           exit 1   QEMU went away while we used it
         ├── QmpError           exit 1   QEMU refused a QMP or monitor command
         ├── ImageError         exit 1   qemu-img refused something
@@ -77,6 +78,10 @@ class LinkError(RrdbgError):
 
 class QemuLaunchError(LinkError):
     """QEMU did not come up; the message holds what it printed."""
+
+
+class PluginError(LinkError):
+    """The plugin for QEMU cannot be built, or this QEMU does not load it; rrdbg works without it, too."""
 
 
 class QemuDied(LinkError):

@@ -6,7 +6,7 @@ import itertools
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -44,7 +44,8 @@ class Launcher:
 
     def __init__(self, recording: Recording, qemu: str, scratch: Path, folder: WorkFolder | None) -> None:
         self.recording = recording
-        self._qemu = qemu
+        self.qemu = qemu
+        """The program that the machines run."""
         self._scratch = scratch
         self._folder = folder
         manifest = recording.manifest
@@ -104,8 +105,16 @@ class Launcher:
         self._running = [known for known in self._running if known.walker.machine.process.alive]
         return tuple(self._running)
 
-    async def start(self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING) -> tuple[Walker, float]:
+    async def start(
+        self,
+        snapshot: Snapshot,
+        timeline: Timeline,
+        role: Role = Role.SEARCHING,
+        more: Callable[[Path], Sequence[str]] = lambda directory: (),
+    ) -> tuple[Walker, float]:
         """Start a machine on ``snapshot`` for what ``role`` says; also tells how many seconds that took.
+
+        ``more`` gives options of QEMU's to be added, for the machine's own directory.
 
         :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
         :raises HostError: the disk is full, or too many files are open.
@@ -116,9 +125,12 @@ class Launcher:
         try:
             directory, images = self._prepare(snapshot)
             machine = await Machine.start(
-                lambda fd: replay_words(
-                    self._qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
-                ),
+                lambda fd: [
+                    *replay_words(
+                        self.qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
+                    ),
+                    *more(directory),
+                ],
                 directory,
                 opened_files(invocation, layout.bundled),
             )
@@ -143,7 +155,7 @@ class Launcher:
             state = Snapshot(walker.position.icount, tag, SnapshotKind.LADDER, tuple(map(str, files)))
             directory, images = self._prepare(state)
             machine = await Machine.start(
-                lambda fd: branch_words(self._qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd),
+                lambda fd: branch_words(self.qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd),
                 directory,
                 opened_files(invocation, layout.bundled),
             )

@@ -5,6 +5,7 @@ The kernel is downloaded with apt-get from wherever this machine gets its packag
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import tempfile
@@ -18,6 +19,9 @@ from tests.guests.linux import firmware
 INIT = Path(__file__).parent / "init"
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 APPLETS = ("cat", "cut", "dd", "grep", "ls", "md5sum", "mount", "poweroff", "rm", "seq", "sh", "uname", "wc")
+
+APT_MIRROR = os.environ.get("MIRROR", "http://deb.debian.org/debian")
+"""Where the packages of other architectures come from."""
 
 CMDLINE = "console=ttyS0 nokaslr panic=-1"
 """No random addresses, so that symbols fit; a panic ends QEMU when it runs with -no-reboot."""
@@ -148,12 +152,10 @@ def current_kernel_package() -> str:
 
 
 def find_busybox() -> Path:
-    """The busybox of this machine, which must need no libraries."""
+    """The busybox of this machine."""
     busybox = shutil.which("busybox")
     if not busybox:
         raise GuestError("busybox is missing, which the Linux guest needs: run `make setup`")
-    if "INTERP" in run_tool("readelf", "--program-headers", "--wide", busybox):
-        raise GuestError(f"{busybox} needs shared libraries: install busybox-static in its place")
     return Path(busybox)
 
 
@@ -163,9 +165,15 @@ def make_initramfs(
     *,
     init: Path = INIT,
     applets: Sequence[str] = APPLETS,
+    busybox: Path | None = None,
 ) -> Path:
-    """Write an initramfs with busybox, ``init`` and ``files``; the same inputs give the same bytes."""
-    busybox = find_busybox()
+    """Write an initramfs with ``busybox`` (this machine's, if none is given), ``init`` and ``files``.
+
+    The same inputs give the same bytes.
+    """
+    busybox = busybox or find_busybox()
+    if "INTERP" in run_tool("readelf", "--program-headers", "--wide", str(busybox)):
+        raise GuestError(f"{busybox} needs shared libraries: install busybox-static in its place")
     archive = Archive()
     for folder in ("bin", "dev", "proc", "sys", "tmp"):
         archive.add(folder, stat.S_IFDIR | 0o755)
