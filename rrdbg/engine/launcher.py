@@ -5,19 +5,22 @@ from __future__ import annotations
 import itertools
 import shutil
 import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from rrdbg.engine.disks import Base, disk_through_scratch, save_delta
+from rrdbg.engine.disks import Base, disk_through_scratch, image_node, save_delta
 from rrdbg.engine.machines import Running
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
-from rrdbg.errors import RecordingError, UsageError
+from rrdbg.errors import HostError, ImageError, RecordingError, UsageError
 from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_scratch
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.words import Images, branch_words, disk_node, opened_files, replay_words
-from rrdbg.model.invocation import Disk
+from rrdbg.model.drives import Disk
 from rrdbg.model.position import Position
 from rrdbg.model.process import Role
 from rrdbg.model.safety import snapshot_hazard
@@ -41,7 +44,8 @@ class Launcher:
 
     def __init__(self, recording: Recording, qemu: str, scratch: Path, folder: WorkFolder | None) -> None:
         self.recording = recording
-        self._qemu = qemu
+        self.qemu = qemu
+        """The program that the machines run."""
         self._scratch = scratch
         self._folder = folder
         manifest = recording.manifest
@@ -49,6 +53,7 @@ class Launcher:
         self._numbers = itertools.count()
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
         self._running: list[Running] = []
+        self._held: Counter[tuple[str, ...]] = Counter()
 
     @classmethod
     async def create(cls, recording: Recording) -> Launcher:
@@ -56,6 +61,7 @@ class Launcher:
 
         :raises QemuLaunchError: it is not installed.
         :raises RecordingError: it has another version, whose snapshots and log differ.
+        :raises HostError: there is no room for the files of running machines.
         """
         manifest = recording.manifest
         qemu = find_qemu(manifest.invocation.binary)
@@ -76,6 +82,11 @@ class Launcher:
         launcher = cls(recording, qemu, scratch, folder)
         try:
             await create_empty(scratch / "empty.qcow2")
+        except ImageError as error:
+            launcher.close()
+            raise HostError(
+                f"{recording.name} cannot be opened: {error} Free some space, or open a copy on another disk."
+            ) from None
         except BaseException:
             launcher.close()
             raise
@@ -94,22 +105,37 @@ class Launcher:
         self._running = [known for known in self._running if known.walker.machine.process.alive]
         return tuple(self._running)
 
-    async def start(self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING) -> tuple[Walker, float]:
+    async def start(
+        self,
+        snapshot: Snapshot,
+        timeline: Timeline,
+        role: Role = Role.SEARCHING,
+        more: Callable[[Path], Sequence[str]] = lambda directory: (),
+    ) -> tuple[Walker, float]:
         """Start a machine on ``snapshot`` for what ``role`` says; also tells how many seconds that took.
 
+        ``more`` gives options of QEMU's to be added, for the machine's own directory.
+
         :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
+        :raises HostError: the disk is full, or too many files are open.
         """
         began = time.monotonic()
         layout = self.recording.layout
         invocation = self.recording.manifest.invocation
-        directory, images = self._prepare(snapshot)
-        machine = await Machine.start(
-            lambda fd: replay_words(
-                self._qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
-            ),
-            directory,
-            opened_files(invocation, layout.bundled),
-        )
+        try:
+            directory, images = self._prepare(snapshot)
+            machine = await Machine.start(
+                lambda fd: [
+                    *replay_words(
+                        self.qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
+                    ),
+                    *more(directory),
+                ],
+                directory,
+                opened_files(invocation, layout.bundled),
+            )
+        except OSError as error:
+            raise HostError.of(error, f"Cannot start a QEMU at {snapshot.icount:,}") from None
         self._loaded[machine] = snapshot
         walker = Walker(machine, timeline, Position(snapshot.icount))
         self._note(walker, role)
@@ -129,7 +155,7 @@ class Launcher:
             state = Snapshot(walker.position.icount, tag, SnapshotKind.LADDER, tuple(map(str, files)))
             directory, images = self._prepare(state)
             machine = await Machine.start(
-                lambda fd: branch_words(self._qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd),
+                lambda fd: branch_words(self.qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd),
                 directory,
                 opened_files(invocation, layout.bundled),
             )
@@ -148,10 +174,10 @@ class Launcher:
         directory = self._scratch / f"machine-{next(self._numbers)}"
         directory.mkdir()
         state = self._empty(directory / "vmstate.qcow2")
-        disks = enumerate(self.recording.manifest.invocation.disks)
+        disks = self.recording.manifest.invocation.disks
         return directory, Images(
             through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state),
-            [self._disk_node(index, disk, snapshot, directory) for index, disk in disks],
+            [self._disk_node(index, disk, snapshot, directory) for index, disk in enumerate(disks)],
         )
 
     @property
@@ -216,8 +242,20 @@ class Launcher:
         return drafts
 
     def in_use(self, snapshot: Snapshot) -> bool:
-        """True while a machine runs that was started on ``snapshot`` and still needs its files."""
-        return any(machine.process.alive and loaded.files == snapshot.files for machine, loaded in self._loaded.items())
+        """True while a machine runs that was started on ``snapshot`` and still needs its files, or others may."""
+        return self._held[snapshot.files] > 0 or any(
+            machine.process.alive and loaded.files == snapshot.files for machine, loaded in self._loaded.items()
+        )
+
+    @contextmanager
+    def holding(self, snapshots: Iterable[Snapshot]) -> Iterator[None]:
+        """Have ``snapshots`` count as in use: other processes start machines on them."""
+        held = Counter(snapshot.files for snapshot in snapshots)
+        self._held += held
+        try:
+            yield
+        finally:
+            self._held -= held
 
     def _writable_disks(self) -> list[int]:
         disks = self.recording.manifest.invocation.disks
@@ -232,7 +270,7 @@ class Launcher:
     def _base(self, index: int) -> Base:
         disk = self.recording.manifest.invocation.disks[index]
         layout = self.recording.layout
-        return Base(layout.disk(index), layout.source(disk), disk.format or "raw")
+        return Base(layout.written(index, disk), image_node(disk, layout.source(disk)))
 
     def _delta(self, snapshot: Snapshot, index: int) -> Path | None:
         """What ``snapshot`` has changed on disk ``index``; the initial one has changed nothing."""

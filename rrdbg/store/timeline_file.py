@@ -11,7 +11,7 @@ import dataclasses
 import json
 import re
 
-from rrdbg.errors import RecordingError
+from rrdbg.errors import HostError, RecordingError
 from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.cost import REPLAY_PER_RECORDING, UNMEASURED_SPEED, CostMap, Piece
 from rrdbg.model.mark import Mark
@@ -31,7 +31,7 @@ def initial_snapshot(recording: Recording) -> Snapshot:
     """The snapshot that QEMU made at icount 0 while recording."""
     layout = recording.layout
     disks = recording.manifest.invocation.disks
-    overlays = [layout.disk(index) for index, disk in enumerate(disks) if not disk.read_only]
+    overlays = [layout.disk(index) for index, disk in enumerate(disks) if not (disk.read_only or disk.in_place)]
     files = [layout.initial, *overlays]
     return Snapshot(
         START.icount,
@@ -89,7 +89,7 @@ def load_timeline(recording: Recording) -> Timeline:
 def save_timeline(recording: Recording, timeline: Timeline) -> None:
     """Keep the timeline's snapshots, bookmarks, marks and costs with the recording; a read-only one keeps nothing.
 
-    :raises OSError: the disk is full.
+    :raises HostError: the disk is full; the file is as it was.
     """
     if not recording.writable:
         return
@@ -109,7 +109,10 @@ def save_timeline(recording: Recording, timeline: Timeline) -> None:
         "cost": [[piece.start, piece.end, round(piece.seconds, 6)] for piece in timeline.cost.pieces],
     }
     lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
-    write_atomically(recording.layout.timeline, ("{" + ",\n ".join(lines) + "}\n").encode())
+    try:
+        write_atomically(recording.layout.timeline, ("{" + ",\n ".join(lines) + "}\n").encode())
+    except OSError as error:
+        raise HostError.of(error, "Cannot keep the snapshots, bookmarks and marks of now") from None
 
 
 def unlink_snapshot(recording: Recording, snapshot: Snapshot) -> None:
@@ -123,7 +126,7 @@ def clean(recording: Recording, timeline: Timeline) -> Timeline:
 
     That is what a session leaves that was killed. Nothing is touched unless we hold the recording's lock.
 
-    :raises OSError: the directory cannot be written.
+    :raises HostError: the directory cannot be written.
     """
     if not recording.writable:
         return timeline
@@ -136,6 +139,7 @@ def clean(recording: Recording, timeline: Timeline) -> Timeline:
     for file in layout.snapshots.glob("*.qcow2"):
         if file not in listed:
             file.unlink()
-    for draft in layout.root.glob(f".{layout.timeline.name}.*"):
-        draft.unlink()
+    for file in (layout.timeline, layout.hits):
+        for draft in layout.root.glob(f".{file.name}.*"):
+            draft.unlink()
     return timeline

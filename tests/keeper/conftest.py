@@ -38,7 +38,11 @@ class DiskGuest:
 
 def build_disk(directory: Path) -> tuple[bytes, int]:
     """The boot sector of a guest that writes its disk, and the address of ``number``."""
-    source = Path(__file__).parent / "guest" / "disk.S"
+    return boot_sector(directory, Path(__file__).parent / "guest" / "disk.S")
+
+
+def boot_sector(directory: Path, source: Path) -> tuple[bytes, int]:
+    """The boot sector made of ``source``, and the address of ``number`` in it."""
     run_tool("as", "--32", "-o", str(directory / "disk.o"), str(source))
     run_tool("ld", "-m", "elf_i386", "-Ttext", "0x7c00", "-o", str(directory / "disk.elf"), str(directory / "disk.o"))
     run_tool("objcopy", "-O", "binary", str(directory / "disk.elf"), str(directory / "disk.bin"))
