@@ -2,15 +2,39 @@
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+# Folders with other QEMUs, made by scripts/other-qemu; any place will do.
+QEMU_10 ?= build/qemu-10
+QEMU_11 ?= build/qemu-11
+with = PATH="$(abspath $(1))/bin:$$PATH"
+
+# What is tested with each QEMU, besides the one installed here: travelling, on each architecture.
+TRAVEL := tests/matrix tests/engine/test_oracle.py
 
 help: ## List what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
 setup: ## Install what is missing: Debian packages, and the virtual environment .venv
 	@scripts/setup
 
 test: lint ## Run linters, type checker and all tests (some of them: make test ARGS='-k NAME')
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
+	$(if $(ARGS),,$(MAKE) --no-print-directory test-newer)
+
+# A small part with QEMU 10.0; the whole is test-matrix.
+test-newer: $(QEMU_10)/complete
+	$(call with,$(QEMU_10)) $(PYTEST) tests/matrix tests/engine/test_oracle.py -k 'cells or seek or single_step_back'
+
+test-matrix: lint $(QEMU_10)/complete $(QEMU_11)/complete ## Travel in guests of three architectures with three QEMUs
+	RRDBG_JUMPS=200 $(PYTEST) -m '' $(TRAVEL) $(ARGS)
+	RRDBG_JUMPS=200 $(call with,$(QEMU_10)) $(PYTEST) -m '' $(TRAVEL) $(ARGS)
+	RRDBG_JUMPS=200 $(call with,$(QEMU_11)) $(PYTEST) -m '' $(TRAVEL) $(ARGS)
+
+# One that is incomplete was broken off.
+%/complete: | setup
+	rm -rf $(@D)
+	scripts/other-qemu $(lastword $(subst -, ,$(@D))) $(@D)
 
 demo: setup ## Record two guests, find a bug by walking backwards, and see how
 	@$(BIN)/python -m tests.guests

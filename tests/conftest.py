@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from rrdbg.engine.recorder import Recorder, RecordRequest
@@ -22,6 +23,9 @@ from tests.guests.build import QEMU_OPTIONS, GuestError, build, symbol
 from tests.guests.linux import LinuxGuest, build_linux
 from tests.oracle import Oracle, observe
 from tests.processes import wait_until_gone, wait_until_swept
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 GUEST_DIR = Path(__file__).parent.parent / "build" / "guests"
 
@@ -42,6 +46,8 @@ def _temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("t")
         patch.setenv("TMPDIR", str(folder))
         patch.setattr(tempfile, "tempdir", str(folder))
+        # Which recordings are ours is noted there; the user's own list has nothing to do with it.
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield folder
 
 

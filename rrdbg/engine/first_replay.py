@@ -17,7 +17,7 @@ from rrdbg.errors import Divergence, QemuDied, QmpError
 from rrdbg.links.machine import PATIENCE_SECONDS
 from rrdbg.links.process import QemuProcess
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.05
 
 
 class FirstReplay:
@@ -56,14 +56,9 @@ class FirstReplay:
         if await self._process.guard(qmp.icount()) == icount:
             return
         try:
-            async with qmp.events("STOP") as events:
-                await qmp.break_at(icount)
-                await qmp.resume()
-                stop = asyncio.create_task(events.get())
-                try:
-                    await self._process.guard(self._watch(stop))
-                finally:
-                    stop.cancel()
+            await qmp.break_at(icount)
+            await qmp.resume()
+            await self._process.guard(self._watch())
             reached = await qmp.icount()
         except QemuDied as error:
             raise Divergence(f"it ends QEMU ({error})") from None
@@ -87,13 +82,14 @@ class FirstReplay:
         """End QEMU at once, if it has not ended."""
         await self._process.kill()
 
-    async def _watch(self, stop: asyncio.Task[object]) -> None:
+    async def _watch(self) -> None:
+        """Wait until the guest stops; it is asked, since QEMU 10 and 11 do not always send the event STOP here."""
         seen, since = -1, time.monotonic()
-        while not stop.done():
-            await asyncio.wait((stop,), timeout=_POLL_SECONDS)
+        while await self._process.qmp.run_state() == "running":
+            await asyncio.sleep(_POLL_SECONDS)
             icount, now = await self._process.qmp.icount(), time.monotonic()
             if icount != seen:
                 seen, since = icount, now
-            elif now - since > self.patience and not stop.done():
+            elif now - since > self.patience and await self._process.qmp.run_state() == "running":
                 raise Divergence(f"it stands still at {icount:,} instructions")
             self._on_progress(icount)

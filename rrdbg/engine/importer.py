@@ -36,6 +36,7 @@ from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Layout, Recording, make_directory
 from rrdbg.store.replaylog import LogSummary, summarise
 from rrdbg.store.timeline_file import load_timeline
+from rrdbg.store.trust import remember
 
 _VMSTATE_NODE = "rrdbg-vmstate-file"
 LOAD_SECONDS = 60.0
@@ -248,6 +249,7 @@ class Importer:
         )
         write_atomically(layout.deliveries, self._summary.to_bytes())
         manifest.write(layout.manifest)
+        remember(layout.manifest)
 
     async def _replay_from_the_snapshot(self, expected: str) -> None:
         """Replay once more, as all travelling does, leaving snapshots on the way, and compare."""

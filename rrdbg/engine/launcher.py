@@ -15,7 +15,7 @@ from rrdbg.engine.disks import Base, disk_through_scratch, image_node, save_delt
 from rrdbg.engine.machines import Running
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
-from rrdbg.errors import RecordingError, UsageError
+from rrdbg.errors import HostError, ImageError, RecordingError, UsageError
 from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_scratch
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
@@ -60,6 +60,7 @@ class Launcher:
 
         :raises QemuLaunchError: it is not installed.
         :raises RecordingError: it has another version, whose snapshots and log differ.
+        :raises HostError: there is no room for the files of running machines.
         """
         manifest = recording.manifest
         qemu = find_qemu(manifest.invocation.binary)
@@ -80,6 +81,11 @@ class Launcher:
         launcher = cls(recording, qemu, scratch, folder)
         try:
             await create_empty(scratch / "empty.qcow2")
+        except ImageError as error:
+            launcher.close()
+            raise HostError(
+                f"{recording.name} cannot be opened: {error} Free some space, or open a copy on another disk."
+            ) from None
         except BaseException:
             launcher.close()
             raise
@@ -102,18 +108,22 @@ class Launcher:
         """Start a machine on ``snapshot`` for what ``role`` says; also tells how many seconds that took.
 
         :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
+        :raises HostError: the disk is full, or too many files are open.
         """
         began = time.monotonic()
         layout = self.recording.layout
         invocation = self.recording.manifest.invocation
-        directory, images = self._prepare(snapshot)
-        machine = await Machine.start(
-            lambda fd: replay_words(
-                self._qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
-            ),
-            directory,
-            opened_files(invocation, layout.bundled),
-        )
+        try:
+            directory, images = self._prepare(snapshot)
+            machine = await Machine.start(
+                lambda fd: replay_words(
+                    self._qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
+                ),
+                directory,
+                opened_files(invocation, layout.bundled),
+            )
+        except OSError as error:
+            raise HostError.of(error, f"Cannot start a QEMU at {snapshot.icount:,}") from None
         self._loaded[machine] = snapshot
         walker = Walker(machine, timeline, Position(snapshot.icount))
         self._note(walker, role)
@@ -153,10 +163,8 @@ class Launcher:
         directory.mkdir()
         state = self._empty(directory / "vmstate.qcow2")
         disks = self.recording.manifest.invocation.disks
-        vmstate = through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state)
-        in_disk = snapshot.kind is SnapshotKind.INITIAL and any(disk.in_place for disk in disks)
         return directory, Images(
-            None if in_disk else vmstate,
+            through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state),
             [self._disk_node(index, disk, snapshot, directory) for index, disk in enumerate(disks)],
         )
 

@@ -21,6 +21,7 @@ from rrdbg.engine.disks import image_node
 from rrdbg.errors import LinkError, QemuDied, RecordingError, UsageError
 from rrdbg.links.images import create_empty, create_overlay, describe_image, image_format, plain_qcow2, snapshot_tags
 from rrdbg.links.process import QemuProcess, find_qemu, qemu_version
+from rrdbg.links.serial_line import SerialLine, TypedInput
 from rrdbg.links.words import Images, disk_node, opened_files, record_words
 from rrdbg.model.drives import Disk
 from rrdbg.model.fence import last_reachable
@@ -29,6 +30,7 @@ from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Layout, make_directory
 from rrdbg.store.replaylog import LogSummary, summarise
+from rrdbg.store.trust import remember
 
 KEPT_FREE_BYTES = 32 << 20
 """A recording stops in good order when the disk has less than this left."""
@@ -47,7 +49,7 @@ class RecordRequest:
     """What to record, where to, and when to stop; ``timeout`` in seconds, ``max_icount`` in instructions.
 
     ``tag`` is the initial snapshot's name, None for a recording without one; ``in_place`` lets the guest write to the
-    user's own qcow2 images, which then hold that snapshot, too.
+    user's own qcow2 images, which then hold that snapshot of their content.
     """
 
     command: Sequence[str]
@@ -82,18 +84,25 @@ class Recorded:
 
 
 class Recorder:
-    """One recording in the making; :meth:`run` makes it, :meth:`stop` ends it early."""
+    """One recording in the making; :meth:`run` makes it, :meth:`stop` ends it early.
+
+    ``on_line`` is told where the other end of the guest's serial port is, if it is a pseudo terminal or a socket.
+    """
 
     def __init__(
         self,
         request: RecordRequest,
         on_console: Callable[[bytes], None] = lambda data: None,
         on_progress: Callable[[RecordProgress], None] = lambda progress: None,
+        on_line: Callable[[str], None] = lambda where: None,
     ) -> None:
         self._request = request
         self._layout = Layout(request.directory.absolute())
         self._on_console = on_console
         self._on_progress = on_progress
+        self._on_line = on_line
+        self._typed: TypedInput | None = None
+        self._line: SerialLine
         self._ended: asyncio.Future[str]
         self._console = bytearray()
         self._exited = False
@@ -114,6 +123,11 @@ class Recorder:
         """End the recording in order, as soon as possible."""
         if not self._ended.done():
             self._ended.set_result(why)
+
+    def type(self, data: bytes) -> None:
+        """Type ``data`` to the guest's first serial port; nothing happens where the user has none to type to."""
+        if self._typed:
+            self._typed.write(data)
 
     async def run(self) -> Recorded:
         """Record until something ends it.
@@ -186,16 +200,38 @@ class Recorder:
         return replace(disk, in_place=True)
 
     async def _record(self, qemu: str) -> float:
-        in_place = self._request.in_place
         images = Images(
-            None if in_place else plain_qcow2("rrdbg-vmstate-file", self._layout.initial),
+            plain_qcow2("rrdbg-vmstate-file", self._layout.initial),
             [self._disk_node(index, disk) for index, disk in enumerate(self.invocation.disks)],
         )
+        typed = self._prepare_typing() if self.invocation.line.types else None
         command = record_words(
             qemu, self.invocation, images, self._layout.bundled,
             log=self._layout.log, tag=self._request.tag or "",
-            console=self._layout.console,
+            console=self._layout.console, typed=typed,
         )  # fmt: skip
+        try:
+            self._line = await SerialLine.open(self.invocation.line, self.type)
+            try:
+                self._on_line(self._line.where)
+                return await self._run(command)
+            finally:
+                await self._line.close()
+        finally:
+            if self._typed:
+                self._typed.close()
+                self._typed = None
+
+    def _prepare_typing(self) -> Path:
+        """The pair of files that QEMU takes for a pipe."""
+        typed = self._layout.scratch / "typed"
+        self._layout.scratch.mkdir(exist_ok=True)
+        self._layout.console.touch()
+        typed.with_suffix(".out").symlink_to(self._layout.console)
+        self._typed = TypedInput(typed.with_suffix(".in"))
+        return typed
+
+    async def _run(self, command: Sequence[str]) -> float:
         process = await QemuProcess.start(command, files=opened_files(self.invocation, self._layout.bundled))
         began = time.monotonic()
         try:
@@ -229,6 +265,7 @@ class Recorder:
         wanted = (self._request.until_console or "").encode()
         while data := file.read(_CONSOLE_CHUNK):
             self._on_console(data)
+            self._line.write(data)
             if wanted:
                 self._console += data
                 if wanted in self._console:
@@ -240,6 +277,7 @@ class Recorder:
         async with process.qmp.events("SHUTDOWN", "GUEST_PANICKED") as events:
             shutdown = asyncio.create_task(events.get())
             try:
+                await self._somebody_is_there()
                 # Only now: a guest may end within some milliseconds, and its end must not be missed.
                 await process.qmp.resume()
                 while not self._ended.done():
@@ -260,6 +298,14 @@ class Recorder:
                         self.stop(f"the disk is almost full (less than {KEPT_FREE_BYTES >> 20} MiB left)")
             finally:
                 shutdown.cancel()
+
+    async def _somebody_is_there(self) -> None:
+        """Wait for the client that a listening serial port is to have before the guest starts."""
+        there = asyncio.create_task(self._line.connected.wait())
+        try:
+            await asyncio.wait((there, self._ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            there.cancel()
 
     async def _finish(self, qemu: str, version: str, seconds: float) -> Recorded:
         layout = self._layout
@@ -291,11 +337,11 @@ class Recorder:
         )
         write_atomically(layout.deliveries, summary.to_bytes())
         manifest.write(layout.manifest)
+        remember(layout.manifest)
         return Recorded(layout.root, summary.total, end, seconds, summary.size_bytes, ended)
 
     async def _check_initial(self, tag: str) -> None:
-        written = [Path(disk.source) for disk in self.invocation.disks if disk.in_place]
-        tags = await snapshot_tags(written[0] if written else self._layout.initial)
+        tags = await snapshot_tags(self._layout.initial)
         if tags.get(tag) != 0:
             raise RecordingError(
                 f"QEMU saved no snapshot {tag!r} at the start (found: {tags or 'none'}); "

@@ -8,7 +8,7 @@ import signal
 
 from rrdbg.errors import QemuLaunchError
 from rrdbg.frontends.gdbinit import source_line
-from rrdbg.frontends.opening import add_budget, add_jobs, add_recording, add_spares, open_replay, symbols_of
+from rrdbg.frontends.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay, symbols_of
 from rrdbg.frontends.server.connection import Server
 from rrdbg.store.workfolder import WorkFolder
 
@@ -24,6 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         usage="rrdbg gdb [-h] [options] [recording] [-- GDB ARGUMENT...]",
     )  # fmt: skip
     add_recording(parser)
+    add_trust(parser)
     parser.add_argument("--symbols", metavar="FILE", help="an ELF file with symbols (default: the recorded kernel)")
     parser.add_argument("--gdb", metavar="PROGRAM", default="gdb", help="the GDB to start (default: gdb)")
     add_budget(parser)

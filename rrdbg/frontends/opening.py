@@ -13,7 +13,8 @@ from rrdbg.engine.workers import LocalExecutor
 from rrdbg.errors import UsageError
 from rrdbg.model.size import parse_size
 from rrdbg.store.library import Library
-from rrdbg.store.recording import Recording
+from rrdbg.store.recording import Layout, Recording
+from rrdbg.store.trust import remember
 
 SPARES = 3
 """Spare machines unless told otherwise: for a step back, for a search, and to go to what that has found."""
@@ -22,6 +23,25 @@ SPARES = 3
 def add_recording(parser: argparse.ArgumentParser) -> None:
     """Declare the argument ``recording``."""
     parser.add_argument("recording", nargs="?", help="a directory or a name in the library (default: the latest)")
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--trust``."""
+    parser.add_argument(
+        "--trust", action="store_true",
+        help="take this recording for your own from now on; its command line may make QEMU do anything that you may",
+    )  # fmt: skip
+
+
+def find_recording(arguments: argparse.Namespace) -> Path:
+    """The recording that the command line names; with ``--trust`` it is the user's own from now on.
+
+    :raises RecordingError: there is none.
+    """
+    path = Library.default().find(arguments.recording)
+    if arguments.trust:
+        remember(Layout(path.absolute()).manifest)
+    return path
 
 
 def add_budget(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +109,7 @@ async def open_replay(arguments: argparse.Namespace, *, spares: int = 0) -> Repl
     :raises QemuLaunchError: its QEMU is missing.
     """
     return await open_with_workers(
-        Library.default().find(arguments.recording), arguments.jobs, arguments.dask,
+        find_recording(arguments), arguments.jobs, arguments.dask,
         budget=arguments.snapshot_budget, spares=spares,
     )  # fmt: skip
 

@@ -12,13 +12,16 @@ from pathlib import Path
 from rrdbg.engine.recorder import Recorder, RecordProgress, RecordRequest
 from rrdbg.errors import UsageError
 from rrdbg.frontends.progress import ProgressLine
+from rrdbg.frontends.typist import Typist
 from rrdbg.model.position import parse_count
+from rrdbg.model.serial import LineKind
 from rrdbg.model.size import size_text
 from rrdbg.store.library import Library
 
 _DESCRIPTION = """
 Record a guest: run the QEMU command after '--' in record mode, until the guest shuts down, the console
-prints a text, a time or an instruction count is reached, or Ctrl-C. Disk images are never written: the
+prints a text, a time or an instruction count is reached, or Ctrl-C. With -nographic or -serial stdio,
+standard input is typed to the guest. Disk images are never written: the
 guest gets overlays, which are kept in the recording.
 """
 
@@ -49,7 +52,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--in-place",
         action="store_true",
-        help="let the guest write to your qcow2 images themselves, which get the initial snapshot, too",
+        help="let the guest write to your qcow2 images themselves; the initial snapshot in them holds what they held",
     )
     parser.add_argument("--until-console", metavar="TEXT", help="end when the guest's console has printed TEXT")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end after SECONDS")
@@ -74,7 +77,15 @@ async def run(arguments: argparse.Namespace) -> int:
         arguments.in_place,
     )  # fmt: skip
     display = _Display(quiet=arguments.quiet)
-    recorder = Recorder(request, display.console, display.progress)
+    recorder = Recorder(request, display.console, display.progress, lambda where: begin(where))
+    typist = Typist(recorder.type)
+
+    def begin(where: str) -> None:
+        if where:
+            display.say(f"The guest's serial port is at {where}")
+        if recorder.invocation.line.kind is LineKind.STDIO:
+            typist.start()
+
     display.additions(recorder)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -82,6 +93,7 @@ async def run(arguments: argparse.Namespace) -> int:
     try:
         recorded = await recorder.run()
     finally:
+        typist.stop()
         display.line.clear()
     library.mark_latest(recorded.directory)
     display.say(
@@ -111,8 +123,7 @@ class _Display:
             self._added(shlex.join(addition.words), addition.reason)
         rate = f"-icount shift={invocation.shift},rr=record,..."
         self._added(rate, "records every input with its instruction count")
-        if not recorder.in_place:
-            self._added("-drive if=none,... (an empty qcow2)", "holds the snapshots")
+        self._added("-drive if=none,... (an empty qcow2)", "holds the snapshots")
         for disk in invocation.disks:
             filters = "" if disk.waits else "blkreplay"
             if disk.read_only:

@@ -10,7 +10,7 @@ import sys
 from contextlib import AsyncExitStack
 
 from rrdbg.errors import UsageError
-from rrdbg.frontends.opening import add_budget, add_jobs, add_recording, add_spares, open_replay
+from rrdbg.frontends.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay
 from rrdbg.frontends.server.connection import Server
 from rrdbg.store.workfolder import WorkFolder
 
@@ -23,6 +23,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Declare the subcommand."""
     parser = commands.add_parser("serve", help="let GDB connect to a recording", description=_DESCRIPTION)
     add_recording(parser)
+    add_trust(parser)
     parser.add_argument(
         "--listen", metavar="ADDRESS", default="localhost:1234",
         help="unix:PATH, unix (a socket of its own, for this user) or localhost:PORT (default: localhost:1234)",

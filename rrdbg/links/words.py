@@ -14,19 +14,19 @@ from rrdbg.model.invocation import Invocation
 from rrdbg.model.options import escape, format_properties, words_of
 
 VMSTATE_DRIVE = "rrdbg-vmstate"
-"""The drive that holds the machine's state; it comes first, since a load looks in the first drive."""
+"""The drive that holds the machine's state; it comes first, since a load looks in the first drive.
+
+That cannot be a disk of the guest's: a save at the start would wait for ever for blkreplay to flush it (7.2).
+"""
 
 CONSOLE = "rrdbg-console"
 
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Block nodes of one QEMU: the machine's state and each of the guest's disks, in order.
+    """Block nodes of one QEMU: the machine's state and each of the guest's disks, in order."""
 
-    Without a node of its own the machine's state lies in the first of the guest's disks that can be written.
-    """
-
-    vmstate: JsonObject | None
+    vmstate: JsonObject
     disks: Sequence[JsonObject]
 
 
@@ -49,6 +49,7 @@ def record_words(
     log: Path,
     tag: str,
     console: Path,
+    typed: Path | None = None,
 ) -> list[str]:
     """The command that records, stopped at first, the guest's console going to the file ``console``.
 
@@ -56,9 +57,12 @@ def record_words(
 
     A file, since writing to it never waits: a socket whose reader is late makes the serial port try again, at
     a moment that no log holds, and the replay then fails with "Missing character write event".
+    If something can be typed to the guest, it comes through the named pipe ``typed``.in, and ``typed``.out leads to
+    ``console``: QEMU calls such a pair a pipe, and takes a file for half of it.
     """
+    captured = _captured(console) if typed is None else {"backend": "pipe", "id": CONSOLE, "path": str(typed)}
     return [
-        *_machine(qemu, invocation, images, bundled, _captured(console)),
+        *_machine(qemu, invocation, images, bundled, captured),
         *words_of(invocation.host_options),
         *_icount(invocation, "record", log, tag),
         "-S",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from rrdbg.errors import UsageError
@@ -17,6 +17,7 @@ from rrdbg.model.drives import DRIVE_OPTIONS, Disk, Drives
 from rrdbg.model.network import Networks, check_card
 from rrdbg.model.options import Option, format_properties, parse_options, parse_properties, words_of
 from rrdbg.model.safety import safe_flags
+from rrdbg.model.serial import Line, SerialPorts
 
 _BUNDLED = ("kernel", "initrd", "dtb", "bios")
 NO_FILES = ("none", "default")
@@ -74,7 +75,8 @@ class Invocation:
     """One machine, described once and started many times.
 
     ``options`` go to every QEMU of the recording, ``host_options`` only to the recording one;
-    ``chardevs`` are the ids that a replay gives a null device instead of the user's.
+    ``chardevs`` are the ids that a replay gives a null device instead of the user's. ``line`` is what he wants at
+    his end of the first serial port while recording.
     """
 
     binary: str
@@ -85,6 +87,7 @@ class Invocation:
     disks: tuple[Disk, ...]
     additions: tuple[Addition, ...]
     shift: str
+    line: Line = field(default_factory=Line)
 
     @property
     def architecture(self) -> str:
@@ -135,11 +138,10 @@ class _Preparation:
         self._clock_base = clock_base
         self._kept: list[Option] = []
         self._host: list[Option] = []
-        self._chardevs: list[str] = []
         self._bundled: list[BundledFile] = []
         self._drives = Drives()
         self._additions: list[Addition] = []
-        self._serials: list[str] = []
+        self._serials = SerialPorts()
         self._machine = _machine_properties(options)
         pc = self._machine.get("type", "pc") if binary.rpartition("qemu-system-")[2] in ("x86_64", "i386") else None
         self._networks = Networks(pc)
@@ -156,12 +158,13 @@ class _Preparation:
         return Invocation(
             self._binary,
             tuple(self._kept),
-            tuple(self._host),
-            tuple(self._chardevs),
+            (*self._host, *(Option("chardev", value) for value in self._serials.chardevs.values())),
+            tuple(self._serials.chardevs),
             tuple(self._bundled),
             self._drives.finish(),
             tuple(self._additions),
             self._shift,
+            self._serials.line(),
         )
 
     def _take(self, option: Option) -> None:
@@ -174,14 +177,13 @@ class _Preparation:
             if not self._drives.take(name, value):
                 self._kept.append(option)
         elif name == "serial":
-            self._serials.append(value)
+            self._serials.take(value)
         elif name == "nographic":
-            self._serials.append("stdio")
+            self._serials.take("stdio")
         elif name in _HOST_ONLY:
             self._host.append(option)
         elif name == "chardev":
-            self._host.append(option)
-            self._chardevs.append(parse_properties(value, "backend").get("id", ""))
+            self._serials.take_chardev(value)
         elif name == "rtc":
             self._clock = parse_properties(value)
         elif name in ("netdev", "nic", "net"):
@@ -209,6 +211,7 @@ class _Preparation:
         if name == "device":
             check_card(parse_properties(value, "driver").get("driver", ""))
             self._drives.take_device(value)
+            self._serials.take_device(value)
 
     def _add_clock(self) -> None:
         clock = {"base": self._clock_base, "clock": "vm"} | self._clock
@@ -232,13 +235,11 @@ class _Preparation:
         self._additions += [Addition(words, reason) for words, reason in self._networks.additions()]
         if not self._networks.asked:
             self._additions.append(Addition(("-nic", "none"), "no network was asked for, and the default one is live"))
-        first, *others = self._serials or [""]
-        if first != "none":
+        if self._serials.captured:
             self._additions.append(
                 Addition(("-serial", "chardev:rrdbg-console"), "the first serial port is captured as the console")
             )
-        for serial in ("none", *others) if first == "none" else others:
-            self._kept.append(Option("serial", serial))
+        self._kept += self._serials.others()
         self._additions.append(Addition(("-monitor", "none"), "rrdbg talks to QEMU over connections of its own"))
         if not any(option.name in ("display", "vnc", "spice") for option in self._host):
             self._host.append(Option("display", "none"))

@@ -88,9 +88,15 @@ def unpack(archive: Path, directory: Path) -> Iterator[ArchiveProgress]:
         raise RecordingError(f"Cannot unpack into {directory}: {error.strerror}.") from None
     try:
         total = archive.stat().st_size
+        room = shutil.disk_usage(draft).free
         with tarfile.open(archive, "r:gz") as source:
             for member in source:
                 yield ArchiveProgress(member.name, source.offset, total)
+                room -= member.size
+                if room < 0:
+                    raise RecordingError(
+                        f"{archive} holds more than there is room for at {directory.parent}; nothing was unpacked."
+                    )
                 _extract(source, member, draft)
         Manifest.read(draft / "manifest.json")
         for name in ("snapshots", "disks", "files"):

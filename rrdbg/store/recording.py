@@ -24,6 +24,7 @@ from rrdbg.model.drives import Disk
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.replaylog import LogSummary, summarise
+from rrdbg.store.trust import check_foreign, is_own
 
 _LOCK_SECONDS = 0.5
 """How long to try: a child that rrdbg was forking when it was killed holds the lock until it becomes a QEMU."""
@@ -135,12 +136,15 @@ class Recording:
     def open(cls, root: Path) -> Recording:
         """Open and check a recording.
 
-        :raises RecordingError: it is missing, incomplete, damaged, or in use by another rrdbg.
+        :raises RecordingError: it is missing, incomplete, damaged, or in use by another rrdbg, or it was made by
+            somebody else and asks for more than a machine.
         """
         layout = Layout(root.absolute())
         if not root.is_dir():
             raise RecordingError(f"There is no recording at {root}. 'rrdbg ls' lists the recordings.")
         manifest = Manifest.read(layout.manifest)
+        if not is_own(layout.manifest):
+            check_foreign(layout.root, manifest)
         lock = take_lock(layout)
         try:
             _check_files(layout, manifest)

@@ -171,6 +171,7 @@ def test_ctrl_c_ends_the_workers_qemus(
         else:
             work = found(parallel, [busily], START, parallel.timeline.end)
         task = asyncio.create_task(work)
+        await asyncio.wait((task,), timeout=0.01)  # so that it has begun, should a QEMU of the search before be left
         while not qemus():
             await asyncio.wait((task,), timeout=0.01)
         task.cancel()

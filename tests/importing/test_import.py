@@ -72,7 +72,9 @@ def test_what_an_import_has(imported: Path, diskless: HandMade) -> None:
 
 def test_the_clock_and_the_console_of_an_import(cli: Cli, imported: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(imported, tmp_path / "workload"))
-    output = cli.replay(copy, 'seek console "tick 25"', "when", "snapshot here", "reverse-stepi", "info snapshots")
+    output = cli.replay(
+        copy, 'seek console "workload: done"', "when", "snapshot here", "reverse-stepi", "info snapshots"
+    )
     assert "guest time about 2026-11-22T10:00:00" in output
     assert "here" in output
 

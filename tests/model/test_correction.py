@@ -31,7 +31,7 @@ def corrected(words: str) -> str:
         ("-accel kvm", ""),
         ("-drive file=d.img,format=raw,snapshot=on", "-drive file=d.img,format=raw"),
         ("-rtc base=2020-01-01,clock=host", "-rtc base=2020-01-01"),
-        ("-fda a.img -S -s -loadvm x -m 1G", "-m 1G"),
+        ("-sd a.img -S -s -loadvm x -m 1G", "-m 1G"),
         ("-smp 2 -snapshot -drive file=d.img,if=sd", "-drive file=d.img"),
     ],
 )

@@ -34,5 +34,6 @@ def test_snapshots_that_lose_timers() -> None:
     hazard = snapshot_hazard("riscv64", "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)")
     assert hazard
     assert "timers" in hazard.reason
-    assert snapshot_hazard("riscv64", "10.0.13") is None
+    assert snapshot_hazard("riscv64", "10.0.13")
+    assert snapshot_hazard("riscv64", "11.1.2") is None
     assert snapshot_hazard("x86_64", "7.2.22") is None

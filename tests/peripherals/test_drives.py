@@ -128,8 +128,6 @@ def test_an_image_that_is_used_itself_gets_the_snapshot(images: Images, tmp_path
     (snapshot,) = json.loads(run_tool("qemu-img", "info", "--output=json", str(image)))["snapshots"]
     assert snapshot["name"] == "day one"
     assert snapshot["icount"] == 0
-    assert snapshot["vm-state-size"] > 0
-    assert run_tool("qemu-img", "map", "--output=json", str(image)), "the guest has written"
     before = digests(image, images.raw)
     asyncio.run(assert_travels(recording))
     assert digests(image, images.raw) == before

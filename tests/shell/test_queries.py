@@ -131,6 +131,27 @@ async def test_what_is_known_is_told(opened: Opened, workload: Path, workload_gu
         assert re.search(row.replace("*", r"\*"), await user("info hits"))
 
 
+async def test_origin(opened: Opened, heapbug: Path, heapbug_guest: Path, tmp_path: Path) -> None:
+    log_append = symbol(heapbug_guest, "log_append")
+    async with opened(heapbug) as user:
+        (hop,) = await found(user, "origin tasks[3].magic")
+        assert (hop.fields["end"], hop.fields["from"]) == ("a constant", "")
+        assert hop.fields["where"].startswith("log_append at heapbug.c:")
+        await user("last tasks[3].magic")
+        assert user.position == hop.position
+        assert log_append.address <= await user.shell.replay.pc() < log_append.address + log_append.size
+        # A variable that lives in a register: the parameter of the function where the cursor is.
+        (hop,) = await found(user, "origin task")
+        assert (hop.fields["place"], hop.fields["end"]) == ("$rdi", "computed")
+        assert hop.fields["where"].startswith("schedule at ")
+        await user("end")
+        assert "go on with: origin $rdi" in await user("origin $rax --depth 1")
+        await user(f"> {tmp_path / 'hops.csv'} origin $rdi --depth 1")
+        assert "instruction" in (tmp_path / "hops.csv").read_text().splitlines()[0]
+        assert "number of hops" in await user.refused("origin $rdi --depth none")
+        assert "no register $bogus" in await user.refused("origin $bogus")
+
+
 async def test_first(opened: Opened, workload: Path, workload_guest: Path) -> None:
     async with opened(workload) as user:
         (changed,) = await user.results("first counter")

@@ -14,18 +14,13 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 
 from rrdbg.engine.recorder import KEPT_FREE_BYTES
-from rrdbg.errors import LinkError, QemuLaunchError
+from rrdbg.errors import LinkError, QemuLaunchError, RecordingError
 from rrdbg.links.process import qemu_version
 from rrdbg.links.programs import gdb_has_python, gdb_version, output_of, qemu_programs
 from rrdbg.model.findings import Finding, good, note, wrong
 from rrdbg.model.qemu_versions import about_version
 from rrdbg.model.size import size_text
-
-_LONGEST_SOCKET = 107
-"""Bytes that the path of a unix socket may have (``sun_path`` in <sys/un.h>, less the end)."""
-
-_SOCKET_NAME = len("/rrdbg-gdb-12345678/socket-12345678")
-"""Room for the sockets that rrdbg makes in the temporary folder."""
+from rrdbg.store.workfolder import WorkFolder
 
 _OPEN_FILES = 256
 """What rrdbg and a QEMU need at most in one process, with room to spare (both use below 60)."""
@@ -44,7 +39,7 @@ async def examine_setup(library: Path, gdb: str = "gdb") -> list[Finding]:
         await _qemu_img(),
         await _gdb(gdb),
         *await asyncio.to_thread(examine_place, library),
-        _temporary_folder(Path(tempfile.gettempdir())),
+        _temporary_files(),
         *_rights(),
         _open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
     ]
@@ -110,16 +105,17 @@ def examine_place(library: Path) -> list[Finding]:
     return [good("space", where)]
 
 
-def _temporary_folder(folder: Path) -> Finding:
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return wrong("temporary files", f"{folder} is not writable.", "Set TMPDIR to a folder that you can write to.")
-    if len(os.fsencode(folder)) + _SOCKET_NAME > _LONGEST_SOCKET:
-        return wrong(
-            "temporary files",
-            f"{folder} is too long a name: a socket in it would have more than {_LONGEST_SOCKET} bytes.",
-            "Set TMPDIR to a folder with a short name.",
-        )
-    return good("temporary files", f"They go to {folder}.")
+def _temporary_files() -> Finding:
+    wanted = Path(tempfile.gettempdir())
+    try:
+        with WorkFolder() as folder:
+            place = folder.parent
+    except RecordingError as error:
+        return wrong("temporary files", str(error), "Set TMPDIR to a folder that you can write to.")
+    if place != wanted:
+        what = f"They go to {place}, as {wanted} is full, read-only, or too long a path for a socket."
+        return note("temporary files", what, "Set TMPDIR to a folder with a short path.")
+    return good("temporary files", f"They go to {place}.")
 
 
 def _rights() -> list[Finding]:

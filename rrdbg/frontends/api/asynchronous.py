@@ -10,7 +10,10 @@ from pathlib import Path
 
 from rrdbg.commands.arguments import read_address, read_position
 from rrdbg.commands.help import COMMANDS
+from rrdbg.commands.origin import read_place
 from rrdbg.commands.session import Session
+from rrdbg.engine.origin import DEPTH
+from rrdbg.engine.origin import origin as follow
 from rrdbg.engine.progress import ProgressListener
 from rrdbg.engine.replay import Replay as Cursor
 from rrdbg.errors import UsageError
@@ -19,12 +22,16 @@ from rrdbg.frontends.api.values import Value, read_value
 from rrdbg.frontends.debugger import Debugger
 from rrdbg.frontends.opening import open_with_workers, processors, symbols_of
 from rrdbg.model.events import EventKind, GuestEvent, parse_kind
+from rrdbg.model.moves import Hop, MemoryPlace
+from rrdbg.model.moves import Place as ValuePlace
 from rrdbg.model.position import Position
 from rrdbg.model.results import Frame, Output, Result
 from rrdbg.model.size import parse_size
 from rrdbg.model.stop import Breakpoint, Hit, Point, Stop, WatchKind, Watchpoint
 from rrdbg.model.tracing import Tracepoint
 from rrdbg.store.library import Library
+from rrdbg.store.recording import Layout
+from rrdbg.store.trust import remember
 
 Place = Position | int | str
 """A position, an icount, or a position as commands take it: ``"50%"``, ``"+1e6"``, ``"end"``, ``"@oops"``."""
@@ -56,6 +63,7 @@ class AsyncReplay:
         symbols: str | os.PathLike[str] | None = None,
         gdb: str | None = "gdb",
         snapshot_budget: str | int | None = None,
+        trust: bool = False,
         jobs: int | None = None,
         dask: str | None = None,
         spares: int = 0,
@@ -65,7 +73,8 @@ class AsyncReplay:
         ``symbols`` is an ELF file (default: the recorded kernel), ``gdb`` the program to start when they are needed
         (None: do without), ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``. Long
         searches are shared out among ``jobs`` processes (None: as many as there are processors), or on the Dask cluster
-        whose scheduler is at ``dask``. While nothing moves up to ``spares`` QEMUs are started ahead.
+        whose scheduler is at ``dask``. While nothing moves up to ``spares`` QEMUs are started ahead. ``trust`` takes
+        the recording for the user's own from now on, whoever has made it.
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
@@ -74,6 +83,8 @@ class AsyncReplay:
         """
         budget = parse_size(snapshot_budget) if isinstance(snapshot_budget, str) else snapshot_budget
         root = Library.default().find(None if path is None else os.fspath(path))
+        if trust:
+            remember(Layout(root.absolute()).manifest)
         cursor = await open_with_workers(root, jobs or processors(), dask, budget=budget, spares=spares)
         try:
             return cls(cursor, symbols_of(cursor.recording, os.fspath(symbols) if symbols else None), gdb)
@@ -305,6 +316,27 @@ class AsyncReplay:
         async with aclosing(queries.calls(self._cursor, symbols, function, *stretch, arguments=args)) as found:
             async for call in found:
                 yield call
+
+    async def origin(self, target: Address, depth: int = DEPTH) -> AsyncGenerator[Hop, None]:
+        """The way of a value back through copies: of ``"$rax"``, of an expression's value in memory or in a register.
+
+        The last hop first, at most ``depth``. The cursor is where it was when the way is at its end, or left.
+
+        :raises GdbError: there is no such value.
+        """
+        place = MemoryPlace(target, 8) if isinstance(target, int) else await self._place(target)
+        start = self._cursor.position
+        try:
+            async with aclosing(follow(self._cursor, place, depth)) as hops:
+                async for hop in hops:
+                    yield hop
+        finally:
+            await self._cursor.seek(start)
+
+    async def _place(self, text: str) -> ValuePlace:
+        if not text.startswith("$"):
+            await self.debugger()
+        return await read_place(self._session, text)
 
     async def _accesses(
         self, target: Address, size: int | None, kind: WatchKind, start: Place, end: Place

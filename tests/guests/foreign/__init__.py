@@ -25,7 +25,8 @@ class ForeignGuest:
 
     @property
     def command(self) -> Sequence[str]:
-        options = ("-M", "virt", "-m", "64M", "-nodefaults", "-serial", "stdio", "-bios", str(self.image))
+        machine = {"aarch64": "virt,gic-version=2", "riscv64": "virt"}[self.architecture]
+        options = ("-M", machine, "-m", "64M", "-nodefaults", "-serial", "stdio", "-bios", str(self.image))
         cpu = ("-cpu", "cortex-a53") if self.architecture == "aarch64" else ()
         return (f"qemu-system-{self.architecture}", *cpu, *options)
 

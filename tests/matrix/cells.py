@@ -1,0 +1,56 @@
+"""The guests of the matrix: a bare-metal one and a Linux for each architecture. QEMU's version is that on PATH."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rrdbg.engine.recorder import Recorder, RecordRequest
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import UsageError
+from rrdbg.model.position import Position
+from tests.guests import linux
+from tests.guests.build import QEMU_OPTIONS, build
+from tests.guests.foreign import build_foreign
+from tests.guests.linux import build_linux
+from tests.guests.linux.foreign import PORTS, build_foreign_linux
+
+ARCHITECTURES = ("x86_64", "aarch64", "riscv64")
+GUESTS = ("bare", "linux")
+
+_SNAPSHOTS = 8
+
+
+def command(architecture: str, guest: str, out_dir: Path) -> Sequence[str]:
+    """The command line of a guest, which is built below ``out_dir`` if need be.
+
+    :raises GuestError: it cannot be built.
+    """
+    if guest == "bare":
+        if architecture == "x86_64":
+            return ("qemu-system-x86_64", *QEMU_OPTIONS, "-serial", "stdio", "-kernel", str(build("workload", out_dir)))
+        return build_foreign(architecture, out_dir).command
+    if architecture == "x86_64":
+        machine: Sequence[str] = ()
+        kernel = build_linux(out_dir)
+    else:
+        machine = PORTS[architecture].qemu_options
+        kernel = build_foreign_linux(architecture, out_dir)
+    return (
+        f"qemu-system-{architecture}", *machine, *linux.QEMU_OPTIONS, "-nographic", "-no-reboot",
+        "-kernel", str(kernel.kernel), "-initrd", str(kernel.initrd), "-append", kernel.cmdline,
+    )  # fmt: skip
+
+
+async def record(words: Sequence[str], root: Path) -> Path:
+    """Record a guest to its end, and leave snapshots in even places, which a short guest would not get by itself."""
+    await Recorder(RecordRequest(words, root)).run()
+    async with await Replay.open(root) as replay:
+        end = replay.timeline.end.icount
+        for number in range(1, _SNAPSHOTS):
+            await replay.seek(Position(replay.timeline.deliveries.plain_at_or_before(number * end // _SNAPSHOTS)))
+            try:
+                await replay.snapshot()
+            except UsageError:
+                break  # a machine that cannot have sound ones; its jumps start at the beginning
+    return root

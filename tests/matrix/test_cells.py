@@ -1,0 +1,79 @@
+"""On every machine: replays are the same run each time, jumps lead to the state of the forward run, back is exact.
+
+``RRDBG_JUMPS`` is how many jumps are made; `make test-matrix` sets it to 200.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rrdbg.engine.replay import Replay
+from rrdbg.model.deliveries import Delivery
+from rrdbg.model.stop import StopReason
+from rrdbg.store.recording import Recording
+from rrdbg.store.timeline_file import load_timeline
+from tests.engine.conftest import Run
+from tests.engine.test_oracle import is_at
+from tests.matrix.jumps import forward, jump, places
+from tests.oracle import Oracle, observe
+
+JUMPS = int(os.environ.get("RRDBG_JUMPS", "12"))
+STEPS = 300
+SEED = 8
+
+
+@pytest.fixture
+def replay(cell: Path, tmp_path: Path, run: Run[Any]) -> Iterator[Replay]:
+    """A replay of a copy of the cell's recording."""
+    opened = run(Replay.open(Path(shutil.copytree(cell, tmp_path / "recording"))))
+    yield opened
+    run(opened.close())
+
+
+@pytest.fixture(scope="module")
+def stretch(cell: Path) -> Oracle:
+    """A stretch of the cell's recording with the delivery of an interrupt in it."""
+    with Recording.open(cell) as recording:
+        deliveries = recording.log.deliveries
+    interrupts = [icount for icount in deliveries.icounts if Delivery.INTERRUPT in deliveries.at(icount)]
+    return asyncio.run(observe(cell, interrupts[len(interrupts) // 2] - STEPS // 2, STEPS))
+
+
+def test_jumps_and_replays_are_the_forward_run(cell: Path, replay: Replay, run: Run[Any]) -> None:
+    with Recording.open(cell) as recording:
+        wanted = places(load_timeline(recording), JUMPS, SEED)
+    expected = run(forward(cell, wanted))
+    reached = [place for place in wanted if place in expected]
+    # A Linux for riscv64 idles by wfi, just behind which nothing can stand.
+    assert len(reached) == JUMPS or "riscv64-linux" in str(cell)
+    again = run(forward(cell, reached[:12]))
+    assert again.items() <= expected.items()
+    outcome = run(jump(replay, reached, expected))
+    assert outcome.exact == len(reached), outcome
+
+
+def test_steps_and_breakpoints_go_back_as_they_came(stretch: Oracle, replay: Replay, run: Run[Any]) -> None:
+    async def check() -> None:
+        last = len(stretch) - 1
+        await is_at(replay, stretch, last, await replay.seek(stretch[last].position))
+        interrupted = next(index for index in range(last) if not stretch.begins(index))
+        for index in (interrupted + 2, interrupted + 1, interrupted, interrupted - 1, 0):
+            await is_at(replay, stretch, index, await replay.seek(stretch[index].position))
+        await is_at(replay, stretch, last, await replay.stepi(last))
+        for index in range(last - 1, last - 4, -1):
+            await is_at(replay, stretch, index, await replay.reverse_stepi())
+        replay.points.add_breakpoint(stretch[interrupted + 1].pc)
+        hits = stretch.hits(stretch[interrupted + 1].pc)
+        for hit in reversed([hit for hit in hits if hit < last - 3]):
+            stop = await replay.reverse_cont()
+            await is_at(replay, stretch, hit, stop)
+            assert stop.reason is StopReason.BREAKPOINT
+
+    run(check())
