@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.comparison import changes
+from benchmarks.defaults import try_defaults
 from benchmarks.guests import GUESTS, Guest, indexed
 from benchmarks.limits import find_limits
 from benchmarks.measures import MEASURES, Course, Measure
@@ -66,7 +67,7 @@ def _arguments() -> argparse.Namespace:
         "--budget", type=float, metavar="SECONDS", default=BUDGET_SECONDS, help="when to cut a measure short"
     )
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench", help="where the recordings are")
-    parser.add_argument("--json", type=Path, metavar="FILE", default=RESULTS.with_name("last.json"))
+    parser.add_argument("--json", type=Path, metavar="FILE", default=ROOT / "build" / "bench" / "last.json")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write the table, as Markdown")
     parser.add_argument(
         "--compare", type=Path, metavar="OLD.json", help="tell what became slower; the status is then 1"
@@ -92,6 +93,8 @@ async def _measure(guest: Guest, measures: Sequence[Measure], arguments: argpars
                 rival = _rival(name, course)
                 runs.setdefault(rival.name, []).append(await run(rival, measures, course, _tell, arguments.budget))
     results.add(measures, runs)
+    if len(measures) == len(MEASURES) and not arguments.rival:
+        results.defaults.update(await try_defaults(guest))
     return results
 
 

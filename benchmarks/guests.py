@@ -46,6 +46,8 @@ class Guest:
     turning_limit: int
     quiet_from: float
     lines: bool
+    kernel: Path | None = None
+    """The program, if QEMU alone can record it with ``-kernel`` and no more."""
 
     def address(self, name: str) -> int:
         """The address of a symbol."""
@@ -92,7 +94,7 @@ async def bare_metal_guest(folder: Path) -> Guest:
         "bare-metal", await _recorded(folder / elf.stem, command), elf,
         near="wait_for_tick", far="main", never="on_fault", often="do_round",
         busy="twist", busy_from=0.8, growing="counter", variable="invalid_opcodes", variable_length=8,
-        turning="counter", turning_length=8, turning_limit=1500, quiet_from=0.75, lines=True,
+        turning="counter", turning_length=8, turning_limit=1500, quiet_from=0.75, lines=True, kernel=elf,
     )  # fmt: skip
 
 

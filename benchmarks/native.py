@@ -22,7 +22,7 @@ from rrdbg.links.process import QemuProcess, find_qemu
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.links.registers import RegisterFile, read_description, register_file
 from rrdbg.links.rsp import RspClient
-from rrdbg.links.words import Images, replay_words
+from rrdbg.links.words import Images, opened_files, replay_words
 from rrdbg.model.stop import Breakpoint, Point
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
@@ -60,7 +60,8 @@ class Native:
             first = not self._image.exists()
             if first:
                 shutil.copyfile(recording.layout.initial, self._image)
-            self._process = await QemuProcess.start(self._command(recording))
+            files = opened_files(recording.manifest.invocation, recording.layout.bundled)
+            self._process = await QemuProcess.start(self._command(recording), files=files)
         await self._connect()
         self._registers = register_file(*await read_description(self._packets))
         if first and self._snapshots:

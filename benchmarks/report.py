@@ -42,7 +42,7 @@ def _guest(name: str, guest: GuestResults) -> Iterator[str]:
         f"{_seconds(limits.start)} and on the last in {_seconds(limits.load)}. `rrdbg index` made "
         f"{guest.snapshots} snapshots and proved them in {_seconds(guest.index_seconds)}.\n"
     )
-    rivals = list(guest.memory)
+    rivals = sorted(guest.memory, key=lambda rival: rival != OURS)
     lines = [f"| | {' | '.join(rivals)} |", "|---" * (len(rivals) + 1) + "|"]
     for measure in MEASURES:
         if row := guest.cells.get(measure.name):
@@ -51,6 +51,12 @@ def _guest(name: str, guest: GuestResults) -> Iterator[str]:
     lines.append(f"| memory, all processes | {' | '.join(_bytes(guest.memory[rival]) for rival in rivals)} |")
     lines.append(f"| snapshots on disk | {' | '.join(_bytes(guest.disk[rival]) for rival in rivals)} |")
     yield "\n".join(lines) + "\n"
+    if guest.defaults:
+        ends = ", ".join(f"{count} {how}" for how, count in sorted(guest.defaults.items()))
+        yield (
+            "The same program recorded by QEMU alone, with its default devices: of "
+            f"{sum(guest.defaults.values())} `bc` {ends}.\n"
+        )
 
 
 def _cell(cell: Cell, ours: Cell | None, *, each: bool) -> str:

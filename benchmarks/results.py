@@ -53,7 +53,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class GuestResults:
-    """What was measured on one guest: a cell by measure and rival, memory and disk in bytes by rival."""
+    """What was measured on one guest: a cell by measure and rival, memory and disk in bytes by rival.
+
+    ``defaults`` tells how often a ``bc`` ended how in a recording with QEMU's default devices.
+    """
 
     instructions: int
     log_bytes: int
@@ -63,6 +66,7 @@ class GuestResults:
     cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
     disk: dict[str, int] = field(default_factory=dict)
+    defaults: dict[str, int] = field(default_factory=dict)
 
     def add(self, measures: Sequence[Measure], runs: dict[str, list[Result]]) -> None:
         """Take what some runs of each rival have given."""

@@ -68,6 +68,8 @@ async def _open(rival: Rival) -> tuple[bool, str]:
         await rival.open()
     except CannotDo as reason:
         return False, f"cannot: {reason}"
+    except RrdbgError as error:
+        return False, f"fails: {str(error).splitlines()[0]}"
     return True, ""
 
 

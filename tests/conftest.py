@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from rrdbg.engine.recorder import Recorder, RecordRequest
@@ -20,7 +22,10 @@ from tests.guests import linux
 from tests.guests.build import QEMU_OPTIONS, GuestError, build, symbol
 from tests.guests.linux import LinuxGuest, build_linux
 from tests.oracle import Oracle, observe
-from tests.processes import wait_until_gone
+from tests.processes import wait_until_gone, wait_until_swept
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 GUEST_DIR = Path(__file__).parent.parent / "build" / "guests"
 
@@ -34,11 +39,24 @@ def failing_clearly(name: str) -> Iterator[None]:
         pytest.fail(f"Cannot build the guest {name}: {error}", pytrace=False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for temporary files that nothing but these tests uses."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("t")
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        # Which recordings are ours is noted there; the user's own list has nothing to do with it.
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield folder
+
+
 @pytest.fixture(autouse=True)
-def _nothing_left(tmp_path: Path) -> Iterator[None]:
-    """No QEMU of a test's may outlive it."""
+def _nothing_left(tmp_path: Path, _temporary: Path) -> Iterator[None]:
+    """No QEMU of a test's may outlive it, and no folder of ours among the temporary files."""
     yield
     wait_until_gone(tmp_path)
+    wait_until_swept(_temporary)
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,17 @@ def wait_until_gone(directory: Path) -> None:
         time.sleep(0.02)
 
 
+def wait_until_swept(temporary: Path) -> None:
+    """Wait until no folder of ours is left in ``temporary``.
+
+    :raises AssertionError: some are.
+    """
+    deadline = time.monotonic() + GRACE_SECONDS
+    while left := list(temporary.glob("*rrdbg-*")) + list(temporary.glob(".rrdbg-*")):
+        assert time.monotonic() < deadline, f"left behind: {left}"
+        time.sleep(0.02)
+
+
 def children(pid: int, name: str) -> list[int]:
     """The pids of processes called ``name`` that ``pid`` has started, and their children."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid=,comm="], capture_output=True, text=True, check=True).stdout

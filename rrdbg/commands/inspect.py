@@ -9,7 +9,7 @@ from rrdbg.commands.facts import recording_facts
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.errors import Interrupted, UsageError
-from rrdbg.model.results import Message, Processes, Registers, Result, Snapshots, TimelineView
+from rrdbg.model.results import KnownHits, Message, Processes, Registers, Result, Snapshots, TimelineView
 
 INSPECT = Registry()
 
@@ -39,6 +39,20 @@ async def _info_registers(session: Session, text: str) -> Result:
 async def _info_snapshots(session: Session, text: str) -> Result:
     nothing_more(text, "info snapshots")
     return Snapshots(session.replay.timeline.snapshots, session.replay.timeline.end)
+
+
+@INSPECT.command(
+    "info hits", Category.PLACES, "Tell of which breakpoints and watchpoints it is known where they are hit.",
+    details="What a search has looked at once is kept with the recording, and is not searched again: 'last', "
+    "'writes', 'reverse-continue' and their kind answer from it. The points used last stand last.",
+    examples=("info hits",),
+)  # fmt: skip
+async def _info_hits(session: Session, text: str) -> Result:
+    nothing_more(text, "info hits")
+    replay = session.replay
+    length = max(replay.timeline.end.icount, 1)
+    listed = replay.hits.index.points.items()
+    return KnownHits(tuple((str(key), len(known.hits), known.instructions / length) for key, known in listed))
 
 
 @INSPECT.command(

@@ -15,7 +15,7 @@ from rrdbg.engine.trace import values_at
 from rrdbg.errors import RspError, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.model.position import Position
-from rrdbg.model.stop import Breakpoint
+from rrdbg.model.stop import Breakpoint, NotedHit
 from rrdbg.model.tracing import Conversion, Tracepoint
 
 
@@ -71,19 +71,33 @@ async def calls(
     first = _Entries(entry, points, forms)
     found: list[Call] = []
     async for hit in replay.scan(_breakpoints({entry, *first.points}), start, end, first):
-        if hit.pc == entry:
-            found.append(first.call(hit.position))
-        if hit.pc in first.points and found and not found[-1].arguments:
-            found[-1].arguments = first.arguments
+        assert isinstance(hit, NotedHit)
+        seen = hit.note
+        assert isinstance(seen, _Seen)
+        if seen.back:
+            found.append(Call(hit.position, *seen.back))
+        if seen.arguments and found and not found[-1].arguments:
+            found[-1].arguments = seen.arguments
     if found:
         second = _Returns(found)
-        async for hit in replay.scan(_breakpoints(second.addresses), found[0].position, end, second):
-            second.end(hit.position)
+        async for hit in replay.scan(_breakpoints(second.addresses), found[0].position, end, _returning):
+            assert isinstance(hit, NotedHit)
+            second.end(hit)
     return found
 
 
 def _breakpoints(addresses: set[int]) -> list[Breakpoint]:
     return [Breakpoint(-1 - number, address) for number, address in enumerate(sorted(addresses))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was seen on the way into a call: at the entry the way ``back``, the return address and the stack pointer
+    there; behind the prologue the arguments.
+    """
+
+    back: tuple[int, int] | None
+    arguments: tuple[int | bytes | str, ...]
 
 
 @dataclass(slots=True)
@@ -93,50 +107,44 @@ class _Entries:
     entry: int
     tracepoints: Sequence[Tracepoint]
     forms: Sequence[Conversion]
-    arguments: tuple[int | bytes | str, ...] = ()
     points: dict[int, Tracepoint] = field(init=False)
-    _return_address: int = 0
-    _sp_after: int = 0
 
     def __post_init__(self) -> None:
         self.points = {point.address: point for point in self.tracepoints if point.expressions}
 
-    async def __call__(self, machine: Machine, point: Breakpoint) -> bool:
-        if point.address == self.entry:
-            self._return_address, self._sp_after = await _return(machine)
-        if tracepoint := self.points.get(point.address):
-            self.arguments = await values_at(machine, tracepoint, self.forms)
-        return True
+    async def __call__(self, machine: Machine, point: Breakpoint) -> _Seen:
+        tracepoint = self.points.get(point.address)
+        return _Seen(
+            await _return(machine) if point.address == self.entry else None,
+            await values_at(machine, tracepoint, self.forms) if tracepoint else (),
+        )
 
-    def call(self, position: Position) -> Call:
-        return Call(position, self._return_address, self._sp_after)
+
+async def _returning(machine: Machine, point: Breakpoint) -> tuple[int, int]:
+    """Where a call may be returning: the stack pointer and the register of results."""
+    registers = await machine.registers()
+    convention = _convention(registers)
+    return registers[convention.sp], registers[convention.result]
 
 
 class _Returns:
-    """Notes the results of calls that have returned where the machine stands."""
+    """Notes the results of calls that have returned."""
 
     def __init__(self, found: Sequence[Call]) -> None:
         self._open: dict[tuple[int, int], list[Call]] = {}
         self._left = iter([*found, None])
         self._next = next(self._left)
         self.addresses = {call.return_address for call in found}
-        self._returning: tuple[int, int, int] | None = None
 
-    async def __call__(self, machine: Machine, point: Breakpoint) -> bool:
-        registers = await machine.registers()
-        convention = _convention(registers)
-        self._returning = point.address, registers[convention.sp], registers[convention.result]
-        return True
-
-    def end(self, position: Position) -> None:
-        while self._next and self._next.position < position:
+    def end(self, hit: NotedHit) -> None:
+        while self._next and self._next.position < hit.position:
             self._open.setdefault((self._next.return_address, self._next.sp_after), []).append(self._next)
             self._next = next(self._left)
-        assert self._returning is not None, "a breakpoint is judged before it is told of"
-        address, sp, result = self._returning
-        for call in self._open.pop((address, sp), ()):
+        assert isinstance(hit.note, tuple)
+        sp, result = hit.note
+        for call in self._open.pop((hit.pc, sp), ()):
             # An earlier one with the same stack was left without a return, by a longjmp or the like.
-            call.returned, call.end = result, position
+            call.returned, call.end = result, hit.position
 
 
 async def _return(machine: Machine) -> tuple[int, int]:

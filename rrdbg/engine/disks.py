@@ -20,19 +20,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.links.images import JsonObject, as_option, run_qemu_img
+from rrdbg.model.drives import Disk
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What all snapshots of a disk lie on: the recording's qcow2 ``overlay`` over the user's ``image``.
+    """What all snapshots of a disk lie on: the qcow2 ``overlay`` that the recorded guest wrote, over ``image``.
 
     The image's place is told to QEMU each time, as the one in the overlay's header goes wrong in a recording that
-    was unpacked elsewhere; ``image_format`` is a QEMU block driver's name.
+    was unpacked elsewhere. None is below a qcow2 of the user's that the guest wrote in place and that is complete.
     """
 
     overlay: Path
-    image: Path
-    image_format: str
+    image: JsonObject | None
+
+
+def image_node(disk: Disk, source: Path) -> JsonObject | None:
+    """The user's image ``source`` of ``disk`` as it is read below what the guest writes; None if there is none."""
+    below: JsonObject | None = None
+    if disk.backing is not None:
+        below = {"driver": disk.backing_format or "raw", "read-only": True, "file": _shared(Path(disk.backing))}
+    if disk.in_place:
+        return below
+    image: JsonObject = {"driver": disk.format or "raw", "read-only": True, "file": _shared(source)}
+    return image if below is None else {**image, "backing": below}
 
 
 def disk_through_scratch(node: str, base: Base, delta: Path | None, scratch: Path) -> JsonObject:
@@ -41,8 +52,7 @@ def disk_through_scratch(node: str, base: Base, delta: Path | None, scratch: Pat
 
 
 def _disk(base: Base, content: JsonObject) -> JsonObject:
-    image: JsonObject = {"driver": base.image_format, "read-only": True, "file": _shared(base.image)}
-    return {"driver": "qcow2", "file": content, "backing": image}
+    return {"driver": "qcow2", "file": content, "backing": base.image}
 
 
 async def save_delta(base: Base, delta: Path | None, scratch: Path, tag: str, made: Path) -> None:

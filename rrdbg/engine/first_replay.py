@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from rrdbg.engine.digest import monitor_digest
 from rrdbg.errors import Divergence, QemuDied, QmpError
 from rrdbg.links.machine import PATIENCE_SECONDS
 from rrdbg.links.process import QemuProcess
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.05
 
 
 class FirstReplay:
@@ -30,12 +31,14 @@ class FirstReplay:
         self._on_progress = on_progress
 
     @classmethod
-    async def start(cls, command: Sequence[str], on_progress: Callable[[int], None]) -> FirstReplay:
-        """Start QEMU with ``command``; ``on_progress`` is called with icounts on the way.
+    async def start(
+        cls, command: Sequence[str], files: Mapping[int, Path], on_progress: Callable[[int], None]
+    ) -> FirstReplay:
+        """Start QEMU with ``command``, ``files`` open in it; ``on_progress`` is called with icounts on the way.
 
         :raises QemuLaunchError: it did not start.
         """
-        return cls(await QemuProcess.start(command), on_progress)
+        return cls(await QemuProcess.start(command, files=files), on_progress)
 
     async def save(self, tag: str, nodes: Sequence[str]) -> None:
         """Save the machine as ``tag`` in ``nodes``, its state in the first of them.
@@ -53,14 +56,9 @@ class FirstReplay:
         if await self._process.guard(qmp.icount()) == icount:
             return
         try:
-            async with qmp.events("STOP") as events:
-                await qmp.break_at(icount)
-                await qmp.resume()
-                stop = asyncio.create_task(events.get())
-                try:
-                    await self._process.guard(self._watch(stop))
-                finally:
-                    stop.cancel()
+            await qmp.break_at(icount)
+            await qmp.resume()
+            await self._process.guard(self._watch())
             reached = await qmp.icount()
         except QemuDied as error:
             raise Divergence(f"it ends QEMU ({error})") from None
@@ -84,13 +82,14 @@ class FirstReplay:
         """End QEMU at once, if it has not ended."""
         await self._process.kill()
 
-    async def _watch(self, stop: asyncio.Task[object]) -> None:
+    async def _watch(self) -> None:
+        """Wait until the guest stops; it is asked, since QEMU 10 and 11 do not always send the event STOP here."""
         seen, since = -1, time.monotonic()
-        while not stop.done():
-            await asyncio.wait((stop,), timeout=_POLL_SECONDS)
+        while await self._process.qmp.run_state() == "running":
+            await asyncio.sleep(_POLL_SECONDS)
             icount, now = await self._process.qmp.icount(), time.monotonic()
             if icount != seen:
                 seen, since = icount, now
-            elif now - since > self.patience and not stop.done():
+            elif now - since > self.patience and await self._process.qmp.run_state() == "running":
                 raise Divergence(f"it stands still at {icount:,} instructions")
             self._on_progress(icount)

@@ -24,11 +24,11 @@ from rrdbg.engine.recorder import read_only_node
 from rrdbg.errors import Divergence, QemuLaunchError, UsageError
 from rrdbg.links.images import copy_state, create_empty, create_overlay, describe_image, plain_qcow2
 from rrdbg.links.process import find_qemu, qemu_version
-from rrdbg.links.words import Images, disk_node, first_replay_words
+from rrdbg.links.words import Images, disk_node, first_replay_words, opened_files
+from rrdbg.model.drives import Disk
 from rrdbg.model.fence import last_reachable
 from rrdbg.model.handmade import DEFAULT_TAG, HandMade, missing_flags, take_apart
 from rrdbg.model.handmade_drives import HandMadeDrive
-from rrdbg.model.invocation import Disk
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.foreign import utc
 from rrdbg.store.logformat import KNOWN_VERSIONS
@@ -36,6 +36,7 @@ from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Layout, Recording, make_directory
 from rrdbg.store.replaylog import LogSummary, summarise
 from rrdbg.store.timeline_file import load_timeline
+from rrdbg.store.trust import remember
 
 _VMSTATE_NODE = "rrdbg-vmstate-file"
 LOAD_SECONDS = 60.0
@@ -188,8 +189,9 @@ class Importer:
         command = first_replay_words(
             qemu, self._invocation, images, layout.bundled, log=layout.log, console=layout.console
         )
+        files = opened_files(self._invocation, layout.bundled)
         try:
-            replay = await FirstReplay.start(command, lambda icount: self._tell(1, icount))
+            replay = await FirstReplay.start(command, files, lambda icount: self._tell(1, icount))
         except QemuLaunchError as error:
             raise QemuLaunchError(f"{error} (QEMU {version}; the log is of {self._writer()})") from None
         try:
@@ -247,6 +249,7 @@ class Importer:
         )
         write_atomically(layout.deliveries, self._summary.to_bytes())
         manifest.write(layout.manifest)
+        remember(layout.manifest)
 
     async def _replay_from_the_snapshot(self, expected: str) -> None:
         """Replay once more, as all travelling does, leaving snapshots on the way, and compare."""

@@ -148,6 +148,7 @@ class Keeper:
         if self._digests:
             snapshot = replace(snapshot, digest=await state_digest(walker.machine))
         self._keep(snapshot)
+        self._thin()
         return snapshot
 
     def adopt(self, snapshot: Snapshot, name: str | None) -> Snapshot:
@@ -255,7 +256,6 @@ class Keeper:
             _log.warning("No more snapshots are taken: %s", error)
             return False
         self._on_snapshot(snapshot)
-        self._thin()
         return True
 
     def _thin(self) -> None:

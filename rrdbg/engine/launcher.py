@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from rrdbg.engine.disks import Base, disk_through_scratch, save_delta
+from rrdbg.engine.disks import Base, disk_through_scratch, image_node, save_delta
 from rrdbg.engine.machines import Running
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
@@ -18,13 +20,14 @@ from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_sc
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.words import Images, branch_words, disk_node, opened_files, replay_words
-from rrdbg.model.invocation import Disk
+from rrdbg.model.drives import Disk
 from rrdbg.model.position import Position
 from rrdbg.model.process import Role
 from rrdbg.model.safety import snapshot_hazard
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
+from rrdbg.store.workfolder import WorkFolder
 
 _SAVE_NODE = "rrdbg-save"
 _VMSTATE_NODE = "rrdbg-vmstate-file"
@@ -39,15 +42,17 @@ class Launcher:
     lost = False
     """One that has ended is replaced."""
 
-    def __init__(self, recording: Recording, qemu: str, scratch: Path) -> None:
+    def __init__(self, recording: Recording, qemu: str, scratch: Path, folder: WorkFolder | None) -> None:
         self.recording = recording
         self._qemu = qemu
         self._scratch = scratch
+        self._folder = folder
         manifest = recording.manifest
         self._hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
         self._numbers = itertools.count()
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
         self._running: list[Running] = []
+        self._held: Counter[tuple[str, ...]] = Counter()
 
     @classmethod
     async def create(cls, recording: Recording) -> Launcher:
@@ -68,14 +73,24 @@ class Launcher:
             scratch = recording.layout.scratch
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
+            folder = None
         else:
-            scratch = Path(tempfile.mkdtemp(prefix="rrdbg-"))
-        await create_empty(scratch / "empty.qcow2")
-        return cls(recording, qemu, scratch)
+            folder = WorkFolder()
+            scratch = folder.path
+        launcher = cls(recording, qemu, scratch, folder)
+        try:
+            await create_empty(scratch / "empty.qcow2")
+        except BaseException:
+            launcher.close()
+            raise
+        return launcher
 
     def close(self) -> None:
         """Remove the scratch directory; the machines must have ended."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._folder:
+            self._folder.close()
+        else:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     @property
     def running(self) -> tuple[Running, ...]:
@@ -137,10 +152,10 @@ class Launcher:
         directory = self._scratch / f"machine-{next(self._numbers)}"
         directory.mkdir()
         state = self._empty(directory / "vmstate.qcow2")
-        disks = enumerate(self.recording.manifest.invocation.disks)
+        disks = self.recording.manifest.invocation.disks
         return directory, Images(
             through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state),
-            [self._disk_node(index, disk, snapshot, directory) for index, disk in disks],
+            [self._disk_node(index, disk, snapshot, directory) for index, disk in enumerate(disks)],
         )
 
     @property
@@ -205,8 +220,20 @@ class Launcher:
         return drafts
 
     def in_use(self, snapshot: Snapshot) -> bool:
-        """True while a machine runs that was started on ``snapshot`` and still needs its files."""
-        return any(machine.process.alive and loaded.files == snapshot.files for machine, loaded in self._loaded.items())
+        """True while a machine runs that was started on ``snapshot`` and still needs its files, or others may."""
+        return self._held[snapshot.files] > 0 or any(
+            machine.process.alive and loaded.files == snapshot.files for machine, loaded in self._loaded.items()
+        )
+
+    @contextmanager
+    def holding(self, snapshots: Iterable[Snapshot]) -> Iterator[None]:
+        """Have ``snapshots`` count as in use: other processes start machines on them."""
+        held = Counter(snapshot.files for snapshot in snapshots)
+        self._held += held
+        try:
+            yield
+        finally:
+            self._held -= held
 
     def _writable_disks(self) -> list[int]:
         disks = self.recording.manifest.invocation.disks
@@ -221,7 +248,7 @@ class Launcher:
     def _base(self, index: int) -> Base:
         disk = self.recording.manifest.invocation.disks[index]
         layout = self.recording.layout
-        return Base(layout.disk(index), layout.source(disk), disk.format or "raw")
+        return Base(layout.written(index, disk), image_node(disk, layout.source(disk)))
 
     def _delta(self, snapshot: Snapshot, index: int) -> Path | None:
         """What ``snapshot`` has changed on disk ``index``; the initial one has changed nothing."""

@@ -17,16 +17,20 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import BinaryIO
 
+from rrdbg.engine.disks import image_node
 from rrdbg.errors import LinkError, QemuDied, RecordingError, UsageError
-from rrdbg.links.images import create_empty, create_overlay, image_format, plain_qcow2, snapshot_tags
+from rrdbg.links.images import create_empty, create_overlay, describe_image, image_format, plain_qcow2, snapshot_tags
 from rrdbg.links.process import QemuProcess, find_qemu, qemu_version
+from rrdbg.links.serial_line import SerialLine, TypedInput
 from rrdbg.links.words import Images, disk_node, opened_files, record_words
+from rrdbg.model.drives import Disk
 from rrdbg.model.fence import last_reachable
-from rrdbg.model.invocation import Disk, Invocation, prepare
+from rrdbg.model.invocation import Invocation, prepare
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Layout, make_directory
 from rrdbg.store.replaylog import LogSummary, summarise
+from rrdbg.store.trust import remember
 
 KEPT_FREE_BYTES = 32 << 20
 """A recording stops in good order when the disk has less than this left."""
@@ -42,15 +46,20 @@ _CONSOLE_CHUNK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class RecordRequest:
-    """What to record, where to, and when to stop; ``timeout`` in seconds, ``max_icount`` in instructions."""
+    """What to record, where to, and when to stop; ``timeout`` in seconds, ``max_icount`` in instructions.
+
+    ``tag`` is the initial snapshot's name, None for a recording without one; ``in_place`` lets the guest write to the
+    user's own qcow2 images, which then hold that snapshot of their content.
+    """
 
     command: Sequence[str]
     directory: Path
     shift: str = "5"
-    tag: str = "replay_init"
+    tag: str | None = "replay_init"
     until_console: str | None = None
     timeout: float | None = None
     max_icount: int | None = None
+    in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +84,50 @@ class Recorded:
 
 
 class Recorder:
-    """One recording in the making; :meth:`run` makes it, :meth:`stop` ends it early."""
+    """One recording in the making; :meth:`run` makes it, :meth:`stop` ends it early.
+
+    ``on_line`` is told where the other end of the guest's serial port is, if it is a pseudo terminal or a socket.
+    """
 
     def __init__(
         self,
         request: RecordRequest,
         on_console: Callable[[bytes], None] = lambda data: None,
         on_progress: Callable[[RecordProgress], None] = lambda progress: None,
+        on_line: Callable[[str], None] = lambda where: None,
     ) -> None:
         self._request = request
         self._layout = Layout(request.directory.absolute())
         self._on_console = on_console
         self._on_progress = on_progress
+        self._on_line = on_line
+        self._typed: TypedInput | None = None
+        self._line: SerialLine
         self._ended: asyncio.Future[str]
         self._console = bytearray()
         self._exited = False
         now = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
         self._created = now.isoformat()
         self.invocation: Invocation = prepare(request.command, shift=request.shift, clock_base=self._created)
+        if request.in_place and request.tag is None:
+            raise UsageError(
+                "--in-place keeps the initial snapshot in your image, and --no-snapshot has none; use one."
+            )
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the guest writes to the user's own images."""
+        return self._request.in_place
 
     def stop(self, why: str) -> None:
         """End the recording in order, as soon as possible."""
         if not self._ended.done():
             self._ended.set_result(why)
+
+    def type(self, data: bytes) -> None:
+        """Type ``data`` to the guest's first serial port; nothing happens where the user has none to type to."""
+        if self._typed:
+            self._typed.write(data)
 
     async def run(self) -> Recorded:
         """Record until something ends it.
@@ -131,9 +161,11 @@ class Recorder:
             except OSError as error:
                 raise UsageError(f"Cannot read {file.source} (-{file.option}): {error.strerror}.") from None
         disks = [await self._located(disk) for disk in self.invocation.disks]
+        if self._request.in_place and not any(disk.in_place for disk in disks):
+            raise UsageError("--in-place needs a qcow2 image that the guest can write; there is none, so leave it out.")
         self.invocation = replace(self.invocation, disks=tuple(disks))
         for index, disk in enumerate(disks):
-            if not disk.read_only:
+            if not disk.read_only and not disk.in_place:
                 await create_overlay(self._layout.disk(index), Path(disk.source), str(disk.format))
         await create_empty(self._layout.initial)
 
@@ -142,18 +174,64 @@ class Recorder:
         if not os.access(disk.source, os.R_OK):
             raise UsageError(f"Cannot read the disk image {disk.source}.")
         source = Path(disk.source).absolute()
-        return replace(disk, source=str(source), format=disk.format or await image_format(source))
+        disk = replace(disk, source=str(source), format=disk.format or await image_format(source))
+        if disk.backing is not None:
+            disk = replace(disk, backing=str(Path(disk.backing).absolute()))
+        if self._request.in_place and not disk.read_only:
+            return await self._to_be_written(disk)
+        return disk
+
+    async def _to_be_written(self, disk: Disk) -> Disk:
+        """``disk`` written in place, with what lies below it."""
+        if disk.format != "qcow2" or not os.access(disk.source, os.W_OK):
+            raise UsageError(
+                f"--in-place needs qcow2 images that can be written, and {disk.source} is none; leave it out, "
+                "or make one with qemu-img convert -O qcow2."
+            )
+        if self._request.tag in await snapshot_tags(Path(disk.source)):
+            raise UsageError(
+                f"{disk.source} has a snapshot {self._request.tag!r} already; name the new one with --snapshot NAME, "
+                f"or delete that one: qemu-img snapshot -d {self._request.tag} {disk.source}"
+            )
+        if disk.backing is None:
+            below = await describe_image(Path(disk.source))
+            if below.backing:
+                disk = replace(disk, backing=str(below.backing), backing_format=below.backing_format)
+        return replace(disk, in_place=True)
 
     async def _record(self, qemu: str) -> float:
         images = Images(
             plain_qcow2("rrdbg-vmstate-file", self._layout.initial),
             [self._disk_node(index, disk) for index, disk in enumerate(self.invocation.disks)],
         )
+        typed = self._prepare_typing() if self.invocation.line.types else None
         command = record_words(
             qemu, self.invocation, images, self._layout.bundled,
-            log=self._layout.log, tag=self._request.tag,
-            console=self._layout.console,
+            log=self._layout.log, tag=self._request.tag or "",
+            console=self._layout.console, typed=typed,
         )  # fmt: skip
+        try:
+            self._line = await SerialLine.open(self.invocation.line, self.type)
+            try:
+                self._on_line(self._line.where)
+                return await self._run(command)
+            finally:
+                await self._line.close()
+        finally:
+            if self._typed:
+                self._typed.close()
+                self._typed = None
+
+    def _prepare_typing(self) -> Path:
+        """The pair of files that QEMU takes for a pipe."""
+        typed = self._layout.scratch / "typed"
+        self._layout.scratch.mkdir(exist_ok=True)
+        self._layout.console.touch()
+        typed.with_suffix(".out").symlink_to(self._layout.console)
+        self._typed = TypedInput(typed.with_suffix(".in"))
+        return typed
+
+    async def _run(self, command: Sequence[str]) -> float:
         process = await QemuProcess.start(command, files=opened_files(self.invocation, self._layout.bundled))
         began = time.monotonic()
         try:
@@ -176,12 +254,18 @@ class Recorder:
     def _disk_node(self, index: int, disk: Disk) -> dict[str, object]:
         if disk.read_only:
             return read_only_node(index, disk, Path(disk.source))
-        return plain_qcow2(disk_node(index), self._layout.disk(index))
+        written = self._layout.written(index, disk)
+        if self._request.tag is None:
+            # Nothing will lead back to the disk's beginning: the overlay that is kept stays empty.
+            self._layout.scratch.mkdir(exist_ok=True)
+            written = Path(shutil.copyfile(written, self._layout.scratch / written.name))
+        return {**plain_qcow2(disk_node(index), written), "backing": image_node(disk, Path(disk.source))}
 
     def _read_console(self, file: BinaryIO) -> None:
         wanted = (self._request.until_console or "").encode()
         while data := file.read(_CONSOLE_CHUNK):
             self._on_console(data)
+            self._line.write(data)
             if wanted:
                 self._console += data
                 if wanted in self._console:
@@ -193,6 +277,7 @@ class Recorder:
         async with process.qmp.events("SHUTDOWN", "GUEST_PANICKED") as events:
             shutdown = asyncio.create_task(events.get())
             try:
+                await self._somebody_is_there()
                 # Only now: a guest may end within some milliseconds, and its end must not be missed.
                 await process.qmp.resume()
                 while not self._ended.done():
@@ -214,15 +299,20 @@ class Recorder:
             finally:
                 shutdown.cancel()
 
+    async def _somebody_is_there(self) -> None:
+        """Wait for the client that a listening serial port is to have before the guest starts."""
+        there = asyncio.create_task(self._line.connected.wait())
+        try:
+            await asyncio.wait((there, self._ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            there.cancel()
+
     async def _finish(self, qemu: str, version: str, seconds: float) -> Recorded:
         layout = self._layout
         summary = self._summary()
-        tags = await snapshot_tags(layout.initial)
-        if tags.get(self._request.tag) != 0:
-            raise RecordingError(
-                f"QEMU saved no snapshot {self._request.tag!r} at the start (found: {tags or 'none'}); "
-                f"the recording in {layout.root} cannot be replayed."
-            )
+        shutil.rmtree(layout.scratch, ignore_errors=True)
+        if self._request.tag is not None:
+            await self._check_initial(self._request.tag)
         files = [layout.log, layout.initial, *layout.root.glob("files/*"), *layout.root.glob("disks/*")]
         end = last_reachable(
             summary.total,
@@ -238,7 +328,7 @@ class Recorder:
             qemu_version=version,
             command=tuple(self._request.command),
             invocation=self.invocation,
-            initial_tag=self._request.tag,
+            initial_tag=self._request.tag or "",
             icount=summary.total,
             end=end,
             ended=ended,
@@ -247,7 +337,16 @@ class Recorder:
         )
         write_atomically(layout.deliveries, summary.to_bytes())
         manifest.write(layout.manifest)
+        remember(layout.manifest)
         return Recorded(layout.root, summary.total, end, seconds, summary.size_bytes, ended)
+
+    async def _check_initial(self, tag: str) -> None:
+        tags = await snapshot_tags(self._layout.initial)
+        if tags.get(tag) != 0:
+            raise RecordingError(
+                f"QEMU saved no snapshot {tag!r} at the start (found: {tags or 'none'}); "
+                f"the recording in {self._layout.root} cannot be replayed."
+            )
 
     def _summary(self) -> LogSummary:
         try:

@@ -17,19 +17,20 @@ from pathlib import Path
 
 from rrdbg.engine.again import again
 from rrdbg.engine.cursor import Cursor
+from rrdbg.engine.executor import Executor
+from rrdbg.engine.finder import Finder
+from rrdbg.engine.hits import Hits
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
-from rrdbg.engine.landing import exact_position, step_before
 from rrdbg.engine.launcher import Launcher
 from rrdbg.engine.machines import Machines
+from rrdbg.engine.parallel import Parallel
 from rrdbg.engine.points import PointList
 from rrdbg.engine.progress import Progress, ProgressListener
 from rrdbg.engine.prover import prove_next
-from rrdbg.engine.scan import BROKEN, Accept, Scan, may_break
-from rrdbg.engine.search import Search
-from rrdbg.engine.single import SingleScan, all_at_once
+from rrdbg.engine.scan import Accept
 from rrdbg.engine.walk import Walker
 from rrdbg.engine.watch import watched_step
-from rrdbg.errors import LinkError, OutOfRange, QemuDied, UsageError
+from rrdbg.errors import LinkError, OutOfRange, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.links.memory import resident
 from rrdbg.links.qmp import SnapshotNotNow
@@ -50,30 +51,45 @@ class Replay:
     """An opened recording; make it with :meth:`open`, end it with :meth:`close`.
 
     ``walker`` is a machine that stands where the cursor is to begin, if there is one already; at most ``spares`` more
-    wait for the next movement.
+    wait for the next movement. ``parallel`` searches with several workers.
     """
 
     def __init__(
-        self, recording: Recording, launcher: Machines, keeper: Keeper, walker: Walker | None = None, spares: int = 0
+        self,
+        recording: Recording,
+        launcher: Machines,
+        keeper: Keeper,
+        walker: Walker | None = None,
+        spares: int = 0,
+        parallel: Parallel | None = None,
     ) -> None:
         self.recording = recording
         self.on_progress: ProgressListener = lambda progress: None
         self._launcher = launcher
-        self._scan_type = SingleScan if launcher.single else Scan
         self._keeper = keeper
+        self._parallel = parallel
         self._cursor = Cursor(launcher, keeper, self._report, walker, spares)
         self.points = PointList()
         """The breakpoints and watchpoints that are set."""
+        self.hits = Hits(recording, lambda: self.timeline.cost)
+        """What was found already."""
+        self._finder = Finder(self._cursor, self.hits, self._report, parallel, single=launcher.single)
 
     @classmethod
     async def open(
-        cls, path: Path, spacing: float = SPACING_SECONDS, budget: int | None = None, *, spares: int = 0
+        cls,
+        path: Path,
+        spacing: float = SPACING_SECONDS,
+        budget: int | None = None,
+        *,
+        spares: int = 0,
+        executor: Executor | None = None,
     ) -> Replay:
         """Open the recording at ``path``, with the cursor at its start.
 
         Snapshots are laid every ``spacing`` seconds of replay and take at most ``budget`` bytes (None: a tenth of the
         free space). While nothing moves at most ``spares`` machines are started ahead of the next movement, in a tenth
-        of the free memory.
+        of the free memory. ``executor`` shares long searches out among workers; it ends with the replay.
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
@@ -85,13 +101,17 @@ class Replay:
         except BaseException:
             recording.close()
             raise
-        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget), spares=spares)
+        parallel = Parallel(launcher, executor) if executor else None
+        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget), spares=spares, parallel=parallel)
 
     async def close(self) -> None:
         """End every QEMU and let the recording go."""
         try:
+            if self._parallel:
+                await self._parallel.close()
             await self._cursor.close()
             self._keeper.close()
+            self.hits.close()
         finally:
             self._launcher.close()
             self.recording.close()
@@ -179,7 +199,7 @@ class Replay:
             for _ in range(count):
                 if target == START:
                     break
-                target = await step_before(self._cursor.start_at, self.timeline, target)
+                target = await self._finder.before(target)
             exhausted = target == START and self._cursor.position == START
             await self._cursor.go(target)
             return await self._stop(StopReason.START if exhausted else StopReason.STEP)
@@ -233,28 +253,11 @@ class Replay:
         ``extra`` are points for this time only, numbered below zero; ``accept`` judges breakpoints' conditions.
         """
         async with self._cursor.moving():
-            walker = await self._cursor.walker()
             points = (*self.points, *extra)
-            if not points:
-                await self._cursor.go(self.timeline.end)
-                return await self._stop(StopReason.END)
-            try:
-                first = await self._first(walker, points, accept, careful=self._launcher.single)
-            except BROKEN:
-                if self._launcher.single or not may_break(points):
-                    raise
-                await self._cursor.drop()
-                walker = await self._cursor.walker()
-                first = await self._first(walker, points, accept, careful=True)
-            if first is None:
-                self._cursor.position = walker.position
-                return await self._stop(StopReason.END)
-            if first.exact and walker.position == first.position:
-                self._cursor.position = first.position
-            else:
-                await self._cursor.drop()
-                self._cursor.position = await exact_position(self._cursor.start_at, self.timeline, first)
-            return await self._hit_stop(first)
+            if points and (first := await self._finder.go_to_first(points, accept)):
+                return await self._hit_stop(first)
+            await self._cursor.go(self.timeline.end)
+            return await self._stop(StopReason.END)
 
     @again
     async def reverse_cont(self, extra: Sequence[Point] = (), accept: Accept | None = None) -> Stop:
@@ -265,7 +268,7 @@ class Replay:
         are as for :meth:`cont`.
         """
         async with self._cursor.moving():
-            last = await self._last_before(self._cursor.position, (*self.points, *extra), accept)
+            last = await self._finder.last(self._cursor.position, (*self.points, *extra), accept)
             if last is None:
                 await self._cursor.go(START)
                 return await self._stop(StopReason.START)
@@ -279,13 +282,13 @@ class Replay:
     ) -> tuple[Position, Hit] | None:
         """Where :meth:`reverse_cont` would stop from ``here`` on with ``points`` set, and at what; the cursor stays."""
         async with self._cursor.moving():
-            return await self._last_before(here, points, accept)
+            return await self._finder.last(here, points, accept)
 
     @again
     async def before(self, position: Position) -> Position:
         """The stop that a single-stepper makes just before ``position``."""
         async with self._cursor.moving():
-            return await step_before(self._cursor.start_at, self.timeline, position)
+            return await self._finder.before(position)
 
     async def scan(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None = None
@@ -296,39 +299,9 @@ class Replay:
         a hit that is not ``exact`` may be too early by a phase. Where there is a single QEMU, no hit is given before
         all are found, since whoever gets one may need the machine; but with ``accept`` they are, and he must not.
         """
-        single = self._launcher.single
-        seen: list[Hit] = []
-        async with self._cursor.moving():
-            try:
-                hits = self._scan(points, start, end, accept, careful=single)
-                async with aclosing(all_at_once(hits) if single and accept is None else hits) as hits:
-                    async for hit in hits:
-                        seen = [*(known for known in seen if known.position == hit.position), hit]
-                        yield hit
-            except BROKEN as error:
-                if single or not (may_break(points) or isinstance(error, QemuDied)):
-                    raise
-            else:
-                return
-            told = [(known.position, known.point) for known in seen]
-            resumed = max([start, *(known.position for known in seen)])
-            async with aclosing(self._scan(points, resumed, end, accept, careful=True)) as hits:
-                async for hit in hits:
-                    if (hit.position, hit.point) not in told:
-                        yield hit
-
-    async def _scan(
-        self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None, *, careful: bool = False
-    ) -> AsyncGenerator[Hit, None]:
-        walker = await self._cursor.start_at(self.timeline.landing_before(start))
-        try:
-            await walker.walk_to(start)
-            scan = self._scan_type(walker, points, end, self._cursor.start_at, accept, careful=careful)
-            async with aclosing(scan.hits(self._cursor.progress(end, start))) as hits:
-                async for hit in hits:
-                    yield hit
-        finally:
-            await walker.machine.close()
+        async with self._cursor.moving(), aclosing(self._finder.all(points, start, end, accept)) as hits:
+            async for hit in hits:
+                yield hit
 
     @again
     async def registers(self) -> dict[str, int]:
@@ -422,32 +395,6 @@ class Replay:
             bookmarks[name] = bookmark
         self._keeper.timeline = replace(self.timeline, bookmarks=bookmarks)
         save_timeline(self.recording, self.timeline)
-
-    async def _first(
-        self, walker: Walker, points: Sequence[Point], accept: Accept | None, *, careful: bool = False
-    ) -> Hit | None:
-        """The first hit ahead of ``walker``, which stands at it or somewhat after it then."""
-        end = self.timeline.end
-        scan = self._scan_type(walker, points, end, self._cursor.start_at, accept, careful=careful)
-        hits = scan.hits(self._cursor.progress(end, walker.position), include_start=False)
-        try:
-            return await anext(hits, None)
-        finally:
-            await hits.aclose()
-
-    async def _last_before(
-        self, here: Position, points: Sequence[Point], accept: Accept | None
-    ) -> tuple[Position, Hit] | None:
-        single = self._launcher.single
-        search = Search(self.timeline, points, self._cursor.start_at, self._report, accept, single=single)
-        last = await search.last_before(here)
-        return None if last is None else (await self._backward_target(last), last)
-
-    async def _backward_target(self, hit: Hit) -> Position:
-        """Where a reverse search that found ``hit`` stops."""
-        if isinstance(hit.point, Watchpoint):
-            return await step_before(self._cursor.start_at, self.timeline, hit.position)
-        return await exact_position(self._cursor.start_at, self.timeline, hit)
 
     async def _stop(self, reason: StopReason) -> Stop:
         return Stop(reason, self._cursor.position, await self.pc())

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from rrdbg.engine.access import LOST_BY_DELIVERY, StartAt, accesses
 from rrdbg.engine.walk import Step, Walker
@@ -33,13 +34,16 @@ from rrdbg.errors import Divergence, QemuDied
 from rrdbg.links.machine import Machine, ProgressCallback
 from rrdbg.links.rsp import StopReply
 from rrdbg.model.position import Position
-from rrdbg.model.stop import Breakpoint, Hit, Point, ValueChange, WatchKind, Watchpoint
+from rrdbg.model.stop import Breakpoint, Hit, NotedHit, Point, ValueChange, WatchKind, Watchpoint, value_change
 
 HASTY_SECONDS = 2.0
 """How long a guest with watchpoints set may stand still before it is taken for broken, and scanned again."""
 
-Accept = Callable[[Machine, Breakpoint], Awaitable[bool]]
-"""Tell whether a breakpoint counts at which the machine stands now: its condition."""
+Accept = Callable[[Machine, Breakpoint], Awaitable[object]]
+"""Tell whether a breakpoint counts at which the machine stands now: its condition.
+
+False if it does not, and True if it does; or anything else, which is then the note of its hit.
+"""
 
 
 GiveUp = Callable[[int, int], bool]
@@ -102,7 +106,7 @@ class Scan:
             await self._machine.insert(point)
         try:
             for watchpoint in self._watchpoints:
-                self._values[watchpoint.number] = await watched_bytes(self._machine, watchpoint)
+                await self._see_first(watchpoint)
             for landing, end in self._stretches():
                 if landing > self._walker.position.icount:
                     async with self._watching():
@@ -169,12 +173,12 @@ class Scan:
                     yield hit
                 continue
             here, pc = self._walker.position, await self._machine.pc()
-            counts, exact = await self._counts(pc), self._deliveries.is_plain(here.icount)
-            if counts and exact:
-                yield Hit(here, pc, self._breakpoints[pc])
+            fired, exact = await self._breakpoint_hit(here, pc), self._deliveries.is_plain(here.icount)
+            if fired and exact:
+                yield fired
             step = await self._walker.step()
-            if counts and not exact and not self._walker.interrupted(step):
-                yield Hit(here, pc, self._breakpoints[pc], exact=False)
+            if fired and not exact and not self._walker.interrupted(step):
+                yield replace(fired, exact=False)
             for hit in await self._watch_hits(step.reply, step.after):
                 yield hit
 
@@ -194,28 +198,35 @@ class Scan:
         here, pc = self._walker.position, await self._machine.pc()
         if pc not in self._breakpoints:
             return []
-        accepted = include_start and await self._counts(pc)
+        hit = await self._breakpoint_hit(here, pc) if include_start else None
         step = await self._walker.step()
-        counts = accepted and not self._walker.interrupted(step)
-        found = [Hit(here, pc, self._breakpoints[pc])] if counts else []
+        found = [hit] if hit and not self._walker.interrupted(step) else []
         return found + await self._watch_hits(step.reply, step.after)
 
-    async def _counts(self, pc: int) -> bool:
-        """True if there is a breakpoint at ``pc``, where the machine stands, and its condition holds."""
-        if pc not in self._breakpoints:
-            return False
-        return self._accept is None or await self._accept(self._machine, self._breakpoints[pc])
+    async def _breakpoint_hit(self, here: Position, pc: int) -> Hit | None:
+        """The hit of the breakpoint at ``pc``, where the machine stands, if there is one and its condition holds."""
+        point = self._breakpoints.get(pc)
+        if point is None:
+            return None
+        note = True if self._accept is None else await self._accept(self._machine, point)
+        if isinstance(note, bool):
+            return Hit(here, pc, point) if note else None
+        return NotedHit(here, pc, point, note=note)
 
     async def _at_fence(self, position: Position) -> list[Hit]:
         """What the last instruction before the fence may have done unreported."""
         found = []
         for watchpoint in self._watchpoints:
             if watchpoint.kind is WatchKind.WRITE:
-                unknown = self._values[watchpoint.number] is None
-                found += await self._changed(watchpoint, position)
-                if unknown and self._values[watchpoint.number] is not None:
-                    found += await self._written_at_fence(watchpoint, position)
+                found += await self._changed_at_fence(watchpoint, position)
         return found + await self._accessed_at_fence(position)
+
+    async def _changed_at_fence(self, watchpoint: Watchpoint, position: Position) -> list[Hit]:
+        unknown = self._values[watchpoint.number] is None
+        found = await self._changed(watchpoint, position)
+        if unknown and self._values[watchpoint.number] is not None:
+            found += await self._written_at_fence(watchpoint, position)
+        return found
 
     async def _written_at_fence(self, watchpoint: Watchpoint, position: Position) -> list[Hit]:
         """A write by the last instruction before the fence to memory whose value before is not known."""
@@ -236,11 +247,11 @@ class Scan:
         while self._walker.position < end:
             here = self._walker.position
             pc = await self._machine.pc()
-            counts = (include_start or here > start) and await self._counts(pc)
+            hit = await self._breakpoint_hit(here, pc) if include_start or here > start else None
             step, accessed = await self._step()
             found += accessed
-            if counts and not self._walker.interrupted(step):
-                found.append(Hit(here, pc, self._breakpoints[pc]))
+            if hit and not self._walker.interrupted(step):
+                found.append(hit)
             for watchpoint in self._watchpoints:
                 if watchpoint.kind is WatchKind.WRITE:
                     found += await self._changed(watchpoint, step.after)
@@ -257,9 +268,7 @@ class Scan:
         """The hits of ``rwatch`` and ``awatch`` in the steps from ``start`` to ``end``, where the walker stands."""
         found = []
         for point in self._accesses:
-            value = await watched_bytes(self._machine, point)
-            change = _change(self._values[point.number], value)
-            self._values[point.number] = value
+            change = self._seen(point, await watched_bytes(self._machine, point))
             hits = await accesses(self._start_at, self._walker.timeline, point, start, end)
             found += [Hit(position, pc, point, change if len(hits) == 1 else None) for position, pc in hits]
         return found
@@ -273,11 +282,19 @@ class Scan:
             if watchpoint.kind is WatchKind.WRITE:
                 found += await self._changed(watchpoint, position, reported=reported)
             elif reported:
-                value = await watched_bytes(self._machine, watchpoint)
-                change = _change(self._values[watchpoint.number], value)
-                self._values[watchpoint.number] = value
+                change = self._seen(watchpoint, await watched_bytes(self._machine, watchpoint))
                 found.append(Hit(position, await self._machine.pc(), watchpoint, change))
         return found
+
+    async def _see_first(self, watchpoint: Watchpoint) -> None:
+        """Look at the watched bytes before anything has happened."""
+        self._values[watchpoint.number] = await watched_bytes(self._machine, watchpoint)
+
+    def _seen(self, watchpoint: Watchpoint, value: bytes | None) -> ValueChange | None:
+        """What has become of the watched bytes since they were looked at last, now that they are ``value``."""
+        before = self._values[watchpoint.number]
+        self._values[watchpoint.number] = value
+        return value_change(before, value)
 
     async def _changed(self, watchpoint: Watchpoint, position: Position, *, reported: bool = False) -> list[Hit]:
         """A hit if the value is another one now. Memory that was mapped or unmapped meanwhile has not been written to,
@@ -288,8 +305,4 @@ class Scan:
         self._values[watchpoint.number] = value
         if value == before or (None in (value, before) and not reported):
             return []
-        return [Hit(position, await self._machine.pc(), watchpoint, _change(before, value))]
-
-
-def _change(before: bytes | None, after: bytes | None) -> ValueChange | None:
-    return None if before is None or after is None else ValueChange(before, after)
+        return [Hit(position, await self._machine.pc(), watchpoint, value_change(before, value))]

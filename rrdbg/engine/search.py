@@ -13,6 +13,7 @@ scanned with the patience for as many stops as were made in vain after it. That 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from rrdbg.engine.progress import ProgressListener, Stretch
@@ -21,7 +22,8 @@ from rrdbg.engine.single import SingleScan
 from rrdbg.engine.walk import Walker
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.model.plan import plan_reverse_scan
-from rrdbg.model.position import Position
+from rrdbg.model.position import START, Position
+from rrdbg.model.segments import Segment
 from rrdbg.model.stop import Hit, Point
 from rrdbg.model.timeline import Timeline
 
@@ -30,6 +32,13 @@ MANY = 50
 
 SHORT = 1000
 """Instructions; a stretch no longer than this is scanned whole."""
+
+
+LastAmong = Callable[[Sequence[Segment]], Awaitable[Hit | None]]
+"""Find the last hit in segments, the latest of which comes first."""
+
+Note = Callable[[Position, Position, Sequence[Hit]], None]
+"""Told what was scanned, from where to where, and all hits there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,8 @@ class _Found:
 class Search:
     """A search for the last hit of ``points`` on ``timeline``; ``start_at`` gives a fresh walker at a plain icount.
 
-    ``single`` tells that it ends the walker before, see :class:`~rrdbg.engine.machines.Machines`.
+    ``single`` tells that it ends the walker before, see :class:`~rrdbg.engine.machines.Machines`. ``note`` is told
+    every stretch that was scanned.
     """
 
     def __init__(
@@ -59,6 +69,7 @@ class Search:
         accept: Accept | None = None,
         *,
         single: bool = False,
+        note: Note | None = None,
     ) -> None:
         self._timeline = timeline
         self._points = points
@@ -66,21 +77,32 @@ class Search:
         self._report = on_progress
         self._accept = accept
         self._single = single
+        self._note = note
         self._scan_type = SingleScan if single else Scan
         self._on_progress: ProgressCallback = lambda icount: None
 
-    async def last_before(self, here: Position) -> Hit | None:
-        """The last hit before ``here``, or None if there is none since the start."""
+    async def last_before(self, here: Position, since: Position = START, among: LastAmong | None = None) -> Hit | None:
+        """The last hit before ``here``, or None if there is none from ``since`` on.
+
+        All segments but the nearest, which has it most often, are left to ``among``, if there is one.
+        """
         cost = self._timeline.cost
-        whole = cost.seconds(0, here.icount)
-        for segment in plan_reverse_scan(self._timeline, here):
-            start, done = segment.snapshot.icount, cost.seconds(segment.end.icount, here.icount)
+        first = self._timeline.landing_before(since)
+        whole = cost.seconds(first, here.icount)
+        segments = plan_reverse_scan(self._timeline, here, first)
+        for number, segment in enumerate(segments):
+            if number and among:
+                return await among(segments[number:])
+            start, done = segment.start.icount, cost.seconds(segment.end.icount, here.icount)
             self._on_progress = Stretch(cost, start, done, whole, self._report).at
             self._on_progress(start)
-            found = await self._last_between(segment.snapshot.icount, segment.end, careful=self._single)
-            if found.hit:
-                return found.hit
+            if found := await self.last_in(segment):
+                return found
         return None
+
+    async def last_in(self, segment: Segment) -> Hit | None:
+        """The last hit in ``segment``, or None if there is none."""
+        return (await self._last_between(segment.start.icount, segment.end, careful=self._single)).hit
 
     async def _last_between(self, low: int, end: Position, *, most: int = 0, careful: bool = False) -> _Found:
         try:
@@ -116,11 +138,12 @@ class Search:
         scan = self._scan_type(
             walker, self._points, end, self._start_at, self._accept, careful=careful, give_up=give_up
         )
-        hits = scan.hits(self._on_progress)
-        last = None
-        try:
-            async for hit in hits:
-                last = hit
-        finally:
-            await hits.aclose()
-        return _Found(last, scan.stops)
+        start = walker.position
+        async with aclosing(scan.hits(self._on_progress)) as hits:
+            found = [hit async for hit in hits]
+        # Where a scan gives up, only the icount of the walker is certain, and that is where the next one may begin.
+        begun = Position(start.icount + 1) if start.phase else start
+        reached = end if walker.position >= end else Position(walker.position.icount)
+        if self._note and begun < reached:
+            self._note(begun, reached, found)
+        return _Found(found[-1] if found else None, scan.stops)

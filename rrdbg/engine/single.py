@@ -44,8 +44,8 @@ class SingleScan(Scan):
         """What the last instruction of the run has done unreported, and what the one does that leads to ``end``."""
         here, pc = self._walker.position, await self._machine.pc()
         found = await self._changes(here)
-        if await self._counts(pc):
-            found.append(Hit(here, pc, self._breakpoints[pc]))
+        if hit := await self._breakpoint_hit(here, pc):
+            found.append(hit)
         step = await self._walker.step()
         found += await self._changes(end)
         if step.reply.watched or (self._fence_stop and self._fence_stop.watched):

@@ -10,7 +10,7 @@ from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
 from rrdbg.model.agent import BadExpression
 from rrdbg.model.position import Position
-from rrdbg.model.stop import Breakpoint
+from rrdbg.model.stop import Breakpoint, NotedHit
 from rrdbg.model.tracing import LONGEST_STRING, Conversion, Format, Tracepoint
 
 _PAGE = 4096
@@ -23,28 +23,26 @@ async def trace(
 
     Where a value cannot be read the text says why.
     """
-    tracer = _Tracer(points, form)
     breakpoints = [Breakpoint(-1 - number, point.address) for number, point in enumerate(points)]
-    hits = replay.scan(breakpoints, start, end, tracer)
+    hits = replay.scan(breakpoints, start, end, _Tracer(points, form))
     try:
         async for hit in hits:
-            yield hit.position, tracer.texts[hit.pc]
+            assert isinstance(hit, NotedHit)
+            yield hit.position, str(hit.note)
     finally:
         await hits.aclose()
 
 
 class _Tracer:
-    """Works out the text where a machine stands at a hit; whether that counts is known a little later."""
+    """Works out the text where a machine stands at a hit, as its note."""
 
     def __init__(self, points: Sequence[Tracepoint], form: Format) -> None:
         self._points = {point.address: point for point in points}
         self._form = form
-        self.texts: dict[int, str] = {}
 
-    async def __call__(self, machine: Machine, point: Breakpoint) -> bool:
+    async def __call__(self, machine: Machine, point: Breakpoint) -> str:
         values = await values_at(machine, self._points[point.address], self._form.conversions)
-        self.texts[point.address] = self._form.show(values)
-        return True
+        return self._form.show(values)
 
 
 async def values_at(

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from rrdbg.engine.parting import Pair, different_events
 from rrdbg.errors import Undecided
 from rrdbg.frontends.api import AsyncReplay
-from rrdbg.frontends.opening import add_budget
+from rrdbg.frontends.opening import add_budget, add_trust
 from rrdbg.frontends.progress import ProgressLine
 from rrdbg.model.bisection import Bisection, Probe
 from rrdbg.model.difference import Difference, Parting
@@ -50,6 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", action="store_true", help="answer with one JSON object a line")
     parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     add_budget(parser)
+    add_trust(parser)
     parser.set_defaults(run=run)
 
 
@@ -82,8 +83,9 @@ async def _open(arguments: argparse.Namespace, side: str) -> AsyncReplay:
     given = vars(arguments)
     gdb = None if arguments.no_gdb else arguments.gdb
     return await AsyncReplay.open(
-        given[side], symbols=given[f"symbols_{side}"], gdb=gdb, snapshot_budget=arguments.snapshot_budget
-    )
+        given[side], symbols=given[f"symbols_{side}"], gdb=gdb, snapshot_budget=arguments.snapshot_budget,
+        trust=arguments.trust,
+    )  # fmt: skip
 
 
 class _Report:

@@ -1,6 +1,7 @@
 """The command ``rrdbg``: reads the command line, runs a subcommand, turns errors into exit statuses.
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 a bisect has no single answer, 4 the replay diverged, 130 interrupted.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 a bisect has no single answer, 4 the replay diverged, 130 interrupted,
+143 ended by SIGTERM, 129 by SIGHUP, when a terminal closes.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ import argparse
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from rrdbg.errors import RrdbgError
+from rrdbg.errors import Interrupted, RrdbgError
 from rrdbg.frontends import (
     attach,
     bisect,
     bisect_boot,
+    doctor,
     events,
     gdb_command,
     gdbinit,
@@ -39,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if theirs and not arguments.passes_on:
         parser.error(f"nothing may follow -- here: {' '.join(theirs)}")
     try:
-        return int(asyncio.run(arguments.run(arguments)))
+        return asyncio.run(_run(arguments))
     except RrdbgError as error:
         if arguments.debug:
             raise
@@ -57,6 +60,27 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("rrdbg: interrupted", file=sys.stderr)
         return 130
+
+
+async def _run(arguments: argparse.Namespace) -> int:
+    """Run the subcommand; a signal that would end us ends it in order, with all that it has started."""
+    task = asyncio.current_task()
+    assert task is not None
+    ended: list[int] = []
+
+    def end(number: int) -> None:
+        ended.append(number)
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            asyncio.get_running_loop().add_signal_handler(number, end, number)
+    try:
+        return int(await arguments.run(arguments))
+    except (asyncio.CancelledError, Interrupted):
+        if not ended:
+            raise
+        return 128 + ended[0]
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -85,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     gdb_command.add_parser(commands)
     bisect.add_parser(commands)
     bisect_boot.add_parser(commands)
+    doctor.add_parser(commands)
     gdbinit.add_parser(commands)
     index.add_parser(commands)
     library.add_parser(commands)

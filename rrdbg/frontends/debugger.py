@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from rrdbg.links.mi import Gdb, quoted
 from rrdbg.links.symbols import GdbSymbols
 from rrdbg.model.results import Output, Result
 from rrdbg.model.stop import Breakpoint, Hit, Stop, StopReason, Watchpoint
+from rrdbg.store.workfolder import WorkFolder
 
 _SETTINGS = ("set disassemble-next-line auto", "set max-completions 500")
 _OUR_WATCH = re.compile(r"(?P<verb>r?watch|awatch)\s+\*(?P<address>[^:\s]+):(?P<length>\d+)")
@@ -61,12 +61,12 @@ class Debugger:
         :raises GdbError: it cannot read the symbols, or does not know the guest's architecture.
         """
         server = Server(replay, looks_again=True)
-        with tempfile.TemporaryDirectory(prefix="rrdbg-gdb-") as folder:
+        with WorkFolder() as folder:
             await server.listen(f"unix:{folder}/socket")
             try:
                 gdb = await Gdb.start(program)
                 try:
-                    debugger = cls(replay, server, gdb, Path(folder))
+                    debugger = cls(replay, server, gdb, folder)
                     await debugger._connect(symbols)
                     yield debugger
                 finally:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import tempfile
 
 from rrdbg.errors import QemuLaunchError
 from rrdbg.frontends.gdbinit import source_line
-from rrdbg.frontends.opening import add_budget, add_recording, add_spares, open_replay, symbols_of
+from rrdbg.frontends.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay, symbols_of
 from rrdbg.frontends.server.connection import Server
+from rrdbg.store.workfolder import WorkFolder
 
 _DESCRIPTION = """
 Start GDB on a recording. Everything after -- goes to GDB.
@@ -24,10 +24,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         usage="rrdbg gdb [-h] [options] [recording] [-- GDB ARGUMENT...]",
     )  # fmt: skip
     add_recording(parser)
+    add_trust(parser)
     parser.add_argument("--symbols", metavar="FILE", help="an ELF file with symbols (default: the recorded kernel)")
     parser.add_argument("--gdb", metavar="PROGRAM", default="gdb", help="the GDB to start (default: gdb)")
     add_budget(parser)
     add_spares(parser)
+    add_jobs(parser)
     parser.set_defaults(run=run, passes_on=True)
 
 
@@ -35,7 +37,7 @@ async def run(arguments: argparse.Namespace) -> int:
     """Serve, run GDB, and return its exit status."""
     async with await open_replay(arguments, spares=arguments.spares) as replay:
         server = Server(replay)
-        with tempfile.TemporaryDirectory(prefix="rrdbg-gdb-") as folder:
+        with WorkFolder() as folder:
             await server.listen(f"unix:{folder}/socket")
             symbols = symbols_of(replay.recording, arguments.symbols)
             words = [

@@ -11,10 +11,9 @@ from dataclasses import asdict
 
 from rrdbg.engine.indexer import Indexed, IndexProgress, index
 from rrdbg.engine.keeper import SPACING_SECONDS
-from rrdbg.frontends.opening import add_budget, add_recording
+from rrdbg.frontends.opening import add_budget, add_recording, add_trust, find_recording
 from rrdbg.frontends.progress import ProgressLine
 from rrdbg.model.size import size_text
-from rrdbg.store.library import Library
 
 _INDEX = """
 Replay a recording once and leave snapshots in it, each proved by a second QEMU, so that every place is reached
@@ -58,6 +57,7 @@ async def run_verify(arguments: argparse.Namespace) -> int:
 
 def _common(parser: argparse.ArgumentParser) -> None:
     add_recording(parser)
+    add_trust(parser)
     parser.add_argument("--json", action="store_true", help="answer with one JSON object")
     parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
 
@@ -77,7 +77,7 @@ async def _pass(
 
     try:
         return await index(
-            Library.default().find(arguments.recording),
+            find_recording(arguments),
             budget=budget, spacing=spacing, prove=prove, on_progress=show,
         )  # fmt: skip
     except asyncio.CancelledError:

@@ -10,15 +10,16 @@ from pathlib import Path
 
 from rrdbg.commands.facts import recording_facts
 from rrdbg.errors import RecordingError
-from rrdbg.frontends.opening import add_recording
+from rrdbg.frontends.opening import add_recording, add_trust, find_recording
 from rrdbg.frontends.progress import ProgressLine
 from rrdbg.model.size import size_text
 from rrdbg.render.json_lines import to_json
 from rrdbg.render.text import render, table
 from rrdbg.store.archive import ArchiveProgress, pack, unpack
 from rrdbg.store.library import Library
-from rrdbg.store.recording import Recording
+from rrdbg.store.recording import Layout, Recording
 from rrdbg.store.timeline_file import load_timeline
+from rrdbg.store.trust import remember
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,6 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_recording(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="the file (default: NAME.rrdbg.tar.gz here)")
     parser.add_argument("--all", action="store_true", help="with all snapshots")
+    add_trust(parser)
     parser.set_defaults(run=run_pack)
 
     parser = commands.add_parser("unpack", help="unpack a packed recording", description="Unpack a packed recording.")
@@ -51,6 +53,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "-o", "--output", metavar="DIR", help="the recording's directory (default: a new one in the library)"
     )
+    add_trust(parser)
     parser.set_defaults(run=run_unpack)
 
 
@@ -95,7 +98,7 @@ async def run_rm(arguments: argparse.Namespace) -> int:
 
 async def run_pack(arguments: argparse.Namespace) -> int:
     """Pack, with progress."""
-    path = Library.default().find(arguments.recording)
+    path = find_recording(arguments)
     with Recording.open(path) as recording:
         out = Path(arguments.output or f"{recording.name}.rrdbg.tar.gz")
         await _show(pack(recording, out, load_timeline(recording), everything=arguments.all), "packing")
@@ -109,6 +112,8 @@ async def run_unpack(arguments: argparse.Namespace) -> int:
     name = Path(arguments.file).name.removesuffix(".rrdbg.tar.gz")
     directory = Path(arguments.output) if arguments.output else library.fresh(name)
     await _show(unpack(Path(arguments.file), directory), "unpacking")
+    if arguments.trust:
+        remember(Layout(directory.absolute()).manifest)
     library.mark_latest(directory)
     print(f"The recording is {directory}\nOpen it with: rrdbg replay {arguments.output or directory.name}")
     return 0

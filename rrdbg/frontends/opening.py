@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
+from rrdbg.engine.cluster import ClusterExecutor
+from rrdbg.engine.executor import Executor
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.workers import LocalExecutor
 from rrdbg.errors import UsageError
 from rrdbg.model.size import parse_size
 from rrdbg.store.library import Library
-from rrdbg.store.recording import Recording
+from rrdbg.store.recording import Layout, Recording
+from rrdbg.store.trust import remember
 
 SPARES = 3
 """Spare machines unless told otherwise: for a step back, for a search, and to go to what that has found."""
@@ -18,6 +23,25 @@ SPARES = 3
 def add_recording(parser: argparse.ArgumentParser) -> None:
     """Declare the argument ``recording``."""
     parser.add_argument("recording", nargs="?", help="a directory or a name in the library (default: the latest)")
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--trust``."""
+    parser.add_argument(
+        "--trust", action="store_true",
+        help="take this recording for your own from now on; its command line may make QEMU do anything that you may",
+    )  # fmt: skip
+
+
+def find_recording(arguments: argparse.Namespace) -> Path:
+    """The recording that the command line names; with ``--trust`` it is the user's own from now on.
+
+    :raises RecordingError: there is none.
+    """
+    path = Library.default().find(arguments.recording)
+    if arguments.trust:
+        remember(Layout(path.absolute()).manifest)
+    return path
 
 
 def add_budget(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +58,24 @@ def add_spares(parser: argparse.ArgumentParser) -> None:
         "--spares", type=_count, metavar="N", default=SPARES,
         help=f"QEMUs that may be started ahead while nothing moves, in a tenth of the free memory (default: {SPARES})",
     )  # fmt: skip
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--jobs`` (``jobs``) and ``--dask`` (``dask``)."""
+    parser.add_argument(
+        "--jobs", type=_count, metavar="N", default=processors(),
+        help="processes that long searches are shared out among (default: as many as there are processors)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="share them out on a Dask cluster whose workers see the recording's directory",
+    )
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def add_debugger(parser: argparse.ArgumentParser, program: str = "--gdb") -> None:
@@ -66,8 +108,33 @@ async def open_replay(arguments: argparse.Namespace, *, spares: int = 0) -> Repl
     :raises RecordingError: it cannot be used.
     :raises QemuLaunchError: its QEMU is missing.
     """
-    path = Library.default().find(arguments.recording)
-    return await Replay.open(path, budget=arguments.snapshot_budget, spares=spares)
+    return await open_with_workers(
+        find_recording(arguments), arguments.jobs, arguments.dask,
+        budget=arguments.snapshot_budget, spares=spares,
+    )  # fmt: skip
+
+
+async def open_with_workers(path: Path, jobs: int, dask: str | None, *, budget: int | None, spares: int) -> Replay:
+    """Open the recording at ``path``, with long searches shared out among ``jobs`` processes, or a Dask cluster.
+
+    :raises RecordingError: it cannot be used.
+    :raises QemuLaunchError: its QEMU is missing.
+    :raises LinkError: there is no such cluster.
+    """
+    executor = await _executor(jobs, dask)
+    try:
+        return await Replay.open(path, budget=budget, spares=spares, executor=executor)
+    except BaseException:
+        if executor:
+            await executor.close()
+        raise
+
+
+async def _executor(jobs: int, dask: str | None) -> Executor | None:
+    """Who does long searches; None where one process does them alone."""
+    if dask:
+        return await ClusterExecutor.connect(dask)
+    return LocalExecutor(jobs) if jobs > 1 else None
 
 
 def _count(text: str) -> int:

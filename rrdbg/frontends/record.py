@@ -12,13 +12,16 @@ from pathlib import Path
 from rrdbg.engine.recorder import Recorder, RecordProgress, RecordRequest
 from rrdbg.errors import UsageError
 from rrdbg.frontends.progress import ProgressLine
+from rrdbg.frontends.typist import Typist
 from rrdbg.model.position import parse_count
+from rrdbg.model.serial import LineKind
 from rrdbg.model.size import size_text
 from rrdbg.store.library import Library
 
 _DESCRIPTION = """
 Record a guest: run the QEMU command after '--' in record mode, until the guest shuts down, the console
-prints a text, a time or an instruction count is reached, or Ctrl-C. Disk images are never written: the
+prints a text, a time or an instruction count is reached, or Ctrl-C. With -nographic or -serial stdio,
+standard input is typed to the guest. Disk images are never written: the
 guest gets overlays, which are kept in the recording.
 """
 
@@ -40,6 +43,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="NAME",
         help="the initial snapshot's name (default: replay_init)",
     )
+    parser.add_argument(
+        "--no-snapshot",
+        action="store_true",
+        help="save no initial snapshot: each replay begins with the machine's start, and the guest's disks are "
+        "written to temporary overlays",
+    )
+    parser.add_argument(
+        "--in-place",
+        action="store_true",
+        help="let the guest write to your qcow2 images themselves; the initial snapshot in them holds what they held",
+    )
     parser.add_argument("--until-console", metavar="TEXT", help="end when the guest's console has printed TEXT")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end after SECONDS")
     parser.add_argument("--max-icount", metavar="N", help="end after about N instructions (1e9, 500,000)")
@@ -58,11 +72,20 @@ async def run(arguments: argparse.Namespace) -> int:
     library = Library.default()
     directory = Path(arguments.output) if arguments.output else library.fresh(arguments.name or Path(command[0]).name)
     request = RecordRequest(
-        command, directory, arguments.shift, arguments.snapshot, arguments.until_console, arguments.timeout,
-        parse_count(arguments.max_icount) if arguments.max_icount else None,
+        command, directory, arguments.shift, None if arguments.no_snapshot else arguments.snapshot,
+        arguments.until_console, arguments.timeout, parse_count(arguments.max_icount) if arguments.max_icount else None,
+        arguments.in_place,
     )  # fmt: skip
     display = _Display(quiet=arguments.quiet)
-    recorder = Recorder(request, display.console, display.progress)
+    recorder = Recorder(request, display.console, display.progress, lambda where: begin(where))
+    typist = Typist(recorder.type)
+
+    def begin(where: str) -> None:
+        if where:
+            display.say(f"The guest's serial port is at {where}")
+        if recorder.invocation.line.kind is LineKind.STDIO:
+            typist.start()
+
     display.additions(recorder)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -70,6 +93,7 @@ async def run(arguments: argparse.Namespace) -> int:
     try:
         recorded = await recorder.run()
     finally:
+        typist.stop()
         display.line.clear()
     library.mark_latest(recorded.directory)
     display.say(
@@ -101,8 +125,13 @@ class _Display:
         self._added(rate, "records every input with its instruction count")
         self._added("-drive if=none,... (an empty qcow2)", "holds the snapshots")
         for disk in invocation.disks:
-            if not disk.read_only:
-                self._added("an overlay and blkreplay", f"over {disk.source}, which is only read")
+            filters = "" if disk.waits else "blkreplay"
+            if disk.read_only:
+                self._added(filters or "nothing", f"over {disk.source}, which is only read")
+            elif recorder.in_place:
+                self._added(filters or "nothing", f"over {disk.source}, WHICH THE GUEST WRITES TO")
+            else:
+                self._added("an overlay" + (filters and f" and {filters}"), f"over {disk.source}, which is only read")
 
     def _added(self, words: str, reason: str) -> None:
         self.say(f"  {words:<42} {reason}")

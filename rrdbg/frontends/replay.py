@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from rrdbg.frontends.opening import add_budget, add_recording, add_spares, open_replay
+from rrdbg.frontends.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay
 from rrdbg.frontends.work import add_work, read_work, work
 
 _DESCRIPTION = """
@@ -17,9 +17,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Declare the subcommand."""
     parser = commands.add_parser("replay", help="open a recording", description=_DESCRIPTION)
     add_recording(parser)
+    add_trust(parser)
     add_work(parser, at="end", where="end")
     add_budget(parser)
     add_spares(parser)
+    add_jobs(parser)
     parser.set_defaults(run=run)
 
 

@@ -7,10 +7,12 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 
 from rrdbg.errors import UsageError
-from rrdbg.frontends.opening import add_budget, add_recording, add_spares, open_replay
+from rrdbg.frontends.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay
 from rrdbg.frontends.server.connection import Server
+from rrdbg.store.workfolder import WorkFolder
 
 _DESCRIPTION = """
 Serve a recording over GDB's remote protocol until Ctrl-C. In GDB: target remote ADDRESS.
@@ -21,12 +23,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Declare the subcommand."""
     parser = commands.add_parser("serve", help="let GDB connect to a recording", description=_DESCRIPTION)
     add_recording(parser)
+    add_trust(parser)
     parser.add_argument(
-        "--listen", metavar="ADDRESS", default="localhost:1234", help="unix:PATH or localhost:PORT (default: 1234)"
+        "--listen", metavar="ADDRESS", default="localhost:1234",
+        help="unix:PATH, unix (a socket of its own, for this user) or localhost:PORT (default: localhost:1234)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--public", action="store_true", help="let --listen name another HOST:PORT, for everybody who can reach it"
     )
     parser.add_argument("--until-eof", action="store_true", help="end also when standard input (a pipe) is closed")
     add_budget(parser)
     add_spares(parser)
+    add_jobs(parser)
     parser.set_defaults(run=run)
 
 
@@ -34,9 +42,17 @@ async def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal comes."""
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
-    async with await open_replay(arguments, spares=arguments.spares) as replay:
+    async with AsyncExitStack() as stack:
+        replay = await stack.enter_async_context(await open_replay(arguments, spares=arguments.spares))
         server = Server(replay)
-        await server.listen(arguments.listen)
+        where = arguments.listen
+        if where == "unix":
+            where = f"unix:{stack.enter_context(WorkFolder())}/socket"
+        if await server.listen(where, public=arguments.public):
+            print(
+                f"Whoever can reach {server.address} can now read the guest's memory and this recording, without a "
+                "password; use it in a network that you trust.", file=sys.stderr, flush=True,
+            )  # fmt: skip
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, over.set)
         if arguments.until_eof:

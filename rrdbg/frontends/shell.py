@@ -116,10 +116,13 @@ class Shell:
             yield answer
 
     async def _who(self, line: str) -> Ours | Theirs:
-        """Who runs ``line``. Many steps at once are ours if nothing can stop them: GDB would ask for each."""
+        """Who runs ``line``. Many steps at once are ours if nothing can stop them: GDB would ask for each.
+
+        In a what-if they are GDB's: the guest that steps there is not the recording's.
+        """
         steps = COUNTED_STEPS.fullmatch(line)
         if steps and self.debugger:
-            if not await self.debugger.has_points():
+            if not self.debugger.in_what_if and not await self.debugger.has_points():
                 return Ours(*COMMANDS.match(line))
             line = f"{steps['verb']} {parse_count(steps['count'])}"
         return dispatch(line, self.canonical, structured=self._outlet.json)
@@ -133,6 +136,12 @@ class Shell:
             if not self._running.cancelled():
                 raise
             raise Interrupted(f"Interrupted at {self.replay.position}.") from None
+        except Interrupted:
+            task = asyncio.current_task()
+            if task and task.cancelling():
+                # It was not the command that was to end, but all of us.
+                raise asyncio.CancelledError from None
+            raise
         except GdbError:
             if self.debugger and not self.debugger.alive:
                 self._lose_debugger()

@@ -2,16 +2,20 @@
 
 Invariant: between calls the guest is stopped. A run is fenced by QEMU's replay breakpoint, of which there
 is one and which each stop that it causes deletes; :class:`Machine` keeps account of it.
+
+At most stops the same is asked as at the one before: position, registers, the memory that a condition reads. So with
+the first question at a stop go those of the last one where any was asked, and are answered in one exchange.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +23,7 @@ from rrdbg.errors import Divergence, QemuDied, QmpError, RspError, Stalled
 from rrdbg.links.process import QemuProcess, socket_pair
 from rrdbg.links.qmp import QmpLink
 from rrdbg.links.registers import RegisterFile, read_description, register_file
-from rrdbg.links.rsp import RspClient, StopReply
+from rrdbg.links.rsp import RspClient, StopReply, monitor_packet
 from rrdbg.links.unbroken import unbroken
 from rrdbg.model.stop import Breakpoint, Point, WatchKind, Watchpoint
 
@@ -32,6 +36,11 @@ _INTERRUPT = 2
 _INSTRUCTION_COUNT = re.compile(r"instruction count = (\d+)")
 _INSTRUCTION = re.compile(r"^0x([0-9a-f]+):  (?:[0-9a-f]{2,8} )+ *(\S.*?)\r?$", re.MULTILINE)
 _CODE_SEGMENT = re.compile(r"^CS =[0-9a-f]{4} ([0-9a-f]+)", re.MULTILINE)
+_POSITION = monitor_packet("info replay")
+_REGISTERS = b"g"
+_MOST_USUAL = 16
+"""Questions at a stop that are remembered for the next one."""
+
 _WATCH_PACKET = {WatchKind.WRITE: "2", WatchKind.READ: "3", WatchKind.ACCESS: "4"}
 
 ProgressCallback = Callable[[int], None]
@@ -75,7 +84,9 @@ class Machine:
         self._fence: int | None = None
         self._seen = 0
         self._at_most: float = math.inf
-        self._packet: bytes | None = None
+        self._known: dict[bytes, bytes] = {}
+        self._asked: list[bytes] = []
+        self._usual: list[bytes] = []
         self._watchpoints: list[Watchpoint] = []
         self._second_stop: tuple[int, bytes] | None = None
         self.patience = PATIENCE_SECONDS
@@ -160,7 +171,7 @@ class Machine:
 
         Asked through the gdbstub's monitor: 0.07 ms there, 0.5 ms over QMP.
         """
-        text = await self.monitor("info replay")
+        text = (await self._look(_POSITION)).decode(errors="replace")
         found = _INSTRUCTION_COUNT.search(text)
         if found is None:
             raise RspError(f"QEMU is not replaying: 'info replay' printed {text.strip()!r}.")
@@ -170,6 +181,7 @@ class Machine:
 
     async def monitor(self, line: str) -> str:
         """Run a human-monitor command while the guest is stopped, and return what it printed."""
+        self._known.clear()
         try:
             return await self._rsp.monitor(line)
         except QemuDied:
@@ -229,9 +241,7 @@ class Machine:
 
     async def register_packet(self) -> bytes:
         """All registers, as the hexadecimal digits of a ``g`` packet."""
-        if self._packet is None:
-            self._packet = await self._ask("g")
-        return self._packet
+        return await self._look(_REGISTERS)
 
     async def registers(self) -> dict[str, int]:
         """All registers by name."""
@@ -267,7 +277,7 @@ class Machine:
         parts = []
         for offset in range(0, length, _CHUNK_BYTES):
             size = min(_CHUNK_BYTES, length - offset)
-            answer = await self._ask(f"m{address + offset:x},{size:x}")
+            answer = await self._look(f"m{address + offset:x},{size:x}".encode())
             if len(answer) != 2 * size:
                 raise RspError(f"Cannot read {length} bytes of guest memory at {address:#x}: not mapped here.")
             parts.append(bytes.fromhex(answer.decode()))
@@ -280,10 +290,12 @@ class Machine:
         """
         if await self._ask("Qqemu.PhyMemMode:1") != b"OK":
             raise RspError("This QEMU's gdbstub cannot read physical memory.")
+        self._forget()
         try:
             return await self.read_memory(address, length)
         finally:
             await self._ask("Qqemu.PhyMemMode:0")
+            self._forget()
 
     async def insert(self, point: Point) -> None:
         """Make QEMU stop at a breakpoint or watchpoint.
@@ -311,7 +323,7 @@ class Machine:
 
     async def exchange(self, packet: bytes) -> bytes:
         """Send any packet that does not set the guest going, and return its answer; it may change the guest."""
-        self._packet = None
+        self._forget()
         return await self._ask(packet)
 
     async def let_go(self, action: str) -> StopReply:
@@ -319,7 +331,7 @@ class Machine:
 
         If this is cancelled the guest is stopped first.
         """
-        self._packet = None
+        self._forget()
         waiting = asyncio.ensure_future(self._rsp.stopped())
         self._rsp.resume(action)
         try:
@@ -329,6 +341,32 @@ class Machine:
         except BaseException:
             await self._halt(waiting)
             raise
+
+    async def _look(self, packet: bytes) -> bytes:
+        """The answer to a question that stays the same until the guest goes on."""
+        if packet in self._known:
+            answer = self._known[packet]
+        else:
+            ahead = [] if self._asked else [usual for usual in self._usual if usual != packet]
+            try:
+                answer, *others = await self._rsp.exchange_all([packet, *ahead])
+            except QemuDied:
+                raise await self.process.death() from None
+            self._known |= zip(ahead, others, strict=True)
+        if packet not in self._asked and len(self._asked) < _MOST_USUAL:
+            self._asked.append(packet)
+            self._known[packet] = answer
+        return answer
+
+    def _turn_over(self) -> None:
+        """The guest goes on: what is known of it no longer holds, but what was asked will be asked again."""
+        self._usual, self._asked = self._asked or self._usual, []
+        self._known.clear()
+
+    def _forget(self) -> None:
+        """Something else may change the guest, or the meaning of a question: ask no more than is wanted."""
+        self._usual, self._asked = [], []
+        self._known.clear()
 
     async def _ask(self, packet: str | bytes) -> bytes:
         try:
@@ -342,7 +380,8 @@ class Machine:
                 await self.qmp.break_at(fence)
                 self._fence = fence
             while True:
-                self._at_most, self._packet = fence, None
+                self._at_most = fence
+                self._turn_over()
                 self._rsp.resume(action)
                 reply = await self._watch(on_progress)
                 if reply.signal != _INTERRUPT:
@@ -360,14 +399,13 @@ class Machine:
             raise Divergence(f"The replay cannot go on: {error}") from None
 
     async def _watch(self, on_progress: ProgressCallback | None) -> StopReply:
-        waiting = asyncio.ensure_future(self._rsp.stopped())
         seen, since = -1, time.monotonic()
         began = self._seen
         try:
             while True:
-                done, _ = await asyncio.wait((waiting,), timeout=_POLL_SECONDS)
-                if done:
-                    return waiting.result()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_POLL_SECONDS):
+                        return await self._rsp.stopped()
                 icount = await self.qmp.icount()
                 now = time.monotonic()
                 if icount < began:
@@ -386,10 +424,10 @@ class Machine:
                 if on_progress:
                     on_progress(icount)
         except BaseException:
-            await self._halt(waiting)
+            await self._halt(self._rsp.stopped())
             raise
 
-    async def _halt(self, waiting: asyncio.Future[StopReply]) -> None:
+    async def _halt(self, waiting: Awaitable[StopReply]) -> None:
         """Stop the guest wherever it is, so that the invariant holds; end a QEMU that does not obey."""
         self._fence = None
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -35,6 +36,9 @@ class SnapshotNotNow(QmpError):
     """QEMU cannot save here (its event queue is not empty); a little later it can."""
 
 
+_NOT_FOR_US = (b'"event": "STOP"', b'"event": "RESUME"')
+
+
 class _Client(QMPClient):
     """The library's client, fit for a guest that stops a thousand times a second, with two events each time."""
 
@@ -42,6 +46,13 @@ class _Client(QMPClient):
         super().__init__("qemu")
         # The default listener would keep every event since the start.
         self.events.event_filter = lambda event: False
+
+    async def _do_recv(self) -> Message:
+        """Read on over the events of a stop, for which nobody listens, without decoding them."""
+        while True:
+            line = await self._readline()
+            if not any(event in line for event in _NOT_FOR_US):
+                return Message(line, eager=True)
 
     def _cb_inbound(self, msg: Message) -> Message:
         """Do not write it out for the log, as the library does even if nobody logs: 0.1 ms."""
@@ -53,6 +64,7 @@ class QmpLink:
 
     def __init__(self, client: QMPClient) -> None:
         self._client = client
+        self._numbers = itertools.count()
 
     @classmethod
     async def connect(cls, end: socket.socket) -> QmpLink:
@@ -162,7 +174,8 @@ class QmpLink:
 
     async def _save(self, tag: str, vmstate: str, nodes: Sequence[str]) -> str | None:
         """Run the job; why it failed, or None."""
-        job = f"save-{tag}"
+        # Not the tag: QEMU allows a job's name less than a snapshot's, no blanks for example.
+        job = f"rrdbg-save-{next(self._numbers)}"
         with self._client.listener("JOB_STATUS_CHANGE") as events:
             await self.execute(
                 "snapshot-save", **{"job-id": job, "tag": tag, "vmstate": vmstate, "devices": list(nodes)}

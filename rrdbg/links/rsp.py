@@ -3,6 +3,9 @@
 One exchange is a packet and its answer. Packets are ``$payload#checksum``, acknowledged with ``+``
 (QEMU 7.2 and 10.0 know no QStartNoAckMode). A resume (``c``, ``s``) is answered when the guest stops.
 
+What is written wakes QEMU, and what comes wakes us, so an acknowledgement goes out with the next packet, and several
+packets may be sent at once: QEMU takes them in order. After a resume nothing may be sent: any byte stops the guest.
+
 QEMU 7.2 also sends a stop reply nobody asked for after each stop that QMP made, so a stop reply that
 arrives where an ordinary answer is due is stale, and is dropped.
 """
@@ -12,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rrdbg.errors import QemuDied, RspError, Stalled
@@ -19,7 +23,12 @@ from rrdbg.errors import QemuDied, RspError, Stalled
 ANSWER_SECONDS = 30.0
 """How long an ordinary exchange may take; they take 0.3 ms, but the machine may be busy."""
 
+_CHUNK_BYTES = 1 << 16
+_LONGEST_PACKET = 1 << 20
+_PACKET = re.compile(rb"\$([^#]*)#([0-9a-fA-F]{2})", re.DOTALL)
 _ESCAPE = 0x7D
+_SPECIAL = b"#$}*"
+_MONITOR = b"qRcmd,"
 _STALE_STOP = re.compile(rb"T[0-9a-f]{2}(?:thread|core):|[WX][0-9a-f]{2}")
 
 
@@ -41,8 +50,15 @@ class StopReply:
 
 def frame(payload: bytes) -> bytes:
     """Wrap ``payload`` as a packet: escapes, ``$``, ``#`` and checksum."""
-    body = b"".join(bytes((_ESCAPE, byte ^ 0x20)) if byte in b"#$}*" else bytes((byte,)) for byte in payload)
+    body = payload
+    if len(payload.translate(None, _SPECIAL)) < len(payload):
+        body = b"".join(bytes((_ESCAPE, byte ^ 0x20)) if byte in _SPECIAL else bytes((byte,)) for byte in payload)
     return b"$%b#%02x" % (body, sum(body) & 0xFF)
+
+
+def monitor_packet(line: str) -> bytes:
+    """The packet that runs a human-monitor command."""
+    return _MONITOR + line.encode().hex().encode()
 
 
 def unescape(body: bytes) -> bytes:
@@ -95,8 +111,10 @@ class RspClient:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._received = bytearray()
+        self._acknowledgement = b""
         self.broken = False
-        """True once an exchange was cancelled: its answer may still come, and would be taken for the next one's."""
+        """True once an exchange was broken off: its answer may still come, and would be taken for the next one's."""
 
     async def exchange(self, payload: str | bytes) -> bytes:
         """Send ``payload`` and return the answer, which is empty where the stub does not know the packet.
@@ -104,21 +122,44 @@ class RspClient:
         :raises Stalled: no answer within :data:`ANSWER_SECONDS`.
         :raises QemuDied: the connection was closed.
         """
-        data = payload.encode() if isinstance(payload, str) else payload
+        return (await self.exchange_all([payload.encode() if isinstance(payload, str) else payload]))[0]
+
+    async def exchange_all(self, payloads: Sequence[bytes]) -> list[bytes]:
+        """Send several packets at once, none of which sets the guest going, and return the answers in order.
+
+        To a human-monitor command (``qRcmd``) that is what it printed.
+
+        :raises Stalled: as for :meth:`exchange`.
+        :raises QemuDied: as for :meth:`exchange`.
+        :raises RspError: the stub refused a human-monitor command.
+        """
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                self._writer.write(frame(data))
-                while _STALE_STOP.match(answer := await self._packet()) and data != b"?":
-                    pass
-                return answer
+                self._send(b"".join(map(frame, payloads)))
+                return [await self._answer(payload) for payload in payloads]
         except TimeoutError:
+            self.broken = True
             raise Stalled(
-                f"QEMU's gdbstub gave no answer to {data[:20].decode('latin-1')!r} in {ANSWER_SECONDS:.0f} s; "
+                f"QEMU's gdbstub gave no answer to {payloads[0][:20].decode('latin-1')!r} in {ANSWER_SECONDS:.0f} s; "
                 "QEMU may hang. Travel again."
             ) from None
-        except asyncio.CancelledError:
+        except BaseException:
             self.broken = True
             raise
+
+    async def _answer(self, payload: bytes) -> bytes:
+        while _STALE_STOP.match(answer := await self._packet()) and payload != b"?":
+            pass
+        if not payload.startswith(_MONITOR):
+            return answer
+        printed = bytearray()
+        while answer[:1] == b"O" and answer != b"OK":
+            printed += bytes.fromhex(answer[1:].decode())
+            answer = await self._packet()
+        if answer not in (b"OK", b""):
+            line = bytes.fromhex(payload[len(_MONITOR) :].decode()).decode()
+            raise RspError(f"QEMU's monitor refused {line!r} ({answer.decode('latin-1')!r}).")
+        return bytes(printed)
 
     async def command(self, payload: str) -> None:
         """Send a packet that must be answered ``OK``.
@@ -134,27 +175,11 @@ class RspClient:
 
         :raises RspError: the stub refused it.
         """
-        answer = await self.exchange(b"qRcmd," + line.encode().hex().encode())
-        printed = bytearray()
-        while answer[:1] == b"O" and answer != b"OK":
-            printed += bytes.fromhex(answer[1:].decode())
-            answer = await self._continued()
-        if answer not in (b"OK", b""):
-            raise RspError(f"QEMU's monitor refused {line!r} ({answer.decode('latin-1')!r}).")
-        return printed.decode(errors="replace")
-
-    async def _continued(self) -> bytes:
-        """One more packet of an answer that has several."""
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._packet()
-        except BaseException:
-            self.broken = True
-            raise
+        return (await self.exchange(monitor_packet(line))).decode(errors="replace")
 
     def resume(self, action: str) -> None:
         """Set the guest going with ``c`` or ``s``; :meth:`stopped` gives the answer."""
-        self._writer.write(frame(action.encode()))
+        self._send(frame(action.encode()))
 
     async def stopped(self) -> StopReply:
         """Wait for the guest to stop, however long; the caller keeps the watch."""
@@ -170,17 +195,29 @@ class RspClient:
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
 
+    def _send(self, data: bytes) -> None:
+        self._writer.write(self._acknowledgement + data)
+        self._acknowledgement = b""
+
     async def _packet(self) -> bytes:
+        """The body of the next packet; may be cancelled without losing any of it."""
+        while True:
+            while (found := _PACKET.search(self._received)) is None:
+                await self._receive()
+            body, checksum = found.groups()
+            del self._received[: found.end()]
+            if int(checksum, 16) == sum(body) & 0xFF:
+                self._acknowledgement = b"+"
+                return unescape(body)
+            self._writer.write(b"-")
+
+    async def _receive(self) -> None:
         try:
-            while True:
-                await self._reader.readuntil(b"$")
-                body = (await self._reader.readuntil(b"#"))[:-1]
-                checksum = await self._reader.readexactly(2)
-                if int(checksum, 16) == sum(body) & 0xFF:
-                    self._writer.write(b"+")
-                    return unescape(body)
-                self._writer.write(b"-")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            raise QemuDied("QEMU closed its gdbstub connection: the process has ended.") from None
-        except (asyncio.LimitOverrunError, ValueError) as error:
-            raise RspError(f"QEMU's gdbstub sent a damaged packet ({error}).") from None
+            data = await self._reader.read(_CHUNK_BYTES)
+        except ConnectionError:
+            data = b""
+        if not data:
+            raise QemuDied("QEMU closed its gdbstub connection: the process has ended.")
+        self._received += data
+        if len(self._received) > _LONGEST_PACKET:
+            raise RspError("QEMU's gdbstub sends no packets.")

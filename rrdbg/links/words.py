@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.links.images import JsonObject, as_option
+from rrdbg.model.drives import Disk
 from rrdbg.model.invocation import Invocation
 from rrdbg.model.options import escape, format_properties, words_of
 
 VMSTATE_DRIVE = "rrdbg-vmstate"
-"""The drive that holds the machine's state; it comes first, since a load looks in the first drive."""
+"""The drive that holds the machine's state; it comes first, since a load looks in the first drive.
+
+That cannot be a disk of the guest's: a save at the start would wait for ever for blkreplay to flush it (7.2).
+"""
 
 CONSOLE = "rrdbg-console"
 
@@ -45,14 +49,20 @@ def record_words(
     log: Path,
     tag: str,
     console: Path,
+    typed: Path | None = None,
 ) -> list[str]:
     """The command that records, stopped at first, the guest's console going to the file ``console``.
 
+    Without a ``tag`` QEMU saves no snapshot at the start.
+
     A file, since writing to it never waits: a socket whose reader is late makes the serial port try again, at
     a moment that no log holds, and the replay then fails with "Missing character write event".
+    If something can be typed to the guest, it comes through the named pipe ``typed``.in, and ``typed``.out leads to
+    ``console``: QEMU calls such a pair a pipe, and takes a file for half of it.
     """
+    captured = _captured(console) if typed is None else {"backend": "pipe", "id": CONSOLE, "path": str(typed)}
     return [
-        *_machine(qemu, invocation, images, bundled, _captured(console)),
+        *_machine(qemu, invocation, images, bundled, captured),
         *words_of(invocation.host_options),
         *_icount(invocation, "record", log, tag),
         "-S",
@@ -69,7 +79,10 @@ def replay_words(
     tag: str,
     gdb_fd: int,
 ) -> list[str]:
-    """The command that replays from the snapshot ``tag``, stopped, its gdbstub on the socket ``gdb_fd``."""
+    """The command that replays from the snapshot ``tag``, stopped, its gdbstub on the socket ``gdb_fd``.
+
+    Without a ``tag`` it begins with the machine's start.
+    """
     return [
         *_debugged(qemu, invocation, images, bundled, gdb_fd),
         *_icount(invocation, "replay", log, tag),
@@ -148,17 +161,28 @@ def _machine(
 ) -> list[str]:
     words = [qemu, *invocation.machine_words()]
     for file in invocation.bundled:
-        words += [f"-{file.option}", str(bundled(file.option)) if file.fd is None else f"/dev/fd/{file.fd}"]
-    words += ["-drive", f"if=none,id={VMSTATE_DRIVE},file=json:{escape(json.dumps(images.vmstate))}"]
+        words += [f"-{file.option}", file.opened_as or str(bundled(file.option))]
+    if images.vmstate:
+        words += ["-drive", f"if=none,id={VMSTATE_DRIVE},file=json:{escape(json.dumps(images.vmstate))}"]
     for index, (disk, node) in enumerate(zip(invocation.disks, images.disks, strict=True)):
-        replayed = {"driver": "blkreplay", "image": disk_node(index), **disk.frontend}
-        words += ["-blockdev", as_option(node), "-drive", format_properties(replayed)]
+        words += _disk(disk, node, disk_node(index))
     backend, *others = console.items()
     return [*words, "-chardev", f"{backend[1]},{format_properties(dict(others))}"]
 
 
+def _disk(disk: Disk, node: JsonObject, name: str) -> list[str]:
+    """The disk with the block node ``node`` called ``name``, and above it what the guest's device is given."""
+    above: JsonObject = {"driver": "raw", "file": name} if disk.waits else {"driver": "blkreplay", "image": name}
+    if disk.node is not None:
+        above |= {"node-name": disk.node, "read-only": disk.read_only}
+        return ["-blockdev", as_option(node), "-blockdev", as_option(above)]
+    drive = {"read-only": "on", **disk.frontend} if disk.read_only else disk.frontend
+    if disk.waits:
+        # -drive takes no other node as its file.
+        return ["-drive", f"file=json:{escape(json.dumps(node))},{format_properties(drive)}"]
+    return ["-blockdev", as_option(node), "-drive", format_properties({"driver": "blkreplay", "image": name, **drive})]
+
+
 def _icount(invocation: Invocation, mode: str, log: Path, tag: str) -> list[str]:
-    return [
-        "-icount",
-        f"shift={invocation.shift},rr={mode},rrfile={escape(str(log))},rrsnapshot={escape(tag)}",
-    ]
+    words = f"shift={invocation.shift},rr={mode},rrfile={escape(str(log))}"
+    return ["-icount", f"{words},rrsnapshot={escape(tag)}" if tag else words]

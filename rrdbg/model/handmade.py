@@ -8,13 +8,13 @@ back behind ``blkreplay`` of ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from rrdbg.errors import UsageError
 from rrdbg.model.findings import Finding, note
 from rrdbg.model.handmade_drives import HandMadeDrive, read_drives
-from rrdbg.model.invocation import Addition, BundledFile, Invocation
+from rrdbg.model.invocation import FIRST_FD, NO_FILES, Addition, BundledFile, Invocation
 from rrdbg.model.options import Option, format_properties, parse_options, parse_properties
 from rrdbg.model.safety import safe_flags
 
@@ -86,6 +86,7 @@ class _Reader:
         self._options = options
         self._directory = directory
         self._kept: list[Option] = []
+        self._bundled: list[BundledFile] = []
         self._serials: list[str] = []
         self._icount: dict[str, str] = {}
         self._clock = _CLOCK
@@ -113,11 +114,7 @@ class _Reader:
                 for option in self._options
                 if option.name == "chardev"
             ),
-            bundled=tuple(
-                BundledFile(option.name, str(self._directory / option.value))
-                for option in self._options
-                if option.name in _BUNDLED and option.value
-            ),
+            bundled=tuple(self._bundled),
             disks=tuple(drive.disk for drive in drives),
             additions=(
                 Addition(("-rtc", format_properties(self._clock)), "the guest's clock, as it was recorded"),
@@ -142,12 +139,23 @@ class _Reader:
         elif name == "nographic":
             # The rest of what it means, windows and monitors, is the host's; this the guest can see.
             self._kept.append(Option("machine", "graphics=off"))
+        elif name in _BUNDLED and value not in NO_FILES:
+            self._take_file(option, value)
         elif name in _BACKENDS:
             self._kept.append(Option(name, _unconnected(value)))
         elif name in _FILE_READERS:
             self._kept.append(self._with_file(option))
-        elif name not in _HOST_ONLY | _DRIVES and name not in ("chardev", *_BUNDLED):
+        elif name not in _HOST_ONLY | _DRIVES and name != "chardev":
             self._kept.append(option)
+
+    def _take_file(self, option: Option, value: str) -> None:
+        """Note a file to be copied, to go by a name as long as the one it had.
+
+        A multiboot kernel is told that name, and most read it to its end: a loop of so many instructions.
+        """
+        file = BundledFile(option.name, str(self._directory / value), FIRST_FD + len(self._bundled))
+        slashes = max(len(value) - len(str(file.opened_as)), 0)
+        self._bundled.append(replace(file, slashes=slashes))
 
     def _add_serials(self) -> None:
         names = [option.name for option in self._options]

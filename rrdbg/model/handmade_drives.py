@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from rrdbg.errors import UsageError
-from rrdbg.model.invocation import Disk
+from rrdbg.model.drives import Disk
 from rrdbg.model.options import Option, format_properties, parse_properties
 
 _BLKREPLAY = "blkreplay"

@@ -9,38 +9,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from rrdbg.errors import UsageError
+from rrdbg.model.drives import DRIVE_OPTIONS, Disk, Drives
 from rrdbg.model.network import Networks, check_card
 from rrdbg.model.options import Option, format_properties, parse_options, parse_properties, words_of
 from rrdbg.model.safety import safe_flags
+from rrdbg.model.serial import Line, SerialPorts
 
 _BUNDLED = ("kernel", "initrd", "dtb", "bios")
-_NO_FILES = ("none", "default")
+NO_FILES = ("none", "default")
 """What ``-bios`` may be given in the place of a file."""
 
-_FIRST_FD = 3
+FIRST_FD = 3
 """The number of the first bundled file in QEMU, after standard input, output and error."""
 
 _HOST_ONLY = frozenset({"display", "vnc", "spice", "monitor", "qmp", "qmp-pretty", "mon", "pidfile", "D", "d", "name"})
-_DISK_OPTIONS = {"hda": 0, "hdb": 1, "hdc": 2, "hdd": 3}
-_BACKEND_PROPERTIES = frozenset(
-    {
-        "file",
-        "format",
-        "cache",
-        "aio",
-        "discard",
-        "detect-zeroes",
-        "readonly",
-        "read-only",
-        "driver",
-        "l2-cache-size",
-    }
-)
-
 _REFUSED = {
     "snapshot": "-snapshot throws the disk's snapshots away; rrdbg writes to an overlay anyway, so leave it out",
     "enable-kvm": "KVM cannot be recorded instruction by instruction; leave -enable-kvm out",
@@ -51,12 +37,8 @@ _REFUSED = {
     "gdb": "a debugger must not disturb the recording; debug the replay instead, and leave -gdb out",
     "loadvm": "a recording begins with the machine's start; leave -loadvm out",
     "incoming": "a recording begins with the machine's start; leave -incoming out",
-    "blockdev": "drives given with -blockdev are not supported; give them with -drive or -hda",
-    "fda": "floppy disks are not supported; leave -fda out",
-    "fdb": "floppy disks are not supported; leave -fdb out",
     "sd": "SD cards given with -sd are not supported; give the image with -drive",
     "mtdblock": "flash given with -mtdblock is not supported",
-    "pflash": "flash given with -pflash is not supported; give firmware with -bios",
 }
 
 
@@ -74,21 +56,18 @@ class BundledFile:
 
     QEMU gets it opened, as file descriptor ``fd``, and so by a name that never changes: a multiboot kernel is told its
     name, which then lies in the guest's memory. None is for recordings that were made with the copy's path.
+    ``slashes`` make that name longer, for a recording that was made with a name of its own.
     """
 
     option: str
     source: str
     fd: int | None = None
+    slashes: int = 0
 
-
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """A drive of the guest's: the user's image, and the ``-drive`` properties of the device side."""
-
-    source: str
-    format: str | None
-    read_only: bool
-    frontend: dict[str, str]
+    @property
+    def opened_as(self) -> str | None:
+        """The name of the opened file; None if it goes by its path."""
+        return None if self.fd is None else f"/dev/{'/' * self.slashes}fd/{self.fd}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +75,8 @@ class Invocation:
     """One machine, described once and started many times.
 
     ``options`` go to every QEMU of the recording, ``host_options`` only to the recording one;
-    ``chardevs`` are the ids that a replay gives a null device instead of the user's.
+    ``chardevs`` are the ids that a replay gives a null device instead of the user's. ``line`` is what he wants at
+    his end of the first serial port while recording.
     """
 
     binary: str
@@ -107,6 +87,7 @@ class Invocation:
     disks: tuple[Disk, ...]
     additions: tuple[Addition, ...]
     shift: str
+    line: Line = field(default_factory=Line)
 
     @property
     def architecture(self) -> str:
@@ -157,14 +138,14 @@ class _Preparation:
         self._clock_base = clock_base
         self._kept: list[Option] = []
         self._host: list[Option] = []
-        self._chardevs: list[str] = []
         self._bundled: list[BundledFile] = []
-        self._disks: list[Disk] = []
+        self._drives = Drives()
         self._additions: list[Addition] = []
-        self._serials: list[str] = []
+        self._serials = SerialPorts()
         self._machine = _machine_properties(options)
         pc = self._machine.get("type", "pc") if binary.rpartition("qemu-system-")[2] in ("x86_64", "i386") else None
         self._networks = Networks(pc)
+        self._drives.take_machine(self._machine)
         self._clock: dict[str, str] = {}
         for option in options:
             self._take(option)
@@ -177,35 +158,32 @@ class _Preparation:
         return Invocation(
             self._binary,
             tuple(self._kept),
-            tuple(self._host),
-            tuple(self._chardevs),
+            (*self._host, *(Option("chardev", value) for value in self._serials.chardevs.values())),
+            tuple(self._serials.chardevs),
             tuple(self._bundled),
-            tuple(self._disks),
+            self._drives.finish(),
             tuple(self._additions),
             self._shift,
+            self._serials.line(),
         )
 
     def _take(self, option: Option) -> None:
         name, value = option.name, option.value or ""
         if name in _REFUSED:
             raise UsageError(f"This cannot be recorded: {_REFUSED[name]}.")
-        if name in _BUNDLED and value not in _NO_FILES:
-            self._bundled.append(BundledFile(name, value, _FIRST_FD + len(self._bundled)))
-        elif name in _DISK_OPTIONS:
-            self._disks.append(Disk(value, None, False, {"if": "ide", "index": str(_DISK_OPTIONS[name])}))
-        elif name == "cdrom":
-            self._disks.append(Disk(value, "raw", True, {"if": "ide", "index": "2", "media": "cdrom"}))
-        elif name == "drive":
-            self._take_drive(value)
+        if name in _BUNDLED and value not in NO_FILES:
+            self._bundled.append(BundledFile(name, value, FIRST_FD + len(self._bundled)))
+        elif name in DRIVE_OPTIONS:
+            if not self._drives.take(name, value):
+                self._kept.append(option)
         elif name == "serial":
-            self._serials.append(value)
+            self._serials.take(value)
         elif name == "nographic":
-            self._serials.append("stdio")
+            self._serials.take("stdio")
         elif name in _HOST_ONLY:
             self._host.append(option)
         elif name == "chardev":
-            self._host.append(option)
-            self._chardevs.append(parse_properties(value, "backend").get("id", ""))
+            self._serials.take_chardev(value)
         elif name == "rtc":
             self._clock = parse_properties(value)
         elif name in ("netdev", "nic", "net"):
@@ -232,19 +210,8 @@ class _Preparation:
             raise UsageError("This cannot be recorded: -accel tcg,thread=multi; leave thread=multi out.")
         if name == "device":
             check_card(parse_properties(value, "driver").get("driver", ""))
-
-    def _take_drive(self, value: str) -> None:
-        properties = parse_properties(value, "file")
-        if properties.get("snapshot") == "on":
-            raise UsageError(f"This cannot be recorded: {_REFUSED['snapshot']}.")
-        if properties.get("if") in ("pflash", "floppy", "sd", "mtd"):
-            raise UsageError(f"This cannot be recorded: a drive with if={properties['if']} is not supported.")
-        if "file" not in properties:
-            raise UsageError(f"This cannot be recorded: -drive {value} has no file=.")
-        read_only = "on" in (properties.get("readonly"), properties.get("read-only"))
-        read_only = read_only or properties.get("media") == "cdrom"
-        frontend = {key: text for key, text in properties.items() if key not in _BACKEND_PROPERTIES}
-        self._disks.append(Disk(properties["file"], properties.get("format"), read_only, frontend))
+            self._drives.take_device(value)
+            self._serials.take_device(value)
 
     def _add_clock(self) -> None:
         clock = {"base": self._clock_base, "clock": "vm"} | self._clock
@@ -268,13 +235,11 @@ class _Preparation:
         self._additions += [Addition(words, reason) for words, reason in self._networks.additions()]
         if not self._networks.asked:
             self._additions.append(Addition(("-nic", "none"), "no network was asked for, and the default one is live"))
-        first, *others = self._serials or [""]
-        if first != "none":
+        if self._serials.captured:
             self._additions.append(
                 Addition(("-serial", "chardev:rrdbg-console"), "the first serial port is captured as the console")
             )
-        for serial in ("none", *others) if first == "none" else others:
-            self._kept.append(Option("serial", serial))
+        self._kept += self._serials.others()
         self._additions.append(Addition(("-monitor", "none"), "rrdbg talks to QEMU over connections of its own"))
         if not any(option.name in ("display", "vnc", "spice") for option in self._host):
             self._host.append(Option("display", "none"))

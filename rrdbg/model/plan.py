@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from rrdbg.model.cost import CostMap
 from rrdbg.model.position import Position
+from rrdbg.model.segments import Segment
 from rrdbg.model.snapshot import Snapshot
 from rrdbg.model.timeline import Timeline
 
@@ -36,14 +37,6 @@ class StepTo:
 
 Action = Start | RunTo | StepTo
 Plan = tuple[Action, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A stretch to be scanned: from a snapshot to ``end``; the next older one ends where this one starts."""
-
-    snapshot: Snapshot
-    end: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +68,16 @@ def plan_walk(timeline: Timeline, here: Position, target: Position) -> Plan:
     return _forward(here, timeline.landing_before(target), target)
 
 
-def plan_reverse_scan(timeline: Timeline, here: Position) -> tuple[Segment, ...]:
-    """The segments before ``here``, newest first; together they are everything from the start up to it."""
+def plan_reverse_scan(timeline: Timeline, here: Position, since: int = 0) -> tuple[Segment, ...]:
+    """The segments before ``here``, newest first; together they are all from the plain icount ``since`` up to it."""
     segments = []
     end = here
     for snapshot in reversed(timeline.snapshots):
         if Position(snapshot.icount) < end and snapshot.sound is not False:
-            segments.append(Segment(snapshot, end))
-            end = Position(snapshot.icount)
+            start = Position(max(snapshot.icount, since))
+            if start < end:
+                segments.append(Segment(snapshot, start, end))
+            end = start
     return tuple(segments)
 
 

@@ -160,6 +160,13 @@ class Processes:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownHits:
+    """What scans have found already: for each point its text, how many hits, and on what share of the recording."""
+
+    points: tuple[tuple[str, int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Events:
     """Events in order; ``more`` tells that the list was cut."""
 
@@ -220,6 +227,7 @@ Result = (
     | Points
     | Snapshots
     | Processes
+    | KnownHits
     | Events
     | EventCounts
     | ConsoleLines

@@ -62,6 +62,11 @@ class ValueChange:
     after: bytes
 
 
+def value_change(before: bytes | None, after: bytes | None) -> ValueChange | None:
+    """The change from ``before`` to ``after``; None where one of them is not known."""
+    return None if before is None or after is None else ValueChange(before, after)
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A breakpoint or watchpoint that fired.
@@ -90,6 +95,13 @@ class Hit:
                 return f"breakpoint at {address:#x}"
             case Watchpoint(_, address, length, kind):
                 return f"{kind} on {address:#x}:{length}"
+
+
+@dataclass(frozen=True, slots=True)
+class NotedHit(Hit):
+    """A hit with what was found out where the machine stood at it."""
+
+    note: object = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from rrdbg.model.results import (
     Found,
     Frame,
     HelpText,
+    KnownHits,
     Memory,
     Message,
     Output,
@@ -72,6 +73,9 @@ def render(result: Result, width: int = _WIDTH) -> str:
             return _snapshots(result)
         case Processes():
             return _processes(result)
+        case KnownHits(points):
+            known = [(text, f"{count:,}", f"{share:.1%}") for text, count, share in points]
+            return table(("Of", "Hits", "Known on"), known) if known else "Nothing was looked for yet."
         case Events():
             return _events(result)
         case EventCounts(counts):

@@ -24,7 +24,7 @@ from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Recording
 
 _MEMBER = re.compile(
-    r"manifest\.json|replay\.bin|console\.log|deliveries\.bin|timeline\.json"
+    r"manifest\.json|replay\.bin|console\.log|deliveries\.bin|timeline\.json|hits\.json"
     r"|snapshots/[\w-]+\.qcow2|disks/\d+\.qcow2|files/[\w-]+",
     re.ASCII,
 )
@@ -88,9 +88,15 @@ def unpack(archive: Path, directory: Path) -> Iterator[ArchiveProgress]:
         raise RecordingError(f"Cannot unpack into {directory}: {error.strerror}.") from None
     try:
         total = archive.stat().st_size
+        room = shutil.disk_usage(draft).free
         with tarfile.open(archive, "r:gz") as source:
             for member in source:
                 yield ArchiveProgress(member.name, source.offset, total)
+                room -= member.size
+                if room < 0:
+                    raise RecordingError(
+                        f"{archive} holds more than there is room for at {directory.parent}; nothing was unpacked."
+                    )
                 _extract(source, member, draft)
         Manifest.read(draft / "manifest.json")
         for name in ("snapshots", "disks", "files"):
@@ -109,7 +115,11 @@ def _members(recording: Recording, timeline: Timeline, *, everything: bool) -> d
     kept = (SnapshotKind.INITIAL, SnapshotKind.NAMED)
     snapshots = [item for item in timeline.snapshots if everything or item.kind in kept]
     names = {name for item in snapshots for name in item.files} | set(recording.manifest.checksums)
-    names |= {layout.relative(path) for path in (layout.console, layout.deliveries, layout.timeline) if path.exists()}
+    names |= {
+        layout.relative(path)
+        for path in (layout.console, layout.deliveries, layout.timeline, layout.hits)
+        if path.exists()
+    }
     members = {name: layout.root / name for name in sorted(names)}
     for index, disk in enumerate(recording.manifest.invocation.disks):
         members[_disk_name(index)] = _whole_image(layout.source(disk))

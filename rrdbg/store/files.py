@@ -29,6 +29,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, _as_others_are())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -36,6 +37,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _as_others_are() -> int:
+    """The mode that the umask gives a new file; ``mkstemp`` gives its own to one user alone."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def checksum(path: Path) -> str:

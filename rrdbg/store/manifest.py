@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rrdbg.errors import RecordingError
-from rrdbg.model.invocation import Addition, BundledFile, Disk, Invocation
+from rrdbg.model.drives import Disk
+from rrdbg.model.invocation import Addition, BundledFile, Invocation
 from rrdbg.model.options import Option
 from rrdbg.store.files import write_atomically
 

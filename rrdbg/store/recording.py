@@ -5,6 +5,7 @@ replay.bin        QEMU's log of all that was not determined by the guest itself
 console.log       what the guest wrote to its first serial port
 deliveries.bin    a digest of the log: length, interrupts and exceptions
 timeline.json     snapshots and bookmarks known so far; may grow at any time
+hits.json         what scans have found; may be deleted at any time
 snapshots/        one qcow2 file a snapshot, never written again once it is complete
 disks/            an overlay for each of the guest's disks, as it was at the end of the recording
 files/            copies of the kernel, the initrd and so on
@@ -19,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.errors import LogError, RecordingError, UsageError
-from rrdbg.model.invocation import Disk
+from rrdbg.model.drives import Disk
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.replaylog import LogSummary, summarise
+from rrdbg.store.trust import check_foreign, is_own
 
 _LOCK_SECONDS = 0.5
 """How long to try: a child that rrdbg was forking when it was killed holds the lock until it becomes a QEMU."""
@@ -65,6 +67,11 @@ class Layout:
         return self.root / "timeline.json"
 
     @property
+    def hits(self) -> Path:
+        """What scans have found."""
+        return self.root / "hits.json"
+
+    @property
     def snapshots(self) -> Path:
         """Where snapshot files lie."""
         return self.root / "snapshots"
@@ -90,6 +97,10 @@ class Layout:
     def source(self, disk: Disk) -> Path:
         """The user's image of a disk; in an unpacked recording it lies inside."""
         return self.root / disk.source
+
+    def written(self, index: int, disk: Disk) -> Path:
+        """The qcow2 that the recorded guest wrote to."""
+        return self.source(disk) if disk.in_place else self.disk(index)
 
     def relative(self, path: Path) -> str:
         """``path`` as it is written in the manifest."""
@@ -125,12 +136,15 @@ class Recording:
     def open(cls, root: Path) -> Recording:
         """Open and check a recording.
 
-        :raises RecordingError: it is missing, incomplete, damaged, or in use by another rrdbg.
+        :raises RecordingError: it is missing, incomplete, damaged, or in use by another rrdbg, or it was made by
+            somebody else and asks for more than a machine.
         """
         layout = Layout(root.absolute())
         if not root.is_dir():
             raise RecordingError(f"There is no recording at {root}. 'rrdbg ls' lists the recordings.")
         manifest = Manifest.read(layout.manifest)
+        if not is_own(layout.manifest):
+            check_foreign(layout.root, manifest)
         lock = take_lock(layout)
         try:
             _check_files(layout, manifest)

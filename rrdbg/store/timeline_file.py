@@ -31,7 +31,7 @@ def initial_snapshot(recording: Recording) -> Snapshot:
     """The snapshot that QEMU made at icount 0 while recording."""
     layout = recording.layout
     disks = recording.manifest.invocation.disks
-    overlays = [layout.disk(index) for index, disk in enumerate(disks) if not disk.read_only]
+    overlays = [layout.disk(index) for index, disk in enumerate(disks) if not (disk.read_only or disk.in_place)]
     files = [layout.initial, *overlays]
     return Snapshot(
         START.icount,
@@ -136,6 +136,7 @@ def clean(recording: Recording, timeline: Timeline) -> Timeline:
     for file in layout.snapshots.glob("*.qcow2"):
         if file not in listed:
             file.unlink()
-    for draft in layout.root.glob(f".{layout.timeline.name}.*"):
-        draft.unlink()
+    for file in (layout.timeline, layout.hits):
+        for draft in layout.root.glob(f".{file.name}.*"):
+            draft.unlink()
     return timeline

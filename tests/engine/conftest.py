@@ -11,8 +11,13 @@ from typing import Any, TypeVar
 import pytest
 
 from rrdbg.engine.replay import Replay
+from rrdbg.model.position import Position
+from rrdbg.model.stop import Breakpoint, Point, WatchKind, Watchpoint
+from tests.guests.build import symbol
 
 T = TypeVar("T")
+SNAPSHOTS = 8
+
 Run = Callable[[Coroutine[Any, Any, T]], T]
 
 
@@ -30,3 +35,49 @@ def replay(workload: Path, tmp_path: Path, run: Run[Any]) -> Iterator[Replay]:
     opened = run(Replay.open(copy))
     yield opened
     run(opened.close())
+
+
+@pytest.fixture(scope="package")
+def dense(workload: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of workload's recording with many snapshots; tests do not change it."""
+    copy = Path(shutil.copytree(workload, tmp_path_factory.mktemp("parallel") / "workload"))
+
+    async def lay() -> None:
+        async with await Replay.open(copy) as replay:
+            end = replay.timeline.end.icount
+            for number in range(1, SNAPSHOTS):
+                await replay.seek(Position(replay.timeline.deliveries.plain_at_or_before(end * number // SNAPSHOTS)))
+                await replay.snapshot()
+
+    asyncio.run(lay())
+    return copy
+
+
+@pytest.fixture
+def serial(dense: Path, tmp_path: Path, run: Run[Any]) -> Iterator[Replay]:
+    """A replay that searches by itself."""
+    opened = run(Replay.open(Path(shutil.copytree(dense, tmp_path / "serial"))))
+    yield opened
+    run(opened.close())
+
+
+@pytest.fixture
+def points(workload_guest: Path) -> list[Point]:
+    """Breakpoints with some hits all over the recording, and watchpoints of each kind."""
+    ring, invalid, calls, ticks = (
+        symbol(workload_guest, name).address for name in ("ring", "invalid_opcodes", "system_calls", "ticks")
+    )
+    return [
+        Breakpoint(1, symbol(workload_guest, "on_timer").address),
+        Breakpoint(2, symbol(workload_guest, "on_invalid_opcode").address),
+        Watchpoint(3, ring + 24, 8),
+        Watchpoint(4, invalid, 8, WatchKind.READ),
+        Watchpoint(5, calls, 8, WatchKind.ACCESS),
+        Watchpoint(6, ticks, 8),
+    ]
+
+
+@pytest.fixture
+def copied(dense: Path, tmp_path: Path) -> Path:
+    """A copy of that recording."""
+    return Path(shutil.copytree(dense, tmp_path / "copied"))

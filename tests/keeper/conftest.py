@@ -36,9 +36,13 @@ class DiskGuest:
     number: int
 
 
-def _build(directory: Path) -> tuple[bytes, int]:
-    """The boot sector, and the address of ``number``."""
-    source = Path(__file__).parent / "guest" / "disk.S"
+def build_disk(directory: Path) -> tuple[bytes, int]:
+    """The boot sector of a guest that writes its disk, and the address of ``number``."""
+    return boot_sector(directory, Path(__file__).parent / "guest" / "disk.S")
+
+
+def boot_sector(directory: Path, source: Path) -> tuple[bytes, int]:
+    """The boot sector made of ``source``, and the address of ``number`` in it."""
     run_tool("as", "--32", "-o", str(directory / "disk.o"), str(source))
     run_tool("ld", "-m", "elf_i386", "-Ttext", "0x7c00", "-o", str(directory / "disk.elf"), str(directory / "disk.o"))
     run_tool("objcopy", "-O", "binary", str(directory / "disk.elf"), str(directory / "disk.bin"))
@@ -52,7 +56,7 @@ def _build(directory: Path) -> tuple[bytes, int]:
 def disk_guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> DiskGuest:
     """A guest with a disk that it writes all the time, and a CD-ROM; not to be changed."""
     root = tmp_path_factory.mktemp(f"disk-{request.param}")
-    sector, number = _build(root)
+    sector, number = build_disk(root)
     raw = root / "disk.img"
     raw.write_bytes(sector + bytes(1 << 20) + b"not written")
     raw.write_bytes(raw.read_bytes().ljust(2 << 20, b"\0"))

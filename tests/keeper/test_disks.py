@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrdbg.engine.disks import Base, disk_through_scratch
+from rrdbg.engine.disks import Base, disk_through_scratch, image_node
 from rrdbg.engine.replay import Replay
 from rrdbg.links.images import run_qemu_img
 from rrdbg.links.qmp import SnapshotNotNow
@@ -145,7 +145,7 @@ async def check_tags(replay: Replay, recording: Path) -> None:
     # Where the disk is busy they may lie a good deal before the place that was asked for.
     assert {known.name for known in named} == {"one", "two", "three"}
     disk = replay.recording.manifest.invocation.disks[0]
-    base = Base(recording / "disks/0.qcow2", Path(disk.source), str(disk.format))
+    base = Base(recording / "disks/0.qcow2", image_node(disk, Path(disk.source)))
     for known in named:
         node = disk_through_scratch("disk", base, None, recording / known.files[1])
         answer = await run_qemu_img(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rrdbg.errors import UsageError
+from rrdbg.model.drives import Disk
 from rrdbg.model.invocation import Invocation, prepare
 from rrdbg.model.options import Option, format_properties, parse_options, parse_properties, words_of
 
@@ -23,11 +24,14 @@ def added(invocation: Invocation) -> list[str]:
         ("-accel", "kvm"), ("-accel", "tcg,thread=multi"), ("-M", "q35,accel=kvm"), ("-machine", "accel=hvf:tcg"),
         ("-icount", "1"), ("-daemonize",), ("-S",), ("-s",), ("-gdb", "tcp::1234"), ("-loadvm", "x"),
         ("-incoming", "x"),
-        ("-blockdev", "x"), ("-fda", "x"), ("-pflash", "x"), ("-sd", "x"), ("-mtdblock", "x"), ("-net", "user"),
+        ("-blockdev", "x"), ("-blockdev", "nbd,node-name=n"), ("-blockdev", "raw,node-name=n,file=m"),
+        ("-blockdev", "raw,node-name=n,file.driver=file,offset=512"), ("-device", "sd-card,drive=d"),
+        ("-device", "usb-storage,drive=d"), ("-drive", "driver=blkreplay,image=nowhere"),
+        ("-sd", "x"), ("-mtdblock", "x"), ("-net", "user"),
         ("-netdev", "user"), ("-net", "nic"), ("-device", "e1000,netdev=n"), ("-nic", "user,model=e1000e"),
         ("-device", '{"driver": "e1000-82545em"}'), ("-device", "{"),
         ("-drive", "file=x,snapshot=on"), ("-drive", "if=ide"),
-        ("-drive", "file=x,if=pflash"), ("-rtc", "clock=host"),
+        ("-drive", "file=x,if=sd"), ("-rtc", "clock=host"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_replayed_is_refused_with_a_reason(arguments: tuple[str, ...]) -> None:
@@ -75,6 +79,44 @@ def test_disks_are_taken_out() -> None:
     assert invocation.disks[3].frontend == {"if": "virtio", "id": "d"}
     assert invocation.disks[3].format == "raw"
     assert not invocation.options
+
+
+def disk_of(*arguments: str) -> Disk:
+    (disk,) = prepared(*arguments).disks
+    return disk
+
+
+def test_a_graph_of_block_nodes_is_followed_to_its_image() -> None:
+    inside = "node-name=top,driver=qcow2,file.driver=file,file.filename=a,,b.qcow2,read-only=on"
+    assert disk_of("-blockdev", inside) == Disk("a,b.qcow2", "qcow2", True, {}, node="top")
+    json = '{"node-name": "top", "driver": "vmdk", "file": {"driver": "file", "filename": "d.vmdk"}}'
+    assert disk_of("-blockdev", json) == Disk("d.vmdk", "vmdk", False, {}, node="top")
+    nodes = (
+        "driver=file,filename=low,node-name=l",
+        "qcow2,node-name=top,file=f,backing=l",
+        "file,filename=f,node-name=f",
+    )
+    found = disk_of(*(word for node in nodes for word in ("-blockdev", node)))
+    assert found == Disk("f", "qcow2", False, {}, node="top", backing="low", backing_format="raw")
+    own = ("-blockdev", "file,filename=x,node-name=x", "-blockdev", "blkreplay,image=x,node-name=top")
+    assert disk_of(*own) == Disk("x", "raw", False, {}, node="top")
+
+
+def test_a_blkreplay_of_the_users_is_taken_for_ours() -> None:
+    words = ("-drive", "file=d.img,if=none,id=direct", "-drive", "driver=blkreplay,if=none,image=direct,id=replayed")
+    assert disk_of(*words) == Disk("d.img", None, False, {"if": "none", "id": "replayed"})
+
+
+def test_what_the_cpu_waits_for_is_known() -> None:
+    assert disk_of("-fda", "x").waits
+    assert disk_of("-pflash", "x").waits
+    assert disk_of("-drive", "file=x,if=none,id=f", "-device", "floppy,drive=f").waits
+    assert disk_of("-blockdev", "file,filename=x,node-name=f", "-machine", "pflash1=f").waits
+    assert not disk_of("-drive", "file=x,if=none,id=f", "-device", "ide-hd,drive=f").waits
+
+
+def test_a_drive_without_a_medium_is_left_alone() -> None:
+    assert prepared("-drive", "if=ide,media=cdrom").options == (Option("drive", "if=ide,media=cdrom"),)
 
 
 def test_the_console_is_captured_unless_there_is_none() -> None:

@@ -21,9 +21,9 @@ async def states(recording: Path, percents: Sequence[int]) -> dict[int, str]:
     return found
 
 
-async def assert_travels(recording: Path) -> dict[int, str]:
+async def assert_travels(recording: Path, percents: Sequence[int] = (10, 50, 80, 100)) -> dict[int, str]:
     """Go forward from the start, then back and forth in a second session; all must be as on the way forward."""
-    forward = await states(recording, (10, 30, 50, 70, 90, 100))
+    forward = await states(recording, percents)
     assert len(set(forward.values())) > 1
-    assert await states(recording, (100, 50, 90, 10, 70, 30, 100)) == forward
+    assert await states(recording, [*percents[::-2], *percents[-2::-2], *percents]) == forward
     return forward

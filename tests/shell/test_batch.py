@@ -18,6 +18,12 @@ def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path / "library")
 
 
+@pytest.fixture
+def heapbug(heapbug: Path, tmp_path: Path) -> Path:
+    """A copy of the recording, since a session leaves marks and snapshots in it."""
+    return Path(shutil.copytree(heapbug, tmp_path / "heapbug"))
+
+
 def test_json_tells_of_gdbs_movements(cli: Cli, heapbug: Path, heapbug_guest: Path) -> None:
     done = cli(
         "replay", str(heapbug), "--json", "--batch", "-ex", "break log_append", "-ex", "watch tasks[3].magic",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 from rrdbg.model.position import START
@@ -119,6 +120,15 @@ async def test_bisect(opened: Opened, workload: Path, workload_guest: Path, busy
         assert user.position == user.shell.replay.timeline.end, "back where it was"
         await user(f"seek {busy[busy.hits(symbol(workload_guest, 'fold').address)[0]].position}")
         assert "needs a local variable" in await user.refused("bisect value == 3")
+
+
+async def test_what_is_known_is_told(opened: Opened, workload: Path, workload_guest: Path) -> None:
+    counter = symbol(workload_guest, "counter").address
+    async with opened(workload) as user:
+        assert await user("info hits") == "Nothing was looked for yet."
+        results = await found(user, "writes counter")
+        row = f"watch *{counter:#x}:8 +{len(results):,} +100.0%"
+        assert re.search(row.replace("*", r"\*"), await user("info hits"))
 
 
 async def test_first(opened: Opened, workload: Path, workload_guest: Path) -> None:

@@ -179,6 +179,7 @@ async def test_what_if(opened: Opened, heapbug: Path) -> None:
         await user("set var rounds = 12345")
         assert (await user("print rounds")).endswith("= 12345")
         await user("stepi")
+        await user("stepi 5")
         assert "what-if has been started" in await user.refused("seek 10%")
         await user("what-if off")
         assert user.position == here

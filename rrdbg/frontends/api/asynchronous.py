@@ -17,7 +17,7 @@ from rrdbg.errors import UsageError
 from rrdbg.frontends.api import queries
 from rrdbg.frontends.api.values import Value, read_value
 from rrdbg.frontends.debugger import Debugger
-from rrdbg.frontends.opening import symbols_of
+from rrdbg.frontends.opening import open_with_workers, processors, symbols_of
 from rrdbg.model.events import EventKind, GuestEvent, parse_kind
 from rrdbg.model.position import Position
 from rrdbg.model.results import Frame, Output, Result
@@ -25,6 +25,8 @@ from rrdbg.model.size import parse_size
 from rrdbg.model.stop import Breakpoint, Hit, Point, Stop, WatchKind, Watchpoint
 from rrdbg.model.tracing import Tracepoint
 from rrdbg.store.library import Library
+from rrdbg.store.recording import Layout
+from rrdbg.store.trust import remember
 
 Place = Position | int | str
 """A position, an icount, or a position as commands take it: ``"50%"``, ``"+1e6"``, ``"end"``, ``"@oops"``."""
@@ -56,18 +58,29 @@ class AsyncReplay:
         symbols: str | os.PathLike[str] | None = None,
         gdb: str | None = "gdb",
         snapshot_budget: str | int | None = None,
+        trust: bool = False,
+        jobs: int | None = None,
+        dask: str | None = None,
+        spares: int = 0,
     ) -> AsyncReplay:
         """Open the recording at ``path``, or of that name in the library, or the latest, with the cursor at its start.
 
         ``symbols`` is an ELF file (default: the recorded kernel), ``gdb`` the program to start when they are needed
-        (None: do without), ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``.
+        (None: do without), ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``. Long
+        searches are shared out among ``jobs`` processes (None: as many as there are processors), or on the Dask cluster
+        whose scheduler is at ``dask``. While nothing moves up to ``spares`` QEMUs are started ahead. ``trust`` takes
+        the recording for the user's own from now on, whoever has made it.
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
+        :raises LinkError: there is no such cluster.
         :raises UsageError: there is no file ``symbols``.
         """
         budget = parse_size(snapshot_budget) if isinstance(snapshot_budget, str) else snapshot_budget
-        cursor = await Cursor.open(Library.default().find(None if path is None else os.fspath(path)), budget=budget)
+        root = Library.default().find(None if path is None else os.fspath(path))
+        if trust:
+            remember(Layout(root.absolute()).manifest)
+        cursor = await open_with_workers(root, jobs or processors(), dask, budget=budget, spares=spares)
         try:
             return cls(cursor, symbols_of(cursor.recording, os.fspath(symbols) if symbols else None), gdb)
         except BaseException:

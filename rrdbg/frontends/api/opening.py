@@ -25,18 +25,31 @@ def open_recording(
     symbols: str | os.PathLike[str] | None = None,
     gdb: str | None = "gdb",
     snapshot_budget: str | int | None = None,
+    trust: bool = False,
+    jobs: int | None = None,
+    dask: str | None = None,
+    spares: int = 0,
 ) -> Replay:
     """Open the recording at ``path``, or of that name in the library, or the latest, with the cursor at its start.
 
     ``symbols`` is an ELF file (default: the recorded kernel), ``gdb`` the program to start when symbols are needed
-    (None: do without), ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``.
+    (None: do without), ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``. Long
+    searches are shared out among ``jobs`` processes (None: as many as there are processors), or on the Dask cluster
+    whose scheduler is at ``dask``. While nothing moves up to ``spares`` QEMUs are started ahead. ``trust`` takes
+    the recording for the user's own from now on, whoever has made it.
 
     :raises RecordingError: it cannot be used.
     :raises QemuLaunchError: its QEMU is missing.
+    :raises LinkError: there is no such cluster.
     """
     loop = OwnLoop()
     try:
-        beneath = loop.bridge.run(AsyncReplay.open(path, symbols=symbols, gdb=gdb, snapshot_budget=snapshot_budget))
+        beneath = loop.bridge.run(
+            AsyncReplay.open(
+                path, symbols=symbols, gdb=gdb, snapshot_budget=snapshot_budget, trust=trust,
+                jobs=jobs, dask=dask, spares=spares,
+            )
+        )  # fmt: skip
         return Replay(beneath, loop.bridge, loop)
     except BaseException:
         loop.close()

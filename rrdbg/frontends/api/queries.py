@@ -15,6 +15,7 @@ from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
 from rrdbg.links.symbols import GdbSymbols
+from rrdbg.model.agent import Expression
 from rrdbg.model.events import NOTABLE, EventKind, GuestEvent
 from rrdbg.model.position import Position
 from rrdbg.model.stop import Breakpoint, Hit
@@ -89,15 +90,22 @@ async def hits(
     An expression that cannot be evaluated there does not hold.
     """
     conditions = {place.address: place.expressions for place in places}
-
-    async def holds(machine: Machine, point: Breakpoint) -> bool:
-        packet = await machine.register_packet()
-        try:
-            return all([await evaluate(condition, machine, packet) for condition in conditions[point.address]])
-        except RspError:
-            return False
-
+    holds = _Holds(conditions) if any(conditions.values()) else None
     points = [Breakpoint(-1 - number, place.address) for number, place in enumerate(places)]
-    async with aclosing(replay.scan(points, start, end, holds if any(conditions.values()) else None)) as found:
+    async with aclosing(replay.scan(points, start, end, holds)) as found:
         async for hit in found:
             yield hit
+
+
+@dataclass(frozen=True, slots=True)
+class _Holds:
+    """Judges hits by conditions, which must hold all; by the addresses that they belong to."""
+
+    conditions: Mapping[int, Sequence[Expression]]
+
+    async def __call__(self, machine: Machine, point: Breakpoint) -> bool:
+        packet = await machine.register_packet()
+        try:
+            return all([await evaluate(condition, machine, packet) for condition in self.conditions[point.address]])
+        except RspError:
+            return False

@@ -16,7 +16,7 @@ from rrdbg.errors import Interrupted, Undecided, UsageError
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.bisect.choosing import Asked, asked, predicate
 from rrdbg.frontends.bisect.report import Report
-from rrdbg.frontends.opening import add_budget, add_debugger, add_recording
+from rrdbg.frontends.opening import add_budget, add_debugger, add_jobs, add_recording, add_trust
 from rrdbg.frontends.progress import ProgressLine
 from rrdbg.frontends.waiting import Waiting
 from rrdbg.model.bisection import Bisection, Probe
@@ -40,6 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--python FILE:FUNCTION | --run COMMAND...)",
     )  # fmt: skip
     add_recording(parser)
+    add_trust(parser)
     parser.add_argument("--expr", metavar="EXPR", help="an expression of GDB's is not zero")
     parser.add_argument(
         "--memory", metavar="ADDRESS:LENGTH==HEX",
@@ -63,6 +64,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("-q", "--quiet", action="store_true", help="show no progress, and no output of --run")
     add_debugger(parser)
     add_budget(parser)
+    add_jobs(parser)
     parser.add_argument(
         "--run", dest="command", nargs=argparse.REMAINDER, metavar="COMMAND",
         help="all that follows is a command, and it fails: status 1 to 124 (0: good, 125: skip, others end the bisect)",
@@ -81,7 +83,8 @@ async def run(arguments: argparse.Namespace) -> int:
     recording = arguments.recording or (head.recording if head else None)
     gdb = None if arguments.no_gdb else arguments.gdb_program or "gdb"
     api = await AsyncReplay.open(
-        recording, symbols=arguments.symbols, gdb=gdb, snapshot_budget=arguments.snapshot_budget
+        recording, symbols=arguments.symbols, gdb=gdb, snapshot_budget=arguments.snapshot_budget,
+        trust=arguments.trust, jobs=arguments.jobs, dask=arguments.dask,
     )  # fmt: skip
     async with api, AsyncExitStack() as stack:
         bisection = await _ends(api, arguments, head)

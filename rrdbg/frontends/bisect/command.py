@@ -10,7 +10,6 @@ import os
 import shlex
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from rrdbg.errors import LinkError, UsageError
 from rrdbg.frontends.server.connection import Server
 from rrdbg.links.unbroken import unbroken
 from rrdbg.model.bisection import Judgement, Verdict
+from rrdbg.store.workfolder import WorkFolder
 
 _SKIP = 125
 _FIRST_ABORT = 126
@@ -51,7 +51,7 @@ class CommandPredicate:
         if not words:
             raise UsageError("--run needs a command: --run ./check.sh ARGUMENT...")
         server = Server(replay, looks_again=True)
-        with tempfile.TemporaryDirectory(prefix="rrdbg-bisect-") as folder:
+        with WorkFolder() as folder:
             await server.listen(f"unix:{folder}/socket")
             environment = {
                 "RRDBG_RECORDING": str(replay.recording.layout.root),

@@ -8,7 +8,6 @@ import select
 import shlex
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +34,6 @@ class Opener:
         self._client = client
         self._program = program
         self._server: subprocess.Popen[bytes] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
         atexit.register(self._end)
 
     def open(self, arguments: str) -> None:
@@ -60,9 +58,7 @@ class Opener:
         gdb.write(f"{channel.recording}: {place.end:,} instructions; the cursor is at {place.text}.\n")
 
     def _start(self, arguments: list[str]) -> str:
-        self._folder = tempfile.TemporaryDirectory(prefix="rrdbg-gdb-")
-        address = f"{self._folder.name}/socket"
-        words = [*_words(self._program()), "serve", *arguments, "--until-eof", "--listen", f"unix:{address}"]
+        words = [*_words(self._program()), "serve", *arguments, "--until-eof", "--listen", "unix"]
         try:
             # Its own session: a Ctrl-C on the terminal is for GDB. When GDB ends, however it does, the pipe closes.
             self._server = subprocess.Popen(
@@ -72,7 +68,8 @@ class Opener:
         except OSError as error:
             raise LinkError(f"Cannot start '{words[0]}': {error.strerror}; 'set rrdbg program' names rrdbg.") from None
         said = self._first_line(self._server)
-        if not said.startswith("Serving "):
+        _, served, address = said.rpartition(" target remote ")
+        if not served:
             raise RrdbgError(said.removeprefix("rrdbg: ") or f"'{shlex.join(words)}' ended without a word.")
         return address
 
@@ -103,9 +100,6 @@ class Opener:
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
-        folder, self._folder = self._folder, None
-        if folder:
-            folder.cleanup()
 
 
 def default_program() -> str:

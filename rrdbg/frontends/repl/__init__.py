@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 
@@ -12,6 +14,8 @@ from rrdbg.frontends.repl.prompt import Prompt
 from rrdbg.frontends.shell import Shell
 
 __all__ = ["interact"]
+
+_CHUNK = 1 << 16
 
 
 async def interact(shell: Shell, *, terminal: bool) -> None:
@@ -37,5 +41,25 @@ async def interact(shell: Shell, *, terminal: bool) -> None:
 
 
 async def _piped_lines() -> AsyncIterator[str]:
-    for line in sys.stdin:
-        yield line.rstrip("\n")
+    """Lines of standard input, waited for in the event loop, so that signals get through."""
+    rest = b""
+    while data := await _read(sys.stdin.fileno()):
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            yield line.decode(errors="replace")
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+async def _read(descriptor: int) -> bytes:
+    ready = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_reader(descriptor, ready.set)
+    except PermissionError:
+        return os.read(descriptor, _CHUNK)  # a file, which is always ready
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)
+    return os.read(descriptor, _CHUNK)

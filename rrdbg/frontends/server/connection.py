@@ -44,10 +44,12 @@ class Server:
         self.address = ""
         """What GDB's ``target remote`` takes."""
 
-    async def listen(self, where: str) -> None:
-        """Listen at ``unix:PATH`` or ``localhost:PORT`` (0: any free port).
+    async def listen(self, where: str, *, public: bool = False) -> bool:
+        """Listen at ``unix:PATH`` or ``localhost:PORT`` (0: any free port); with ``public`` also at ``HOST:PORT``.
 
-        :raises UsageError: it is neither, or is not to be had.
+        True if others than this machine's users may reach it.
+
+        :raises UsageError: it is none of these, or is not to be had.
         """
         kind, _, rest = where.rpartition(":") if not where.startswith("unix:") else where.partition(":")
         try:
@@ -57,10 +59,18 @@ class Server:
             elif kind in ("localhost", "127.0.0.1", "") and rest.isdecimal():
                 self._listener = await asyncio.start_server(self._serve, "127.0.0.1", int(rest))
                 self.address = f"localhost:{self._listener.sockets[0].getsockname()[1]}"
+            elif public and kind and rest.isdecimal():
+                self._listener = await asyncio.start_server(self._serve, kind.strip("[]"), int(rest))
+                self.address = f"{kind}:{self._listener.sockets[0].getsockname()[1]}"
+                return True
             else:
-                raise UsageError(f"'{where}' is no place to listen at; write unix:PATH or localhost:PORT.")
+                raise UsageError(
+                    f"'{where}' is no place to listen at; write unix:PATH or localhost:PORT. Others than this "
+                    "machine's users are served only with --public."
+                )
         except (OSError, OverflowError) as error:
             raise UsageError(f"Cannot listen at {where}: {error}.") from None
+        return False
 
     async def close(self) -> None:
         """Stop listening, and send the client away."""

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -57,7 +57,20 @@ def fetch_kernel(out_dir: Path) -> Path:
     for kernel in sorted(out_dir.glob("vmlinuz-*")):
         return kernel
     package = current_kernel_package()
-    kernel = out_dir / package.replace("linux-image", "vmlinuz")
+    _unpack(package, out_dir)
+    return out_dir / package.replace("linux-image", "vmlinuz")
+
+
+def fetch_modules(kernel: Path, names: Sequence[str]) -> list[Path]:
+    """The files of some of the kernel's modules, which lie beside it; what is not there is downloaded."""
+    folder = kernel.with_name(kernel.name.replace("vmlinuz", "modules"))
+    if not folder.exists():
+        _unpack(kernel.name.replace("vmlinuz", "linux-image"), kernel.parent)
+    return [folder / f"{name}.ko" for name in names]
+
+
+def _unpack(package: str, out_dir: Path) -> None:
+    """Put the kernel of `package` and its modules into `out_dir`."""
     with tempfile.TemporaryDirectory(dir=out_dir) as scratch:
         try:
             run_tool("apt-get", "-qq", "download", package, folder=Path(scratch))
@@ -65,9 +78,13 @@ def fetch_kernel(out_dir: Path) -> Path:
             raise GuestError(f"cannot download {package}; try again after `apt-get update` ({error})") from None
         (archive,) = Path(scratch).glob("*.deb")
         run_tool("dpkg-deb", "--extract", str(archive), scratch)
+        modules = Path(scratch, "modules")
+        modules.mkdir()
+        for module in Path(scratch, "lib/modules").rglob("*.ko"):
+            module.replace(modules / module.name)
+        modules.replace(out_dir / package.replace("linux-image", "modules"))
         (unpacked,) = Path(scratch, "boot").glob("vmlinuz-*")
-        unpacked.replace(kernel)
-    return kernel
+        unpacked.replace(out_dir / package.replace("linux-image", "vmlinuz"))
 
 
 def build_buggy_linux(out_dir: Path) -> LinuxGuest:
@@ -134,22 +151,37 @@ def current_kernel_package() -> str:
     raise GuestError(f"apt names no kernel for {KERNEL_PACKAGE}; it says: {answer.strip()}")
 
 
-def make_initramfs(path: Path, files: Mapping[str, bytes] | None = None, busybox: Path | None = None) -> Path:
-    """Write an initramfs with busybox (this machine's, if none is given), our init and ``files``.
+def find_busybox() -> Path:
+    """The busybox of this machine, which must need no libraries."""
+    busybox = shutil.which("busybox")
+    if not busybox:
+        raise GuestError("busybox is missing, which the Linux guest needs: run `make setup`")
+    if "INTERP" in run_tool("readelf", "--program-headers", "--wide", busybox):
+        raise GuestError(f"{busybox} needs shared libraries: install busybox-static in its place")
+    return Path(busybox)
+
+
+def make_initramfs(
+    path: Path,
+    files: Mapping[str, bytes] | None = None,
+    *,
+    init: Path = INIT,
+    applets: Sequence[str] = APPLETS,
+    busybox: Path | None = None,
+) -> Path:
+    """Write an initramfs with busybox (else this machine's), ``init`` and ``files``.
 
     The same inputs give the same bytes.
     """
-    busybox = busybox or _own_busybox()
-    if "INTERP" in run_tool("readelf", "--program-headers", "--wide", str(busybox)):
-        raise GuestError(f"{busybox} needs shared libraries: install busybox-static in its place")
+    busybox = busybox or find_busybox()
     archive = Archive()
     for folder in ("bin", "dev", "proc", "sys", "tmp"):
         archive.add(folder, stat.S_IFDIR | 0o755)
     archive.add("bin/busybox", stat.S_IFREG | 0o755, busybox.read_bytes())
-    for applet in APPLETS:
+    for applet in applets:
         archive.add(f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox")
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
-    archive.add("init", stat.S_IFREG | 0o755, INIT.read_bytes())
+    archive.add("init", stat.S_IFREG | 0o755, init.read_bytes())
     for name, data in (files or {}).items():
         for parent in reversed(PurePath(name).parents[:-1]):
             archive.add(str(parent), stat.S_IFDIR | 0o755)
@@ -160,13 +192,6 @@ def make_initramfs(path: Path, files: Mapping[str, bytes] | None = None, busybox
         scratch.write_bytes(content)
         scratch.replace(path)
     return path
-
-
-def _own_busybox() -> Path:
-    busybox = shutil.which("busybox")
-    if not busybox:
-        raise GuestError("busybox is missing, which the Linux guest needs: run `make setup`")
-    return Path(busybox)
 
 
 class Archive:

@@ -1,0 +1,61 @@
+"""Positions whose state a forward run has noted: what every later visit must find again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rrdbg.engine.digest import state_digest
+from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.replay import Replay
+from rrdbg.engine.walk import Walker
+from rrdbg.model.position import Position
+from rrdbg.store.recording import Recording
+from rrdbg.store.timeline_file import load_timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Landmark:
+    """A position, the checksum of registers and RAM there, and the pc and stack pointer, which are good to watch."""
+
+    position: Position
+    digest: str
+    pc: int
+    stack: int
+
+    async def matches(self, replay: Replay) -> bool:
+        """Whether the cursor of ``replay``, which must be here, finds the same state."""
+        return await state_digest(await replay.machine()) == self.digest
+
+
+async def survey(root: Path, count: int, choice: random.Random) -> list[Landmark]:
+    """``count`` landmarks of the recording at ``root``, seen by one QEMU that goes from start to end."""
+    found = []
+    async with _from_start(root) as walker:
+        timeline = walker.timeline
+        end = timeline.end.icount
+        plain = timeline.deliveries.plain_at_or_before
+        for icount in sorted({plain(choice.randrange(end // 50, end)) for _ in range(count)}):
+            await walker.run_to(icount)
+            registers = await walker.machine.registers()
+            layout = walker.machine.register_file
+            stack = next((registers[name] for name in ("rsp", "sp") if name in registers), 0)
+            digest = await state_digest(walker.machine)
+            found.append(Landmark(walker.position, digest, registers[layout.pc], stack))
+    return found
+
+
+@asynccontextmanager
+async def _from_start(root: Path) -> AsyncIterator[Walker]:
+    with Recording.open(root) as recording:
+        launcher = await Launcher.create(recording)
+        timeline = load_timeline(recording)
+        walker, _ = await launcher.start(timeline.snapshots[0], timeline)
+        try:
+            yield walker
+        finally:
+            await walker.machine.close()
+            launcher.close()

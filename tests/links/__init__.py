@@ -1,0 +1,1 @@
+"""The programs that we talk to, spoken to by a test that plays them."""

@@ -1,0 +1,103 @@
+"""What a command line that somebody else has written may ask of QEMU."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from rrdbg.errors import RecordingError
+from rrdbg.model.drives import Disk
+from rrdbg.model.invocation import Addition, BundledFile, Invocation, prepare
+from rrdbg.model.options import Option, parse_options
+from rrdbg.model.trust import check_invocation
+
+INSIDE = Disk("files/disk-0", "qcow2", False, {"if": "virtio", "index": "0"})
+
+
+def invocation(words: str = "", binary: str = "qemu-system-x86_64") -> Invocation:
+    return prepare([binary, *shlex.split(words)], shift="5", clock_base="2026-11-22T10:00:00")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-m 256M -nographic -no-reboot -kernel vmlinuz -initrd initrd -append 'console=ttyS0 root=/dev/vda panic=-1'",
+        "-M q35,smm=off -cpu max,+avx2 -smp 1 -m 1G -vga std -serial stdio -boot order=c,menu=off -accel tcg",
+        "-machine virt,gic-version=3 -cpu cortex-a57 -device virtio-blk-device,drive=d0 -rtc base=2020-01-01",
+        "-nic user,model=virtio-net-pci,restrict=on -device virtio-rng-pci,rng=r -object rng-builtin,id=r",
+        "-netdev user,id=n -device rtl8139,netdev=n,mac=52:54:00:12:34:56 -device isa-debug-exit,iobase=0xf4,iosize=4",
+        "-chardev stdio,id=c -device isa-serial,chardev=c -serial null -serial chardev:c -global PIIX4_PM.disable_s3=1",
+        "-fw_cfg name=opt/com.example/seed,string=5 -device VGA,xres=800 -device qemu-xhci -device usb-kbd -no-acpi",
+    ],
+)
+def test_machines_are_allowed(words: str) -> None:
+    check_invocation(invocation(words))
+    check_invocation(replace(invocation(words), disks=(INSIDE,)))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-serial file:/home/user/.bashrc", "-serial tcp::4444,server=on", "-parallel /dev/parport0",
+        "-monitor unix:/tmp/x,server=on", "-serial pipe:x", "-chardev file,id=x,path=/tmp/x", "-plugin /tmp/evil.so",
+        "-drive file=/etc/shadow,format=raw", "-blockdev driver=file,node-name=x,filename=/etc/shadow",
+        "-fw_cfg name=opt/x,file=/etc/shadow", "-fw_cfg opt/x,string=a,file=secret", "-readconfig /tmp/x",
+        "-netdev tap,id=n,script=/tmp/x", "-netdev user,id=n,guestfwd=tcp:10.0.2.100:1-cmd:sh",
+        "-nic user,hostfwd=tcp::22-:22", "-nic user,smb=/home", "-netdev bridge,id=n,helper=/tmp/x",
+        "-netdev user,id=n,tftp=x", "-device vfio-pci,host=01:00.0", "-device loader,file=/etc/shadow",
+        "-device virtio-net-pci,romfile=/etc/shadow", "-device virtio-net-pci,romfile=x", "-fsdev local,id=f,path=/",
+        "-device virtio-9p-pci,fsdev=f,mount_tag=x", "-virtfs local,path=/,mount_tag=x,security_model=none",
+        "-device usb-host", "-device usb-mtp,rootdir=/", "-device ivshmem-plain,memdev=m", "-device vhost-vsock-pci",
+        "-object memory-backend-file,id=m,mem-path=/tmp/x,size=1M", "-object rng-random,id=r,filename=/etc/shadow",
+        "-object secret,id=s,file=/etc/shadow", "-object filter-dump,id=f,netdev=n,file=x", "-L /tmp", "-trace x",
+        "-machine pc,firmware=/tmp/x", "-machine virt,dumpdtb=x", "-M virt,dtb=x", "-machine pc,accel=kvm",
+        "-global virtio-net-pci.romfile=x", "-global isa-serial.chardev=x", "-pidfile x", "-chroot /", "-runas root",
+        "-global driver=virtio-net-pci,property=romfile,value=x", "-boot splash=x", "-smbios file=x",
+        "-acpitable file=x", "-D x",
+        "-option-rom x", "-semihosting-config enable=on,target=native", "-semihosting", "-audiodev wav,id=a,path=x",
+        "-set device.x.romfile=y", "-qmp unix:x,server", "-gdb tcp::1234", "-vnc :1", "-add-fd fd=3,set=2", "-m @x/y",
+        "-device '{\"driver\":\"virtio-net-pci\",\"romfile\":\"x\"}'", "-incoming exec:sh", "-sandbox off", "-kernel x",
+        "-append x -daemonize", "-pflash x", "-mem-path /tmp", "-dtb x", "-netdev socket,id=m,listen=:1",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["options", "additions"])
+def test_what_leads_out_of_the_machine_is_not(words: str, place: str) -> None:
+    """As options, as if the user had given them, and as additions, as if rrdbg had made them."""
+    split = shlex.split(words)
+    plain = invocation()
+    if place == "options":
+        bad = replace(plain, options=(*plain.options, *parse_options(split)))
+    else:
+        bad = replace(plain, additions=(*plain.additions, Addition(tuple(split), "it is needed")))
+    with pytest.raises(RecordingError, match="was not made here, and"):
+        check_invocation(bad)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        replace(invocation(), binary="/tmp/qemu-system-x86_64"),
+        replace(invocation(), binary="qemu-system-x86_64/../../tmp/x"),
+        replace(invocation(), binary="sh"),
+        replace(invocation(), shift="5,rrfile=/etc/shadow"),
+        replace(invocation(), chardevs=("x,logfile=/home/user/.bashrc",)),
+        replace(invocation(), bundled=(BundledFile("pidfile", "x"),)),
+        replace(invocation(), bundled=(BundledFile("kernel", "x", "3/../../../etc/shadow"),)),  # type: ignore[arg-type]
+        replace(invocation(), disks=(replace(INSIDE, source="/etc/shadow"),)),
+        replace(invocation(), disks=(replace(INSIDE, source="files/../../secret"),)),
+        replace(invocation(), disks=(replace(INSIDE, format="vmdk"),)),
+        replace(invocation(), disks=(replace(INSIDE, frontend={"if": "ide", "file": "x"}),)),
+        replace(invocation(), disks=(replace(INSIDE, frontend={"if": "ide,file=x"}),)),
+        replace(invocation(), disks=(replace(INSIDE, frontend={"if=ide,file": "x"}),)),
+        replace(invocation(), disks=(replace(INSIDE, node="x,file.filename=/etc/shadow"),)),
+        replace(invocation(), disks=(replace(INSIDE, in_place=True),)),
+        replace(invocation(), disks=(replace(INSIDE, backing="/etc/shadow", backing_format="raw"),)),
+        replace(invocation(), options=(Option("m", "16M\n-plugin"),)),
+        replace(invocation(), options=(Option("no-reboot -plugin x"),)),
+    ],
+)
+def test_nor_is_anything_that_is_pasted_into_the_command(bad: Invocation) -> None:
+    with pytest.raises(RecordingError, match="was not made here, and"):
+        check_invocation(bad)
