@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,18 +42,23 @@ async def main() -> int:
     """Measure, print, keep and compare."""
     arguments = _arguments()
     measures = [measure for measure in MEASURES if not arguments.measure or measure.name in arguments.measure]
+    load = os.getloadavg()[0]
     version = await qemu_version(find_qemu("qemu-system-x86_64"))
     folder = arguments.folder / version.split()[0]
-    guests = {}
+    results = Results(version, arguments.runs, {}, load=round(load, 1))
     for name in arguments.guest or GUESTS:
-        guests[name] = await _measure(await GUESTS[name](folder), measures, arguments)
-    results = Results(version, arguments.runs, guests)
-    if arguments.json:
-        results.write(arguments.json)
-    if arguments.page:
-        shown = arguments.json.relative_to(ROOT) if arguments.json.is_relative_to(ROOT) else arguments.json
-        arguments.page.write_text(page(results, str(shown), arguments.budget))
+        results.guests[name] = await _measure(await GUESTS[name](folder), measures, arguments)
+        _keep(results, arguments)
     return _compare(Results.read(arguments.compare), results, arguments.threshold) if arguments.compare else 0
+
+
+def _keep(results: Results, arguments: argparse.Namespace) -> None:
+    """Write down what there is so far: a whole run takes long, and may be left."""
+    results.write(arguments.json)
+    if arguments.page:
+        file = arguments.json.absolute()
+        shown = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+        arguments.page.write_text(page(results, str(shown), arguments.budget))
 
 
 def _arguments() -> argparse.Namespace:
@@ -131,3 +137,5 @@ if __name__ == "__main__":
         sys.exit(asyncio.run(main()))
     except (RrdbgError, GuestError) as error:
         sys.exit(f"Cannot measure: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

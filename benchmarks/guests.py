@@ -98,7 +98,7 @@ async def bare_metal_guest(folder: Path) -> Guest:
     )  # fmt: skip
 
 
-GUESTS = {"linux": linux_guest, "bare-metal": bare_metal_guest}
+GUESTS = {"bare-metal": bare_metal_guest, "linux": linux_guest}
 
 
 async def _recorded(directory: Path, command: tuple[str, ...]) -> Path:

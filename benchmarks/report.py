@@ -13,7 +13,7 @@ _HEAD = """\
 
 Made by `make bench` (`python -m benchmarks`) from {file}; do not edit.
 
-On {machine}, with QEMU {qemu}; medians of {runs} runs, in which the rivals took turns. *native* is QEMU's gdbstub
+On {machine}{busy}, with QEMU {qemu}; {runs}, in which the rivals took turns. *native* is QEMU's gdbstub
 (`bs`, `bc`) and its `replay-seek`, with the snapshot of the start alone, or with snapshots at rrdbg's places in one
 image, as `savevm` makes them during a replay; *record full* is GDB's own recorder on QEMU's stub. The guests are
 recorded by rrdbg, without the devices that make QEMU's own way deadlock
@@ -24,11 +24,19 @@ monitor gave no answer any more, *cannot* that there is no way to ask. A figure 
 movements that took {budget:.0f} seconds. In brackets: how many times as long as rrdbg.
 """
 
+_BUSY = 0.5
+"""From this load on the seconds say less than their ratios do, and the page says so."""
+
 
 def page(results: Results, file: str, budget: float) -> str:
     """The whole page."""
     head = _HEAD.format(
-        file=f"`{file}`", machine=results.machine, qemu=results.qemu.partition(" ")[0], runs=results.runs, budget=budget
+        busy=f", busy with other work (load {results.load:.0f})" if results.load >= _BUSY else "",
+        file=f"`{file}`",
+        machine=results.machine,
+        qemu=results.qemu.partition(" ")[0],
+        runs=f"medians of {results.runs} runs" if results.runs > 1 else "one run",
+        budget=budget,
     )
     return head + "".join(f"\n{part}" for name, guest in results.guests.items() for part in _guest(name, guest))
 

@@ -82,12 +82,13 @@ class GuestResults:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All of one ``python -m benchmarks``."""
+    """All of one ``python -m benchmarks``; ``load`` is what the machine had to do besides, before it began."""
 
     qemu: str
     runs: int
     guests: dict[str, GuestResults]
     machine: str = field(default_factory=lambda: f"{platform.machine()}, {os.cpu_count()} cores")
+    load: float = 0.0
 
     def write(self, path: Path) -> None:
         """Write them down."""

@@ -8,10 +8,13 @@
     │   ├── OutOfRange         exit 1   a position before the start or after the end
     │   ├── Undecided          exit 3   a bisect has no single answer
     │   └── Interrupted        exit 130 the user stopped a long operation
+    ├── HostError              exit 1   the operating system refused something: a full disk, too many open files
     └── LinkError              exit 1   another program let us down
         ├── QemuLaunchError    exit 1   QEMU did not start
+        ├── PluginError        exit 1   QEMU's plugin cannot be built, or not be loaded
         ├── QemuDied           exit 1   QEMU went away while we used it
         ├── QmpError           exit 1   QEMU refused a QMP or monitor command
+        ├── ImageError         exit 1   qemu-img refused something
         ├── RspError           exit 1   the gdbstub answered nonsense or an error
         ├── Stalled            exit 1   no answer within the watchdog's time
         ├── GdbError           exit 1   GDB refused a command, or went away
@@ -21,6 +24,8 @@ A message says what happened, where (a position or an offset), and what to do ne
 """
 
 from __future__ import annotations
+
+import errno
 
 
 class RrdbgError(Exception):
@@ -75,12 +80,20 @@ class QemuLaunchError(LinkError):
     """QEMU did not come up; the message holds what it printed."""
 
 
+class PluginError(LinkError):
+    """The plugin for QEMU cannot be built, or this QEMU does not load it; rrdbg works without it, too."""
+
+
 class QemuDied(LinkError):
     """QEMU ended, or closed a connection, while we still needed it."""
 
 
 class QmpError(LinkError):
     """QEMU refused a QMP or human-monitor command."""
+
+
+class ImageError(LinkError):
+    """qemu-img refused something; the message is its own."""
 
 
 class RspError(LinkError):
@@ -99,3 +112,25 @@ class Divergence(LinkError):
     """The guest runs but its replay no longer follows the log."""
 
     exit_code = 4
+
+
+class HostError(RrdbgError):
+    """The operating system refused something: the disk is full, or there are too many open files."""
+
+    @classmethod
+    def of(cls, error: OSError, doing: str) -> HostError:
+        """What to tell of ``error``, met while ``doing``, as in "Cannot start QEMU"."""
+        where = f" ({error.filename})" if error.filename else ""
+        remedy = _REMEDIES.get(error.errno or 0, "See what is wrong there, and try again.")
+        return cls(f"{doing}: {error.strerror or error}{where}. {remedy}")
+
+
+_REMEDIES = {
+    errno.ENOSPC: "Free some space and try again; nothing that was kept is lost.",
+    errno.EDQUOT: "Free some space and try again; nothing that was kept is lost.",
+    errno.EFBIG: "Raise the limit of a file's size (ulimit -f) and try again.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n) and start again.",
+    errno.ENFILE: "This machine has too many open files; close some programs and try again.",
+    errno.EAGAIN: "This machine has too many processes; close some programs and try again.",
+    errno.ENOMEM: "This machine has too little memory; close some programs and try again.",
+}

@@ -31,6 +31,7 @@ class Takes(StrEnum):
     CONDITION = "condition"
     LOCATION = "location"
     FUNCTION = "function"
+    NUMBER = "number"
     TEXT = "text"
 
 

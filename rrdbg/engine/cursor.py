@@ -16,7 +16,7 @@ from rrdbg.engine.machines import Machines, Running
 from rrdbg.engine.progress import ProgressListener
 from rrdbg.engine.spares import Spares
 from rrdbg.engine.walk import Walker
-from rrdbg.errors import Interrupted, LinkError, UsageError
+from rrdbg.errors import HostError, Interrupted, LinkError, UsageError
 from rrdbg.model.position import START, Position
 from rrdbg.model.process import Role
 from rrdbg.model.timeline import Timeline
@@ -134,10 +134,12 @@ class Cursor:
             raise
         except GeneratorExit:
             raise  # a scan that was left early: the cursor is where its user has put it meanwhile
-        except BaseException:
+        except BaseException as error:
             self.position = origin
             if self._walker and self._walker.position != origin:
                 await self.drop()
+            if isinstance(error, OSError):
+                raise HostError.of(error, f"The movement from {origin} failed") from None
             raise
         finally:
             self.moves -= 1

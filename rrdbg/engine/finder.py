@@ -11,6 +11,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
+from rrdbg.engine.accelerator import NearLast
 from rrdbg.engine.cursor import Cursor
 from rrdbg.engine.hits import Hits
 from rrdbg.engine.landing import exact_position, step_before
@@ -28,17 +29,25 @@ from rrdbg.model.stop import Hit, Point, Watchpoint
 class Finder:
     """Finds hits for whoever moves ``cursor``, which must be :meth:`~rrdbg.engine.cursor.Cursor.moving` meanwhile.
 
-    ``parallel`` is who shares long searches out, if there is one; ``single`` tells that there is one QEMU only, see
-    :class:`~rrdbg.engine.machines.Machines`.
+    Long searches are shared out by ``parallel``, and ``near_last`` tells one where to look first. ``single`` tells that
+    there is one QEMU only, see :class:`~rrdbg.engine.machines.Machines`.
     """
 
     def __init__(
-        self, cursor: Cursor, hits: Hits, report: ProgressListener, parallel: Parallel | None, *, single: bool
+        self,
+        cursor: Cursor,
+        hits: Hits,
+        report: ProgressListener,
+        parallel: Parallel | None,
+        near_last: NearLast,
+        *,
+        single: bool,
     ) -> None:
         self._cursor = cursor
         self._hits = hits
         self._report = report
         self._parallel = parallel
+        self._near_last = near_last
         self._single = single
         self._scan_type = SingleScan if single else Scan
 
@@ -77,7 +86,8 @@ class Finder:
         """The last hit before ``here``, and where going back to it stops."""
         timeline, note = self._cursor.timeline, None if accept else partial(self._hits.note, points)
         search = Search(
-            timeline, points, self._cursor.start_at, self._report, accept, single=self._single, note=note
+            timeline, points, self._cursor.start_at, self._report, accept,
+            single=self._single, note=note, near_last=self._near_last,
         )  # fmt: skip
         among = self._parallel.backwards(timeline, points, accept, self._report, note) if self._parallel else None
         for piece in reversed(self._hits.pieces(points, START, here, judged=accept is not None)):

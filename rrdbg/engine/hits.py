@@ -68,7 +68,11 @@ class Hits:
             return
         if len(hits) > MOST_OF_A_SCAN:
             self._know(self.index.with_scan_until(points, start, hits[:MOST_OF_A_SCAN]))
-        else:
+            return
+        if any(hit.position == end and isinstance(hit.point, Watchpoint) for hit in hits):
+            # At its end a scan compares values, and there sees also what a device wrote on the way: nothing to keep.
+            end = Position(max(end.icount - 1, 0))
+        if start < end:
             self._know(self.index.with_scan(points, start, end, hits))
 
     def note_until(self, points: Sequence[Point], start: Position, hits: Sequence[Hit]) -> None:

@@ -22,7 +22,7 @@ from dataclasses import replace
 from rrdbg.engine.digest import state_digest
 from rrdbg.engine.machines import Machines
 from rrdbg.engine.walk import Walker
-from rrdbg.errors import QmpError
+from rrdbg.errors import HostError, ImageError, QmpError
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.links.unbroken import unbroken
@@ -194,8 +194,12 @@ class Keeper:
 
     def close(self) -> None:
         """Drop the temporary snapshots, and write down the costs that were measured last."""
-        self.drop(*(snapshot for snapshot in self.timeline.snapshots if snapshot.kind is SnapshotKind.LADDER))
-        save_timeline(self._launcher.recording, self.timeline)
+        try:
+            self.drop(*(snapshot for snapshot in self.timeline.snapshots if snapshot.kind is SnapshotKind.LADDER))
+            save_timeline(self._launcher.recording, self.timeline)
+        except HostError as error:
+            # What was kept last still holds; the temporary ones are removed when it is opened next.
+            _log.warning("%s", error)
 
     def _keep(self, snapshot: Snapshot) -> None:
         self.timeline = self.timeline.with_snapshot(snapshot)
@@ -250,7 +254,7 @@ class Keeper:
             snapshot = await self.save(walker, kind)
         except SnapshotNotNow:
             return False
-        except (QmpError, OSError) as error:
+        except (QmpError, ImageError, HostError, OSError) as error:
             # Snapshots only save time: without room for more, travel goes on with those there are.
             self._full = True
             _log.warning("No more snapshots are taken: %s", error)

@@ -6,7 +6,7 @@ import itertools
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -15,7 +15,7 @@ from rrdbg.engine.disks import Base, disk_through_scratch, image_node, save_delt
 from rrdbg.engine.machines import Running
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
-from rrdbg.errors import RecordingError, UsageError
+from rrdbg.errors import HostError, ImageError, RecordingError, UsageError
 from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_scratch
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
@@ -44,7 +44,8 @@ class Launcher:
 
     def __init__(self, recording: Recording, qemu: str, scratch: Path, folder: WorkFolder | None) -> None:
         self.recording = recording
-        self._qemu = qemu
+        self.qemu = qemu
+        """The program that the machines run."""
         self._scratch = scratch
         self._folder = folder
         manifest = recording.manifest
@@ -60,6 +61,7 @@ class Launcher:
 
         :raises QemuLaunchError: it is not installed.
         :raises RecordingError: it has another version, whose snapshots and log differ.
+        :raises HostError: there is no room for the files of running machines.
         """
         manifest = recording.manifest
         qemu = find_qemu(manifest.invocation.binary)
@@ -80,6 +82,11 @@ class Launcher:
         launcher = cls(recording, qemu, scratch, folder)
         try:
             await create_empty(scratch / "empty.qcow2")
+        except ImageError as error:
+            launcher.close()
+            raise HostError(
+                f"{recording.name} cannot be opened: {error} Free some space, or open a copy on another disk."
+            ) from None
         except BaseException:
             launcher.close()
             raise
@@ -98,22 +105,37 @@ class Launcher:
         self._running = [known for known in self._running if known.walker.machine.process.alive]
         return tuple(self._running)
 
-    async def start(self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING) -> tuple[Walker, float]:
+    async def start(
+        self,
+        snapshot: Snapshot,
+        timeline: Timeline,
+        role: Role = Role.SEARCHING,
+        more: Callable[[Path], Sequence[str]] = lambda directory: (),
+    ) -> tuple[Walker, float]:
         """Start a machine on ``snapshot`` for what ``role`` says; also tells how many seconds that took.
 
+        ``more`` gives options of QEMU's to be added, for the machine's own directory.
+
         :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
+        :raises HostError: the disk is full, or too many files are open.
         """
         began = time.monotonic()
         layout = self.recording.layout
         invocation = self.recording.manifest.invocation
-        directory, images = self._prepare(snapshot)
-        machine = await Machine.start(
-            lambda fd: replay_words(
-                self._qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
-            ),
-            directory,
-            opened_files(invocation, layout.bundled),
-        )
+        try:
+            directory, images = self._prepare(snapshot)
+            machine = await Machine.start(
+                lambda fd: [
+                    *replay_words(
+                        self.qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
+                    ),
+                    *more(directory),
+                ],
+                directory,
+                opened_files(invocation, layout.bundled),
+            )
+        except OSError as error:
+            raise HostError.of(error, f"Cannot start a QEMU at {snapshot.icount:,}") from None
         self._loaded[machine] = snapshot
         walker = Walker(machine, timeline, Position(snapshot.icount))
         self._note(walker, role)
@@ -133,7 +155,7 @@ class Launcher:
             state = Snapshot(walker.position.icount, tag, SnapshotKind.LADDER, tuple(map(str, files)))
             directory, images = self._prepare(state)
             machine = await Machine.start(
-                lambda fd: branch_words(self._qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd),
+                lambda fd: branch_words(self.qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd),
                 directory,
                 opened_files(invocation, layout.bundled),
             )

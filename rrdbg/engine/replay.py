@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
 from pathlib import Path
 
+from rrdbg.engine.accelerator import Accelerator
 from rrdbg.engine.again import again
 from rrdbg.engine.cursor import Cursor
 from rrdbg.engine.executor import Executor
@@ -62,6 +63,7 @@ class Replay:
         walker: Walker | None = None,
         spares: int = 0,
         parallel: Parallel | None = None,
+        accelerator: Accelerator | None = None,
     ) -> None:
         self.recording = recording
         self.on_progress: ProgressListener = lambda progress: None
@@ -69,11 +71,14 @@ class Replay:
         self._keeper = keeper
         self._parallel = parallel
         self._cursor = Cursor(launcher, keeper, self._report, walker, spares)
+        self.accelerator = accelerator or Accelerator(None, "this QEMU was started without its plugin")
+        """What finds very many hits without stopping at each, if it can be used."""
         self.points = PointList()
         """The breakpoints and watchpoints that are set."""
         self.hits = Hits(recording, lambda: self.timeline.cost)
         """What was found already."""
-        self._finder = Finder(self._cursor, self.hits, self._report, parallel, single=launcher.single)
+        near_last = self.accelerator.near_last
+        self._finder = Finder(self._cursor, self.hits, self._report, parallel, near_last, single=launcher.single)
 
     @classmethod
     async def open(
@@ -101,8 +106,14 @@ class Replay:
         except BaseException:
             recording.close()
             raise
-        parallel = Parallel(launcher, executor) if executor else None
-        return cls(recording, launcher, Keeper(launcher, timeline, spacing, budget), spares=spares, parallel=parallel)
+        return cls(
+            recording,
+            launcher,
+            Keeper(launcher, timeline, spacing, budget),
+            spares=spares,
+            parallel=Parallel(launcher, executor) if executor else None,
+            accelerator=Accelerator.of(launcher),
+        )
 
     async def close(self) -> None:
         """End every QEMU and let the recording go."""
@@ -167,6 +178,10 @@ class Replay:
     def spare_limits(self) -> SpareLimits:
         """How many machines may wait for the next movement, and in how much memory."""
         return self._cursor.spares.limits
+
+    def still(self) -> AbstractAsyncContextManager[None]:
+        """Work goes on inside that may be cancelled, and leaves the cursor where it is."""
+        return self._cursor.moving()
 
     @again
     async def seek(self, target: Position) -> Stop:

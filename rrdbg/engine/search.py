@@ -3,7 +3,9 @@
 A breakpoint in a hot loop stops the guest a million times in a segment, at about a millisecond each, and only the
 last hit counts. So after :data:`MANY` stops the scan gives up the stretch it is in, runs bare to the middle of what is
 left, and scans from there; only if the later half has no hit is the earlier one looked at. Each round halves the
-stretch, and a round whose later half has hits goes on in the same machine.
+stretch, and a round whose later half has hits goes on in the same machine. Somebody may know roughly where the last
+hits are (:mod:`rrdbg.engine.accelerator`): where asking is quicker than the rounds will probably be, the stretch is
+parted there. What counts is found out in the same way, so it need not be right.
 
 Stops that do not count, for a false condition or a write that changes nothing, are stops all the same. Where only they
 are found nothing can be left out, and each new machine costs as much as some hundred of them: so the earlier half is
@@ -12,10 +14,13 @@ scanned with the patience for as many stops as were made in vain after it. That 
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from rrdbg.engine.accelerator import NearLast
 from rrdbg.engine.progress import ProgressListener, Stretch
 from rrdbg.engine.scan import BROKEN, Accept, GiveUp, Scan, may_break
 from rrdbg.engine.single import SingleScan
@@ -33,6 +38,10 @@ MANY = 50
 SHORT = 1000
 """Instructions; a stretch no longer than this is scanned whole."""
 
+_START_SECONDS = 0.3
+_SLOWER = 1.3
+"""What asking for the last hits costs: a start, and a replay of the stretch that takes so much longer."""
+
 
 LastAmong = Callable[[Sequence[Segment]], Awaitable[Hit | None]]
 """Find the last hit in segments, the latest of which comes first."""
@@ -43,21 +52,22 @@ Note = Callable[[Position, Position, Sequence[Hit]], None]
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The last hit of a stretch, and how many stops were made to find it."""
+    """The last hit of a stretch, how many stops were made to find it, and how many seconds that took."""
 
     hit: Hit | None
     stops: int
+    seconds: float
 
     def after(self, earlier: _Found) -> _Found:
         """What was found in both stretches."""
-        return _Found(self.hit or earlier.hit, self.stops + earlier.stops)
+        return _Found(self.hit or earlier.hit, self.stops + earlier.stops, self.seconds + earlier.seconds)
 
 
 class Search:
     """A search for the last hit of ``points`` on ``timeline``; ``start_at`` gives a fresh walker at a plain icount.
 
     ``single`` tells that it ends the walker before, see :class:`~rrdbg.engine.machines.Machines`. ``note`` is told
-    every stretch that was scanned.
+    every stretch that was scanned. ``near_last`` tells where to look first, if somebody knows.
     """
 
     def __init__(
@@ -70,6 +80,7 @@ class Search:
         *,
         single: bool = False,
         note: Note | None = None,
+        near_last: NearLast | None = None,
     ) -> None:
         self._timeline = timeline
         self._points = points
@@ -78,6 +89,8 @@ class Search:
         self._accept = accept
         self._single = single
         self._note = note
+        # A condition is judged at each hit, so it is of no use to know where those are.
+        self._near_last = None if accept else near_last
         self._scan_type = SingleScan if single else Scan
         self._on_progress: ProgressCallback = lambda icount: None
 
@@ -122,7 +135,7 @@ class Search:
             return found
         reached = walker.position.icount
         plain = self._timeline.deliveries.plain_at_or_before
-        middle = plain((reached + end.icount) // 2)
+        middle = await self._last_known(reached, end, found) or plain((reached + end.icount) // 2)
         if middle <= reached:
             return (await self._scan(walker, end, lambda stops, left: False, careful=careful)).after(found)
         await walker.run_to(middle, self._on_progress)
@@ -133,17 +146,30 @@ class Search:
         earlier = await self._last_between(plain(reached), Position(middle), most=patience, careful=careful)
         return later.after(earlier).after(found)
 
+    async def _last_known(self, low: int, end: Position, found: _Found) -> int | None:
+        """A plain icount a little before the last hits, where it is known, and worth asking for after ``found``."""
+        rounds = math.log2((end.icount - low) / SHORT) if end.icount - low > SHORT else 0.0
+        snapshot = self._timeline.nearest(low)
+        if self._near_last is None or snapshot is None or not found.stops:
+            return None
+        pass_seconds = self._timeline.cost.seconds(snapshot.icount, end.icount)
+        if rounds * MANY * found.seconds / found.stops < _START_SECONDS + _SLOWER * pass_seconds:
+            return None
+        near_last, self._near_last = self._near_last, None
+        return await near_last(self._timeline, self._points, low, end, self._on_progress)
+
     async def _scan(self, walker: Walker, end: Position, give_up: GiveUp, *, careful: bool) -> _Found:
         """The last hit up to ``end``, or to where ``give_up`` says that it is enough; the walker stands there."""
         scan = self._scan_type(
             walker, self._points, end, self._start_at, self._accept, careful=careful, give_up=give_up
         )
-        start = walker.position
+        start, began = walker.position, time.monotonic()
         async with aclosing(scan.hits(self._on_progress)) as hits:
             found = [hit async for hit in hits]
+        seconds = time.monotonic() - began
         # Where a scan gives up, only the icount of the walker is certain, and that is where the next one may begin.
         begun = Position(start.icount + 1) if start.phase else start
         reached = end if walker.position >= end else Position(walker.position.icount)
         if self._note and begun < reached:
             self._note(begun, reached, found)
-        return _Found(found[-1] if found else None, scan.stops)
+        return _Found(found[-1] if found else None, scan.stops, seconds)

@@ -12,7 +12,7 @@ from rrdbg.commands.arguments import read_position
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import GdbError, Interrupted, RrdbgError, UsageError
+from rrdbg.errors import GdbError, HostError, Interrupted, RrdbgError, UsageError
 from rrdbg.frontends.blocks import Block
 from rrdbg.frontends.debugger import Debugger
 from rrdbg.frontends.dispatch import COUNTED_STEPS, Canonical, Ours, Theirs, dispatch, takes_expression
@@ -146,6 +146,10 @@ class Shell:
             if self.debugger and not self.debugger.alive:
                 self._lose_debugger()
             raise
+        except BrokenPipeError:
+            raise  # whoever reads what we print has gone, and so do we
+        except OSError as error:
+            raise HostError.of(error, "That failed") from None
         finally:
             self._running, self._for_gdb = None, False
             self._waiting.end()

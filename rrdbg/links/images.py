@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrdbg.errors import LinkError
+from rrdbg.errors import ImageError, LinkError
 from rrdbg.model.options import escape
 
 _VIRTUAL_SIZE = "1T"
@@ -27,7 +27,8 @@ JsonObject = dict[str, object]
 async def run_qemu_img(*arguments: str | Path) -> str:
     """Run ``qemu-img`` and return what it printed.
 
-    :raises LinkError: it is missing or failed; the message is its own.
+    :raises LinkError: it is missing.
+    :raises ImageError: it failed; the message is its own.
     """
     program = shutil.which("qemu-img")
     if program is None:
@@ -46,7 +47,7 @@ async def run_qemu_img(*arguments: str | Path) -> str:
         await process.wait()
         raise
     if process.returncode:
-        raise LinkError(f"qemu-img {arguments[0]} failed: {errors.decode(errors='replace').strip()}")
+        raise ImageError(f"qemu-img {arguments[0]} failed: {errors.decode(errors='replace').strip()}")
     return output.decode()
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rrdbg.errors import Divergence, QemuDied, QmpError, RspError, Stalled
-from rrdbg.links.process import QemuProcess, socket_pair
+from rrdbg.links.process import QemuProcess, is_stopped, socket_pair
 from rrdbg.links.qmp import QmpLink
 from rrdbg.links.registers import RegisterFile, read_description, register_file
 from rrdbg.links.rsp import RspClient, StopReply, monitor_packet
@@ -108,6 +108,7 @@ class Machine:
             process = await QemuProcess.start(command(theirs.fileno()), [theirs], files=files)
         except BaseException:
             ours.close()
+            theirs.close()
             shutil.rmtree(directory, ignore_errors=True)
             raise
         try:
@@ -377,6 +378,7 @@ class Machine:
     async def _resume(self, action: str, fence: int, on_progress: ProgressCallback | None) -> StopReply:
         try:
             if self._fence != fence:
+                self._check_not_stopped()  # QMP would wait for a minute
                 await self.qmp.break_at(fence)
                 self._fence = fence
             while True:
@@ -398,6 +400,12 @@ class Machine:
         except QmpError as error:
             raise Divergence(f"The replay cannot go on: {error}") from None
 
+    def _check_not_stopped(self) -> None:
+        if is_stopped(self.process.pid):
+            raise Stalled(
+                f"QEMU (pid {self.process.pid}) was stopped by a signal, such as SIGSTOP; {self.process.remedy}."
+            )
+
     async def _watch(self, on_progress: ProgressCallback | None) -> StopReply:
         seen, since = -1, time.monotonic()
         began = self._seen
@@ -406,6 +414,7 @@ class Machine:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_POLL_SECONDS):
                         return await self._rsp.stopped()
+                self._check_not_stopped()
                 icount = await self.qmp.icount()
                 now = time.monotonic()
                 if icount < began:

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from rrdbg.errors import LinkError, QemuDied, QemuLaunchError
+from rrdbg.errors import HostError, LinkError, QemuDied, QemuLaunchError
 from rrdbg.links.qmp import QmpLink
 from rrdbg.links.unbroken import unbroken
 
@@ -38,6 +38,15 @@ _OPTION = re.compile(r"^-drive .*\}: ")
 """The option that QEMU complains of: our own, a long one that nobody needs to read."""
 
 T = TypeVar("T")
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped by SIGSTOP, or by a debugger of its own, and so does nothing."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state in ("T", "t")
 
 
 def find_qemu(binary: str) -> str:
@@ -97,8 +106,8 @@ class QemuProcess:
         self._command = command
         self._files = files or {}
         self._output = bytearray()
-        self._reader = asyncio.create_task(self._read_output())
         self._exit = _exit_of(process)
+        self._reader = asyncio.create_task(self._read_output())
         self._ending = asyncio.Lock()
         self.qmp: QmpLink
 
@@ -144,11 +153,17 @@ class QemuProcess:
             )
         except OSError as error:
             ours.close()
-            raise QemuLaunchError(f"Cannot start {command[0]}: {error.strerror}.") from None
+            raise QemuLaunchError(str(HostError.of(error, f"Cannot start {command[0]}"))) from None
         finally:
             for end in (theirs, *sockets):
                 end.close()
-        qemu = cls(process, words, files)
+        try:
+            qemu = cls(process, words, files)
+        except BaseException:
+            ours.close()
+            process.kill()
+            process.communicate()
+            raise
         connecting = asyncio.create_task(QmpLink.connect(ours))
         try:
             # Cancelled in the middle of it, the library would leave its writer open; without a QEMU it ends by itself.

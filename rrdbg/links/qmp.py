@@ -71,10 +71,15 @@ class QmpLink:
         """Negotiate over ``end``, whose other end QEMU has.
 
         :raises QemuDied: QEMU went away before it greeted us.
+        :raises Stalled: it says nothing.
         """
         client = _Client()
         try:
-            await client.connect(end)
+            async with asyncio.timeout(COMMAND_SECONDS):
+                await client.connect(end)
+        except TimeoutError:
+            end.close()
+            raise Stalled(f"QEMU did not greet us over QMP within {COMMAND_SECONDS:.0f} s.") from None
         except QMPError as error:
             end.close()
             raise QemuDied(f"QEMU did not greet us over QMP ({error}).") from error

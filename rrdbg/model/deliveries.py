@@ -68,3 +68,7 @@ class Deliveries:
     def any_between(self, low: int, high: int) -> bool:
         """True if something is delivered at an icount in ``[low, high]``."""
         return bisect_left(self.icounts, low) < bisect_right(self.icounts, high)
+
+    def count(self, kind: Delivery, low: int, high: int) -> int:
+        """How many deliveries of ``kind`` there are at icounts in ``[low, high]``."""
+        return self.kinds.count(kind, bisect_left(self.icounts, low), bisect_right(self.icounts, high))

@@ -86,7 +86,7 @@ class Hazard:
 
 SNAPSHOT_HAZARDS: Sequence[Hazard] = (
     # Timers are saved as numbers, not as armed: 7.2 loses those of the board (mtimecmp) and of the CPU (stimecmp),
-    # 10.0.13 those of the board, 11.1.2 none (QEMU commit 09f89ccc9763). The guest waits for its interrupt in vain.
+    # 10.0.13 those of the board, 11.1.2 none (QEMU commit 09f89ccc9763). The guest waits for an interrupt for ever.
     Hazard("the guest's timers are lost with a snapshot", frozenset({"riscv64", "riscv32"}), Versions(last=(10, 1))),
 )
 

@@ -70,6 +70,7 @@ _DEVICE_PROPERTIES = frozenset(
 _LISTS: Mapping[str, tuple[str, frozenset[str]]] = {
     "machine": ("type", frozenset()), "M": ("type", frozenset()),
     "accel": ("accel", frozenset({"accel", "thread", "tb-size", "one-insn-per-tb"})),
+    "drive": ("", frozenset({"if", "index", "media", "id", "bus", "unit"})),  # without a medium
     "boot": ("order", frozenset({"order", "once", "menu", "strict", "reboot-timeout"})),
     "rtc": ("base", frozenset({"base", "clock", "driftfix"})),
     "device": ("driver", _DEVICE_PROPERTIES),
@@ -132,6 +133,8 @@ def check_invocation(invocation: Invocation) -> None:
 def _check_disk(index: int, disk: Disk) -> None:
     if not _INSIDE.fullmatch(disk.source):
         raise _refusal(f"its disk {index} is {disk.source}, a file outside of the recording")
+    if disk.backing is not None:
+        raise _refusal(f"its disk {index} lies over {disk.backing}, a file outside of the recording")
     if disk.format not in _FORMATS:
         raise _refusal(f"its disk {index} has the format {disk.format}, which may name other files")
     if disk.in_place or disk.backing is not None or disk.backing_format is not None:

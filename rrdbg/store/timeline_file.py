@@ -11,7 +11,7 @@ import dataclasses
 import json
 import re
 
-from rrdbg.errors import RecordingError
+from rrdbg.errors import HostError, RecordingError
 from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.cost import REPLAY_PER_RECORDING, UNMEASURED_SPEED, CostMap, Piece
 from rrdbg.model.mark import Mark
@@ -89,7 +89,7 @@ def load_timeline(recording: Recording) -> Timeline:
 def save_timeline(recording: Recording, timeline: Timeline) -> None:
     """Keep the timeline's snapshots, bookmarks, marks and costs with the recording; a read-only one keeps nothing.
 
-    :raises OSError: the disk is full.
+    :raises HostError: the disk is full; the file is as it was.
     """
     if not recording.writable:
         return
@@ -109,7 +109,10 @@ def save_timeline(recording: Recording, timeline: Timeline) -> None:
         "cost": [[piece.start, piece.end, round(piece.seconds, 6)] for piece in timeline.cost.pieces],
     }
     lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
-    write_atomically(recording.layout.timeline, ("{" + ",\n ".join(lines) + "}\n").encode())
+    try:
+        write_atomically(recording.layout.timeline, ("{" + ",\n ".join(lines) + "}\n").encode())
+    except OSError as error:
+        raise HostError.of(error, "Cannot keep the snapshots, bookmarks and marks of now") from None
 
 
 def unlink_snapshot(recording: Recording, snapshot: Snapshot) -> None:
@@ -123,7 +126,7 @@ def clean(recording: Recording, timeline: Timeline) -> Timeline:
 
     That is what a session leaves that was killed. Nothing is touched unless we hold the recording's lock.
 
-    :raises OSError: the directory cannot be written.
+    :raises HostError: the directory cannot be written.
     """
     if not recording.writable:
         return timeline

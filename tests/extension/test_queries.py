@@ -27,8 +27,10 @@ async def test_the_last_write_is_where_gdbs_watchpoint_stops(extended: Extended)
     lines = await extended(
         f"rrdbg seek {PLACE}\nwatch counter\nreverse-continue\nset $hit = $rr_icount\ndelete\n"
         f'rrdbg seek {PLACE}\nrrdbg last counter\nprintf "the same: %d\\n", $rr_icount == $hit\n'
-        "rrdbg writes counter from -10 to +10\n"
+        "rrdbg writes counter from -10 to +10\nrrdbg origin counter --depth 1\nrrdbg origin $rsp\n"
     )
+    assert any("*0x" in line and " = 0x" in line and line.startswith("@1 ") for line in lines)
+    assert any("$rsp is from" in line for line in lines)
     assert "the same: 1" in lines
     assert any("counter" in line or ":8" in line for line in lines if "changed 1 time " in line)
 
@@ -55,3 +57,14 @@ async def test_calls_and_prints_on_the_way(extended: Extended, workload_guest: P
     truth = next(line.removeprefix("truth: ") for line in lines if line.startswith("truth: "))
     assert any(line.endswith(truth) and not line.startswith("truth") for line in lines)
     assert any("was called 1 time " in line for line in lines)
+
+
+async def test_numbered_times(extended: Extended) -> None:
+    lines = await extended(
+        f"rrdbg seek {PLACE}\nbreak mix\nreverse-continue\nreverse-continue\nset $second = $rr_icount\ndelete\n"
+        f"rrdbg seek {PLACE}\nset $back = $second - $rr_icount\n"
+        'eval "rrdbg count mix from %d to +0", $back\neval "rrdbg nth 1 mix from %d", $back\n'
+        'printf "the same: %d\\n", $rr_icount == $second\n'
+    )
+    assert any("is executed 2 times between" in line for line in lines)
+    assert "the same: 1" in lines

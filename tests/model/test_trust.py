@@ -28,7 +28,7 @@ def invocation(words: str = "", binary: str = "qemu-system-x86_64") -> Invocatio
         "-machine virt,gic-version=3 -cpu cortex-a57 -device virtio-blk-device,drive=d0 -rtc base=2020-01-01",
         "-nic user,model=virtio-net-pci,restrict=on -device virtio-rng-pci,rng=r -object rng-builtin,id=r",
         "-netdev user,id=n -device rtl8139,netdev=n,mac=52:54:00:12:34:56 -device isa-debug-exit,iobase=0xf4,iosize=4",
-        "-chardev stdio,id=c -device isa-serial,chardev=c -serial null -serial chardev:c -global PIIX4_PM.disable_s3=1",
+        "-chardev null,id=c -device isa-serial,chardev=c -serial null -serial chardev:c -global PIIX4_PM.disable_s3=1",
         "-fw_cfg name=opt/com.example/seed,string=5 -device VGA,xres=800 -device qemu-xhci -device usb-kbd -no-acpi",
     ],
 )
@@ -88,6 +88,8 @@ def test_what_leads_out_of_the_machine_is_not(words: str, place: str) -> None:
         replace(invocation(), disks=(replace(INSIDE, source="/etc/shadow"),)),
         replace(invocation(), disks=(replace(INSIDE, source="files/../../secret"),)),
         replace(invocation(), disks=(replace(INSIDE, format="vmdk"),)),
+        replace(invocation(), disks=(replace(INSIDE, backing="/etc/shadow"),)),
+        replace(invocation(), disks=(replace(INSIDE, backing="files/disk-0"),)),
         replace(invocation(), disks=(replace(INSIDE, frontend={"if": "ide", "file": "x"}),)),
         replace(invocation(), disks=(replace(INSIDE, frontend={"if": "ide,file=x"}),)),
         replace(invocation(), disks=(replace(INSIDE, frontend={"if=ide,file": "x"}),)),

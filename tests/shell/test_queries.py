@@ -131,6 +131,27 @@ async def test_what_is_known_is_told(opened: Opened, workload: Path, workload_gu
         assert re.search(row.replace("*", r"\*"), await user("info hits"))
 
 
+async def test_origin(opened: Opened, heapbug: Path, heapbug_guest: Path, tmp_path: Path) -> None:
+    log_append = symbol(heapbug_guest, "log_append")
+    async with opened(heapbug) as user:
+        (hop,) = await found(user, "origin tasks[3].magic")
+        assert (hop.fields["end"], hop.fields["from"]) == ("a constant", "")
+        assert hop.fields["where"].startswith("log_append at heapbug.c:")
+        await user("last tasks[3].magic")
+        assert user.position == hop.position
+        assert log_append.address <= await user.shell.replay.pc() < log_append.address + log_append.size
+        # A variable that lives in a register: the parameter of the function where the cursor is.
+        (hop,) = await found(user, "origin task")
+        assert (hop.fields["place"], hop.fields["end"]) == ("$rdi", "computed")
+        assert hop.fields["where"].startswith("schedule at ")
+        await user("end")
+        assert "go on with: origin $rdi" in await user("origin $rax --depth 1")
+        await user(f"> {tmp_path / 'hops.csv'} origin $rdi --depth 1")
+        assert "instruction" in (tmp_path / "hops.csv").read_text().splitlines()[0]
+        assert "number of hops" in await user.refused("origin $rdi --depth none")
+        assert "no register $bogus" in await user.refused("origin $bogus")
+
+
 async def test_first(opened: Opened, workload: Path, workload_guest: Path) -> None:
     async with opened(workload) as user:
         (changed,) = await user.results("first counter")
@@ -156,3 +177,25 @@ async def test_what_is_found_can_be_kept(opened: Opened, workload: Path, busy: O
         await user(f"> {lines} writes counter {stretch(busy)}")
         loaded = [json.loads(line) for line in lines.read_text().splitlines()]
         assert [item["kind"] for item in loaded] == ["found"] * len(results) + ["message"]
+
+
+async def test_count_and_nth(opened: Opened, workload: Path, workload_guest: Path, busy: Oracle) -> None:
+    hits = busy.hits(symbol(workload_guest, "twist").address)
+    async with opened(workload) as user:
+        assert f"twist is executed {len(hits)} times between" in await user(f"count twist {stretch(busy)}")
+        await user(f"nth {len(hits)} twist {stretch(busy)}")
+        assert user.position == busy[hits[-1]].position
+        refused = await user.refused(f"nth {len(hits) + 1} twist {stretch(busy)}")
+        assert f"twist is executed only {len(hits)} times between" in refused
+        assert user.position == busy[hits[-1]].position
+        assert "executed 153,600 times between" in (whole := await user("count twist"))
+        assert whole.endswith(", counted by the accelerator.")
+        assert "It has made 1 pass in this session." in await user("info accelerator")
+
+
+async def test_count_and_nth_refuse(opened: Opened, workload: Path) -> None:
+    async with opened(workload, gdb=False) as user:
+        assert "What to look for is missing" in await user.refused("count")
+        assert "'nth' takes a number and a location" in await user.refused("nth 3")
+        assert "The first time has the number 1" in await user.refused("nth 0 *0x1000")
+        assert "Without a GDB there are no symbols" in await user.refused("nth 1 twist")

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from rrdbg.commands.arguments import read_address, read_position
 from rrdbg.commands.help import COMMANDS
+from rrdbg.commands.origin import read_place
 from rrdbg.commands.session import Session
+from rrdbg.engine.origin import DEPTH
+from rrdbg.engine.origin import origin as follow
 from rrdbg.engine.progress import ProgressListener
 from rrdbg.engine.replay import Replay as Cursor
 from rrdbg.errors import UsageError
@@ -19,6 +22,8 @@ from rrdbg.frontends.api.values import Value, read_value
 from rrdbg.frontends.debugger import Debugger
 from rrdbg.frontends.opening import open_with_workers, processors, symbols_of
 from rrdbg.model.events import EventKind, GuestEvent, parse_kind
+from rrdbg.model.moves import Hop, MemoryPlace
+from rrdbg.model.moves import Place as ValuePlace
 from rrdbg.model.position import Position
 from rrdbg.model.results import Frame, Output, Result
 from rrdbg.model.size import parse_size
@@ -311,6 +316,27 @@ class AsyncReplay:
         async with aclosing(queries.calls(self._cursor, symbols, function, *stretch, arguments=args)) as found:
             async for call in found:
                 yield call
+
+    async def origin(self, target: Address, depth: int = DEPTH) -> AsyncGenerator[Hop, None]:
+        """The way of a value back through copies: of ``"$rax"``, of an expression's value in memory or in a register.
+
+        The last hop first, at most ``depth``. The cursor is where it was when the way is at its end, or left.
+
+        :raises GdbError: there is no such value.
+        """
+        place = MemoryPlace(target, 8) if isinstance(target, int) else await self._place(target)
+        start = self._cursor.position
+        try:
+            async with aclosing(follow(self._cursor, place, depth)) as hops:
+                async for hop in hops:
+                    yield hop
+        finally:
+            await self._cursor.seek(start)
+
+    async def _place(self, text: str) -> ValuePlace:
+        if not text.startswith("$"):
+            await self.debugger()
+        return await read_place(self._session, text)
 
     async def _accesses(
         self, target: Address, size: int | None, kind: WatchKind, start: Place, end: Place

@@ -126,6 +126,7 @@ class Replay:
     reads = _streaming(AsyncReplay.reads)
     hits = _streaming(AsyncReplay.hits)
     calls = _streaming(AsyncReplay.calls)
+    origin = _streaming(AsyncReplay.origin)
 
     def _stream(self, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         stream = self._items(items)

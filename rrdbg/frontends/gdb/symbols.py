@@ -6,6 +6,7 @@ A value becomes ``*ADDRESS:LENGTH``, a location ``*ADDRESS``, and what ``tprintf
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import gdb
 
@@ -14,6 +15,8 @@ from rrdbg.frontends.gdb.declared import Declared
 from rrdbg.model.tracing import Print, read_listings
 
 _BYTES = re.compile(r"\*.+:\d+")
+_REGISTER = re.compile(r"\$\w+(?::\d+)?")
+_IN_REGISTER = re.compile(r"which is in register \$(\w+)")
 _ADDRESS_AND_LENGTH = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)\s+(\d+)")
 _FORMAT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NOT_SCALAR = "Value not scalar"
@@ -30,6 +33,12 @@ def translate(command: Declared, arguments: str) -> str:
         return arguments
     if command.name == "tprintf":
         return _print(arguments)
+    if command.name == "origin":
+        what, option, depth = arguments.partition(" --depth")
+        return value(what.strip()) + option + depth
+    if command.takes[0] == "number":
+        number, blank, rest = arguments.partition(" ")
+        return f"{number}{blank}{translate(replace(command, takes=command.takes[1:]), rest.strip())}"
     match = _RANGE.fullmatch(arguments)
     assert match is not None, "every part of it may be empty"
     if command.takes[0] == "expression":
@@ -57,6 +66,21 @@ def variable(expression: str) -> str:
     if address is None:
         raise UsageError(f"'{expression}' has no address; name a variable, or write *ADDRESS:LENGTH.")
     return f"*{_number(address):#x}:{value.type.sizeof}"
+
+
+def value(expression: str) -> str:
+    """As :func:`variable`, and ``$REGISTER:LENGTH`` of one that is in a register; a register stands for itself.
+
+    :raises UsageError: it is in neither.
+    """
+    if _REGISTER.fullmatch(expression):
+        return expression
+    try:
+        gdb.parse_and_eval(f"&({expression})")
+    except gdb.error as error:
+        if match := _IN_REGISTER.search(str(error)):
+            return f"${match[1]}:{gdb.parse_and_eval(expression).type.sizeof}"
+    return variable(expression)
 
 
 def condition(expression: str) -> str:

@@ -76,11 +76,15 @@ def _for_gdb(line: str) -> str:
     called = COMMANDS.exact(line)
     if called is None or called[0].in_gdb or not called[0].takes:
         return line
+    command, asked = called
+    takes = command.takes[0]
+    if takes is Takes.NUMBER:
+        takes, asked = command.takes[1], asked.partition(" ")[2]
     prefix = {
         Takes.EXPRESSION: "print ",
         Takes.CONDITION: "print ",
         Takes.LOCATION: "break ",
         Takes.FUNCTION: "break ",
         Takes.COMMAND: "help ",
-    }.get(called[0].takes[0])
-    return prefix + called[1] if prefix else line
+    }.get(takes)
+    return prefix + asked if prefix else line

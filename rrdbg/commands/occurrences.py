@@ -1,0 +1,75 @@
+"""Commands about what happens very often: how often, which time of all, and what makes such questions quick."""
+
+from __future__ import annotations
+
+from rrdbg.commands.arguments import nothing_more, read_address, read_stretch
+from rrdbg.commands.registry import Category, Registry, Takes
+from rrdbg.commands.session import Session
+from rrdbg.engine.occurrences import count, nth
+from rrdbg.errors import OutOfRange, UsageError
+from rrdbg.model.position import parse_count
+from rrdbg.model.results import Message, Result
+from rrdbg.model.stop import Breakpoint
+from rrdbg.render.text import times
+
+OCCURRENCES = Registry()
+
+
+@OCCURRENCES.command(
+    "count", Category.QUERIES, "Tell how often LOCATION is executed, in all of time or a part of it.",
+    arguments="LOCATION [from POSITION] [to POSITION]", takes=(Takes.LOCATION,),
+    details="Millions take one pass where the accelerator can be used ('info accelerator'), and without it about a "
+    "millisecond each.",
+    examples=("count log_append", "count *0x100470 from 50% to 60%"),
+)  # fmt: skip
+async def _count(session: Session, text: str) -> Result:
+    what, start, end = await read_stretch(session, text)
+    found = await count(session.replay, await _points(session, what), start, end)
+    how = ", counted by the accelerator" if found.accelerated else ""
+    return Message(f"{what} is executed {times(found.count)} between {start} and {end}{how}.")
+
+
+@OCCURRENCES.command(
+    "nth", Category.QUERIES, "Go to where LOCATION is executed for the time that has this NUMBER, from 1 on.",
+    arguments="NUMBER LOCATION [from POSITION] [to POSITION]", takes=(Takes.NUMBER, Takes.LOCATION),
+    details="They are counted from the start of the recording, unless told otherwise. 'info accelerator' tells whether "
+    "that is quick.",
+    examples=("nth 1,000,000 kmem_cache_alloc", "nth 3 log_append from 50%"),
+)  # fmt: skip
+async def _nth(session: Session, text: str) -> Result:
+    first, _, rest = text.partition(" ")
+    if not rest.strip():
+        raise UsageError("'nth' takes a number and a location: nth 1,000 log_append.")
+    number = parse_count(first)
+    if number < 1:
+        raise UsageError("The first time has the number 1.")
+    what, start, end = await read_stretch(session, rest)
+    found = await nth(session.replay, await _points(session, what), number, start, end)
+    if found.hit is None:
+        raise OutOfRange(f"{what} is executed only {times(found.count)} between {start} and {end}.")
+    return await session.stopped(await session.replay.seek(found.hit.position))
+
+
+async def _points(session: Session, what: str) -> list[Breakpoint]:
+    if what.startswith("*"):
+        addresses = [await read_address(session, what)]
+    elif session.symbols is None:
+        raise UsageError(f"Without a GDB there are no symbols to find '{what}' by; write *ADDRESS.")
+    else:
+        addresses = [point.address for point in await session.symbols.compile(what, ())]
+    return [Breakpoint(-1 - number, address) for number, address in enumerate(addresses)]
+
+
+@OCCURRENCES.command(
+    "info accelerator", Category.SESSION, "Tell whether QEMU finds very many hits without a stop at each, or why not.",
+    details="It is a plugin that a C compiler builds when it is first needed. RRDBG_ACCELERATOR=off in the environment "
+    "turns it off.",
+    examples=("info accelerator",),
+)  # fmt: skip
+async def _info_accelerator(session: Session, text: str) -> Result:
+    nothing_more(text, "info accelerator")
+    info = await session.replay.accelerator.info()
+    used = (
+        f" It has made {info.passes:,} pass{'' if info.passes == 1 else 'es'} in this session." if info.usable else ""
+    )
+    return Message(info.text + used)

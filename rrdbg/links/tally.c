@@ -1,0 +1,223 @@
+/* A TCG plugin for QEMU that tallies executions of instructions and accesses to memory, and never stops the guest.
+ *
+ * What to look for stands in a file that rrdbg makes, and what was found is written there: both sides map it, and read
+ * it while the guest stands still. rrdbg/links/tally.py has the other half of the layout.
+ *
+ * QEMU tells a plugin no instruction count, so the plugin keeps one: each translated instruction adds one, in the
+ * generated code itself. An instruction that faults half-way is executed twice then, and counted twice, where QEMU's
+ * own count has it once. So counts are a little too high after faults; whoever reads them must know.
+ *
+ * API_VERSION says for which of QEMU's plugin interfaces this is built: 1 (QEMU 7.2), 2 (from 9.0) or 7 (from 11.1).
+ * The interface is declared here as far as it is used, since distributions do not package its header.
+ */
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* --- QEMU's side -------------------------------------------------------------------------------------------------- */
+
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+
+typedef void (*exec_function)(unsigned int vcpu, void *data);
+typedef void (*access_function)(unsigned int vcpu, uint32_t info, uint64_t address, void *data);
+
+enum { NO_REGISTERS = 0, ADD_U64 = 0, READS = 1, WRITES = 2 };
+
+size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
+uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, exec_function call, int flags, void *data);
+void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn, access_function call, int flags, int accesses,
+                                      void *data);
+bool qemu_plugin_mem_is_store(uint32_t info);
+unsigned int qemu_plugin_mem_size_shift(uint32_t info);
+
+#if API_VERSION >= 7
+void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*call)(struct qemu_plugin_tb *tb, void *data),
+                                           void *data);
+#else
+void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*call)(uint64_t id, struct qemu_plugin_tb *tb));
+#endif
+
+#if API_VERSION >= 2
+struct qemu_plugin_scoreboard;
+struct counter {
+    struct qemu_plugin_scoreboard *board;
+    size_t offset;
+};
+struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t size);
+void *qemu_plugin_scoreboard_find(struct qemu_plugin_scoreboard *board, unsigned int vcpu);
+void qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(struct qemu_plugin_insn *insn, int operation,
+                                                         struct counter counter, uint64_t value);
+#else
+void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, int operation, void *counter,
+                                                uint64_t value);
+#endif
+
+EXPORT int qemu_plugin_version = API_VERSION;
+
+/* --- The file ----------------------------------------------------------------------------------------------------- */
+
+enum { EXECUTION = 0 }; /* or READS, WRITES, READS | WRITES */
+
+struct point {
+    uint64_t kind;
+    uint64_t start, end; /* addresses; an execution's end is its start */
+};
+
+struct hit {
+    uint64_t executed; /* instructions executed before it; by an access its own instruction counts */
+    uint64_t point;
+    uint64_t pc;
+};
+
+struct tally {
+    uint64_t point_count;
+    uint64_t kept;   /* how many of the latest hits there is room for; a power of two */
+    uint64_t wanted; /* the number of the hit, from 1 on, whose place is asked for */
+    uint64_t wanted_executed;
+    uint64_t hits;
+    struct point points[];
+};
+
+static struct tally *tally;
+static struct hit *latest;
+static uint64_t accesses;        /* any of READS and WRITES that a point is about */
+static uint64_t lowest, highest; /* all of the memory that points are about */
+
+/* --- Counting ----------------------------------------------------------------------------------------------------- */
+
+#if API_VERSION >= 2
+static struct counter counter;
+
+static void count(struct qemu_plugin_insn *insn) {
+    qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, ADD_U64, counter, 1);
+}
+
+static uint64_t executed(void) { return *(uint64_t *)qemu_plugin_scoreboard_find(counter.board, 0); }
+
+/* Counting comes before calling. */
+enum { COUNTED_ITSELF = 1 };
+
+static int asked_for(void) { return (int)accesses; }
+#else
+static uint64_t counter;
+
+static void count(struct qemu_plugin_insn *insn) {
+    qemu_plugin_register_vcpu_insn_exec_inline(insn, ADD_U64, &counter, 1);
+}
+
+static uint64_t executed(void) { return counter; }
+
+/* Calling comes before counting. */
+enum { COUNTED_ITSELF = 0 };
+
+/* QEMU 7.2 tells of nothing where reads alone are asked for, and of everything where writes are. */
+static int asked_for(void) { return READS | WRITES; }
+#endif
+
+static void note(const struct point *point, uint64_t now, uint64_t pc) {
+    latest[tally->hits++ & (tally->kept - 1)] = (struct hit){now, (uint64_t)(point - tally->points), pc};
+    if (tally->hits == tally->wanted)
+        tally->wanted_executed = now;
+}
+
+static void on_execution(unsigned int vcpu, void *data) {
+    const struct point *point = data;
+    (void)vcpu;
+    note(point, executed() - COUNTED_ITSELF, point->start);
+}
+
+static void on_access(unsigned int vcpu, uint32_t info, uint64_t address, void *data) {
+    uint64_t end = address + ((uint64_t)1 << qemu_plugin_mem_size_shift(info));
+    (void)vcpu;
+    if (address >= highest || end <= lowest)
+        return;
+    uint64_t access = qemu_plugin_mem_is_store(info) ? WRITES : READS;
+    for (struct point *point = tally->points; point < tally->points + tally->point_count; point++)
+        if (point->kind & access && address < point->end && end > point->start)
+            note(point, executed(), (uintptr_t)data);
+}
+
+static void instrument(struct qemu_plugin_tb *tb) {
+    size_t length = qemu_plugin_tb_n_insns(tb);
+    for (size_t i = 0; i < length; i++) {
+        struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+        uint64_t address = qemu_plugin_insn_vaddr(insn);
+        count(insn);
+        for (struct point *point = tally->points; point < tally->points + tally->point_count; point++)
+            if (point->kind == EXECUTION && point->start == address)
+                qemu_plugin_register_vcpu_insn_exec_cb(insn, on_execution, NO_REGISTERS, point);
+        if (accesses)
+            qemu_plugin_register_vcpu_mem_cb(insn, on_access, NO_REGISTERS, asked_for(), (void *)(uintptr_t)address);
+    }
+}
+
+#if API_VERSION >= 7
+static void on_translation(struct qemu_plugin_tb *tb, void *data) {
+    (void)data;
+    instrument(tb);
+}
+#else
+static void on_translation(uint64_t id, struct qemu_plugin_tb *tb) {
+    (void)id;
+    instrument(tb);
+}
+#endif
+
+/* --- The beginning ------------------------------------------------------------------------------------------------ */
+
+static bool open_tally(const char *path) {
+    struct stat status;
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    void *memory = fstat(file, &status) == 0
+        ? mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
+        : MAP_FAILED;
+    close(file);
+    if (memory == MAP_FAILED)
+        return false;
+    tally = memory;
+    latest = (struct hit *)&tally->points[tally->point_count];
+    lowest = UINT64_MAX;
+    for (struct point *point = tally->points; point < tally->points + tally->point_count; point++) {
+        if (point->kind == EXECUTION)
+            continue;
+        accesses |= point->kind;
+        lowest = point->start < lowest ? point->start : lowest;
+        highest = point->end > highest ? point->end : highest;
+    }
+    return true;
+}
+
+EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **argv) {
+    static const char option[] = "tally=";
+    (void)info;
+    if (argc == 0) {
+        /* Only whether this QEMU takes the plugin is to be found out. */
+        puts("rrdbg: loaded");
+        fflush(stdout);
+        _exit(0);
+    }
+    if (strncmp(argv[0], option, strlen(option)) != 0 || !open_tally(argv[0] + strlen(option)))
+        return 1;
+#if API_VERSION >= 2
+    counter.board = qemu_plugin_scoreboard_new(sizeof(uint64_t));
+#endif
+#if API_VERSION >= 7
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation, NULL);
+#else
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
+#endif
+    return 0;
+}
