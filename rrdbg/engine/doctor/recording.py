@@ -21,6 +21,7 @@ from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Layout, Recording, take_lock
 from rrdbg.store.replaylog import LogSummary, summarise
 from rrdbg.store.timeline_file import load_timeline
+from rrdbg.store.trust import check_foreign, is_own
 
 _AGAIN = "Restore it from a copy, or record again."
 
@@ -39,7 +40,7 @@ async def examine_recording(root: Path) -> list[Finding]:
         )
     ]
     found += await asyncio.to_thread(lambda: [*_log(layout, manifest), *_files(layout, manifest)])
-    found += [*_disks(layout, manifest), *_timeline(root), *_access(layout)]
+    found += [_trust(layout, manifest), *_disks(layout, manifest), *_timeline(root), *_access(layout)]
     found += await _qemu(manifest)
     found += examine_place(layout.root)
     return found
@@ -74,6 +75,16 @@ def _files(layout: Layout, manifest: Manifest) -> Iterator[Finding]:
         except OSError as error:
             yield wrong("files", f"{name} cannot be read: {error.strerror}.", _AGAIN)
     yield good("files", f"{sound} of {len(manifest.checksums)} files have the checksums of the manifest.")
+
+
+def _trust(layout: Layout, manifest: Manifest) -> Finding:
+    if is_own(layout.manifest):
+        return good("trust", "It was made by you, or you said that you trust it.")
+    try:
+        check_foreign(layout.root, manifest)
+    except RecordingError as error:
+        return wrong("trust", str(error), "rrdbg replay --trust, once, if you do trust its maker.")
+    return good("trust", "It was made elsewhere, and asks for nothing but a machine made of its own files.")
 
 
 def _disks(layout: Layout, manifest: Manifest) -> Iterator[Finding]:
