@@ -56,7 +56,7 @@ def _origin(layout: Layout, manifest: Manifest) -> Finding:
     try:
         check_foreign(layout.root, manifest)
     except RecordingError as error:
-        return wrong("origin", str(error), "Ask whoever made it.")
+        return wrong("origin", str(error), "Say so once, if you trust its maker: rrdbg replay --trust.")
     return good("origin", "It was made elsewhere, and describes a machine and nothing more.")
 
 
