@@ -11,7 +11,7 @@ from pathlib import Path
 from rrdbg.engine.doctor.setup import examine_place
 from rrdbg.errors import QemuLaunchError, RecordingError
 from rrdbg.links.process import find_qemu, qemu_version
-from rrdbg.model.findings import Finding, good, note, wrong
+from rrdbg.model.findings import Finding, Level, good, note, wrong
 from rrdbg.model.handmade import missing_flags
 from rrdbg.model.qemu_versions import about_version
 from rrdbg.model.safety import snapshot_hazard
@@ -40,10 +40,24 @@ async def examine_recording(root: Path) -> list[Finding]:
         )
     ]
     found += await asyncio.to_thread(lambda: [*_log(layout, manifest), *_files(layout, manifest)])
-    found += [_trust(layout, manifest), *_disks(layout, manifest), *_timeline(root), *_access(layout)]
-    found += await _qemu(manifest)
+    found += [*_disks(layout, manifest), *_timeline(root), *_access(layout)]
+    origin = await asyncio.to_thread(_origin, layout, manifest)
+    found.append(origin)
+    if origin.level is not Level.WRONG:
+        found += await _qemu(manifest)
     found += examine_place(layout.root)
     return found
+
+
+def _origin(layout: Layout, manifest: Manifest) -> Finding:
+    """Who made it; the program that somebody else's names is not run before that is known."""
+    if is_own(layout.manifest):
+        return good("origin", "It was made here, or is trusted.")
+    try:
+        check_foreign(layout.root, manifest)
+    except RecordingError as error:
+        return wrong("origin", str(error), "Ask whoever made it.")
+    return good("origin", "It was made elsewhere, and describes a machine and nothing more.")
 
 
 def _log(layout: Layout, manifest: Manifest) -> Iterator[Finding]:
@@ -75,16 +89,6 @@ def _files(layout: Layout, manifest: Manifest) -> Iterator[Finding]:
         except OSError as error:
             yield wrong("files", f"{name} cannot be read: {error.strerror}.", _AGAIN)
     yield good("files", f"{sound} of {len(manifest.checksums)} files have the checksums of the manifest.")
-
-
-def _trust(layout: Layout, manifest: Manifest) -> Finding:
-    if is_own(layout.manifest):
-        return good("trust", "It was made by you, or you said that you trust it.")
-    try:
-        check_foreign(layout.root, manifest)
-    except RecordingError as error:
-        return wrong("trust", str(error), "rrdbg replay --trust, once, if you do trust its maker.")
-    return good("trust", "It was made elsewhere, and asks for nothing but a machine made of its own files.")
 
 
 def _disks(layout: Layout, manifest: Manifest) -> Iterator[Finding]:
