@@ -93,27 +93,34 @@ def _bytes(hit: Hit) -> tuple[str, str]:
 
 @QUERIES.command(
     "tprintf", Category.QUERIES, "Print values each time LOCATION is reached, in all of time, without stopping.",
-    arguments='LOCATION,"FORMAT"[,EXPR...] [from POSITION] [to POSITION]', takes=(Takes.LOCATION, Takes.EXPRESSION),
+    arguments='LOCATION [if CONDITION],"FORMAT"[,EXPR...] [from POSITION] [to POSITION]',
+    takes=(Takes.LOCATION, Takes.EXPRESSION),
     details="The format is C's, for integers, characters and strings: %d %i %u %x %X %o %c %s %p. Each line has the "
     "position of the hit; the cursor stays where it is. From the start to the end of the recording, unless told "
     "otherwise.",
-    examples=('tprintf log_append,"%s used %lu",text,task->log_used', 'tprintf fold,"%d",value from 50% to end'),
+    examples=(
+        'tprintf log_append,"%s used %lu",text,task->log_used', 'tprintf fold,"%d",value from 50% to end',
+        'tprintf log_append if task->log_used > 20,"%s",text',
+    ),
 )  # fmt: skip
 async def _tprintf(session: Session, text: str) -> AsyncGenerator[Result, None]:
     wanted = Print.read(text)
     points = await _tracepoints(session, wanted)
     start, end = await read_ends(session, wanted.start, wanted.end)
     session.found.clear()
-    async with aclosing(trace(session.replay, points, wanted.format, start, end)) as lines:
+    lines = trace(session.replay, points, wanted.format, start, end, conditional=bool(wanted.condition))
+    async with aclosing(lines):
         async for position, line in lines:
             yield session.note(position, line, {"text": line})
-    yield Message(f"{wanted.location} was reached {times(len(session.found))} between {start} and {end}.")
+    condition = " under the condition" if wanted.condition else ""
+    found = times(len(session.found))
+    yield Message(f"{wanted.location} was reached{condition} {found} between {start} and {end}.")
 
 
 async def _tracepoints(session: Session, wanted: Print) -> Sequence[Tracepoint]:
-    if wanted.location.startswith("*") and all(argument.startswith("@") for argument in wanted.arguments):
+    if wanted.location.startswith("*") and all(code.startswith("@") for code in wanted.expressions):
         address = await read_address(session, wanted.location)
-        return [Tracepoint.read(",".join([f"{address:#x}", *(code[1:] for code in wanted.arguments)]))]
+        return [Tracepoint.read(",".join([f"{address:#x}", *(code[1:] for code in wanted.expressions)]))]
     if session.symbols is None:
         raise UsageError("Without a GDB 'tprintf' takes *ADDRESS, and no expressions.")
-    return await session.symbols.compile(wanted.location, wanted.arguments)
+    return await session.symbols.compile(wanted.location, wanted.expressions)

@@ -79,8 +79,8 @@ async def _read(session: Session, hit: Hit) -> Result:
     "calls", Category.QUERIES, "List every call of FUNCTION: its caller, arguments and result.",
     arguments="FUNCTION [from POSITION] [to POSITION]", takes=(Takes.FUNCTION,),
     details="The arguments are shown if GDB knows the parameters, the result as the register that holds it. A function "
-    "without symbols is written *ADDRESS. From the start to the end of the recording, unless told otherwise, in two "
-    "passes. 'seek @NUMBER' goes to one of the calls.",
+    "without symbols is written *ADDRESS. From the start to the end of the recording, unless told otherwise, piece by "
+    "piece; what has not returned at the end of a piece comes later. 'seek @NUMBER' goes to one of the calls.",
     examples=("calls log_append", "calls do_sys_openat2 from 90%", "calls *0x100020"),
 )  # fmt: skip
 async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
@@ -88,10 +88,11 @@ async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
     entry, parameters, points = await _function(session, what)
     forms = [Format.read(parameter.conversion).conversions[0] for parameter in parameters]
     session.found.clear()
-    for call in await calls(session.replay, entry, points, forms, start, end):
-        values = [form.show(value) for form, value in zip(forms, call.arguments, strict=False)]
-        names = [parameter.name for parameter in parameters]
-        yield await _call(session, what, call, dict(zip(names, values, strict=False)))
+    names = [parameter.name for parameter in parameters]
+    async with aclosing(calls(session.replay, entry, points, forms, start, end)) as found:
+        async for call in found:
+            values = [form.show(value) for form, value in zip(forms, call.arguments, strict=False)]
+            yield await _call(session, what, call, dict(zip(names, values, strict=False)))
     yield Message(f"{what} was called {times(len(session.found))} between {start} and {end}.")
 
 

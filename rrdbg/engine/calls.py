@@ -1,13 +1,14 @@
 """All calls of a function on a stretch of the timeline: from where, with which arguments, and what they returned.
 
-Two passes. The first stops at the function's entry, where the stack pointer and the return address are known, and where
-its parameters can be read, which may be some instructions later. The second stops at all the return addresses; a call
-has returned when the guest comes to its own with the stack pointer that it must have then.
+Two passes over one piece of the stretch after another, so that the first calls are told early. The first pass stops at
+the function's entry, where the stack pointer and the return address are known, and where its parameters can be read,
+which may be some instructions later. The second stops at all the return addresses; a call has returned when the guest
+comes to its own with the stack pointer that it must have then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rrdbg.engine.replay import Replay
@@ -16,7 +17,11 @@ from rrdbg.errors import RspError, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.model.position import Position
 from rrdbg.model.stop import Breakpoint, NotedHit
+from rrdbg.model.timeline import Timeline
 from rrdbg.model.tracing import Conversion, Tracepoint
+
+FIRST_SECONDS = 0.5
+"""Of replay: how much is searched before the first calls are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +66,51 @@ async def calls(
     forms: Sequence[Conversion],
     start: Position,
     end: Position,
-) -> list[Call]:
-    """The calls of the function at ``entry`` that begin from ``start`` on and before ``end``, in order.
+) -> AsyncGenerator[Call, None]:
+    """The calls of the function at ``entry`` that begin from ``start`` on and before ``end``.
 
-    ``points`` say where and how to read its parameters, and ``forms`` how they will be printed.
+    A call is told when the piece is searched in which it returns, those of a piece in order, and at the end those that
+    do not return. ``points`` say where and how to read its parameters, and ``forms`` how they will be printed.
 
     :raises UsageError: how calls are made on the guest's architecture is not known.
     """
-    first = _Entries(entry, points, forms)
-    found: list[Call] = []
-    async for hit in replay.scan(_breakpoints({entry, *first.points}), start, end, first):
-        assert isinstance(hit, NotedHit)
-        seen = hit.note
-        assert isinstance(seen, _Seen)
-        if seen.back:
-            found.append(Call(hit.position, *seen.back))
-        if seen.arguments and found and not found[-1].arguments:
-            found[-1].arguments = seen.arguments
-    if found:
-        second = _Returns(found)
-        async for hit in replay.scan(_breakpoints(second.addresses), found[0].position, end, _returning):
+    entries = _Entries(entry, points, forms)
+    begun: list[Call] = []
+    latest: Call | None = None
+    for low, high in _pieces(replay.timeline, start, end):
+        async for hit in replay.scan(_breakpoints({entry, *entries.points}), low, high, entries):
             assert isinstance(hit, NotedHit)
-            second.end(hit)
-    return found
+            seen = hit.note
+            assert isinstance(seen, _Seen)
+            if seen.back:
+                latest = Call(hit.position, *seen.back)
+                begun.append(latest)
+            if seen.arguments and latest and not latest.arguments:
+                latest.arguments = seen.arguments
+        if begun:
+            returns = _Returns(begun)
+            async for hit in replay.scan(
+                _breakpoints(returns.addresses), max(low, begun[0].position), high, _returning
+            ):
+                assert isinstance(hit, NotedHit)
+                returns.end(hit)
+        for call in begun:
+            if call.end:
+                yield call
+        begun = [call for call in begun if call.end is None]
+    for call in begun:
+        yield call
+
+
+def _pieces(timeline: Timeline, start: Position, end: Position) -> Iterator[tuple[Position, Position]]:
+    """The stretch from ``start`` to ``end`` in pieces that begin at snapshots, each costing about twice the last."""
+    seconds = FIRST_SECONDS
+    for snapshot in timeline.snapshots:
+        here = Position(snapshot.icount)
+        if start < here < end and timeline.cost.seconds(start.icount, here.icount) >= seconds:
+            yield start, here
+            start, seconds = here, 2 * seconds
+    yield start, end
 
 
 def _breakpoints(addresses: set[int]) -> list[Breakpoint]:

@@ -135,7 +135,9 @@ async def _last_write(replay: Replay, place: MemoryPlace, value: bytes) -> _Step
     """
     found = await replay.last_before(replay.position, [Watchpoint(-1, place.address, place.size)])
     if found is None:
-        raise _Ends("there since the start of the recording, or put there by a device", value)
+        raise _Ends(
+            "there since the start of the recording, or put there by a device or through another virtual address", value
+        )
     target, hit = found
     if hit.change and hit.change.after != value:
         raise _Ends(f"put there after {hit.position} by a device, or through another virtual address", value)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from typing import Literal
 
 from rrdbg.engine.evaluate import evaluate
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
-from rrdbg.model.agent import BadExpression
+from rrdbg.model.agent import BadExpression, Expression
 from rrdbg.model.position import Position
 from rrdbg.model.stop import Breakpoint, NotedHit
 from rrdbg.model.tracing import LONGEST_STRING, Conversion, Format, Tracepoint
@@ -17,14 +18,21 @@ _PAGE = 4096
 
 
 async def trace(
-    replay: Replay, points: Sequence[Tracepoint], form: Format, start: Position, end: Position
+    replay: Replay,
+    points: Sequence[Tracepoint],
+    form: Format,
+    start: Position,
+    end: Position,
+    *,
+    conditional: bool = False,
 ) -> AsyncGenerator[tuple[Position, str], None]:
     """Where and what ``form`` prints at each hit of ``points`` from ``start`` on and before ``end``, as they are found.
 
-    Where a value cannot be read the text says why.
+    Where a value cannot be read the text says why. With ``conditional``, the first expression of each point is a
+    condition: if it is zero, or cannot be told, nothing is printed.
     """
     breakpoints = [Breakpoint(-1 - number, point.address) for number, point in enumerate(points)]
-    hits = replay.scan(breakpoints, start, end, _Tracer(points, form))
+    hits = replay.scan(breakpoints, start, end, _Tracer(points, form, conditional=conditional))
     try:
         async for hit in hits:
             assert isinstance(hit, NotedHit)
@@ -36,13 +44,26 @@ async def trace(
 class _Tracer:
     """Works out the text where a machine stands at a hit, as its note."""
 
-    def __init__(self, points: Sequence[Tracepoint], form: Format) -> None:
+    def __init__(self, points: Sequence[Tracepoint], form: Format, *, conditional: bool) -> None:
         self._points = {point.address: point for point in points}
         self._form = form
+        self._conditional = conditional
 
-    async def __call__(self, machine: Machine, point: Breakpoint) -> str:
-        values = await values_at(machine, self._points[point.address], self._form.conversions)
-        return self._form.show(values)
+    async def __call__(self, machine: Machine, point: Breakpoint) -> str | Literal[False]:
+        tracepoint = self._points[point.address]
+        if self._conditional:
+            condition, *others = tracepoint.expressions
+            if not await _holds(condition, machine):
+                return False
+            tracepoint = Tracepoint(tracepoint.address, tuple(others))
+        return self._form.show(await values_at(machine, tracepoint, self._form.conversions))
+
+
+async def _holds(condition: Expression, machine: Machine) -> bool:
+    try:
+        return bool(await evaluate(condition, machine, await machine.register_packet()))
+    except (BadExpression, RspError):
+        return False
 
 
 async def values_at(

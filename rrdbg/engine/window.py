@@ -24,6 +24,7 @@ from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
 from rrdbg.model.position import START, Position
 from rrdbg.model.stop import Breakpoint, Hit, Point, StopReason, WatchKind, Watchpoint
+from rrdbg.model.timeline import STOPS
 
 FIRST = 32
 LONGEST = 4096
@@ -104,6 +105,7 @@ class Window:
             edge, found = self._last_before(here, wanted)
         if found:
             replay.place(edge)
+            replay.mark(STOPS, edge, found.text)
             return found.reason, (found,)
         last = await replay.last_before(edge, wanted, accept)
         if last is None:
@@ -111,6 +113,7 @@ class Window:
             return StopReason.START, ()
         target, hit = last
         replay.place(target)
+        replay.mark(STOPS, target, hit.text)
         self._length = FIRST
         await self._pass(watchpoints if storable else ())
         return hit.reason, (hit,)

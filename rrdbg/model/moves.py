@@ -200,7 +200,7 @@ class _Reader:
             return self._constant(target, size)
         from_place, to_place = self._place(source, size), self._place(target, size)
         if from_place is None or to_place is None:
-            return Made(FROM_CPU if source.startswith("%") else COMPUTED)
+            return Made(FROM_CPU if _is_register(source) else COMPUTED)
         size = size or min(from_place.size, to_place.size)
         return self._copied(from_place.part(0, min(size, from_place.size)), to_place)
 
@@ -211,7 +211,7 @@ class _Reader:
     def _not_a_move(self, operands: list[str]) -> Made:
         """An instruction that is no copy: what it writes to is its last operand, or something that it does not name."""
         target = operands[-1] if operands else ""
-        if isinstance(self._asked, MemoryPlace) and target.startswith("%"):
+        if isinstance(self._asked, MemoryPlace) and _is_register(target):
             return Made(NOT_WRITTEN)
         return Made(COMPUTED)
 
@@ -281,7 +281,7 @@ class _Reader:
         return (low - _start(asked), high - low) if low < high else None
 
     def _place(self, operand: str, size: int) -> Place | None:
-        if operand.startswith("%") and ":" not in operand:
+        if _is_register(operand):
             return register_named(operand[1:], self._registers)
         match = _MEMORY.fullmatch(operand)
         if match is None:
@@ -306,6 +306,11 @@ class _Reader:
     @staticmethod
     def _is_vector(operands: list[str]) -> bool:
         return any(operand.startswith(("%xmm", "%ymm")) for operand in operands)
+
+
+def _is_register(operand: str) -> bool:
+    """True unless ``operand`` is a constant or in memory, for which a segment register may stand in front."""
+    return operand.startswith("%") and ":" not in operand
 
 
 def _whole(target: Place) -> Place:

@@ -112,13 +112,17 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class Print:
-    """What a user writes after ``tprintf``: ``LOCATION,"format",ARGUMENT...``, and then perhaps a range."""
+    """What a user writes after ``tprintf``: ``LOCATION if CONDITION,"format",ARGUMENT...``, and then perhaps a range.
+
+    ``condition`` is empty if there is none.
+    """
 
     location: str
     format: Format
     arguments: tuple[str, ...]
     start: str = ""
     end: str = ""
+    condition: str = ""
 
     @classmethod
     def read(cls, text: str) -> Print:
@@ -139,7 +143,13 @@ class Print:
             raise UsageError(
                 f"The format has {len(form.conversions)} conversions, but there are {len(arguments)} arguments."
             )
-        return cls(location.rstrip(" ,"), form, arguments, start, end)
+        where, _, condition = location.rstrip(" ,").partition(" if ")
+        return cls(where.rstrip(), form, arguments, start, end, condition.strip())
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """What is to be worked out at each hit: the condition, if there is one, and then the arguments."""
+        return (self.condition, *self.arguments) if self.condition else self.arguments
 
 
 def split_arguments(text: str) -> list[str]:

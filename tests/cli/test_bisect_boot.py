@@ -18,6 +18,8 @@ from rrdbg.store.history import history
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 from tests.cli.conftest import Cli, bare_metal
+from tests.conftest import GUEST_DIR
+from tests.guests.build import build, symbol
 from tests.oracle import observe
 
 _DATE = ("-rtc", "base=2026-01-01T00:00:00")
@@ -83,6 +85,23 @@ def test_where_their_ways_part(cli: Cli, pair: tuple[Path, Path]) -> None:
     assert steps[first - 1][0][0] == Position(before, found["before"]["phase"])
     assert steps[first][0] != steps[first][1]
     assert [after["icount"] for after in found["after"]] == [step[0].icount for step in steps[first]]
+
+
+def test_two_builds_that_differ_in_one_constant(cli: Cli, tmp_path: Path) -> None:
+    """The ways part at the jump behind the comparison with it, in the one round where it matters."""
+    elves = [build("copies", GUEST_DIR), build("copies", GUEST_DIR, "LIMIT=41")]
+    pair = tmp_path / "good", tmp_path / "bad"
+    for path, elf in zip(pair, elves, strict=True):
+        cli("record", "-o", str(path), "--", *bare_metal(elf), *_DATE)
+    found = compared(cli, pair, "--compare", "flow")["flow"]
+    before = Position(found["before"]["icount"], found["before"]["phase"])
+    main = symbol(elves[0], "main")
+    good, bad = [asyncio.run(observe(path, before.icount, 1)) for path in pair]
+    assert good[0].pc == bad[0].pc
+    assert main.address <= good[0].pc < main.address + main.size
+    assert good[1].pc != bad[1].pc
+    rounds = [oracle.registers(0)["rbx"] for oracle in (good, bad)]
+    assert rounds == [41, 41], "the first one beyond the limit of the good build"
 
 
 def test_as_text_with_symbols(cli: Cli, pair: tuple[Path, Path], parted: dict[str, Any]) -> None:

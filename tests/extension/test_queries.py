@@ -33,6 +33,9 @@ async def test_the_last_write_is_where_gdbs_watchpoint_stops(extended: Extended)
     assert any("$rsp is from" in line for line in lines)
     assert "the same: 1" in lines
     assert any("counter" in line or ":8" in line for line in lines if "changed 1 time " in line)
+    values = [int(line.split("=")[1]) for line in lines if line.strip().startswith(("Old value", "New value"))]
+    before, after = values[-2:]
+    assert any(f"  {before} -> {after}  next do_round+" in line for line in lines)
 
 
 async def test_bisect(extended: Extended) -> None:
@@ -52,11 +55,14 @@ async def test_calls_and_prints_on_the_way(extended: Extended, workload_guest: P
         f"rrdbg seek {PLACE}\nbreak *{entry:#x}\nreverse-continue\ndelete\n"
         "rrdbg calls mix from -5 to +5\n"
         'rrdbg tprintf mix,"round is %d of %lu",round,counter from -5 to +5\n'
+        'rrdbg tprintf mix if round < 0 || counter == 0,"never" from -5 to +5\n'
         'printf "truth: round is %d of %lu\\n", counter, counter\n'
     )
     truth = next(line.removeprefix("truth: ") for line in lines if line.startswith("truth: "))
     assert any(line.endswith(truth) and not line.startswith("truth") for line in lines)
-    assert any("was called 1 time " in line for line in lines)
+    assert any("mix was called 1 time " in line for line in lines)
+    assert any(" mix() does not return  to do_round+" in line for line in lines)
+    assert any("was reached under the condition 0 times" in line for line in lines)
 
 
 async def test_numbered_times(extended: Extended) -> None:

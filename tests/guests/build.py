@@ -45,8 +45,10 @@ class Symbol:
     size: int
 
 
-def build(name: str, out_dir: Path) -> Path:
+def build(name: str, out_dir: Path, *defines: str) -> Path:
     """Build the bare-metal guest `name` below `out_dir`, unless it is there, and return its ELF file.
+
+    Each of `defines` is given to the compiler as `-D`.
 
     The file's name ends in a hash of sources, their place, options and compiler: an older build
     stays what it was, so that a recording made with it keeps its symbols.
@@ -55,7 +57,8 @@ def build(name: str, out_dir: Path) -> Path:
         raise GuestError(f"there is no guest called {name!r}, only {' and '.join(GUESTS)}")
     own = [SOURCES / "bugs" / f"{name}.c"] if name in BUGS else (SOURCES / name).iterdir()
     sources = sorted([*(SOURCES / "machine").iterdir(), *own])
-    key = hashlib.sha256(repr((GCC, SOURCES, run_tool("gcc", "--version"))).encode())
+    options = (*GCC, *(f"-D{define}" for define in defines))
+    key = hashlib.sha256(repr((options, SOURCES, run_tool("gcc", "--version"))).encode())
     for source in sources:
         key.update(source.name.encode() + b"\0" + source.read_bytes())
     elf = out_dir.resolve() / f"{name}-{key.hexdigest()[:12]}.elf"
@@ -65,7 +68,7 @@ def build(name: str, out_dir: Path) -> Path:
         inputs = [str(path.relative_to(SOURCES)) for path in sources if path.suffix in (".S", ".c")]
         with tempfile.TemporaryDirectory(dir=elf.parent) as scratch:
             made = Path(scratch) / elf.name
-            run_tool(*GCC, "-o", str(made), *inputs)
+            run_tool(*options, "-o", str(made), *inputs)
             made.replace(elf)
     return elf
 

@@ -82,6 +82,7 @@ def test_copies(text: str, asked: Place, source: Place) -> None:
         ("xorl %eax, %eax", RAX, COMPUTED),
         ("leaq 1(%rdi), %rax", RAX, COMPUTED),
         ("lock incl (%rdi)", memory(0x6000, 4), COMPUTED),
+        ("andb $0xf7, %ds:(%rdi)", memory(0x6000), COMPUTED),
         ("imulq $3, %rbx, %rax", RAX, COMPUTED),
         ("popq %rax", RSP, COMPUTED),
         ("rep movsb (%rsi), %es:(%rdi)", RegisterPlace("rcx", 8), COMPUTED),

@@ -90,3 +90,8 @@ def test_tracepoints_are_read_as_they_are_written(address: int, codes: list[byte
 )
 def test_arguments_are_parted_at_outer_commas(arguments: list[str]) -> None:
     assert split_arguments(", ".join(arguments)) == arguments
+
+
+def test_a_condition_stands_behind_the_location() -> None:
+    wanted = Print.read('file.c:12 if x > 1 && y,"%d",x from 50%')
+    assert (wanted.location, wanted.condition, wanted.expressions) == ("file.c:12", "x > 1 && y", ("x > 1 && y", "x"))

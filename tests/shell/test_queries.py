@@ -131,6 +131,16 @@ async def test_what_is_known_is_told(opened: Opened, workload: Path, workload_gu
         assert re.search(row.replace("*", r"\*"), await user("info hits"))
 
 
+async def test_prints_under_a_condition(opened: Opened, workload: Path, busy: Oracle) -> None:
+    async with opened(workload) as user:
+        every = await found(user, f'tprintf twist,"%ld",value {stretch(busy)}')
+        values = [result.fields["text"] for result in every]
+        odd = await found(user, f'tprintf twist if value & 1,"%ld",value {stretch(busy)}')
+        assert 0 < len(odd) < len(every)
+        assert [result.fields["text"] for result in odd] == [value for value in values if int(value) % 2]
+        assert await found(user, f'tprintf twist if *(char *) 0xdeadbeef0000,"x" {stretch(busy)}') == []
+
+
 async def test_origin(opened: Opened, heapbug: Path, heapbug_guest: Path, tmp_path: Path) -> None:
     log_append = symbol(heapbug_guest, "log_append")
     async with opened(heapbug) as user:

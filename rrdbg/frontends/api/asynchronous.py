@@ -307,7 +307,7 @@ class AsyncReplay:
     ) -> AsyncGenerator[queries.Call, None]:
         """Each call of ``function``: where, from where, with ``args`` its arguments, and what it returned.
 
-        They are found in two passes, so that the first comes late.
+        They come piece by piece of the timeline; what has not returned at the end of one comes later.
 
         :raises GdbError: there is no such function.
         """

@@ -53,16 +53,17 @@ class Call:
 async def calls(
     replay: Replay, symbols: GdbSymbols, function: str, start: Position, end: Position, *, arguments: bool
 ) -> AsyncGenerator[Call, None]:
-    """The calls of ``function``, which two passes find before the first is told."""
+    """The calls of ``function``, each told when the piece of the timeline is searched in which it returns."""
     entry = await symbols.number(f"&({function})")
     parameters = await symbols.parameters(function) if arguments else ()
     forms = [Format.read(parameter.conversion).conversions[0] for parameter in parameters]
     places = await symbols.compile(function, [parameter.name for parameter in parameters]) if parameters else ()
-    for call in await find_calls(replay, entry, places, forms, start, end):
-        values = map(_argument, forms, call.arguments)
-        named = {parameter.name: value for parameter, value in zip(parameters, values, strict=False)}
-        caller = await symbols.place(call.return_address)
-        yield Call(call.position, function, caller, named, call.returned, call.end)
+    async with aclosing(find_calls(replay, entry, places, forms, start, end)) as found:
+        async for call in found:
+            values = map(_argument, forms, call.arguments)
+            named = {parameter.name: value for parameter, value in zip(parameters, values, strict=False)}
+            caller = await symbols.place(call.return_address)
+            yield Call(call.position, function, caller, named, call.returned, call.end)
 
 
 def _argument(form: Conversion, value: int | bytes | str) -> int | str:

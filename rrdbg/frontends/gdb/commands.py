@@ -7,11 +7,12 @@ from collections.abc import Callable
 import gdb
 
 from rrdbg.errors import RrdbgError
-from rrdbg.frontends.gdb.channel import Json, Watcher
+from rrdbg.frontends.gdb.channel import Watcher
 from rrdbg.frontends.gdb.client import Client
 from rrdbg.frontends.gdb.completion import Completion
 from rrdbg.frontends.gdb.declared import Declared, Vocabulary, help_text
 from rrdbg.frontends.gdb.progress import ProgressLine
+from rrdbg.frontends.gdb.shown import Shown
 from rrdbg.frontends.gdb.symbols import translate
 
 
@@ -85,10 +86,12 @@ class Runner:
         :raises RrdbgError: it failed.
         """
         line = f"{command.name} {translate(command, arguments)}".strip()
+        shown = Shown(command, arguments)
         before = self._client.channel.place
         with ProgressLine() as progress:
             try:
-                answer = self._client.run(line, Watcher(progress.around(_show), progress.show))
+                show = progress.around(lambda result: _write(shown.text(result)))
+                answer = self._client.run(line, Watcher(show, progress.show))
             except RrdbgError:
                 if not self._client.channel.place.same_state(before):
                     show_frame()
@@ -106,5 +109,5 @@ def show_frame() -> None:
         gdb.write(f"{error}\n", gdb.STDERR)
 
 
-def _show(result: Json) -> None:
-    gdb.write(f"{result['text']}\n")
+def _write(text: str) -> None:
+    gdb.write(f"{text}\n")

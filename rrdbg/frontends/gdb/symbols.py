@@ -130,7 +130,10 @@ def _print(text: str) -> str:
     codes = [_bytecode(wanted.location, address, argument) for argument in wanted.arguments]
     form = _FORMAT.search(text, len(wanted.location))
     assert form is not None, "Print.read has found it"
-    line = ",".join([f"*{address:#x}", form[0], *(f"@{code}" for code in codes)])
+    where = f"*{address:#x}"
+    if wanted.condition:
+        where += f" if @{_bytecode(wanted.location, address, wanted.condition)}"
+    line = ",".join([where, form[0], *(f"@{code}" for code in codes)])
     line += f" from {wanted.start}" if wanted.start else ""
     return line + (f" to {wanted.end}" if wanted.end else "")
 

@@ -1,9 +1,14 @@
 /* A value on a long way: it is computed, and then copied through registers, memory, the stack and a block of memory.
  *
  * `origin sink` goes back over all of it to the multiplication in make(). `origin letters` shows a copy made byte by
- * byte, `origin limit` a constant, `origin received` a port's input.
+ * byte, `origin limit` a constant, `origin received` a port's input. Built with another LIMIT it goes another way in
+ * one round.
  */
 #include "machine.h"
+
+#ifndef LIMIT
+#define LIMIT 40
+#endif
 
 enum { ROUNDS = 50 };
 
@@ -11,7 +16,7 @@ struct packet {
     uint64_t head, body, value, tail;
 };
 
-uint64_t first, sink, limit, received;
+uint64_t first, sink, limit, received, beyond;
 struct packet packet, copied;
 char letters[8];
 volatile uint64_t ticks;
@@ -57,9 +62,12 @@ __attribute__((noinline)) static void send(uint64_t seed) {
 int main(void) {
     machine_start(100);
     print("copies: up\n");
-    limit = 40;
-    for (uint64_t round = 1; round <= ROUNDS; round++)
+    limit = LIMIT;
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
         send(round);
+        if (round > limit)
+            beyond++;
+    }
     received = line_status();
     print("copies: %lx\n", sink);
     power_off();
