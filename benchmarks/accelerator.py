@@ -3,16 +3,22 @@
 A POINT is an address in hexadecimal, for executions, or ADDRESS:watch, :rwatch or :awatch for accesses to the eight
 bytes there. First the recording is replayed to its end without and with the plugin, in turns: the guest must be in the
 same state then. Then the plugin's hits in the stretch --from to --to are compared with those where the gdbstub stops.
+Last, in the same stretch, what commands take with the accelerator and without it: finding the last hit, and for
+executions counting them and going to the middle one. The recording's hits.json is deleted, so that nothing is known.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from rrdbg.engine import occurrences
+from rrdbg.engine.accelerator import SETTING
 from rrdbg.engine.digest import state_digest
 from rrdbg.engine.launcher import Launcher
 from rrdbg.engine.replay import Replay
@@ -47,9 +53,13 @@ async def main() -> int:
         finally:
             launcher.close()
     plain = timeline.deliveries.plain_at_or_before
-    end = min(arguments.end or timeline.end.icount, timeline.end.icount)
+    last = min(arguments.end or timeline.end.icount, timeline.end.icount)
+    start, end = Position(plain(arguments.start)), Position(plain(last))
     for point in points:
-        await compare(arguments.recording, point, Position(plain(arguments.start)), Position(plain(end)))
+        count = await compare(arguments.recording, point, start, end)
+        for _ in range(arguments.runs):
+            for setting in ("off", "on"):
+                await use(arguments.recording, point, start, end, count, setting)
     return 0
 
 
@@ -92,9 +102,9 @@ def _processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-async def compare(path: Path, point: Point, start: Position, end: Position) -> None:
-    """Find the hits of ``point`` from ``start`` to ``end`` by the plugin and by the stub."""
-    async with await Replay.open(path) as replay:
+async def compare(path: Path, point: Point, start: Position, end: Position) -> int:
+    """Find the hits of ``point`` from ``start`` to ``end`` by the plugin and by the stub; how many there are."""
+    async with await _opened(path) as replay:
         began = time.monotonic()
         survey = await replay.accelerator.survey(replay.timeline, start.icount, [point])
         if survey is None:
@@ -119,6 +129,33 @@ async def compare(path: Path, point: Point, start: Position, end: Position) -> N
         f"of {len(found):,} the place is right for {inside:,}, the count off by {off:,} at most",
         flush=True,
     )
+    return len(hits)
+
+
+async def use(path: Path, point: Point, start: Position, end: Position, count: int, setting: str) -> None:
+    """Time commands with the accelerator ``on`` or ``off``, each with nothing known but the snapshots."""
+    os.environ[SETTING] = setting
+    works: dict[str, Callable[[Replay], Awaitable[object]]] = {
+        "last hit": lambda replay: replay.last_before(end, [point])
+    }
+    if isinstance(point, Breakpoint):
+        works["count"] = lambda replay: occurrences.count(replay, [point], start, end)
+        works["middle one"] = lambda replay: occurrences.nth(replay, [point], count // 2, start, end)
+    for name, work in works.items():
+        async with await _opened(path) as replay:
+            await replay.seek(end)
+            await replay.accelerator.info()
+            began = time.monotonic()
+            await work(replay)
+            seconds = time.monotonic() - began
+            passes = (await replay.accelerator.info()).passes
+        print(f"{point}: accelerator {setting:3}, {name:10} {seconds:7.2f} s, {passes} passes", flush=True)
+
+
+async def _opened(path: Path) -> Replay:
+    """The recording, of whose hits nothing is known."""
+    (path / "hits.json").unlink(missing_ok=True)
+    return await Replay.open(path)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -124,12 +125,16 @@ def exceptional(workload: Path, watched: dict[int, int]) -> Oracle:
 
 
 @pytest.fixture(scope="session")
-def idling(workload: Path, workload_guest: Path, watched: dict[int, int]) -> Oracle:
+def idling(
+    workload: Path, workload_guest: Path, watched: dict[int, int], tmp_path_factory: pytest.TempPathFactory
+) -> Oracle:
     """A stretch with ``hlt`` and the timer interrupt that ends it."""
+    # A search leaves what it has found with the recording, and others must not know that.
+    searched = shutil.copytree(workload, tmp_path_factory.mktemp("searched") / "workload")
     entry = symbol(workload_guest, "wait_for_tick").address
 
     async def find() -> Position:
-        async with await Replay.open(workload) as replay:
+        async with await Replay.open(searched) as replay:
             replay.points.add_breakpoint(entry)
             await replay.cont()
             return (await replay.cont()).position

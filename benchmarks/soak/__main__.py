@@ -30,9 +30,9 @@ from benchmarks.soak.census import HEADER, Census, qemu_pids
 from benchmarks.soak.landmarks import Landmark, survey
 from benchmarks.soak.operations import Operations
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import Divergence, GdbError, Interrupted, QemuDied, RrdbgError, Stalled
+from rrdbg.errors import Divergence, Interrupted, QemuDied, RrdbgError, Stalled
 from rrdbg.frontends.debugger import Debugger
-from rrdbg.frontends.opening import symbols_of
+from rrdbg.frontends.opening import open_with_workers, symbols_of
 from rrdbg.frontends.outlet import Outlet
 from rrdbg.frontends.progress import ProgressLine
 from rrdbg.frontends.shell import Shell
@@ -67,6 +67,8 @@ async def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--budget", default="1G", help="what the snapshots may take")
+    parser.add_argument("--spares", type=int, default=2, help="machines ahead of the next movement")
+    parser.add_argument("--jobs", type=int, default=1, help="machines that search at the same time")
     parser.add_argument("--symbols", help="a file that GDB reads symbols from")
     arguments = parser.parse_args()
     budget = parse_size(arguments.budget)
@@ -79,13 +81,10 @@ async def main() -> int:
         print(f"seed {arguments.seed}; noting {_LANDMARKS} landmarks", flush=True)
         landmarks = await survey(copy, _LANDMARKS, choice)
         async with AsyncExitStack() as stack:
-            replay = await stack.enter_async_context(await Replay.open(copy, budget=parse_size(arguments.budget)))
-            debugger = None
-            if shutil.which("gdb"):
-                symbols = symbols_of(replay.recording, arguments.symbols)
-                debugger = await stack.enter_async_context(Debugger.on(replay, "gdb", symbols))
-            shell = stack.enter_context(Shell(replay, debugger, _Deaf(), Waiting(ProgressLine(quiet=True))))
-            soak = Soak(shell, landmarks, choice, budget)
+            opening = open_with_workers(copy, arguments.jobs, None, budget=budget, spares=arguments.spares)
+            replay = await stack.enter_async_context(await opening)
+            shells = await stack.enter_async_context(_Shells(replay, symbols_of(replay.recording, arguments.symbols)))
+            soak = Soak(shells, landmarks, choice, budget)
             try:
                 await soak.run(arguments.operations, arguments.seconds)
             finally:
@@ -111,11 +110,32 @@ class _Deaf(Outlet):
         pass
 
 
-class Soak:
-    """Drives ``shell``; :attr:`faults` are the sentences that make it fail."""
+class _Shells(AsyncExitStack):
+    """One shell after another on ``replay``, each with a GDB if there is one."""
 
-    def __init__(self, shell: Shell, landmarks: Sequence[Landmark], choice: random.Random, budget: int) -> None:
-        self._shell = shell
+    def __init__(self, replay: Replay, symbols: Path | None) -> None:
+        super().__init__()
+        self.replay = replay
+        self._symbols = symbols
+        self.with_gdb = shutil.which("gdb") is not None
+
+    async def fresh(self) -> Shell:
+        """A new shell; the one before is over."""
+        await self.aclose()
+        debugger = None
+        if self.with_gdb:
+            debugger = await self.enter_async_context(Debugger.on(self.replay, "gdb", self._symbols))
+        return self.enter_context(Shell(self.replay, debugger, _Deaf(), Waiting(ProgressLine(quiet=True))))
+
+
+class Soak:
+    """Drives ``shells``; :attr:`faults` are the sentences that make it fail."""
+
+    def __init__(self, shells: _Shells, landmarks: Sequence[Landmark], choice: random.Random, budget: int) -> None:
+        self._shells = shells
+        self._replay = shells.replay
+        self._shell: Shell
+        self._gdbs = 0
         self._landmarks = landmarks
         self._choice = choice
         self._budget = budget
@@ -131,9 +151,9 @@ class Soak:
 
     async def run(self, count: int, seconds: float) -> None:
         """Work until ``count`` operations are done and ``seconds`` are over, or SIGTERM comes."""
-        operations = Operations(
-            self._shell.replay.timeline.end.icount, self._landmarks, self._choice, gdb=self._shell.debugger is not None
-        )
+        self._shell = await self._shells.fresh()
+        end = self._replay.timeline.end.icount
+        operations = Operations(end, self._landmarks, self._choice, gdb=self._shells.with_gdb)
         print(f"  time  done  {HEADER}", flush=True)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._over.set)
         while (self._done < count or time.monotonic() - self._began < seconds) and not self._over.is_set():
@@ -141,6 +161,10 @@ class Soak:
             name, lines = operations.draw()
             if not await self._perform(name, lines):
                 return
+            if self._shells.with_gdb and self._shell.debugger is None:
+                # GDB itself has ended: GDB 13.1 does so now and then, by a signal.
+                self._gdbs += 1
+                self._shell = await self._shells.fresh()
             if self._done % _CHECK_EVERY == 0:
                 await self._check()
             if self._done % _CENSUS_EVERY == 0:
@@ -187,8 +211,6 @@ class Soak:
             except RrdbgError as error:
                 self._outcomes[name, "refused"] += 1
                 self._refusals[_NUMBER.sub("N", str(error))[:110]] += 1
-                if isinstance(error, GdbError) and self._shell.debugger is None:
-                    self._fault(name, lines, f"{line}: {error}")
             except Exception:  # noqa: BLE001  whatever it is, it is what we look for
                 self._fault(name, lines, f"{line}: {traceback.format_exc()}")
             finally:
@@ -201,7 +223,7 @@ class Soak:
     async def _check(self) -> None:
         """Go to a landmark and compare."""
         mark = self._choice.choice(self._landmarks)
-        replay = self._shell.replay
+        replay = self._replay
         try:
             await replay.seek(mark.position)
             if not await mark.matches(replay):
@@ -211,7 +233,7 @@ class Soak:
             self.faults.append(f"after {self._done} operations {mark.position} cannot be reached: {error}")
 
     def _count(self) -> None:
-        census = Census.take(self._shell.replay, self._budget)
+        census = Census.take(self._replay, self._budget)
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
         print(f"{minutes:3}:{seconds:02} {self._done:5}  {census.row()}", flush=True)
         if self._done <= _WARM or self._first is None:
@@ -236,7 +258,7 @@ class Soak:
             print(f"{count:5}  {text}")
         print(
             f"{self._done} operations in {time.monotonic() - self._began:.0f} s; {self._checks} times a state was "
-            "compared with the forward run's",
+            f"compared with the forward run's; GDB itself ended {self._gdbs} times",
             flush=True,
         )
 

@@ -49,7 +49,8 @@ class RecordRequest:
     """What to record, where to, and when to stop; ``timeout`` in seconds, ``max_icount`` in instructions.
 
     ``tag`` is the initial snapshot's name, None for a recording without one; ``in_place`` lets the guest write to the
-    user's own qcow2 images, which then hold that snapshot of their content.
+    user's own qcow2 images, which then hold that snapshot of their content. One that is ``passing`` is thrown away at
+    once, and so is not noted as the user's.
     """
 
     command: Sequence[str]
@@ -60,6 +61,7 @@ class RecordRequest:
     timeout: float | None = None
     max_icount: int | None = None
     in_place: bool = False
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +339,8 @@ class Recorder:
         )
         write_atomically(layout.deliveries, summary.to_bytes())
         manifest.write(layout.manifest)
-        remember(layout.manifest)
+        if not self._request.passing:
+            remember(layout.manifest)
         return Recorded(layout.root, summary.total, end, seconds, summary.size_bytes, ended)
 
     async def _check_initial(self, tag: str) -> None:

@@ -62,11 +62,10 @@ def added(invocation: Invocation) -> list[Finding]:
     found.append(
         note("added", f"-icount shift={invocation.shift},rr=record,...: records every input with its position.")
     )
-    found += [
-        note("added", f"An overlay and blkreplay before {disk.source}, which is only read.")
-        for disk in invocation.disks
-        if not disk.read_only
-    ]
+    for disk in invocation.disks:
+        above = [*([] if disk.read_only else ["an overlay"]), *([] if disk.waits else ["blkreplay"])]
+        if above:
+            found.append(note("added", f"{' and '.join(above).capitalize()} over {disk.source}, which is only read."))
     return found
 
 

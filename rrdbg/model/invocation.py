@@ -14,7 +14,7 @@ from pathlib import PurePath
 
 from rrdbg.errors import UsageError
 from rrdbg.model.drives import DRIVE_OPTIONS, Disk, Drives
-from rrdbg.model.network import Networks, check_card
+from rrdbg.model.network import Networks
 from rrdbg.model.options import Option, format_properties, parse_options, parse_properties, words_of
 from rrdbg.model.safety import safe_flags
 from rrdbg.model.serial import Line, SerialPorts
@@ -209,7 +209,7 @@ class _Preparation:
         if accelerator.get("thread") == "multi":
             raise UsageError("This cannot be recorded: -accel tcg,thread=multi; leave thread=multi out.")
         if name == "device":
-            check_card(parse_properties(value, "driver").get("driver", ""))
+            self._networks.take_card(parse_properties(value, "driver").get("driver", ""))
             self._drives.take_device(value)
             self._serials.take_device(value)
 

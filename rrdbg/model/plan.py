@@ -5,6 +5,7 @@ A plan is a value: it can be shown, priced and tested without QEMU, and thrown a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from rrdbg.model.cost import CostMap
@@ -12,6 +13,9 @@ from rrdbg.model.position import Position
 from rrdbg.model.segments import Segment
 from rrdbg.model.snapshot import Snapshot
 from rrdbg.model.timeline import Timeline
+
+START_SECONDS = 0.3
+"""How long a new QEMU takes, as long as it is not known better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ Plan = tuple[Action, ...]
 class Rates:
     """What moving costs here: seconds for a start and for each stretch run, and single steps a second."""
 
-    start_seconds: float = 0.3
+    start_seconds: float = START_SECONDS
     cost: CostMap = field(default_factory=CostMap)
     steps_per_second: float = 2000.0
 
@@ -69,16 +73,27 @@ def plan_walk(timeline: Timeline, here: Position, target: Position) -> Plan:
 
 
 def plan_reverse_scan(timeline: Timeline, here: Position, since: int = 0) -> tuple[Segment, ...]:
-    """The segments before ``here``, newest first; together they are all from the plain icount ``since`` up to it."""
+    """The segments before ``here``, newest first; together they are all from the plain icount ``since`` up to it.
+
+    The further back, the longer. A segment costs a start, and the one with the hit is scanned from its beginning, half
+    of which was on average for nothing. After x seconds of scanning both are least together at ``sqrt(2 * start * x)``.
+    """
+    seconds = timeline.cost.seconds
     segments = []
+    rest: Segment | None = None
     end = here
     for snapshot in reversed(timeline.snapshots):
-        if Position(snapshot.icount) < end and snapshot.sound is not False:
-            start = Position(max(snapshot.icount, since))
-            if start < end:
-                segments.append(Segment(snapshot, start, end))
-            end = start
-    return tuple(segments)
+        start = Position(max(snapshot.icount, since))
+        if snapshot.sound is False or not start < end:
+            continue
+        rest = Segment(snapshot, start, end)
+        scanned = seconds(end.icount, here.icount)
+        if seconds(start.icount, end.icount) >= math.sqrt(2 * START_SECONDS * scanned):
+            segments.append(rest)
+            rest, end = None, start
+        if snapshot.icount <= since:
+            break
+    return (*segments, rest) if rest else tuple(segments)
 
 
 def price(plan: Plan, here: Position | None, rates: Rates) -> float:

@@ -73,7 +73,7 @@ SAFE_FLAGS: Sequence[SafeFlag] = (
 
 @dataclass(frozen=True, slots=True)
 class Hazard:
-    """Machines of which a snapshot does not hold everything, in a range of QEMU versions, and what it does not."""
+    """Machines that something is wrong with in a range of QEMU versions, and what that is."""
 
     reason: str
     architectures: frozenset[str]
@@ -91,9 +91,27 @@ SNAPSHOT_HAZARDS: Sequence[Hazard] = (
 )
 
 
+STEP_HAZARDS: Sequence[Hazard] = (
+    # wfi does not end its translation block, and QEMU counts all of that as executed. A single step, a replay
+    # breakpoint or a breakpoint on the page parts the block, and the log's next event is then never reached.
+    # One instruction a block (-singlestep, later -accel tcg,one-insn-per-tb=on) is exact, at more than twelve times
+    # the processor time: not worth it for all.
+    Hazard(
+        "single steps over wfi, and breakpoints on its page, make the replay stand still",
+        frozenset({"riscv64", "riscv32"}),
+        Versions(),
+    ),
+)
+
+
 def snapshot_hazard(architecture: str, version: str) -> Hazard | None:
     """What is wrong with snapshots of this machine; None: nothing is known to be."""
     return next((hazard for hazard in SNAPSHOT_HAZARDS if hazard.threatens(architecture, version)), None)
+
+
+def step_hazard(architecture: str, version: str) -> Hazard | None:
+    """What a single step may do to a replay of this machine; None: nothing is known."""
+    return next((hazard for hazard in STEP_HAZARDS if hazard.threatens(architecture, version)), None)
 
 
 def safe_flags(architecture: str, machine: str | None) -> list[SafeFlag]:

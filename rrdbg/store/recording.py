@@ -133,8 +133,8 @@ class Recording:
         self._lock = lock
 
     @classmethod
-    def open(cls, root: Path) -> Recording:
-        """Open and check a recording.
+    def open(cls, root: Path, *, trusted: bool = False) -> Recording:
+        """Open and check a recording; one that is ``trusted`` was made a moment ago, by this process.
 
         :raises RecordingError: it is missing, incomplete, damaged, or in use by another rrdbg, or it was made by
             somebody else and asks for more than a machine.
@@ -143,7 +143,7 @@ class Recording:
         if not root.is_dir():
             raise RecordingError(f"There is no recording at {root}. 'rrdbg ls' lists the recordings.")
         manifest = Manifest.read(layout.manifest)
-        if not is_own(layout.manifest):
+        if not trusted and not is_own(layout.manifest):
             check_foreign(layout.root, manifest)
         lock = take_lock(layout)
         try:

@@ -73,6 +73,29 @@ def test_paths_too_long_for_a_socket(cli: Cli, copied: Path, tmp_path: Path) -> 
     assert "too long" in refused
 
 
+@pytest.mark.parametrize(("number", "busy"), [(signal.SIGTERM, False), (signal.SIGHUP, True)])
+def test_a_signal_ends_it_in_order(cli: Cli, copied: Path, number: signal.Signals, busy: bool) -> None:
+    """While it waits for the next line, and in the middle of a movement; nothing is left behind."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "rrdbg", "replay", str(copied)], env=cli.environment(), text=True, bufsize=1,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write("seek 10%\nbookmark here\nseek 20%\n")
+        while "(20.0%)" not in process.stdout.readline():
+            pass
+        if busy:
+            process.stdin.write("stepi 1e6\n")
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+        assert process.stderr.read() == ""
+    assert not qemus_in(copied)
+    assert not (copied / "scratch").exists()
+    cli.replay(copied, "seek @here")
+
+
 def test_two_shells_on_one_recording(cli: Cli, copied: Path) -> None:
     with cli.popen("serve", str(copied), "--listen", "unix") as process:
         try:

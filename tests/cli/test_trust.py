@@ -119,10 +119,19 @@ def numbers(path: Path) -> None:
 )
 def test_harm_is_refused(cli: Cli, copied: Path, harm: Callable[[Path], None], why: str) -> None:
     harm(copied)
-    for words in (("replay", "--no-gdb", "--batch", str(copied)), ("index", str(copied)), ("pack", str(copied))):
-        refused = cli(*words, check=1).stderr
-        assert why in refused
-        assert "--trust" in refused or "Get the recording again" in refused
+    refused = cli("replay", "--no-gdb", "--batch", str(copied), check=1).stderr
+    assert why in refused
+    assert "--trust" in refused or "Get the recording again" in refused
+    assert not (copied.parent / "harm").exists()
+
+
+def test_whatever_is_done_with_it(cli: Cli, copied: Path) -> None:
+    another_program(copied)
+    for command in ("index", "pack", "serve", "bisect"):
+        words = ("--expr", "1") if command == "bisect" else ()
+        assert "it would run the program" in cli(command, str(copied), *words, check=1).stderr
+    examined = " ".join(cli("doctor", str(copied), check=1).stdout.split())
+    assert "origin This recording was not made here, and it would run the program" in examined
     assert not (copied.parent / "harm").exists()
 
 

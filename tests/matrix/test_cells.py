@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 from rrdbg.engine.replay import Replay
+from rrdbg.errors import UsageError
 from rrdbg.model.deliveries import Delivery
+from rrdbg.model.safety import snapshot_hazard
+from rrdbg.model.snapshot import SnapshotKind
 from rrdbg.model.stop import StopReason
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
@@ -77,3 +80,13 @@ def test_steps_and_breakpoints_go_back_as_they_came(stretch: Oracle, replay: Rep
             assert stop.reason is StopReason.BREAKPOINT
 
     run(check())
+
+
+def test_snapshots_are_kept_only_where_they_are_sound(replay: Replay, run: Run[Any]) -> None:
+    manifest = replay.recording.manifest
+    hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
+    kept = [snapshot for snapshot in replay.timeline.snapshots if snapshot.kind is not SnapshotKind.INITIAL]
+    assert bool(kept) == (hazard is None)
+    if hazard:
+        with pytest.raises(UsageError, match=hazard.reason):
+            run(replay.snapshot())

@@ -136,11 +136,19 @@ def test_networks_are_recorded() -> None:
 def test_a_network_without_an_id_is_given_one() -> None:
     invocation = prepared("-nic", "user,model=virtio-net-pci", "-nic", "tap,id=t,model=rtl8139")
     assert invocation.options == (Option("nic", "tap,id=t,model=rtl8139"),)
-    assert added(invocation)[-5:-2] == [
+    assert added(invocation)[-6:-3] == [
         "-nic user,model=virtio-net-pci,id=rrdbg-nic1",
         "-object qom-type=filter-replay,id=rrdbg-net1,netdev=rrdbg-nic1",
         "-object qom-type=filter-replay,id=rrdbg-net2,netdev=t",
     ]
+
+
+def test_a_virtio_card_is_made_exact() -> None:
+    flags = "-global virtio-net-device.tx=timer -global virtio-net-device.x-txtimer=1"
+    flags += " -global virtio-net-device.guest_announce=off"
+    assert flags in added(prepared("-netdev", "user,id=n", "-device", "virtio-net-pci,netdev=n"))
+    assert flags in added(prepared("-nic", "user"))
+    assert flags not in added(prepared("-nic", "user,model=rtl8139"))
 
 
 def test_the_default_card_is_replaced_where_it_cannot_be_replayed() -> None:

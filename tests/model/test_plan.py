@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rrdbg.model.cost import CostMap, Piece
 from rrdbg.model.deliveries import Deliveries, Delivery
 from rrdbg.model.fence import last_reachable
 from rrdbg.model.plan import Rates, RunTo, Start, StepTo, plan_reverse_scan, plan_seek, price
@@ -70,6 +71,18 @@ def test_a_reverse_scan_covers_all_that_is_before(timeline: Timeline, here: Posi
         assert Position(segment.snapshot.icount) < end
         end = Position(segment.snapshot.icount)
     assert end == START
+
+
+def test_a_reverse_scan_takes_longer_stretches_the_further_back_it_gets() -> None:
+    # 60 gaps that take half a second each.
+    snapshots = tuple(Snapshot(icount, str(icount), SnapshotKind.PERIODIC, ()) for icount in range(0, 6000, 100))
+    timeline = Timeline(Position(6000), snapshots=snapshots, cost=CostMap((Piece(0, 6000, 30.0),)))
+    lengths = [segment.end.icount - segment.start.icount for segment in plan_reverse_scan(timeline, Position(6000))]
+    assert sum(lengths) == 6000
+    assert lengths[:2] == [100, 200]
+    assert lengths[:-1] == sorted(lengths[:-1])
+    assert len(lengths) < 20
+    assert max(lengths) <= 1000
 
 
 @given(timelines(), positions)

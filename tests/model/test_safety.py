@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rrdbg.errors import UsageError
-from rrdbg.model.safety import SAFE_FLAGS, Versions, safe_flags, snapshot_hazard
+from rrdbg.model.safety import SAFE_FLAGS, Versions, safe_flags, snapshot_hazard, step_hazard
 
 
 def words(architecture: str, machine: str | None = None) -> list[str]:
@@ -37,3 +37,10 @@ def test_snapshots_that_lose_timers() -> None:
     assert snapshot_hazard("riscv64", "10.0.13")
     assert snapshot_hazard("riscv64", "11.1.2") is None
     assert snapshot_hazard("x86_64", "7.2.22") is None
+
+
+def test_steps_that_derail() -> None:
+    hazard = step_hazard("riscv64", "11.1.2")
+    assert hazard
+    assert "wfi" in hazard.reason
+    assert step_hazard("aarch64", "11.1.2") is None

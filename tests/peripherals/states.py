@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rrdbg.engine.digest import state_digest
+from rrdbg.engine.keeper import SPACING_SECONDS
 from rrdbg.engine.replay import Replay
 from rrdbg.model.position import Position
 
 
-async def states(recording: Path, percents: Sequence[int]) -> dict[int, str]:
+async def states(recording: Path, percents: Sequence[int], spacing: float = SPACING_SECONDS) -> dict[int, str]:
     """Checksums of registers and RAM near the given percents of the recording, gone to in this order."""
     found = {}
-    async with await Replay.open(recording) as replay:
+    async with await Replay.open(recording, spacing) as replay:
         for percent in percents:
             icount = replay.timeline.landing_before(Position(replay.timeline.end.icount * percent // 100))
             await replay.seek(Position(icount))
@@ -21,9 +22,11 @@ async def states(recording: Path, percents: Sequence[int]) -> dict[int, str]:
     return found
 
 
-async def assert_travels(recording: Path, percents: Sequence[int] = (10, 50, 80, 100)) -> dict[int, str]:
+async def assert_travels(
+    recording: Path, percents: Sequence[int] = (10, 50, 80, 100), spacing: float = SPACING_SECONDS
+) -> dict[int, str]:
     """Go forward from the start, then back and forth in a second session; all must be as on the way forward."""
-    forward = await states(recording, percents)
+    forward = await states(recording, percents, spacing)
     assert len(set(forward.values())) > 1
-    assert await states(recording, [*percents[::-2], *percents[-2::-2], *percents]) == forward
+    assert await states(recording, [*percents[::-2], *percents[-2::-2], *percents], spacing) == forward
     return forward

@@ -16,7 +16,7 @@ from rrdbg.model.correction import Correction, added, correct
 from rrdbg.model.findings import Finding, fit, good, note, wrong
 from rrdbg.model.invocation import Invocation, architecture_of
 from rrdbg.model.qemu_versions import about_version
-from rrdbg.model.safety import snapshot_hazard
+from rrdbg.model.safety import snapshot_hazard, step_hazard
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,11 @@ async def _qemu(binary: str) -> tuple[str | None, list[Finding]]:
     if hazard:
         found.append(
             note("QEMU", f"Jumps will start at the beginning: {hazard.reason}.", "Use a newer QEMU for faster ones.")
+        )
+    hazard = step_hazard(architecture_of(binary), version)
+    if hazard:
+        found.append(
+            note("QEMU", f"In this machine {hazard.reason}.", "Let the guest idle without wfi, or step round it.")
         )
     return program, found
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from rrdbg.engine.doctor.setup import examine_place
 from rrdbg.errors import QemuLaunchError, RecordingError
 from rrdbg.links.process import find_qemu, qemu_version
-from rrdbg.model.findings import Finding, good, note, wrong
+from rrdbg.model.findings import Finding, Level, good, note, wrong
 from rrdbg.model.handmade import missing_flags
 from rrdbg.model.qemu_versions import about_version
 from rrdbg.model.safety import snapshot_hazard
@@ -21,6 +21,7 @@ from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Layout, Recording, take_lock
 from rrdbg.store.replaylog import LogSummary, summarise
 from rrdbg.store.timeline_file import load_timeline
+from rrdbg.store.trust import check_foreign, is_own
 
 _AGAIN = "Restore it from a copy, or record again."
 
@@ -40,9 +41,23 @@ async def examine_recording(root: Path) -> list[Finding]:
     ]
     found += await asyncio.to_thread(lambda: [*_log(layout, manifest), *_files(layout, manifest)])
     found += [*_disks(layout, manifest), *_timeline(root), *_access(layout)]
-    found += await _qemu(manifest)
+    origin = await asyncio.to_thread(_origin, layout, manifest)
+    found.append(origin)
+    if origin.level is not Level.WRONG:
+        found += await _qemu(manifest)
     found += examine_place(layout.root)
     return found
+
+
+def _origin(layout: Layout, manifest: Manifest) -> Finding:
+    """Who made it; the program that somebody else's names is not run before that is known."""
+    if is_own(layout.manifest):
+        return good("origin", "It was made here, or is trusted.")
+    try:
+        check_foreign(layout.root, manifest)
+    except RecordingError as error:
+        return wrong("origin", str(error), "Say so once, if you trust its maker: rrdbg replay --trust.")
+    return good("origin", "It was made elsewhere, and describes a machine and nothing more.")
 
 
 def _log(layout: Layout, manifest: Manifest) -> Iterator[Finding]:

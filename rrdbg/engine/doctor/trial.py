@@ -33,7 +33,7 @@ async def try_guest(command: Sequence[str], shift: str, say: Callable[[str], Non
     """Record ``command``, replay and jump, all in a temporary folder; ``say`` is told what is being done."""
     with WorkFolder() as folder:
         say("recording")
-        request = RecordRequest(command, folder / "trial", shift, timeout=SECONDS)
+        request = RecordRequest(command, folder / "trial", shift, timeout=SECONDS, passing=True)
         try:
             recorded = await Recorder(request).run()
         except RrdbgError as error:
@@ -48,7 +48,7 @@ async def try_guest(command: Sequence[str], shift: str, say: Callable[[str], Non
         ]
         if not recorded.end:
             return [*found, wrong("trial", "The guest executed nothing.", "Look at what it boots from.")]
-        with Recording.open(recorded.directory) as recording:
+        with Recording.open(recorded.directory, trusted=True) as recording:
             launcher = await Launcher.create(recording)
             try:
                 return [*found, *await _Trial(recording, launcher, say).run()]
