@@ -15,8 +15,8 @@ from rrdbg.engine.disks import Base, disk_through_scratch, image_node, save_delt
 from rrdbg.engine.machines import Running
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
-from rrdbg.errors import HostError, ImageError, RecordingError, UsageError
-from rrdbg.links.images import JsonObject, create_empty, plain_qcow2, through_scratch
+from rrdbg.errors import HostError, ImageError, QemuLaunchError, RecordingError, UsageError
+from rrdbg.links.images import IO_URING, THREADS, JsonObject, create_empty, plain_qcow2, through_scratch
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.words import Images, branch_words, disk_node, opened_files, replay_words
@@ -50,6 +50,7 @@ class Launcher:
         self._folder = folder
         manifest = recording.manifest
         self._hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
+        self._aio = IO_URING
         self._numbers = itertools.count()
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
         self._running: list[Running] = []
@@ -120,6 +121,21 @@ class Launcher:
         :raises HostError: the disk is full, or too many files are open.
         """
         began = time.monotonic()
+        machine = await self._load(snapshot, more)
+        walker = Walker(machine, timeline, Position(snapshot.icount))
+        self._note(walker, role)
+        return walker, time.monotonic() - began
+
+    async def _load(self, snapshot: Snapshot, more: Callable[[Path], Sequence[str]]) -> Machine:
+        try:
+            return await self._load_by_aio(snapshot, more)
+        except QemuLaunchError as error:
+            if IO_URING not in str(error):
+                raise
+        self._aio = THREADS
+        return await self._load_by_aio(snapshot, more)
+
+    async def _load_by_aio(self, snapshot: Snapshot, more: Callable[[Path], Sequence[str]]) -> Machine:
         layout = self.recording.layout
         invocation = self.recording.manifest.invocation
         try:
@@ -137,9 +153,7 @@ class Launcher:
         except OSError as error:
             raise HostError.of(error, f"Cannot start a QEMU at {snapshot.icount:,}") from None
         self._loaded[machine] = snapshot
-        walker = Walker(machine, timeline, Position(snapshot.icount))
-        self._note(walker, role)
-        return walker, time.monotonic() - began
+        return machine
 
     async def branch(self, walker: Walker) -> Machine:
         """A machine in the state of ``walker``'s that follows no log; the caller closes it.
@@ -176,7 +190,7 @@ class Launcher:
         state = self._empty(directory / "vmstate.qcow2")
         disks = self.recording.manifest.invocation.disks
         return directory, Images(
-            through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state),
+            through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state, aio=self._aio),
             [self._disk_node(index, disk, snapshot, directory) for index, disk in enumerate(disks)],
         )
 

@@ -21,6 +21,12 @@ from rrdbg.model.options import escape
 _VIRTUAL_SIZE = "1T"
 """Of an empty image: more than any snapshot; an empty qcow2 of this size takes 200 kB."""
 
+THREADS = "threads"
+IO_URING = "io_uring"
+"""How QEMU reads a file. By threads each of the 2,600 reads that load a 75 MB snapshot is handed over twice: such a
+QEMU starts in 0.24 s, and in 0.10 s by io_uring, which not every kernel allows, and not every QEMU was built with.
+"""
+
 JsonObject = dict[str, object]
 
 
@@ -112,22 +118,22 @@ async def snapshot_tags(path: Path) -> dict[str, int]:
     return {item["name"]: int(item.get("icount", -1)) for item in answer.get("snapshots", ())}
 
 
-def through_scratch(node: str, image: Path, scratch: Path, image_is: str = "raw") -> JsonObject:
+def through_scratch(node: str, image: Path, scratch: Path, image_is: str = "raw", aio: str = THREADS) -> JsonObject:
     """The block node ``node``: the qcow2 ``image``, all writes going to ``scratch``.
 
     ``image_is`` tells how the bytes of the inner qcow2 are stored in the file: as they are (``raw``), or
-    in turn packed into a qcow2 file.
+    in turn packed into a qcow2 file. ``aio`` is how QEMU reads files.
     """
     return {
         "driver": "qcow2",
         "node-name": node,
         "file": {
             "driver": "qcow2",
-            "file": {"driver": "file", "filename": str(scratch)},
+            "file": {"driver": "file", "filename": str(scratch), "aio": aio},
             "backing": {
                 "driver": image_is,
                 "read-only": True,
-                "file": {"driver": "file", "filename": str(image), "locking": "off"},
+                "file": {"driver": "file", "filename": str(image), "locking": "off", "aio": aio},
             },
         },
     }

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
@@ -315,3 +316,22 @@ def test_nothing_is_left_of_a_closed_replay(run: Run[Any], workload: Path, busy:
     pid = run(check())
     assert not Path(f"/proc/{pid}").exists()
     assert not (workload / "scratch").exists()
+
+
+async def test_a_qemu_or_kernel_without_io_uring_loads_snapshots_by_threads(
+    workload: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: Oracle
+) -> None:
+    tried = tmp_path / "tried"
+    qemu = tmp_path / "qemu-system-x86_64"
+    qemu.write_text(
+        f'#!/bin/sh\ncase "$*" in *io_uring*) echo >>{tried}\n'
+        "echo 'qemu: -drive: Unable to use io_uring: failed to init linux io_uring ring: Operation not permitted' >&2\n"
+        f'exit 1;; esac\nexec {shutil.which(qemu.name)} "$@"\n'
+    )
+    qemu.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    copy = Path(shutil.copytree(workload, tmp_path / "copy"))
+    async with await Replay.open(copy) as replay:
+        for entry in (busy[900], busy[100]):
+            assert (await replay.seek(entry.position)).pc == entry.pc
+    assert len(tried.read_text().splitlines()) == 1
