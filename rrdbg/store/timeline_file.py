@@ -28,17 +28,26 @@ _OWN_FILE = re.compile(r"snapshots/[\w-]+\.qcow2", re.ASCII)
 
 
 def initial_snapshot(recording: Recording) -> Snapshot:
-    """The snapshot that QEMU made at icount 0 while recording."""
+    """The snapshot that QEMU made at icount 0 while recording.
+
+    :raises RecordingError: it is not there.
+    """
     layout = recording.layout
     disks = recording.manifest.invocation.disks
     overlays = [layout.disk(index) for index, disk in enumerate(disks) if not (disk.read_only or disk.in_place)]
     files = [layout.initial, *overlays]
+    try:
+        size = sum(file.stat().st_blocks * 512 for file in files)
+    except FileNotFoundError as error:
+        raise RecordingError(
+            f"The recording is incomplete: {error.filename} is missing. Restore it, or record again."
+        ) from None
     return Snapshot(
         START.icount,
         recording.manifest.initial_tag,
         SnapshotKind.INITIAL,
         tuple(layout.relative(file) for file in files),
-        size=sum(file.stat().st_blocks * 512 for file in files),
+        size=size,
         sound=True,
     )
 

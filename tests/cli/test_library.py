@@ -156,6 +156,12 @@ def test_an_archive_cannot_write_elsewhere(cli: Cli, copied: Path, tmp_path: Pat
     assert not list(tmp_path.rglob("escaped"))
 
 
+@pytest.mark.parametrize("command", ["info", "events"])
+def test_what_looks_only_tells_of_a_snapshot_that_is_missing(cli: Cli, copied: Path, command: str) -> None:
+    (copied / "snapshots" / "initial.qcow2").unlink()
+    assert "The recording is incomplete: " in cli(command, str(copied), check=1).stderr
+
+
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "missing"])
 def test_an_archive_that_is_none(cli: Cli, copied: Path, tmp_path: Path, damage: str) -> None:
     archive = tmp_path / "packed.rrdbg.tar.gz"

@@ -111,8 +111,10 @@ def _timeline(root: Path) -> Iterator[Finding]:
     try:
         recording = Recording.peek(root)
         snapshots = load_timeline(recording).snapshots
-    except (RecordingError, OSError) as error:
-        yield wrong("snapshots", f"They cannot be read: {error}", "Delete timeline.json to go on without them.")
+    except RecordingError as error:
+        yield wrong(
+            "snapshots", str(error), "If it is timeline.json that is damaged, delete that to go on without them."
+        )
         return
     unsound = [snapshot for snapshot in snapshots if snapshot.sound is False]
     lost = [item for item in snapshots if not all((recording.layout.root / file).is_file() for file in item.files)]
