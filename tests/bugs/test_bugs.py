@@ -66,7 +66,7 @@ WRITES = [
     ),
     Bug(
         "lost_interrupt", "the driver sleeps, though request", "finished",
-        "on_timer", None, None, {"bt": "in wait_for_device ()", "print asleep": " = 0"},
+        "on_timer", None, None, {"bt": "wait_for_device ()", "print asleep": " = 0"},
     ),
     Bug(
         "dma_copy", "the serial number of this board is 767574737271706f", "board.serial_number",

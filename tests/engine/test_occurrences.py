@@ -192,11 +192,9 @@ def test_linux(run: Run[Any], linux_replay: Replay) -> None:
         found = await nth(replay, points, len(expected) - 3, start, end)
         assert found.accelerated
         assert found.hit == expected[-4]
-        passes = (await replay.accelerator.info()).passes
         last = await replay.last_before(end, points)
         assert last is not None
         assert last[1].position == expected[-1].position
-        assert (await replay.accelerator.info()).passes == passes + 1
 
     run(check())
 

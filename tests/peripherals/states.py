@@ -23,10 +23,16 @@ async def states(recording: Path, percents: Sequence[int], spacing: float = SPAC
 
 
 async def assert_travels(
-    recording: Path, percents: Sequence[int] = (10, 50, 80, 100), spacing: float = SPACING_SECONDS
+    recording: Path, percents: Sequence[int] = (10, 50, 80, 99), spacing: float = SPACING_SECONDS
 ) -> dict[int, str]:
-    """Go forward from the start, then back and forth in a second session; all must be as on the way forward."""
+    """Go forward from the start, then back and forth in a second session; all must be as on the way forward.
+
+    Not at the very end of a recording that was cut off: a disk's answer that its log has behind the last instruction
+    may or may not have come when QEMU stops there.
+    """
     forward = await states(recording, percents, spacing)
     assert len(set(forward.values())) > 1
-    assert await states(recording, [*percents[::-2], *percents[-2::-2], *percents], spacing) == forward
+    again = await states(recording, [*percents[::-2], *percents[-2::-2], *percents], spacing)
+    different = [percent for percent in percents if again[percent] != forward[percent]]
+    assert not different, f"other states at these percents: {different}"
     return forward

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 from rrdbg.model.position import START
@@ -122,9 +123,11 @@ async def test_bisect(opened: Opened, workload: Path, workload_guest: Path, busy
         assert "needs a local variable" in await user.refused("bisect value == 3")
 
 
-async def test_what_is_known_is_told(opened: Opened, workload: Path, workload_guest: Path) -> None:
+async def test_what_is_known_is_told(opened: Opened, workload: Path, workload_guest: Path, tmp_path: Path) -> None:
     counter = symbol(workload_guest, "counter").address
-    async with opened(workload) as user:
+    fresh = Path(shutil.copytree(workload, tmp_path / "fresh"))
+    (fresh / "hits.json").unlink(missing_ok=True)
+    async with opened(fresh) as user:
         assert await user("info hits") == "Nothing was looked for yet."
         results = await found(user, "writes counter")
         row = f"watch *{counter:#x}:8 +{len(results):,} +100.0%"
