@@ -152,6 +152,6 @@ def test_a_recording_without_an_initial_snapshot(images: Images, tmp_path: Path)
     # What the guest wrote while it was recorded is not needed, and gone.
     assert sorted(path.name for path in recording.glob("disks/*")) == ["0.qcow2"]
     (recording / "timeline.json").unlink()
-    assert asyncio.run(states(recording, (100,)))[100] == forward[100]
+    assert asyncio.run(states(recording, (99,)))[99] == forward[99]
     with Recording.open(recording) as opened:
         assert opened.manifest.initial_tag == ""
