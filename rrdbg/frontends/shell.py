@@ -133,13 +133,14 @@ class Shell:
         try:
             await self._running
         except asyncio.CancelledError:
-            if not self._running.cancelled():
+            task = asyncio.current_task()
+            if not self._running.cancelled() or (task and task.cancelling()):
+                # It was not the command alone that was to end, but all of us.
                 raise
             raise Interrupted(f"Interrupted at {self.replay.position}.") from None
         except Interrupted:
             task = asyncio.current_task()
             if task and task.cancelling():
-                # It was not the command that was to end, but all of us.
                 raise asyncio.CancelledError from None
             raise
         except GdbError:
