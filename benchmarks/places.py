@@ -7,13 +7,12 @@ tests/oracle.py. Whatever a rival answers is compared with this list.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.forward import from_start
 from benchmarks.guests import Guest
-from rrdbg.engine.launcher import Launcher
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
 from rrdbg.model.stop import Breakpoint, Watchpoint
@@ -112,7 +111,8 @@ async def find_places(guest: Guest, *, rarely: bool = True) -> Places:
     shares = [plain(int(share * end)) for share in _FIRST_STEPS]
     quiet = _quiet(timeline, int(guest.quiet_from * end), RECORDED + 500) + RECORDED
     start = quiet - STEPS
-    async with _forward(guest.recording) as machine:
+    async with from_start(guest.recording) as walker:
+        machine = walker.machine
         seen = {}
         steps: list[Place] = []
         for icount in sorted({*shares, start}):
@@ -156,20 +156,6 @@ def _quiet(timeline: Timeline, start: int, length: int) -> int:
     return start
 
 
-@asynccontextmanager
-async def _forward(recording: Path) -> AsyncIterator[Machine]:
-    """A machine at the start of a recording, which only goes forward."""
-    with Recording.open(recording) as opened:
-        launcher = await Launcher.create(opened)
-        timeline = load_timeline(opened)
-        walker, _ = await launcher.start(timeline.snapshots[0], timeline)
-        try:
-            yield walker.machine
-        finally:
-            await walker.machine.close()
-            launcher.close()
-
-
 async def _place(machine: Machine) -> Place:
     return Place(await machine.icount(), await machine.pc())
 
@@ -177,7 +163,8 @@ async def _place(machine: Machine) -> Place:
 async def _hits(recording: Path, end: int, addresses: Sequence[int]) -> list[Place]:
     """Each time that one of ``addresses`` is executed."""
     found = []
-    async with _forward(recording) as machine:
+    async with from_start(recording) as walker:
+        machine = walker.machine
         for number, address in enumerate(addresses):
             await machine.insert(Breakpoint(number, address))
         while (place := await _next_hit(machine, end)) is not None:
@@ -203,7 +190,8 @@ async def _rarely(guest: Guest, end: int) -> Rarely:
     point = Breakpoint(1, guest.address(guest.busy))
     seen: list[tuple[Place, int]] = []
     later = 0
-    async with _forward(guest.recording) as machine:
+    async with from_start(guest.recording) as walker:
+        machine = walker.machine
         await machine.run_to(int(guest.busy_from * end))
         await machine.insert(point)
         while later < FALSE_HITS:
@@ -225,7 +213,8 @@ async def _writes(recording: Path, end: int, address: int, length: int) -> list[
     """The positions after each instruction that changes the memory, and its bytes then."""
     found: list[tuple[Place, bytes]] = []
     value = b""
-    async with _forward(recording) as machine:
+    async with from_start(recording) as walker:
+        machine = walker.machine
         await machine.insert(Watchpoint(1, address, length))
         while True:
             reply = await machine.run_to(end)

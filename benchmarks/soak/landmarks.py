@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.forward import from_start
 from rrdbg.engine.digest import state_digest
-from rrdbg.engine.launcher import Launcher
 from rrdbg.engine.replay import Replay
-from rrdbg.engine.walk import Walker
 from rrdbg.model.position import Position
-from rrdbg.store.recording import Recording
-from rrdbg.store.timeline_file import load_timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +29,7 @@ class Landmark:
 async def survey(root: Path, count: int, choice: random.Random) -> list[Landmark]:
     """``count`` landmarks of the recording at ``root``, seen by one QEMU that goes from start to end."""
     found = []
-    async with _from_start(root) as walker:
+    async with from_start(root) as walker:
         timeline = walker.timeline
         end = timeline.end.icount
         plain = timeline.deliveries.plain_at_or_before
@@ -46,16 +41,3 @@ async def survey(root: Path, count: int, choice: random.Random) -> list[Landmark
             digest = await state_digest(walker.machine)
             found.append(Landmark(walker.position, digest, registers[layout.pc], stack))
     return found
-
-
-@asynccontextmanager
-async def _from_start(root: Path) -> AsyncIterator[Walker]:
-    with Recording.open(root) as recording:
-        launcher = await Launcher.create(recording)
-        timeline = load_timeline(recording)
-        walker, _ = await launcher.start(timeline.snapshots[0], timeline)
-        try:
-            yield walker
-        finally:
-            await walker.machine.close()
-            launcher.close()

@@ -53,10 +53,8 @@ async def _nth(session: Session, text: str) -> Result:
 async def _points(session: Session, what: str) -> list[Breakpoint]:
     if what.startswith("*"):
         addresses = [await read_address(session, what)]
-    elif session.symbols is None:
-        raise UsageError(f"Without a GDB there are no symbols to find '{what}' by; write *ADDRESS.")
     else:
-        addresses = [point.address for point in await session.symbols.compile(what, ())]
+        addresses = [point.address for point in await session.symbols_for(what).compile(what, ())]
     return [Breakpoint(-1 - number, address) for number, address in enumerate(addresses)]
 
 

@@ -80,9 +80,7 @@ async def read_variable(session: Session, text: str) -> Variable:
     if _BYTES.fullmatch(text):
         address, length = await read_range(session, text)
         return Variable(address, length, "")
-    if session.symbols is None:
-        raise UsageError(f"Without a GDB there are no symbols to find '{text}' by; write *ADDRESS:LENGTH.")
-    return await session.symbols.variable(text)
+    return await session.symbols_for(text, "*ADDRESS:LENGTH").variable(text)
 
 
 def _bytes(hit: Hit) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from rrdbg.commands.symbols import Symbols
 from rrdbg.commands.visits import Visits
 from rrdbg.engine.replay import Replay
+from rrdbg.errors import UsageError
 from rrdbg.model.clock import GuestClock, GuestTime
 from rrdbg.model.position import START, Position
 from rrdbg.model.results import Found, Frame, Stopped, Where
@@ -44,6 +45,15 @@ class Session:
     _console: Console | None = None
     _clock: GuestClock | None = None
     _shown: Position = START
+
+    def symbols_for(self, what: str, instead: str = "*ADDRESS") -> Symbols:
+        """The debugger that finds ``what``.
+
+        :raises UsageError: there is none; the message says what to write ``instead``.
+        """
+        if self.symbols is None:
+            raise UsageError(f"Without a GDB there are no symbols to find '{what}' by; write {instead}.")
+        return self.symbols
 
     async def console(self) -> Console:
         """What the guest printed, and where; read once.

@@ -10,7 +10,6 @@ from rrdbg.commands.queries import read_variable
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.calls import Call, calls
-from rrdbg.errors import UsageError
 from rrdbg.model.results import Message, Result
 from rrdbg.model.stop import Hit, WatchKind, Watchpoint
 from rrdbg.model.tracing import Format, Parameter, Tracepoint
@@ -109,11 +108,10 @@ async def _function(session: Session, what: str) -> tuple[int, Sequence[Paramete
     """A function's entry, its parameters, and where and how to read them."""
     if what.startswith("*"):
         return await read_address(session, what), (), ()
-    if session.symbols is None:
-        raise UsageError(f"Without a GDB there are no symbols to find '{what}' by; write *ADDRESS.")
-    entry = await session.symbols.number(f"&({what})")
-    parameters = await session.symbols.parameters(what)
-    return entry, parameters, await session.symbols.compile(what, [parameter.name for parameter in parameters])
+    symbols = session.symbols_for(what)
+    entry = await symbols.number(f"&({what})")
+    parameters = await symbols.parameters(what)
+    return entry, parameters, await symbols.compile(what, [parameter.name for parameter in parameters])
 
 
 async def _place(session: Session, address: int) -> str:

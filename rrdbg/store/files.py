@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def state_directory() -> Path:
+    """The user's directory for what rrdbg keeps from one session to the next (XDG), which may not be there yet."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "rrdbg"
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content``; whoever reads it at any moment gets the old or the new, whole.
 

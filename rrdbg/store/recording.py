@@ -217,15 +217,18 @@ def _try_lock(lock: int) -> bool:
     return True
 
 
+def incomplete(path: Path | str) -> RecordingError:
+    """The error that a recording lacks its file ``path``."""
+    return RecordingError(f"The recording is incomplete: {path} is missing. Restore it, or record again.")
+
+
 def _check_files(layout: Layout, manifest: Manifest) -> None:
     for name, expected in manifest.checksums.items():
         path = layout.root / name
         try:
             found = checksum(path)
         except FileNotFoundError:
-            raise RecordingError(
-                f"The recording is incomplete: {path} is missing. Restore it, or record again."
-            ) from None
+            raise incomplete(path) from None
         except OSError as error:
             raise RecordingError(f"Cannot read {path}: {error.strerror}.") from None
         if found != expected:

@@ -19,7 +19,7 @@ from rrdbg.model.position import START, Position
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.files import write_atomically
-from rrdbg.store.recording import Recording
+from rrdbg.store.recording import Recording, incomplete
 
 SCHEMA = 3
 """2 added costs and digests, 3 notes of bookmarks and marks; files of older schemas are read as ones without them."""
@@ -39,9 +39,7 @@ def initial_snapshot(recording: Recording) -> Snapshot:
     try:
         size = sum(file.stat().st_blocks * 512 for file in files)
     except FileNotFoundError as error:
-        raise RecordingError(
-            f"The recording is incomplete: {error.filename} is missing. Restore it, or record again."
-        ) from None
+        raise incomplete(error.filename) from None
     return Snapshot(
         START.icount,
         recording.manifest.initial_tag,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rrdbg.errors import RecordingError
 from rrdbg.model.trust import check_invocation
-from rrdbg.store.files import checksum
+from rrdbg.store.files import checksum, state_directory
 from rrdbg.store.manifest import Manifest
 
 _log = logging.getLogger(__name__)
@@ -102,5 +102,4 @@ def _check_image(path: Path, root: Path) -> None:
 
 
 def _list() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
-    return Path(state) / "rrdbg" / "trusted"
+    return state_directory() / "trusted"

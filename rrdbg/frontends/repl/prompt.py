@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
@@ -19,6 +18,7 @@ from rrdbg.frontends.blocks import Block
 from rrdbg.frontends.repl.completion import CommandCompleter
 from rrdbg.frontends.repl.toolbar import toolbar
 from rrdbg.frontends.shell import Shell
+from rrdbg.store.files import state_directory
 
 _THINKING_SECONDS = 3.0
 """After so long without a line the user is taken to think, and the machine to be free."""
@@ -106,7 +106,7 @@ class Prompt:
 
 def history() -> History:
     """The lines of earlier sessions, kept in the XDG state directory if that can be written."""
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "rrdbg"
+    state = state_directory()
     try:
         state.mkdir(parents=True, exist_ok=True)
     except OSError:
