@@ -92,12 +92,13 @@ def _files(layout: Layout, manifest: Manifest) -> Iterator[Finding]:
 
 
 def _disks(layout: Layout, manifest: Manifest) -> Iterator[Finding]:
-    made = datetime.fromisoformat(manifest.created).replace(tzinfo=UTC).timestamp()
+    # The manifest has the beginning cut to a whole second, so it was up to one later.
+    begun = datetime.fromisoformat(manifest.created).replace(tzinfo=UTC).timestamp() + 1
     for disk in manifest.invocation.disks:
         source = layout.source(disk)
         if not os.access(source, os.R_OK):
             yield wrong("disks", f"The disk image {source} is missing, or not readable.", "Bring it back there.")
-        elif not source.is_relative_to(layout.root) and source.stat().st_mtime > made + manifest.seconds:
+        elif not source.is_relative_to(layout.root) and source.stat().st_mtime > begun + manifest.seconds:
             yield note(
                 "disks",
                 f"The disk image {source} was changed since it was recorded over.",
