@@ -10,18 +10,22 @@ GRACE_SECONDS = 10
 """How long a QEMU may take to die whose rrdbg was killed."""
 
 
+def command_line(pid: int) -> bytes:
+    """What a process was started with, a zero byte behind each word; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def qemus_in(directory: Path) -> dict[int, str]:
     """The command lines, by pid, of running QEMUs that have ``directory`` in them."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                words = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"qemu-system" in words and bytes(directory) in words:
-                found[int(entry.name)] = words.decode(errors="replace")
-    return found
+    found = {int(entry.name): command_line(int(entry.name)) for entry in Path("/proc").glob("[0-9]*")}
+    return {
+        pid: words.decode(errors="replace")
+        for pid, words in found.items()
+        if b"qemu-system" in words and bytes(directory) in words
+    }
 
 
 def wait_until_gone(directory: Path) -> None:

@@ -27,7 +27,7 @@ from rrdbg.model.tracing import Format, Tracepoint
 from tests.engine.conftest import SNAPSHOTS, Run
 from tests.guests.build import symbol
 from tests.oracle import Oracle
-from tests.processes import children
+from tests.processes import children, command_line
 
 JOBS = 2
 
@@ -50,7 +50,7 @@ async def found(
 
 def workers() -> list[int]:
     """The worker processes, which stay from one search to the next."""
-    return [pid for pid in children(os.getpid(), "python") if pid != os.getpid()]
+    return [pid for pid in children(os.getpid(), "python") if b"rrdbg.engine.worker" in command_line(pid)]
 
 
 def test_a_scan_in_parallel_is_a_scan(
