@@ -88,7 +88,7 @@ async def _measure(guest: Guest, measures: Sequence[Measure], arguments: argpars
     places = await find_places(guest, rarely=any(measure.name == "condition" for measure in measures))
     with Recording.open(guest.recording) as recording:
         deliveries, log_bytes = recording.log.deliveries, recording.layout.log.stat().st_size
-    limits = await find_limits(guest)
+    limits = await find_limits(guest, places)
     results = GuestResults(places.end, log_bytes, made.snapshots, round(made.seconds, 2), limits)
     course = Course(guest, places, deliveries, {})
     runs: dict[str, list[Result]] = {}

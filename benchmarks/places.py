@@ -101,6 +101,15 @@ class Places:
     quiet: int
     """The end of :data:`RECORDED` instructions without deliveries, in which the guest's own program works."""
 
+    @property
+    def stretches(self) -> dict[str, tuple[int, int]]:
+        """From where to where each search of :mod:`benchmarks.measures` must look, by its name."""
+        lows = {"near-hit": self.near, "far-hit": self.far, "no-hit": Place(0), "last-write": self.write}
+        found = {name: (low.icount, self.end) for name, low in lows.items()}
+        if self.rarely:
+            found["condition"] = (self.rarely.hit.icount, self.rarely.origin)
+        return found
+
 
 async def find_places(guest: Guest, *, rarely: bool = True) -> Places:
     """Run the recording forward several times, and note what :class:`Places` has; ``rarely`` only if that is wanted."""

@@ -21,7 +21,8 @@ recorded by rrdbg, without the devices that make QEMU's own way deadlock
 
 Each answer is compared with what a forward run shows. *wrong* was not what it shows, *deadlocks* means that QEMU's
 monitor gave no answer any more, *cannot* that there is no way to ask. A figure with ≈ is worked out from a part of the
-movements that took {budget:.0f} seconds. In brackets: how many times as long as rrdbg.
+movements that took {budget:.0f} seconds. In brackets: how many times as long as rrdbg. *plain replay* is one
+without a stop of the stretch that a search must look at, and how many times as long rrdbg took.
 """
 
 _BUSY = 0.5
@@ -51,13 +52,14 @@ def _guest(name: str, guest: GuestResults) -> Iterator[str]:
         f"{guest.snapshots} snapshots and proved them in {_seconds(guest.index_seconds)}.\n"
     )
     rivals = sorted(guest.memory, key=lambda rival: rival != OURS)
-    lines = [f"| | {' | '.join(rivals)} |", "|---" * (len(rivals) + 1) + "|"]
+    lines = [f"| | {' | '.join(rivals)} | plain replay |", "|---" * (len(rivals) + 2) + "|"]
     for measure in MEASURES:
         if row := guest.cells.get(measure.name):
             cells = [_cell(row[rival], row.get(OURS), each=measure.each) for rival in rivals]
+            cells.append(_limit(limits.stretches.get(measure.name), row.get(OURS)))
             lines.append(f"| {measure.title} | {' | '.join(cells)} |")
-    lines.append(f"| memory, all processes | {' | '.join(_bytes(guest.memory[rival]) for rival in rivals)} |")
-    lines.append(f"| snapshots on disk | {' | '.join(_bytes(guest.disk[rival]) for rival in rivals)} |")
+    lines.append(f"| memory, all processes | {' | '.join(_bytes(guest.memory[rival]) for rival in rivals)} | |")
+    lines.append(f"| snapshots on disk | {' | '.join(_bytes(guest.disk[rival]) for rival in rivals)} | |")
     yield "\n".join(lines) + "\n"
     if guest.defaults:
         ends = ", ".join(f"{count} {how}" for how, count in sorted(guest.defaults.items()))
@@ -65,6 +67,13 @@ def _guest(name: str, guest: GuestResults) -> Iterator[str]:
             "The same program recorded by QEMU alone, with its default devices: of "
             f"{sum(guest.defaults.values())} `bc` {ends}.\n"
         )
+
+
+def _limit(seconds: float | None, ours: Cell | None) -> str:
+    if not seconds:
+        return ""
+    factor = f"; rrdbg {_factor(ours.seconds / seconds)}" if ours and ours.seconds else ""
+    return f"{_seconds(seconds)}{factor}"
 
 
 def _cell(cell: Cell, ours: Cell | None, *, each: bool) -> str:

@@ -134,7 +134,7 @@ class Importer:
         await asyncio.to_thread(shutil.copy2, log, layout.log)
         for file in self.handmade.invocation.bundled:
             try:
-                await asyncio.to_thread(shutil.copyfile, file.source, layout.bundled(file.option))
+                await asyncio.to_thread(shutil.copyfile, file.source, layout.bundled(file.name))
             except OSError as error:
                 raise UsageError(f"Cannot read {file.source} (-{file.option}): {error.strerror}.") from None
         await create_empty(layout.initial)
@@ -232,7 +232,7 @@ class Importer:
 
     def _write_manifest(self, qemu: str, version: str, log: Path) -> None:
         layout = self._layout
-        bundled = [layout.bundled(file.option) for file in self._invocation.bundled]
+        bundled = [layout.bundled(file.name) for file in self._invocation.bundled]
         files = [layout.log, layout.initial, *bundled, *layout.root.glob("disks/*")]
         manifest = Manifest(
             created=utc(log.stat().st_mtime),

@@ -8,6 +8,7 @@ dropped and reported; a recording whose initial snapshot fails does not replay a
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,12 +18,14 @@ from rrdbg.engine.digest import state_digest
 from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.launcher import Launcher
 from rrdbg.engine.prover import failure
-from rrdbg.errors import Divergence, RecordingError
+from rrdbg.errors import Divergence, QemuDied, RecordingError
 from rrdbg.model.cost import CostMap
 from rrdbg.model.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,14 @@ class Indexer:
         )
 
     async def _pass(self, began: float) -> float:
+        try:
+            return await self._pass_once(began)
+        except QemuDied as error:
+            # From the start: only a machine that came from there gives checksums that prove anything.
+            _log.warning("%s The pass begins anew.", error)
+            return await self._pass_once(began)
+
+    async def _pass_once(self, began: float) -> float:
         keeper = self.keeper
         end = keeper.timeline.end.icount
         walker, seconds = await self._launcher.start(keeper.timeline.snapshots[0], keeper.timeline)
@@ -138,7 +149,8 @@ class Indexer:
         while (reached := await self._passed.get()) is not None:
             assert reached.digest is not None
             for snapshot in waiting:
-                await self._prove_one(snapshot, reached)
+                if snapshot.icount < reached.icount:  # else the pass has begun anew
+                    await self._prove_one(snapshot, reached)
             waiting = [reached] if reached.files else []
 
     async def _prove_one(self, snapshot: Snapshot, reached: Snapshot) -> None:

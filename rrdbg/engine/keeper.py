@@ -22,7 +22,7 @@ from dataclasses import replace
 from rrdbg.engine.digest import state_digest
 from rrdbg.engine.machines import Machines
 from rrdbg.engine.walk import Walker
-from rrdbg.errors import HostError, ImageError, QmpError
+from rrdbg.errors import HostError, ImageError, QemuDied, QmpError
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.links.unbroken import unbroken
@@ -81,6 +81,7 @@ class Keeper:
         self._digests = digests
         self._on_snapshot = on_snapshot
         self._visited: int | None = None
+        self._fatal: set[int] = set()  # where a QEMU has died as it saved; the movement is made once more
         self.timeline = timeline
 
     @property
@@ -248,12 +249,16 @@ class Keeper:
         return sorted(place for place in places if low < place < here)
 
     async def _try_save(self, walker: Walker, kind: SnapshotKind) -> bool:
-        if self._full:
+        icount = walker.position.icount
+        if self._full or icount in self._fatal:
             return False
         try:
             snapshot = await self.save(walker, kind)
         except SnapshotNotNow:
             return False
+        except QemuDied:
+            self._fatal.add(icount)
+            raise
         except (QmpError, ImageError, HostError, OSError) as error:
             # Snapshots only save time: without room for more, travel goes on with those there are.
             self._full = True

@@ -15,7 +15,7 @@ from rrdbg.engine.disks import Base, disk_through_scratch, image_node, save_delt
 from rrdbg.engine.machines import Running
 from rrdbg.engine.recorder import read_only_node
 from rrdbg.engine.walk import Walker
-from rrdbg.errors import HostError, ImageError, QemuLaunchError, RecordingError, UsageError
+from rrdbg.errors import HostError, ImageError, QemuDied, QemuLaunchError, RecordingError, Stalled, UsageError
 from rrdbg.links.images import IO_URING, THREADS, JsonObject, create_empty, plain_qcow2, through_scratch
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
@@ -237,23 +237,31 @@ class Launcher:
     async def _write(self, machine: Machine, tag: str) -> list[Path]:
         """Save the state of ``machine`` as ``tag`` into new files: its own, and one for each writable disk."""
         writable = self._writable_disks()
-        if writable:
-            await machine.qmp.check_that_snapshots_can_be_saved()
         draft = self._empty(machine.directory / f"save-{tag}.qcow2")
-        await machine.qmp.execute("blockdev-add", **plain_qcow2(_SAVE_NODE, draft))
         try:
-            await machine.qmp.save_snapshot(tag, _SAVE_NODE, [_SAVE_NODE, *map(disk_node, writable)])
+            await self._add_save_node(machine, draft)
+            try:
+                await machine.qmp.save_snapshot(tag, _SAVE_NODE, [_SAVE_NODE, *map(disk_node, writable)])
+            finally:
+                if machine.process.alive:
+                    await machine.qmp.execute("blockdev-del", **{"node-name": _SAVE_NODE})
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        finally:
-            if machine.process.alive:
-                await machine.qmp.execute("blockdev-del", **{"node-name": _SAVE_NODE})
         drafts = [draft]
         for index in writable:
             drafts.append(machine.directory / f"save-{tag}-disk{index}.qcow2")
             await self._save_disk(machine, index, tag, drafts[-1])
         return drafts
+
+    async def _add_save_node(self, machine: Machine, draft: Path) -> None:
+        if self.recording.manifest.invocation.disks:
+            await machine.qmp.check_that_snapshots_can_be_saved()
+        try:
+            await machine.qmp.add_node(plain_qcow2(_SAVE_NODE, draft))
+        except Stalled as error:
+            await machine.process.kill()
+            raise QemuDied(f"QEMU hung where a snapshot was to be saved, and was ended: {error}") from None
 
     def in_use(self, snapshot: Snapshot) -> bool:
         """True while a machine runs that was started on ``snapshot`` and still needs its files, or others may."""

@@ -159,7 +159,7 @@ class Recorder:
     async def _bring_files(self) -> None:
         for file in self.invocation.bundled:
             try:
-                shutil.copyfile(file.source, self._layout.bundled(file.option))
+                shutil.copyfile(file.source, self._layout.bundled(file.name))
             except OSError as error:
                 raise UsageError(f"Cannot read {file.source} (-{file.option}): {error.strerror}.") from None
         disks = [await self._located(disk) for disk in self.invocation.disks]

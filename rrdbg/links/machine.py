@@ -34,7 +34,8 @@ _POLL_SECONDS = 0.2
 _CHUNK_BYTES = 1024
 _INTERRUPT = 2
 _INSTRUCTION_COUNT = re.compile(r"instruction count = (\d+)")
-_INSTRUCTION = re.compile(r"^0x([0-9a-f]+):  (?:[0-9a-f]{2,8} )+ *(\S.*?)\r?$", re.MULTILINE)
+# A line holds eight bytes; the rest of a longer instruction has one of its own, without the two spaces and a text.
+_INSTRUCTION = re.compile(r"^0x([0-9a-f]+):  (?:[0-9a-f]{2,8} )+ +(\S.*?)\r?$", re.MULTILINE)
 _CODE_SEGMENT = re.compile(r"^CS =[0-9a-f]{4} ([0-9a-f]+)", re.MULTILINE)
 _POSITION = monitor_packet("info replay")
 _REGISTERS = b"g"
@@ -268,7 +269,7 @@ class Machine:
         QEMU disassembles if it was built with capstone, as Debian's is.
         """
         text = await self.monitor(f"x /{count}i {address:#x}")
-        return [(int(line[1], 16), " ".join(line[2].split())) for line in _INSTRUCTION.finditer(text)]
+        return read_disassembly(text)
 
     async def read_memory(self, address: int, length: int) -> bytes:
         """Read guest memory at a virtual (linear) address.
@@ -444,3 +445,8 @@ class Machine:
             await asyncio.wait_for(waiting, _POLL_SECONDS * 25)
         except (TimeoutError, Stalled, QemuDied, RspError):
             await self.process.kill()
+
+
+def read_disassembly(text: str) -> list[tuple[int, str]]:
+    """The instructions that ``x /NNNi`` of QEMU's monitor has printed, as (address, text)."""
+    return [(int(line[1], 16), " ".join(line[2].split())) for line in _INSTRUCTION.finditer(text)]

@@ -26,6 +26,9 @@ from rrdbg.errors import QemuDied, QmpError, Stalled
 COMMAND_SECONDS = 60.0
 """How long a command may take: a snapshot of a large guest on a slow disk takes seconds."""
 
+NODE_SECONDS = 10.0
+"""How long a block node may take to be added."""
+
 # The library writes about a QEMU that died to standard error, tracebacks and all, if nobody takes its log.
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
 
@@ -101,15 +104,28 @@ class QmpLink:
         :raises QemuDied: the connection broke.
         :raises Stalled: no answer within :data:`COMMAND_SECONDS`.
         """
+        return await self._execute(command, arguments, COMMAND_SECONDS)
+
+    async def _execute(self, command: str, arguments: Mapping[str, object], seconds: float) -> object:
         try:
-            async with asyncio.timeout(COMMAND_SECONDS):
-                return await self._client.execute(command, arguments or None)
+            async with asyncio.timeout(seconds):
+                return await self._client.execute(command, dict(arguments) or None)
         except ExecuteError as error:
             raise QmpError(f"QEMU refused {command}: {error}") from None
         except (ExecInterruptedError, StateError, EOFError, ConnectionError):
             raise QemuDied(f"QEMU ended before it answered {command}.") from None
         except TimeoutError:
-            raise Stalled(f"QEMU did not answer {command} within {COMMAND_SECONDS:.0f} s.") from None
+            raise Stalled(f"QEMU did not answer {command} within {seconds:.0f} s.") from None
+
+    async def add_node(self, node: Mapping[str, object]) -> None:
+        """Add a block node (``blockdev-add``).
+
+        QEMU 10 and 11 first wait until all disk requests have ended. In a replay that is for ever if the log has the
+        answer to one, as it comes after an instruction that is not executed meanwhile. Else it takes milliseconds.
+
+        :raises Stalled: it waits.
+        """
+        await self._execute("blockdev-add", node, NODE_SECONDS)
 
     async def monitor(self, line: str) -> str:
         """Run one human-monitor command and return what it printed."""
@@ -168,8 +184,8 @@ class QmpLink:
     async def check_that_snapshots_can_be_saved(self) -> None:
         """Find out beforehand, without saving one.
 
-        Where a disk request waits for the log, QEMU 10 and 11 also hang in ``blockdev-add``, which waits for all
-        requests to end. QEMU looks at that before it looks for the nodes, and there are none of this name.
+        It does not see a request that the host is still busy with; see :meth:`add_node` for what it is good for. QEMU
+        looks at that before it looks for the nodes, and there are none of this name.
 
         :raises SnapshotNotNow: not here; a little later.
         """

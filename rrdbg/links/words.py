@@ -37,7 +37,7 @@ def disk_node(index: int) -> str:
 
 def opened_files(invocation: Invocation, bundled: Callable[[str], Path]) -> dict[int, Path]:
     """The files that the commands made here name by number."""
-    return {file.fd: bundled(file.option) for file in invocation.bundled if file.fd is not None}
+    return {file.fd: bundled(file.name) for file in invocation.bundled if file.fd is not None}
 
 
 def record_words(
@@ -161,7 +161,8 @@ def _machine(
 ) -> list[str]:
     words = [qemu, *invocation.machine_words()]
     for file in invocation.bundled:
-        words += [f"-{file.option}", file.opened_as or str(bundled(file.option))]
+        if not file.inside:
+            words += [f"-{file.option}", file.opened_as or str(bundled(file.name))]
     if images.vmstate:
         words += ["-drive", f"if=none,id={VMSTATE_DRIVE},file=json:{escape(json.dumps(images.vmstate))}"]
     for index, (disk, node) in enumerate(zip(invocation.disks, images.disks, strict=True)):

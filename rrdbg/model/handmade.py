@@ -14,7 +14,7 @@ from pathlib import PurePath
 from rrdbg.errors import UsageError
 from rrdbg.model.findings import Finding, note
 from rrdbg.model.handmade_drives import HandMadeDrive, read_drives
-from rrdbg.model.invocation import FIRST_FD, NO_FILES, Addition, BundledFile, Invocation
+from rrdbg.model.invocation import FIRST_FD, NO_FILES, Addition, BundledFile, Invocation, file_reader
 from rrdbg.model.options import Option, format_properties, parse_options, parse_properties
 from rrdbg.model.safety import safe_flags
 
@@ -40,7 +40,6 @@ _HOST_ONLY = frozenset(
     )
 )
 _BACKENDS = frozenset({"parallel", "debugcon"})
-_FILE_READERS = frozenset({"fw_cfg", "device", "acpitable", "smbios"})
 _REFUSED = {
     "daemonize": "rrdbg must stay QEMU's parent; leave -daemonize out",
     "loadvm": "a recording that began with -loadvm cannot be imported; begin one with the machine's start",
@@ -143,8 +142,9 @@ class _Reader:
             self._take_file(option, value)
         elif name in _BACKENDS:
             self._kept.append(Option(name, _unconnected(value)))
-        elif name in _FILE_READERS:
-            self._kept.append(self._with_file(option))
+        elif reader := file_reader(option, FIRST_FD + len(self._bundled)):
+            self._kept.append(reader[0])
+            self._bundled.append(replace(reader[1], source=str(self._directory / reader[1].source)))
         elif name not in _HOST_ONLY | _DRIVES and name != "chardev":
             self._kept.append(option)
 
@@ -165,15 +165,6 @@ class _Reader:
         if self._serials or default:
             self._kept.append(Option("serial", first if first == "none" else CONSOLE))
         self._kept += [Option("serial", _unconnected(other)) for other in others]
-
-    def _with_file(self, option: Option) -> Option:
-        """``option`` with the file that it names told from the root."""
-        value = option.value or ""
-        properties = {} if value.startswith("{") else parse_properties(value, "driver")
-        if "file" not in properties:
-            return option
-        file = properties["file"]
-        return Option(option.name, value.replace(f"file={file}", f"file={self._directory / file}"))
 
     def _notes(self, invocation: Invocation) -> Sequence[Finding]:
         found = []

@@ -20,6 +20,9 @@ from rrdbg.model.safety import safe_flags
 from rrdbg.model.serial import Line, SerialPorts
 
 _BUNDLED = ("kernel", "initrd", "dtb", "bios")
+_READERS = {"device": "driver", "fw_cfg": "name", "acpitable": "data", "smbios": "file"}
+"""Options with a property ``file`` that the machine reads at its start, and what their first one is if not named."""
+
 NO_FILES = ("none", "default")
 """What ``-bios`` may be given in the place of a file."""
 
@@ -56,13 +59,20 @@ class BundledFile:
 
     QEMU gets it opened, as file descriptor ``fd``, and so by a name that never changes: a multiboot kernel is told its
     name, which then lies in the guest's memory. None is for recordings that were made with the copy's path.
-    ``slashes`` make that name longer, for a recording that was made with a name of its own.
+    ``slashes`` make that name longer, for a recording that was made with a name of its own. ``inside`` tells that
+    the option is one of the machine's own with more in it than the file, such as ``-device loader``.
     """
 
     option: str
     source: str
     fd: int | None = None
     slashes: int = 0
+    inside: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the copy is called; there may be several of ``-device``."""
+        return f"{self.option}-{self.fd}" if self.inside else self.option
 
     @property
     def opened_as(self) -> str | None:
@@ -173,6 +183,9 @@ class _Preparation:
             raise UsageError(f"This cannot be recorded: {_REFUSED[name]}.")
         if name in _BUNDLED and value not in NO_FILES:
             self._bundled.append(BundledFile(name, value, FIRST_FD + len(self._bundled)))
+        elif reader := file_reader(option, FIRST_FD + len(self._bundled)):
+            self._kept.append(reader[0])
+            self._bundled.append(reader[1])
         elif name in DRIVE_OPTIONS:
             if not self._drives.take(name, value):
                 self._kept.append(option)
@@ -243,6 +256,20 @@ class _Preparation:
         self._additions.append(Addition(("-monitor", "none"), "rrdbg talks to QEMU over connections of its own"))
         if not any(option.name in ("display", "vnc", "spice") for option in self._host):
             self._host.append(Option("display", "none"))
+
+
+def file_reader(option: Option, fd: int) -> tuple[Option, BundledFile] | None:
+    """``option`` with the file that it names opened as ``fd``, and that file; None if it names none.
+
+    These are ``-device loader,file=``, ``-fw_cfg file=``, ``-acpitable file=`` and ``-smbios file=``.
+    """
+    if option.name not in _READERS or option.value is None:
+        return None
+    properties = parse_properties(option.value, _READERS[option.name])
+    if "file" not in properties or (option.name == "device" and properties.get("driver") != "loader"):
+        return None
+    file = BundledFile(option.name, properties["file"], fd, inside=True)
+    return Option(option.name, format_properties(properties | {"file": str(file.opened_as)})), file
 
 
 def architecture_of(binary: str) -> str:

@@ -8,18 +8,19 @@ not. Lists of what is forbidden would have to know each option of each version.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from rrdbg.errors import RecordingError, UsageError
 from rrdbg.model.drives import Disk
 from rrdbg.model.invocation import Invocation
-from rrdbg.model.options import Option, parse_options, parse_properties
+from rrdbg.model.options import Option, format_properties, parse_options, parse_properties
 
 _PROGRAM = re.compile(r"qemu-system-[a-z0-9_]+", re.ASCII)
 _NAME = re.compile(r"[\w.-]+", re.ASCII)
 _SHIFT = re.compile(r"\d\d?|auto", re.ASCII)
 _INSIDE = re.compile(r"files/[\w-]+", re.ASCII)
 _BUNDLED = frozenset({"kernel", "initrd", "dtb", "bios"})
+_READERS = frozenset({"device", "fw_cfg", "acpitable", "smbios"})
 _FORMATS = frozenset({"raw", "qcow2"})
 """Image formats whose headers :mod:`rrdbg.store.trust` can look into for names of other files."""
 
@@ -37,7 +38,7 @@ _VALUES: Mapping[str, re.Pattern[str]] = {
     "append": _ANY,
     "serial": _SERIAL, "parallel": _SERIAL, "monitor": _NONE,
     "bios": re.compile(r"none|default"),
-    "fw_cfg": re.compile(r"name=opt/[\w./-]+,string=[^,]*", re.ASCII),
+    "fw_cfg": re.compile(r"name=opt/[\w./-]+(,string=[^,]*)?", re.ASCII),
     **dict.fromkeys(("m", "smp", "cpu", "vga", "k", "uuid", "seed", "action", "watchdog", "watchdog-action"), _WORDS),
 }  # fmt: skip
 """Options whose value is no list of properties, or one that names nothing of the host's; what it must look like."""
@@ -54,7 +55,7 @@ _DEVICES = frozenset(
         *("usb-hub", "usb-kbd", "usb-mouse", "usb-tablet", "usb-storage"),
         *("VGA", "cirrus-vga", "bochs-display", "ramfb", "secondary-vga", "isa-vga"),
         *("isa-serial", "pci-serial", "isa-debugcon", "isa-debug-exit", "pvpanic", "pvpanic-pci", "edu", "i6300esb"),
-        *("pcie-root-port", "pci-bridge", "pcie-pci-bridge", "pxb", "pxb-pcie", "pci-testdev", "vmcoreinfo"),
+        *("loader", "pcie-root-port", "pci-bridge", "pcie-pci-bridge", "pxb", "pxb-pcie", "pci-testdev", "vmcoreinfo"),
     }
 )
 _DEVICE_PROPERTIES = frozenset(
@@ -64,6 +65,7 @@ _DEVICE_PROPERTIES = frozenset(
         *("serial", "name", "nr", "num-queues", "queues", "vectors", "disable-legacy", "disable-modern"),
         *("max-bytes", "period", "physical_block_size", "logical_block_size", "write-cache", "rotation_rate"),
         *("removable", "ver", "wwn", "p2", "p3", "intrs", "slots", "xres", "yres", "edid", "vgamem_mb", "speed"),
+        *("cpu-num", "force-raw", "data", "data-len", "data-be"),  # of the loader, without its file
         *("hotplug", "ioeventfd", "event_idx", "packed", "indirect_desc", "mrg_rxbuf", "csum", "gso", "bus_nr"),
     }
 )
@@ -74,6 +76,7 @@ _LISTS: Mapping[str, tuple[str, frozenset[str]]] = {
     "boot": ("order", frozenset({"order", "once", "menu", "strict", "reboot-timeout"})),
     "rtc": ("base", frozenset({"base", "clock", "driftfix"})),
     "device": ("driver", _DEVICE_PROPERTIES),
+    "acpitable": ("", frozenset({"sig", "rev", "oem_id", "oem_table_id", "oem_rev"})), "smbios": ("", frozenset()),
     "nic": ("type", frozenset()), "netdev": ("type", frozenset()),
     "object": ("qom-type", frozenset({"qom-type", "id", "netdev", "size", "prealloc", "share", "merge", "dump"})),
     "global": ("driver", frozenset()),
@@ -119,7 +122,8 @@ def check_invocation(invocation: Invocation) -> None:
         if not _NAME.fullmatch(name):
             raise _refusal(f"it has a chardev {name!r}")
     for file in invocation.bundled:
-        if file.option not in _BUNDLED or not isinstance(file.fd, int | None) or not isinstance(file.slashes, int):
+        known = _READERS if file.inside else _BUNDLED
+        if file.option not in known or not isinstance(file.fd, int | None) or not isinstance(file.slashes, int):
             raise _refusal(f"it would give QEMU a file as -{file.option} {file.opened_as}")
     for index, disk in enumerate(invocation.disks):
         _check_disk(index, disk)
@@ -127,7 +131,19 @@ def check_invocation(invocation: Invocation) -> None:
         added = parse_options([word for addition in invocation.additions for word in addition.words])
     except UsageError as error:
         raise _refusal(str(error)) from None
-    _check_options((*invocation.options, *added))
+    opened = {str(file.opened_as) for file in invocation.bundled if file.inside and file.fd is not None}
+    _check_options(_without_opened(option, opened) for option in (*invocation.options, *added))
+
+
+def _without_opened(option: Option, opened: Set[str]) -> Option:
+    """``option`` without the file that it names, if that is one of those that lie in the recording."""
+    if option.name not in _READERS or option.value is None:
+        return option
+    properties = parse_properties(option.value, "driver" if option.name == "device" else "")
+    # Of properties that are told twice QEMU may take the other one, so it must be written as we write it.
+    if properties.get("file") not in opened or option.value != format_properties(properties):
+        return option
+    return Option(option.name, format_properties({key: text for key, text in properties.items() if key != "file"}))
 
 
 def _check_disk(index: int, disk: Disk) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.errors import RecordingError, UsageError
+from rrdbg.model.drives import Disk
 from rrdbg.model.snapshot import SnapshotKind
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.manifest import Manifest
@@ -122,7 +123,7 @@ def _members(recording: Recording, timeline: Timeline, *, everything: bool) -> d
     }
     members = {name: layout.root / name for name in sorted(names)}
     for index, disk in enumerate(recording.manifest.invocation.disks):
-        members[_disk_name(index)] = _whole_image(layout.source(disk))
+        members[_disk_name(index)] = _whole_image(disk, layout.source(disk))
     return members
 
 
@@ -133,14 +134,15 @@ def _portable_manifest(recording: Recording) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def _whole_image(path: Path) -> Path:
-    """``path``, if the image needs no other file.
+def _whole_image(disk: Disk, path: Path) -> Path:
+    """``path``, the image of ``disk``, if it needs no other file.
 
-    A qcow2's header holds a magic, a version and the offset of the backing file's name, 0 for none.
+    What lies below may be named by the command line, or in a qcow2's header, which holds a magic, a version and the
+    offset of the backing file's name, 0 for none.
     """
     with path.open("rb") as file:
         head = file.read(16)
-    if head[:4] == b"QFI\xfb" and int.from_bytes(head[8:16], "big"):
+    if disk.backing is not None or (head[:4] == b"QFI\xfb" and int.from_bytes(head[8:16], "big")):
         raise RecordingError(
             f"The disk image {path} has a backing file, and an archive with only one of the two would not open. "
             "Record the guest again with a flat copy (qemu-img convert)."

@@ -90,9 +90,9 @@ class Layout:
         """The overlay over the guest's disk number ``index``."""
         return self.root / "disks" / f"{index}.qcow2"
 
-    def bundled(self, option: str) -> Path:
-        """The copy of the file that QEMU's option ``-option`` names."""
-        return self.root / "files" / option
+    def bundled(self, name: str) -> Path:
+        """The copy of a file that QEMU's command line names, called as :attr:`BundledFile.name` tells."""
+        return self.root / "files" / name
 
     def source(self, disk: Disk) -> Path:
         """The user's image of a disk; in an unpacked recording it lies inside."""

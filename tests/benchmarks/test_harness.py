@@ -37,13 +37,13 @@ async def test_one_measure_on_the_small_guest_tells_that_qemu_misses_the_hit(tmp
     assert guest.memory["rrdbg"] > 10 << 20
     assert guest.limits.replay > 0
     line = next(line for line in shown.read_text().splitlines() if line.startswith("| reverse-continue to the instr"))
-    assert line.endswith("| wrong: missed the hit |")
+    assert line.endswith("| wrong: missed the hit |  |")
     assert not list((tmp_path / "bench").glob("*/rrdbg-bench-*"))
 
 
 def results(seconds: float, replay: float, verdict: str = "") -> Results:
     cell = Cell(seconds, seconds, seconds, 1.0, verdict)
-    limits, bytes_taken = Limits(replay, 0.1, 0.1), {"rrdbg": 1}
+    limits, bytes_taken = Limits(replay, 0.1, 0.1, {"far-hit": replay / 2}), {"rrdbg": 1}
     guest = GuestResults(1000, 100, 2, 1.0, limits, {"jumps": {"rrdbg": cell}}, bytes_taken, bytes_taken)
     return Results("7.2", 1, {"linux": guest})
 
@@ -66,6 +66,12 @@ def test_a_page_says_what_was_not_measured_to_the_end() -> None:
     partial = replace(made.guests["linux"].cells["jumps"]["rrdbg"], seconds=4000.0, share=0.01)
     made.guests["linux"].cells["condition"] = {"rrdbg": partial}
     assert "| a condition false 10,000 times | ≈ 67 min |" in page(made, "results.json", 20.0)
+
+
+def test_a_page_compares_a_search_with_a_plain_replay() -> None:
+    made = results(1.0, 5.0)
+    made.guests["linux"].cells["far-hit"] = {"rrdbg": Cell(3.0, 3.0, 3.0, 1.0)}
+    assert "| reverse-continue to a far hit | 3.0 s | 2.5 s; rrdbg 1.2x |" in page(made, "results.json", 20.0)
 
 
 def test_a_clock_counts_movements_that_were_made() -> None:

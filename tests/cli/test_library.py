@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.conftest import QEMU, Cli
 from tests.cli.test_record import wait_until
+from tests.guests.build import run_tool
 from tests.processes import qemus_in
 
 
@@ -139,6 +140,24 @@ def test_the_disk_images_go_with_a_packed_recording(cli: Cli, tmp_path: Path) ->
     other = tmp_path / "other"
     cli("unpack", str(archive), "-o", str(other))
     assert cli.replay(other, "seek 50%", "info registers").splitlines()[1:] == before
+
+
+@pytest.mark.parametrize("named_by", ["image", "command line"])
+def test_an_image_over_another_one_is_not_packed(cli: Cli, tmp_path: Path, named_by: str) -> None:
+    base, image = tmp_path / "base.img", tmp_path / "image.qcow2"
+    base.write_bytes(bytes(1 << 20))
+    run_tool("qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "raw", str(image))
+    words = ["-drive", f"file={image},if=virtio"]
+    if named_by == "command line":
+        run_tool("qemu-img", "rebase", "-u", "-b", "", str(image))
+        below = f"backing.driver=raw,backing.file.driver=file,backing.file.filename={base}"
+        node = f"qcow2,node-name=d,file.driver=file,file.filename={image},{below}"
+        words = ["-blockdev", node, "-device", "virtio-blk-pci,drive=d"]
+    cli("record", "--name", "over", "--timeout", "1", "--", QEMU, "-m", "16", "-nodefaults", "-nographic", *words)
+    done = cli("pack", "over-1", "--output", str(tmp_path / "over.tar.gz"), check=None)
+    assert done.returncode != 0
+    assert "has a backing file" in done.stderr
+    assert not (tmp_path / "over.tar.gz").exists()
 
 
 @pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "scratch/x", "snapshots/../../escaped"])

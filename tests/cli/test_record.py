@@ -35,6 +35,16 @@ def test_a_recording_has_everything(cli: Cli, workload_guest: Path) -> None:
     assert json.loads((cli.root / "work-1" / "manifest.json").read_text())["schema"] == 1
 
 
+def test_a_file_inside_of_an_option_is_copied_too(cli: Cli, workload_guest: Path, tmp_path: Path) -> None:
+    """As firmware is loaded: the file may be built anew, and the recording be opened elsewhere."""
+    file = tmp_path / "table.bin"
+    file.write_bytes(b"once upon")
+    loader = f"loader,file={os.path.relpath(file)},addr=0x700000,force-raw=on"
+    cli("record", "--name", "loaded", "--", *bare_metal(workload_guest), "-device", loader)
+    file.write_bytes(b"a new one")
+    assert "0x65636e6f" in cli.replay(cli.root / "loaded-1", "x/2xw 0x700000")
+
+
 def test_the_latest_recording_is_opened(cli: Cli, heapbug_guest: Path) -> None:
     cli("record", "--until-console", "up", "--", *bare_metal(heapbug_guest))
     cli("record", "--until-console", "PANIC", "--", *bare_metal(heapbug_guest))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import pytest
 
 from rrdbg.engine.recorder import Recorder, RecordRequest
+from rrdbg.errors import Stalled
+from rrdbg.links.qmp import QmpLink
 from tests.guests.build import QEMU_OPTIONS, run_tool
 
 T = TypeVar("T")
@@ -89,6 +91,26 @@ def run() -> Iterator[Run[Any]]:
     """Run coroutines one after another in one event loop."""
     with asyncio.Runner() as runner:
         yield runner.run
+
+
+@pytest.fixture
+def hung(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The icount at which a QEMU hangs as it gets ready to save, the first that does so; again if it is tried again.
+
+    QEMU 10 and 11 hang where a disk request waits for the log.
+    """
+    added = QmpLink.add_node
+    places: list[int] = []
+
+    async def hang(link: QmpLink, node: Mapping[str, object]) -> None:
+        icount = await link.icount()
+        if not places or icount == places[0]:
+            places.append(icount)
+            raise Stalled("QEMU did not answer.")
+        await added(link, node)
+
+    monkeypatch.setattr(QmpLink, "add_node", hang)
+    return places
 
 
 def digest(path: Path) -> str:

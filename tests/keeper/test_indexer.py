@@ -54,6 +54,16 @@ def test_all_snapshots_are_proved_and_said_to_be(run: Run[Any], copied: Path) ->
     assert seen[-1].icount == timeline.end.icount
 
 
+def test_a_pass_whose_qemu_hangs_begins_anew(
+    run: Run[Any], copied: Path, hung: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    indexed: Indexed = run(index(copied, spacing=DENSE))
+    assert len(hung) == 1
+    assert indexed.proved == indexed.snapshots > 3
+    assert indexed.unsound == ()
+    assert "The pass begins anew" in caplog.text
+
+
 def test_a_second_pass_keeps_and_proves_what_is_there(run: Run[Any], copied: Path) -> None:
     run(index(copied, spacing=DENSE, prove=False))
     before = timeline_of(copied).snapshots

@@ -80,6 +80,17 @@ def test_snapshots_lead_where_the_forward_run_led(run: Run[Any], copied: Path) -
     run(check())
 
 
+def test_a_qemu_that_hangs_as_it_saves_is_replaced(
+    run: Run[Any], copied: Path, hung: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    timeline: Timeline = run(to_the_end(copied))
+    assert len(hung) == 1, "no second snapshot is tried there"
+    assert timeline.snapshot_at(hung[0]) is None
+    assert len(timeline.snapshots) >= 4
+    assert files_of(copied) == listed(timeline)
+    assert "QEMU hung where a snapshot was to be saved" in caplog.text
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
 def test_the_budget_is_kept(run: Run[Any], workload: Path, copied: Path, tmp_path: Path, share: float) -> None:
     other = Path(shutil.copytree(workload, tmp_path / "other"))

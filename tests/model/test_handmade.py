@@ -72,8 +72,15 @@ def test_more_of_icount_is_kept() -> None:
 
 
 def test_files_are_told_from_the_root() -> None:
-    assert "file=/home/user/x.bin,addr=0" in kept("-device", "loader,file=x.bin,addr=0")
     assert "file=/home/user/flash.fd" in kept("-drive", "if=pflash,readonly=on,format=raw,file=flash.fd")
+
+
+def test_files_inside_of_options_are_brought_along() -> None:
+    made = read("-kernel", "vmlinuz", "-device", "loader,file=x.bin,addr=0").invocation
+    assert words_of(made.options)[:2] == ("-device", "driver=loader,file=/dev/fd/4,addr=0")
+    assert [(file.name, file.source) for file in made.bundled] == [
+        ("kernel", "/home/user/vmlinuz"), ("device-4", "/home/user/x.bin")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

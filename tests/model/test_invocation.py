@@ -180,3 +180,17 @@ def test_options_are_read_and_written() -> None:
 def test_properties_keep_their_commas() -> None:
     assert parse_properties("a,,b,x=1,flag", "file") == {"file": "a,b", "x": "1", "flag": "on"}
     assert format_properties({"file": "a,b", "x": "1"}) == "file=a,,b,x=1"
+
+
+def test_files_inside_of_options_are_opened_by_number() -> None:
+    made = prepared(
+        "-kernel", "k", "-device", "loader,file=a,,b.bin,addr=0x1000", "-fw_cfg", "opt/x,file=y", "-device", "edu",
+        "-device", "loader,addr=4,data=1,data-len=4", "-fw_cfg", "name=opt/z,string=file=1",
+    )  # fmt: skip
+    assert words_of(made.options) == (
+        "-device", "driver=loader,file=/dev/fd/4,addr=0x1000", "-fw_cfg", "name=opt/x,file=/dev/fd/5", "-device", "edu",
+        "-device", "loader,addr=4,data=1,data-len=4", "-fw_cfg", "name=opt/z,string=file=1",
+    )  # fmt: skip
+    assert [(file.name, file.source, file.fd) for file in made.bundled] == [
+        ("kernel", "k", 3), ("device-4", "a,b.bin", 4), ("fw_cfg-5", "y", 5)
+    ]  # fmt: skip

@@ -103,3 +103,24 @@ def test_what_leads_out_of_the_machine_is_not(words: str, place: str) -> None:
 def test_nor_is_anything_that_is_pasted_into_the_command(bad: Invocation) -> None:
     with pytest.raises(RecordingError, match="was not made here, and"):
         check_invocation(bad)
+
+
+READERS = "-device loader,file=rom.bin,addr=0x1000 -fw_cfg name=opt/x,file=y -acpitable sig=ABCD,file=t -smbios file=s"
+
+
+def test_files_that_lie_in_the_recording_may_be_read() -> None:
+    """As rrdbg itself makes such an invocation."""
+    made = prepare(["qemu-system-x86_64", *shlex.split(READERS)], shift="1", clock_base="2026-01-01T00:00:00")
+    check_invocation(made)
+    with pytest.raises(RecordingError, match="was not made here, and"):
+        check_invocation(replace(made, bundled=made.bundled[1:]))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["loader,file=/dev/fd/9", "loader,file=/etc/shadow,file=/dev/fd/3", "virtio-net-pci,romfile=x,file=/dev/fd/3"],
+)
+def test_no_other_file_is_read_beside_them(value: str) -> None:
+    made = prepare(["qemu-system-x86_64", *shlex.split(READERS)], shift="1", clock_base="2026-01-01T00:00:00")
+    with pytest.raises(RecordingError, match="was not made here, and"):
+        check_invocation(replace(made, options=(*made.options, Option("device", value))))
