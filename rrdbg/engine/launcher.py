@@ -29,6 +29,7 @@ from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording
 from rrdbg.store.workfolder import WorkFolder
 
+_SECTOR = 512
 _SAVE_NODE = "rrdbg-save"
 _VMSTATE_NODE = "rrdbg-vmstate-file"
 
@@ -189,8 +190,11 @@ class Launcher:
         directory.mkdir()
         state = self._empty(directory / "vmstate.qcow2")
         disks = self.recording.manifest.invocation.disks
+        saved = self.recording.layout.root / snapshot.files[0]
+        # By io_uring QEMU 7.2 hangs where a file ends within its first sector, and does not say that it is none.
+        aio = self._aio if saved.exists() and saved.stat().st_size >= _SECTOR else THREADS
         return directory, Images(
-            through_scratch(_VMSTATE_NODE, self.recording.layout.root / snapshot.files[0], state, aio=self._aio),
+            through_scratch(_VMSTATE_NODE, saved, state, aio=aio),
             [self._disk_node(index, disk, snapshot, directory) for index, disk in enumerate(disks)],
         )
 

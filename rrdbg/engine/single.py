@@ -46,13 +46,30 @@ class SingleScan(Scan):
         found = await self._changes(here)
         if hit := await self._breakpoint_hit(here, pc):
             found.append(hit)
+        kept = await self._is_kept(pc, end) if self._fence_stop else False
         step = await self._walker.step()
         found += await self._changes(end)
-        if step.reply.watched or (self._fence_stop and self._fence_stop.watched):
+        if kept or step.reply.watched:
             # What a step has done, not a run, is told already.
             found += await self._repeated(here.icount if self._fence_stop else end.icount)
         # At one position the watchpoint comes first, since the step before it made the access.
         return sorted(found, key=lambda hit: (hit.position, isinstance(hit.point, Breakpoint)))
+
+    async def _is_kept(self, pc: int, end: Position) -> bool:
+        """Whether QEMU keeps an access that it has not reported; it forgets it with the answer.
+
+        It reports it where it next stops for a debugger. A breakpoint here makes it stop without executing anything:
+        if an instruction touched a page with a watchpoint before that, QEMU 7.2 would abort ("Raised interrupt while
+        not in I/O function").
+        """
+        assert self._fence_stop is not None
+        here = Breakpoint(0, pc)
+        if pc not in self._breakpoints:
+            await self._machine.insert(here)
+        reply = await self._walker.run_to(end.icount)
+        if pc not in self._breakpoints:
+            await self._machine.remove(here)
+        return self._fence_stop.watched is not None or (reply is not None and reply.watched is not None)
 
     async def _repeated(self, first: int) -> list[Hit]:
         """The accesses that lead to the plain icount ``first`` or to later ones up to the walker's position.
