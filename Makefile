@@ -3,6 +3,8 @@
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+# A process has all tests of a file, since they share recordings.
+PARALLEL := --numprocesses 2 --dist loadfile
 
 # Folders with other QEMUs, made by scripts/other-qemu; any place will do.
 QEMU_10 ?= build/qemu-10
@@ -19,7 +21,7 @@ setup: ## Install what is missing: Debian packages, and the virtual environment 
 	@scripts/setup
 
 test: lint ## Run linters, type checker and all tests (some of them: make test ARGS='-k NAME')
-	$(PYTEST) $(ARGS)
+	$(PYTEST) $(or $(ARGS),$(PARALLEL))
 	$(if $(ARGS),,$(MAKE) --no-print-directory test-newer)
 
 # A small part with QEMU 10.0; the whole is test-matrix.

@@ -48,7 +48,9 @@ class Native:
         self._snapshots = snapshots
         self._folder = Path(tempfile.mkdtemp(prefix="rrdbg-bench-", dir=guest.recording.parent))
         self._image = self._folder / "snapshots.qcow2"
-        self._socket = str(self._folder / "socket")
+        # Not beside the recording: a socket's path may have 107 bytes.
+        self._sockets = tempfile.TemporaryDirectory(prefix="rrdbg-bench-")
+        self._socket = str(Path(self._sockets.name) / "socket")
         self._process: QemuProcess | None = None
         self._client: RspClient | None = None
         self._registers: RegisterFile
@@ -115,6 +117,7 @@ class Native:
 
     def remove(self) -> None:
         """Remove the image."""
+        self._sockets.cleanup()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def where(self) -> Place:

@@ -34,7 +34,9 @@ class Ours:
     def __init__(self, guest: Guest) -> None:
         self._guest = guest
         self._folder = Path(tempfile.mkdtemp(prefix="rrdbg-bench-", dir=guest.recording.parent))
-        self._socket = str(self._folder / "socket")
+        # Not beside the recording: a socket's path may have 107 bytes.
+        self._sockets = tempfile.TemporaryDirectory(prefix="rrdbg-bench-")
+        self._socket = str(Path(self._sockets.name) / "socket")
         self._copy = guest.copy(self._folder)
         self._process: asyncio.subprocess.Process | None = None
         self._client: RspClient | None = None
@@ -82,6 +84,7 @@ class Ours:
 
     def remove(self) -> None:
         """Remove the copy of the recording."""
+        self._sockets.cleanup()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def where(self) -> Place:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,14 @@ import pexpect
 import pytest
 
 from tests.extension.conftest import SCRIPT
+from tests.recordings import fresh_copy
 
 PROMPT = r"(\d+)% ([\d,]+) \(gdb\) "
 
 
 @pytest.mark.linux
 def test_the_guest_stops_where_gdb_says(linux_recording: Path, program: str, tmp_path: Path) -> None:
-    copy = shutil.copytree(linux_recording, tmp_path / "linux")
+    copy = fresh_copy(linux_recording, tmp_path / "linux")
     gdb: Any = pexpect.spawn(
         program,
         ["-q", "-nx", "-ex", "set pagination off", "-ex", "set confirm off", "-ex", "set style enabled off",

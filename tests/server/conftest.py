@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,12 +13,13 @@ from rrdbg.frontends.server.connection import Server
 from rrdbg.links.mi import Gdb
 from rrdbg.links.rsp import RspClient
 from rrdbg.model.position import Position
+from tests.recordings import fresh_copy
 
 
 @asynccontextmanager
 async def serving(recording: Path, folder: Path) -> AsyncIterator[tuple[Replay, str]]:
-    """A copy of ``recording`` in ``folder``, served: the replay and the server's address."""
-    copy = Path(shutil.copytree(recording, folder / "served"))
+    """A fresh copy of ``recording`` in ``folder``, served: the replay and the server's address."""
+    copy = fresh_copy(recording, folder / "served")
     async with await Replay.open(copy) as replay:
         server = Server(replay)
         await server.listen(f"unix:{folder}/socket")

@@ -99,9 +99,15 @@ class Terminal:
             self._read(1.0)
 
     def resize(self, rows: int, columns: int) -> None:
-        """Change the window's size."""
+        """Change the window's size, and wait until the prompt is drawn anew."""
+        drawn = len(self.raw)
         self.screen.resize(rows, columns)
         self.child.setwinsize(rows, columns)
+        deadline = time.monotonic() + 60
+        while len(self.raw) == drawn:
+            assert time.monotonic() < deadline, "nothing is drawn after the window has changed"
+            self._read(1.0)
+        self.wait_for(PROMPT)
 
     def children(self, name: str) -> list[int]:
         """The pids of the programs called ``name`` that the shell has started."""

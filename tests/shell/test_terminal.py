@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.recordings import fresh_copy
 from tests.shell.terminal import CTRL_C, CTRL_D, PROMPT, RIGHT, TAB, UP, Terminal
 
 Start = Callable[..., Terminal]
@@ -25,7 +25,7 @@ def start(tmp_path: Path, heapbug: Path) -> Start:
     """
 
     def make(*words: str, recording: Path = heapbug, **options: object) -> Terminal:
-        copy = shutil.copytree(recording, tmp_path / recording.name, dirs_exist_ok=True)
+        copy = fresh_copy(recording, tmp_path / recording.name)
         terminal = Terminal(["replay", str(copy), *words], tmp_path / "home", **options)  # type: ignore[arg-type]
         try:
             terminal.wait_for(PROMPT)
@@ -153,7 +153,6 @@ def test_another_size(start: Start) -> None:
         assert "'help NAME' explains one." in terminal.text, "no word is broken"
         assert "Execute one instruction, or COUNT of them." in terminal.text
         terminal.resize(20, 50)
-        os.kill(terminal.pid, signal.SIGWINCH)
         shown = terminal.run("info timeline")
         assert all(len(line) <= 50 for line in shown.splitlines())
         terminal.wait_for(r"8,\d\d\d,\d\d\d of 8,", below=True)
