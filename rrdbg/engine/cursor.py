@@ -7,7 +7,7 @@ was left at an unknown place is dropped, and started again when it is needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from rrdbg.engine.driver import Driver
@@ -20,6 +20,12 @@ from rrdbg.errors import HostError, Interrupted, LinkError, UsageError
 from rrdbg.model.position import START, Position
 from rrdbg.model.process import Role
 from rrdbg.model.timeline import Timeline
+
+Steps = Callable[[Walker, Position], Awaitable[None]]
+"""Takes a walker to a position a little further on, in single steps."""
+
+LAST_STEPS = 32
+"""Instructions before the target of a jump that are stepped through if somebody wants to see them: 10 ms."""
 
 
 class Cursor:
@@ -76,6 +82,19 @@ class Cursor:
         self.position = target
         if new is not walker:
             await self.adopt(new)
+
+    async def go_watched(self, target: Position, steps: Steps) -> None:
+        """Move to ``target``, by ``steps`` for the last of the way if that makes the way no longer."""
+        base = Position(self.timeline.deliveries.plain_at_or_before(max(target.icount - LAST_STEPS, 0)))
+        snapshot, here = self.timeline.nearest(target.icount), self.machine_position
+        if (snapshot and snapshot.icount > base.icount) or (here and base < here <= target):
+            await self.go(target)
+            return
+        await self.go(base)
+        walker = await self.walker()
+        await steps(walker, target)
+        await walker.walk_to(target)  # it says so where there is no such phase
+        self.position = target
 
     async def start_at(self, icount: int) -> Walker:
         """A machine of its own at the plain ``icount``; the caller closes it.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rrdbg.engine.accelerator import Accelerator
 from rrdbg.engine.again import again
-from rrdbg.engine.cursor import Cursor
+from rrdbg.engine.cursor import Cursor, Steps
 from rrdbg.engine.executor import Executor
 from rrdbg.engine.finder import Finder
 from rrdbg.engine.hits import Hits
@@ -73,6 +73,8 @@ class Replay:
         self._cursor = Cursor(launcher, keeper, self._report, walker, spares)
         self.accelerator = accelerator or Accelerator(None, "this QEMU was started without its plugin")
         """What finds very many hits without stopping at each, if it can be used."""
+        self.last_steps: Steps | None = None
+        """Makes the last steps of a jump, for somebody who wants to see them."""
         self.points = PointList()
         """The breakpoints and watchpoints that are set."""
         self.hits = Hits(recording, lambda: self.timeline.cost)
@@ -192,7 +194,10 @@ class Replay:
         if not START <= target <= self.timeline.end:
             raise OutOfRange(f"Position {target} is outside the recording, which ends at {self.timeline.end}.")
         async with self._cursor.moving():
-            await self._cursor.go(target)
+            if self.last_steps:
+                await self._cursor.go_watched(target, self.last_steps)
+            else:
+                await self._cursor.go(target)
             return await self._stop(StopReason.TARGET)
 
     @again

@@ -5,6 +5,8 @@ back and forth inside are then answered from the store; the cursor moves, and th
 So is a run back to a breakpoint or to a change of memory; what lies before the store is searched, and where that ends
 the next pass is made at once. GDB's reverse-next and reverse-finish consist of such steps and short runs.
 
+A jump makes its last steps through here, too (:meth:`Window.arrive`), so that the first step back is in the store.
+
 What is exact: everything. Registers are those of the position. Memory is answered from the store only if all bytes
 asked for were read *at that position* during the pass, which reads the ranges that were asked for lately. Anything
 else makes a new pass up to the cursor, whose machine then stands there and is asked itself. The more often the
@@ -170,6 +172,10 @@ class Window:
         await self._pass(tuple(self._watched), keep_length=here)
         return await self._replay.read_memory(address, length)
 
+    async def arrive(self, walker: Walker, goal: Position) -> None:
+        """Make the last steps of a jump to ``goal``, and store what they come through."""
+        self._keep(await self._walk(walker, goal, ()), ())
+
     def forget(self) -> None:
         """Drop the store."""
         self._moments.clear()
@@ -192,23 +198,30 @@ class Window:
         length = keep_length or self._length
         base = replay.timeline.deliveries.plain_at_or_before(goal.icount - length)
         moments: list[_Moment] = []
-        groups = _groups(self._recent)
 
         async def visit(walker: Walker) -> None:
-            moments.clear()
-            while True:
-                moment = await _moment(walker, groups)
-                moments.append(moment)
-                if walker.position >= goal:
-                    return
-                if watchpoints:
-                    step, moment.hits = await watched_step(walker, watchpoints)
-                else:
-                    step = await walker.step()
-                moment.begun = not walker.interrupted(step)
+            nonlocal moments
+            moments = await self._walk(walker, goal, watchpoints)
 
         await replay.approach(base, visit)
         self.passes += 1
+        self._keep(moments, watchpoints)
+
+    async def _walk(self, walker: Walker, goal: Position, watchpoints: Sequence[Watchpoint]) -> list[_Moment]:
+        moments: list[_Moment] = []
+        groups = _groups(self._recent)
+        while True:
+            moment = await _moment(walker, groups)
+            moments.append(moment)
+            if walker.position >= goal:
+                return moments
+            if watchpoints:
+                step, moment.hits = await watched_step(walker, watchpoints)
+            else:
+                step = await walker.step()
+            moment.begun = not walker.interrupted(step)
+
+    def _keep(self, moments: list[_Moment], watchpoints: Sequence[Watchpoint]) -> None:
         self._moments = moments
         self._index = {moment.position: number for number, moment in enumerate(moments)}
         self._watched = frozenset(watchpoints)

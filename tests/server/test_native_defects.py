@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from rrdbg.engine.recorder import Recorder, RecordRequest
+from rrdbg.errors import OutOfRange
 from rrdbg.frontends.server.stub import Stub
 from rrdbg.model.deliveries import Delivery
-from rrdbg.model.position import Position
+from rrdbg.model.position import START, Position
 from tests.guests.build import symbol
 from tests.oracle import Oracle
 from tests.server.conftest import connecting, debugging, move, rrdbg_gdb, serving
@@ -135,7 +136,7 @@ async def test_5_back_to_an_interrupt_handler(
         assert debugger.replay.position < earlier
 
 
-async def test_6_a_hundred_steps_back_are_three_passes(workload: Path, tmp_path: Path, busy: Oracle) -> None:
+async def test_6_a_hundred_steps_back_are_two_passes(workload: Path, tmp_path: Path, busy: Oracle) -> None:
     """Each ``bs`` is a load and a replay."""
     async with serving(workload, tmp_path) as (replay, _):
         stub = Stub(replay, lambda text: None)
@@ -145,7 +146,27 @@ async def test_6_a_hundred_steps_back_are_three_passes(workload: Path, tmp_path:
             index -= 1
             assert await stub.answer(b"bs") == b"T05thread:01;"
             assert replay.position == busy[index].position
-        assert stub.window.passes == 3
+        assert stub.window.passes == 2
+
+
+async def test_6_a_jump_has_the_first_steps_back_ready(workload: Path, tmp_path: Path, busy: Oracle) -> None:
+    """The first ``bs`` is a load and a replay, too."""
+    async with serving(workload, tmp_path) as (replay, _):
+        stub = Stub(replay, lambda text: None)
+        phase = next(i for i, entry in enumerate(busy.entries) if entry.position.phase)
+        for index in (phase - 1, phase, phase + 1, phase + 20):
+            await replay.seek(START)
+            await replay.seek(busy[index].position)
+            assert await (await replay.machine()).register_packet() == busy[index].packet
+            for back in range(30):
+                assert await stub.answer(b"g") == busy[index - back].packet
+                assert await stub.answer(b"bs") == b"T05thread:01;"
+                assert replay.position == busy[index - back - 1].position
+            assert replay.machine_position == busy[index].position, "no machine was needed"
+        assert stub.window.passes == 0
+        with pytest.raises(OutOfRange, match="There is no position"):
+            await replay.seek(Position(busy[phase].position.icount, 9))
+        assert replay.position < busy[phase].position, "it stays"
 
 
 async def test_6_false_conditions_stay_here(workload: Path, workload_guest: Path, tmp_path: Path) -> None:
