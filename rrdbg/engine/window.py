@@ -8,9 +8,10 @@ the next pass is made at once. GDB's reverse-next and reverse-finish consist of 
 A jump makes its last steps through here, too (:meth:`Window.arrive`), so that the first step back is in the store.
 
 What is exact: everything. Registers are those of the position. Memory is answered from the store only if all bytes
-asked for were read *at that position* during the pass, which reads the ranges that were asked for lately. Anything
-else makes a new pass up to the cursor, whose machine then stands there and is asked itself. The more often the
-store runs out, the longer the next pass: 32 positions, then 64, up to 4096.
+asked for were read *at that position* during the pass, which reads the ranges that were asked for lately, and a short
+pass also the instruction and the top of the stack, at which a debugger looks wherever it stops. Anything else makes a
+new pass up to the cursor, whose machine then stands there and is asked itself. The more often the store runs out, the
+longer the next pass: 32 positions, then 64, up to 4096.
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ class Window:
 
     async def arrive(self, walker: Walker, goal: Position) -> None:
         """Make the last steps of a jump to ``goal``, and store what they come through."""
-        self._keep(await self._walk(walker, goal, ()), ())
+        self._keep(await self._walk(walker, goal, (), around=True), ())
 
     def forget(self) -> None:
         """Drop the store."""
@@ -201,17 +202,18 @@ class Window:
 
         async def visit(walker: Walker) -> None:
             nonlocal moments
-            moments = await self._walk(walker, goal, watchpoints)
+            moments = await self._walk(walker, goal, watchpoints, around=length <= 2 * FIRST)
 
         await replay.approach(base, visit)
         self.passes += 1
         self._keep(moments, watchpoints)
 
-    async def _walk(self, walker: Walker, goal: Position, watchpoints: Sequence[Watchpoint]) -> list[_Moment]:
+    async def _walk(
+        self, walker: Walker, goal: Position, watchpoints: Sequence[Watchpoint], *, around: bool
+    ) -> list[_Moment]:
         moments: list[_Moment] = []
-        groups = _groups(self._recent)
         while True:
-            moment = await _moment(walker, groups)
+            moment = await _moment(walker, self._recent, around=around)
             moments.append(moment)
             if walker.position >= goal:
                 return moments
@@ -227,11 +229,14 @@ class Window:
         self._watched = frozenset(watchpoints)
 
 
-async def _moment(walker: Walker, groups: Iterable[Sequence[int]]) -> _Moment:
+async def _moment(walker: Walker, blocks: Iterable[int], *, around: bool) -> _Moment:
+    """What there is where ``walker`` stands: registers, ``blocks``, and what is ``around`` if that is wanted."""
     machine = walker.machine
-    packet = await machine.register_packet()
-    moment = _Moment(walker.position, packet, machine.register_file.linear_pc(packet))
-    for group in groups:
+    packet, layout = await machine.register_packet(), machine.register_file
+    moment = _Moment(walker.position, packet, layout.linear_pc(packet))
+    if around:
+        blocks = {*blocks, *_around(moment.pc, 1), *_around(layout.stack_pointer(packet), 2)}
+    for group in _groups(blocks):
         await _read_blocks(machine, group, moment.memory)
     return moment
 
@@ -239,6 +244,11 @@ async def _moment(walker: Walker, groups: Iterable[Sequence[int]]) -> _Moment:
 def _outcome(known: tuple[Hit, ...], watchpoints: Sequence[Watchpoint]) -> Outcome:
     hits = tuple(hit for hit in known if hit.point in watchpoints)
     return (StopReason.WATCHPOINT if hits else StopReason.STEP), hits
+
+
+def _around(address: int | None, count: int) -> list[int]:
+    """The block that has ``address``, and the next ones, ``count`` in all."""
+    return [] if address is None else [address - address % _BLOCK + _BLOCK * number for number in range(count)]
 
 
 def _groups(blocks: Iterable[int]) -> list[list[int]]:

@@ -58,6 +58,11 @@ class RegisterFile:
             return None
         return self._value(packet, self.pc)
 
+    def stack_pointer(self, packet: bytes) -> int | None:
+        """The address of the top of the stack; None if no register is known to hold it."""
+        name = next((name for name in ("rsp", "esp", "sp") if name in self.registers), None)
+        return None if name is None else self._value(packet, name)
+
     def _value(self, packet: bytes, name: str) -> int:
         digits = _digits(packet, self.registers[name]) if name in self.registers else None
         return int.from_bytes(bytes.fromhex(digits.decode()), self.byte_order) if digits else 0

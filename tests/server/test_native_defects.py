@@ -162,6 +162,12 @@ async def test_6_a_jump_has_the_first_steps_back_ready(workload: Path, tmp_path:
                 assert await stub.answer(b"g") == busy[index - back].packet
                 assert await stub.answer(b"bs") == b"T05thread:01;"
                 assert replay.position == busy[index - back - 1].position
+                # What GDB looks at wherever it stops.
+                before = busy[index - back - 1]
+                stack = busy.layout.stack_pointer(before.packet)
+                assert stack is not None
+                for packet, length in ((b"m%x,1" % before.pc, 1), (b"m%x,40" % stack, 64)):
+                    assert len(await stub.answer(packet) or b"") == 2 * length
             assert replay.machine_position == busy[index].position, "no machine was needed"
         assert stub.window.passes == 0
         with pytest.raises(OutOfRange, match="There is no position"):
