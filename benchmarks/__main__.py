@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from benchmarks.native import Native
 from benchmarks.ours import Ours
 from benchmarks.outcome import Outcome
 from benchmarks.places import find_places
+from benchmarks.processes import busy_processors
 from benchmarks.recorder import Recorder
 from benchmarks.report import page
 from benchmarks.results import Cell, GuestResults, Results
@@ -42,7 +42,7 @@ async def main() -> int:
     """Measure, print, keep and compare."""
     arguments = _arguments()
     measures = [measure for measure in MEASURES if not arguments.measure or measure.name in arguments.measure]
-    load = os.getloadavg()[0]
+    load = await busy_processors()
     version = await qemu_version(find_qemu("qemu-system-x86_64"))
     folder = arguments.folder / version.split()[0]
     results = Results(version, arguments.runs, {}, load=round(load, 1))

@@ -26,13 +26,13 @@ without a stop of the stretch that a search must look at, and how many times as 
 """
 
 _BUSY = 0.5
-"""From this load on the seconds say less than their ratios do, and the page says so."""
+"""From so many on the seconds say less than their ratios do, and the page says so."""
 
 
 def page(results: Results, file: str, budget: float) -> str:
     """The whole page."""
     head = _HEAD.format(
-        busy=f", busy with other work (load {results.load:.0f})" if results.load >= _BUSY else "",
+        busy=f", {results.load:.1f} of them busy with other work" if results.load >= _BUSY else "",
         file=f"`{file}`",
         machine=results.machine,
         qemu=results.qemu.partition(" ")[0],

@@ -82,7 +82,7 @@ class GuestResults:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All of one ``python -m benchmarks``; ``load`` is what the machine had to do besides, before it began."""
+    """All of one ``python -m benchmarks``; ``load`` is how many processors others kept busy before it began."""
 
     qemu: str
     runs: int
