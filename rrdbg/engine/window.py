@@ -5,7 +5,7 @@ back and forth inside are then answered from the store; the cursor moves, and th
 So is a run back to a breakpoint or to a change of memory; what lies before the store is searched, and where that ends
 the next pass is made at once. GDB's reverse-next and reverse-finish consist of such steps and short runs.
 
-A jump makes its last steps through here, too (:meth:`Window.arrive`), so that the first step back is in the store.
+A jump makes its last steps through here, too (:meth:`Window.watch_jumps`), so that the first step back is in the store.
 
 What is exact: everything. Registers are those of the position. Memory is answered from the store only if all bytes
 asked for were read *at that position* during the pass, which reads the ranges that were asked for lately, and a short
@@ -25,7 +25,9 @@ from rrdbg.engine.walk import Walker
 from rrdbg.engine.watch import watched_step
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
+from rrdbg.links.registers import RegisterFile
 from rrdbg.model.position import START, Position
+from rrdbg.model.safety import step_hazard
 from rrdbg.model.stop import Breakpoint, Hit, Point, StopReason, WatchKind, Watchpoint
 from rrdbg.model.timeline import STOPS
 
@@ -67,6 +69,7 @@ class Window:
         self._index: dict[Position, int] = {}
         self._watched: frozenset[Watchpoint] = frozenset()
         self._recent: dict[int, None] = {}
+        self._layout: RegisterFile | None = None
         self._length = FIRST
         self.passes = 0
         """How many passes were made."""
@@ -143,6 +146,13 @@ class Window:
             return self._moments[here].registers
         return await (await self._replay.machine()).register_packet()
 
+    async def registers(self) -> dict[str, int]:
+        """All registers at the cursor, by name."""
+        here = self._index.get(self._replay.position)
+        if here is None or self._layout is None:
+            return await self._replay.registers()
+        return self._layout.decode(self._moments[here].registers)
+
     async def pc(self) -> int:
         """The linear address of the next instruction at the cursor."""
         here = self._index.get(self._replay.position)
@@ -173,7 +183,13 @@ class Window:
         await self._pass(tuple(self._watched), keep_length=here)
         return await self._replay.read_memory(address, length)
 
-    async def arrive(self, walker: Walker, goal: Position) -> None:
+    def watch_jumps(self) -> None:
+        """Have jumps make their last steps through here, unless this guest must not be stepped."""
+        manifest = self._replay.recording.manifest
+        if not step_hazard(manifest.invocation.architecture, manifest.qemu_version):
+            self._replay.last_steps = self._arrive
+
+    async def _arrive(self, walker: Walker, goal: Position) -> None:
         """Make the last steps of a jump to ``goal``, and store what they come through."""
         self._keep(await self._walk(walker, goal, (), around=True), ())
 
@@ -212,6 +228,7 @@ class Window:
         self, walker: Walker, goal: Position, watchpoints: Sequence[Watchpoint], *, around: bool
     ) -> list[_Moment]:
         moments: list[_Moment] = []
+        self._layout = walker.machine.register_file
         while True:
             moment = await _moment(walker, self._recent, around=around)
             moments.append(moment)

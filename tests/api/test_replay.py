@@ -37,6 +37,23 @@ def test_moving_is_what_the_oracle_says(work: rrdbg.Replay, busy: Oracle) -> Non
     assert work.disassemble()[0][0] == busy[middle - 25].pc
 
 
+def test_single_steps_both_ways(work: rrdbg.Replay, busy: Oracle, watched: dict[int, int]) -> None:
+    """They are answered from what one pass has noted, memory included where it was looked at before."""
+    here = next(i for i, entry in enumerate(busy.entries) if entry.position.phase) + 20
+    work.seek(busy[here].position)
+    for back in (True,) * 50 + (False,) * 60:
+        here += -1 if back else 1
+        stop = work.reverse_step() if back else work.step()
+        assert (stop.reason, stop.position, stop.pc) == (StopReason.STEP, busy[here].position, busy[here].pc)
+        assert work.registers() == busy.registers(here)
+        for address, size in watched.items():
+            assert work.read_memory(address, size) == busy[here].memory[address]
+    work.seek("start")
+    assert work.reverse_step().reason is StopReason.START
+    work.seek("end")
+    assert work.step().reason is StopReason.END
+
+
 def test_watching_and_breaking(work: rrdbg.Replay, busy: Oracle, workload_guest: Path) -> None:
     counter = symbol(workload_guest, "counter").address
     changes = busy.changes(counter)

@@ -16,6 +16,7 @@ from rrdbg.engine.origin import DEPTH
 from rrdbg.engine.origin import origin as follow
 from rrdbg.engine.progress import ProgressListener
 from rrdbg.engine.replay import Replay as Cursor
+from rrdbg.engine.window import Outcome, Window
 from rrdbg.errors import UsageError
 from rrdbg.frontends.api import queries
 from rrdbg.frontends.api.values import Value, read_value
@@ -49,6 +50,8 @@ class AsyncReplay:
 
     def __init__(self, cursor: Cursor, symbols: Path | None, gdb: str | None = "gdb") -> None:
         self._cursor = cursor
+        self._window = Window(cursor)
+        self._window.watch_jumps()
         self._symbols = symbols
         self._gdb = gdb
         self._debugger: Debugger | None = None
@@ -98,6 +101,10 @@ class AsyncReplay:
             await self._stack.aclose()
         finally:
             await self._cursor.close()
+
+    async def _stopped(self, outcome: Outcome) -> Stop:
+        reason, hits = outcome
+        return Stop(reason, self.position, await self._window.pc(), hits)
 
     async def __aenter__(self) -> AsyncReplay:
         return self
@@ -155,10 +162,14 @@ class AsyncReplay:
 
     async def step(self, count: int = 1) -> Stop:
         """Execute ``count`` instructions; taking an interrupt or exception counts as one."""
+        if count == 1:
+            return await self._stopped(await self._window.step())
         return await self._cursor.stepi(count)
 
     async def reverse_step(self, count: int = 1) -> Stop:
         """Go back by ``count`` of what :meth:`step` goes forward."""
+        if count == 1:
+            return await self._stopped(await self._window.step_back())
         return await self._cursor.reverse_stepi(count)
 
     async def cont(self) -> Stop:
@@ -205,11 +216,11 @@ class AsyncReplay:
 
         :raises RspError: they are not mapped there.
         """
-        return await self._cursor.read_memory(await self._address(address), size)
+        return await self._window.read_memory(await self._address(address), size)
 
     async def registers(self) -> dict[str, int]:
         """The registers at the cursor, by name."""
-        return await self._cursor.registers()
+        return await self._window.registers()
 
     async def disassemble(self, address: Address | None = None, count: int = 1) -> list[tuple[int, str]]:
         """``count`` instructions from an address, or from the cursor's own on, as (address, text)."""

@@ -24,7 +24,6 @@ from rrdbg.frontends.server.points import PointSet
 from rrdbg.frontends.server.stops import INTERRUPTED, QUIET, TRAP, ClientFeatures, stop_reply
 from rrdbg.frontends.server.what_if import WhatIf
 from rrdbg.model.position import Position
-from rrdbg.model.safety import step_hazard
 from rrdbg.model.stop import Hit, StopReason
 from rrdbg.render.text import render
 
@@ -68,9 +67,7 @@ class Stub:
         self.replay = replay
         self.session = Session(replay, what_if=self._switch)
         self.window = Window(replay)
-        manifest = replay.recording.manifest
-        if not step_hazard(manifest.invocation.architecture, manifest.qemu_version):
-            replay.last_steps = self.window.arrive
+        self.window.watch_jumps()
         self.points = PointSet()
         self._say = say
         self.lookers = int(looks_again)
