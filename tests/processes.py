@@ -52,11 +52,21 @@ def wait_until_swept(temporary: Path) -> None:
 
 def children(pid: int, name: str) -> list[int]:
     """The pids of processes called ``name`` that ``pid`` has started, and their children."""
+    return [own for own, called in _family(pid) if called.startswith(name)]
+
+
+def qemus_of(pid: int) -> list[int]:
+    """The pids of QEMUs that ``pid`` has started, or its children; a QEMU may be called by a loader's name."""
+    return [own for own, _ in _family(pid) if b"qemu-system" in command_line(own)]
+
+
+def _family(pid: int) -> list[tuple[int, str]]:
+    """A process and all that it has started, and they, each with its name."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid=,comm="], capture_output=True, text=True, check=True).stdout
     rows = [
-        (int(own), int(parent), comm) for own, parent, comm in (line.split(None, 2) for line in listed.splitlines())
+        (int(own), int(parent), called) for own, parent, called in (line.split(None, 2) for line in listed.splitlines())
     ]
     family = {pid}
     while more := {own for own, parent, _ in rows if parent in family} - family:
         family |= more
-    return [own for own, _, comm in rows if own in family and comm.startswith(name)]
+    return [(own, called) for own, _, called in rows if own in family]

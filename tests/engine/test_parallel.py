@@ -27,7 +27,7 @@ from rrdbg.model.tracing import Format, Tracepoint
 from tests.engine.conftest import SNAPSHOTS, Run
 from tests.guests.build import symbol
 from tests.oracle import Oracle
-from tests.processes import children, command_line
+from tests.processes import children, command_line, qemus_of
 
 JOBS = 2
 
@@ -183,7 +183,7 @@ def test_ctrl_c_ends_the_workers_qemus(
         assert len(workers()) == JOBS, "they wait for the next search"
 
     def qemus() -> list[int]:
-        return [pid for worker in workers() for pid in children(worker, "qemu-system")]
+        return [pid for worker in workers() for pid in qemus_of(worker)]
 
     run(check())
 
@@ -195,7 +195,7 @@ def test_a_scan_that_is_left_early_ends_the_workers_qemus(
         end = serial.timeline.end
         async with aclosing(parallel.scan(points[:1], START, end)) as hits:
             first = await anext(hits)
-        assert not [pid for worker in workers() for pid in children(worker, "qemu-system")]
+        assert not [pid for worker in workers() for pid in qemus_of(worker)]
         async with aclosing(serial.scan(points[:1], START, end)) as hits:
             assert await anext(hits) == first
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pexpect
 import pyte
 
-from tests.processes import children
+from tests.processes import children, qemus_of
 
 PROMPT = r"\d+% [\d,:]+> *$"
 TAB, UP, RIGHT, CTRL_C, CTRL_D, CTRL_R = "\t", "\x1b[A", "\x1b[C", "\x03", "\x04", "\x12"
@@ -108,6 +108,10 @@ class Terminal:
             assert time.monotonic() < deadline, "nothing is drawn after the window has changed"
             self._read(1.0)
         self.wait_for(PROMPT)
+
+    def qemus(self) -> list[int]:
+        """The pids of the QEMUs that the shell has started."""
+        return qemus_of(self.pid)
 
     def children(self, name: str) -> list[int]:
         """The pids of the programs called ``name`` that the shell has started."""

@@ -18,7 +18,7 @@ from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 from tests.guests.build import symbol
 from tests.oracle import Oracle
-from tests.processes import children, qemus_in
+from tests.processes import children, qemus_in, qemus_of
 from tests.shell.conftest import Opened, User
 
 SEED = 20261125
@@ -241,7 +241,7 @@ async def test_help_is_whole(opened: Opened, workload: Path) -> None:
 async def test_a_qemu_that_dies_is_replaced(opened: Opened, workload: Path, tmp_path: Path) -> None:
     async with opened(workload, at="90%") as user:
         before = user.position
-        for pid in children(os.getpid(), "qemu-system"):
+        for pid in qemus_of(os.getpid()):
             os.kill(pid, signal.SIGKILL)
         await user("stepi")
         await user("reverse-stepi")

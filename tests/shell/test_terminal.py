@@ -137,11 +137,11 @@ def test_ctrl_c_stops_long_work_and_never_the_shell(start: Start, linux_recordin
 
 def test_two_ctrl_c_in_a_row(start: Start, heapbug: Path) -> None:
     with start("--at", "start") as terminal:
-        for pid in terminal.children("qemu-system"):
+        for pid in terminal.qemus():
             os.kill(pid, signal.SIGSTOP)  # so that there is something to interrupt
         terminal.type("seek 90%\r" + CTRL_C + CTRL_C)
         for _ in range(5):
-            for pid in terminal.children("qemu-system"):
+            for pid in terminal.qemus():
                 os.kill(pid, signal.SIGCONT)
         terminal.wait_for(PROMPT)
         assert "$1 = 42" in terminal.run("print 42")
@@ -162,7 +162,7 @@ def test_another_size(start: Start) -> None:
 def test_a_qemu_that_dies_is_replaced(start: Start) -> None:
     with start("--at", "80%") as terminal:
         before = position(terminal)
-        for pid in terminal.children("qemu-system"):
+        for pid in terminal.qemus():
             os.kill(pid, signal.SIGKILL)
         terminal.run("stepi")
         assert position(terminal) == before + 1
