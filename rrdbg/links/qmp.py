@@ -26,7 +26,7 @@ from rrdbg.errors import QemuDied, QmpError, Stalled
 COMMAND_SECONDS = 60.0
 """How long a command may take: a snapshot of a large guest on a slow disk takes seconds."""
 
-NODE_SECONDS = 10.0
+NODE_SECONDS = 5.0
 """How long a block node may take to be added."""
 
 # The library writes about a QEMU that died to standard error, tracebacks and all, if nobody takes its log.
