@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from rrdbg.commands.arguments import read_address, read_stretch
@@ -10,9 +10,10 @@ from rrdbg.commands.queries import read_variable
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.calls import Call, calls
+from rrdbg.model.function import Function
 from rrdbg.model.results import Message, Result
 from rrdbg.model.stop import Hit, WatchKind, Watchpoint
-from rrdbg.model.tracing import Format, Parameter, Tracepoint
+from rrdbg.model.tracing import Format
 from rrdbg.render.text import times, value_text
 
 TABLES = Registry()
@@ -84,11 +85,12 @@ async def _read(session: Session, hit: Hit) -> Result:
 )  # fmt: skip
 async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
     what, start, end = await read_stretch(session, text)
-    entry, parameters, points = await _function(session, what)
-    forms = [Format.read(parameter.conversion).conversions[0] for parameter in parameters]
+    function = await _function(session, what)
+    what = f"*{function.entry:#x}" if what.startswith("*") else what
+    forms = [Format.read(parameter.conversion).conversions[0] for parameter in function.parameters]
     session.found.clear()
-    names = [parameter.name for parameter in parameters]
-    async with aclosing(calls(session.replay, entry, points, forms, start, end)) as found:
+    names = [parameter.name for parameter in function.parameters]
+    async with aclosing(calls(session.replay, function.entry, function.points, forms, start, end)) as found:
         async for call in found:
             values = [form.show(value) for form, value in zip(forms, call.arguments, strict=False)]
             yield await _call(session, what, call, dict(zip(names, values, strict=False)))
@@ -104,14 +106,14 @@ async def _call(session: Session, function: str, call: Call, arguments: dict[str
     return session.note(call.position, f"{function}({shown}){result}  to {caller}", fields)
 
 
-async def _function(session: Session, what: str) -> tuple[int, Sequence[Parameter], Sequence[Tracepoint]]:
-    """A function's entry, its parameters, and where and how to read them."""
+async def _function(session: Session, what: str) -> Function:
     if what.startswith("*"):
-        return await read_address(session, what), (), ()
+        return Function.read(what) or Function(await read_address(session, what))
     symbols = session.symbols_for(what)
     entry = await symbols.number(f"&({what})")
     parameters = await symbols.parameters(what)
-    return entry, parameters, await symbols.compile(what, [parameter.name for parameter in parameters])
+    points = await symbols.compile(what, [parameter.name for parameter in parameters])
+    return Function(entry, tuple(parameters), tuple(points))
 
 
 async def _place(session: Session, address: int) -> str:

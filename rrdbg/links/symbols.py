@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from rrdbg.errors import GdbError
 from rrdbg.links.mi import Gdb
 from rrdbg.model.agent import Expression
+from rrdbg.model.function import list_parameters, read_parameters
 from rrdbg.model.results import Frame
 from rrdbg.model.tracing import Parameter, Tracepoint, read_listings
 from rrdbg.model.variable import Variable
@@ -17,24 +18,6 @@ _STANDARD = re.compile(r"\$(pc|sp|fp)\b")
 _REAL = {"pc": "rip", "sp": "rsp", "fp": "rbp"}
 _NOT_SCALAR = "Value not scalar"
 _SYMBOL = re.compile(r"(\S+(?: \+ \d+)?) in section")
-_PARAMETERS = """
-import gdb
-start = int(gdb.parse_and_eval(f"(unsigned long)&({function})"))
-block = gdb.block_for_pc(start)
-while block is not None and block.function is None:
-    block = block.superblock
-for symbol in block or ():
-    kind = symbol.type.strip_typedefs() if symbol.is_argument else None
-    if kind is None or kind.sizeof > 8:
-        continue
-    if kind.code == gdb.TYPE_CODE_PTR:
-        target = kind.target().strip_typedefs()
-        print(symbol.name, "%s" if target.code == gdb.TYPE_CODE_INT and target.sizeof == 1 else "%#lx")
-    elif kind.code in (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_ENUM, gdb.TYPE_CODE_BOOL, gdb.TYPE_CODE_CHAR):
-        size = {1: "hh", 2: "h", 4: ""}.get(kind.sizeof, "l")
-        print(symbol.name, "%" + size + ("d" if kind.is_signed else "u"))
-"""
-"""For GDB's Python: the parameters of ``function``, one a line. Structures and floating-point numbers are left out."""
 
 _HELD = "$_rrdbg_variable"
 
@@ -103,8 +86,7 @@ class GdbSymbols:
 
         :raises GdbError: there is no such function, or GDB has no Python.
         """
-        text = await self._gdb.console(f"python exec({_PARAMETERS!r}, {{'function': {function!r}}})")
-        return [Parameter(*line.split()) for line in text.splitlines()]
+        return read_parameters(await self._gdb.console(list_parameters(function)))
 
     async def frame(self) -> Frame | None:
         """The frame at the cursor; None where GDB has none to tell of."""

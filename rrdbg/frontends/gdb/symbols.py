@@ -12,7 +12,8 @@ import gdb
 
 from rrdbg.errors import UsageError
 from rrdbg.frontends.gdb.declared import Declared
-from rrdbg.model.tracing import Print, read_listings
+from rrdbg.model.function import Function, list_parameters, read_parameters
+from rrdbg.model.tracing import Print, Tracepoint, read_listings
 
 _BYTES = re.compile(r"\*.+:\d+")
 _REGISTER = re.compile(r"\$\w+(?::\d+)?")
@@ -48,7 +49,7 @@ def translate(command: Declared, arguments: str) -> str:
     if command.takes[0] == "location":
         return f"*{location(match['subject']):#x}{match['range']}"
     if command.takes[0] == "function":
-        return f"*{function(match['subject']):#x}{match['range']}"
+        return f"{function(match['subject'])}{match['range']}"
     return arguments
 
 
@@ -110,17 +111,27 @@ def location(text: str) -> int:
     return addresses[0]
 
 
-def function(text: str) -> int:
-    """The address of a function's first instruction.
+def function(text: str) -> Function:
+    """A function, or the instruction at an address, with how to read its arguments as far as GDB knows.
 
-    :raises UsageError: it has none.
+    :raises UsageError: it has no address.
     """
     value = gdb.parse_and_eval(text.removeprefix("*"))
     if value.type.strip_typedefs().code != gdb.TYPE_CODE_FUNC:
-        return _number(value)
+        return Function(_number(value))
     if value.address is None:
         raise UsageError(f"'{text}' has no address; write *ADDRESS.")
-    return _number(value.address)
+    entry = _number(value.address)
+    if text.startswith("*"):
+        return Function(entry)
+    parameters = read_parameters(gdb.execute(list_parameters(text), to_string=True))
+    codes = [
+        read_listings(gdb.execute(f"maintenance agent-eval -at {text}, {parameter.name}", to_string=True))
+        for parameter in parameters
+    ]
+    places = sorted(codes[0]) if codes else ()
+    points = [Tracepoint(place, tuple(code[place] for code in codes)) for place in places]
+    return Function(entry, tuple(parameters), tuple(points))
 
 
 def _print(text: str) -> str:
