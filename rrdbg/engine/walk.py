@@ -2,7 +2,8 @@
 
 Invariant: :attr:`Walker.position` is where the machine stands, phase included. Only plain icounts are
 run to; ambiguous ones are stepped to, since QEMU 10 and 11 land a replay breakpoint on either side of a
-delivery. What the log says about deliveries saves asking QEMU for its icount at each step.
+delivery. A single step over ``pause`` and its like makes the next instruction, too, so they are stepped over with a
+fence behind them.
 """
 
 from __future__ import annotations
@@ -63,9 +64,15 @@ class Walker:
         before = self.position
         if before >= self.timeline.end:
             raise OutOfRange(f"{before} is the end of the recording; there is nothing after it.")
-        plain = not self.timeline.deliveries.any_between(before.icount, before.icount + 1)
-        reply = await self.machine.step(self.timeline.end.icount)
-        self.position = Position(before.icount + 1) if plain else await self._after(before)
+        behind = await self.machine.behind_pause()
+        if behind is None:
+            reply = await self.machine.step(self.timeline.end.icount)
+        else:
+            reply = await self.machine.step_exactly(before.icount + 1)
+        self.position = await self._after(before)
+        if behind is not None and not self.timeline.deliveries.is_plain(self.position.icount):
+            # A fence may stop QEMU 10 and 11 before or after what is delivered there.
+            self.position = Position(self.position.icount, int(await self.machine.pc() != behind))
         return Step(before, self.position, reply)
 
     def interrupted(self, step: Step) -> bool:

@@ -32,6 +32,7 @@ PATIENCE_SECONDS = 20.0
 
 _POLL_SECONDS = 0.2
 _CHUNK_BYTES = 1024
+_CODE_BLOCK = 64
 _INTERRUPT = 2
 _INSTRUCTION_COUNT = re.compile(r"instruction count = (\d+)")
 # A line holds eight bytes; the rest of a longer instruction has one of its own, without the two spaces and a text.
@@ -89,6 +90,7 @@ class Machine:
         self._asked: list[bytes] = []
         self._usual: list[bytes] = []
         self._watchpoints: list[Watchpoint] = []
+        self._blocks: dict[tuple[int | None, int], bytes] = {}
         self._second_stop: tuple[int, bytes] | None = None
         self.patience = PATIENCE_SECONDS
         """Seconds that a running guest may stand at one icount."""
@@ -196,6 +198,7 @@ class Machine:
 
         :raises Divergence: the guest runs but its icount does not move.
         """
+        self._blocks.clear()
         return await self._go_on("c", icount, on_progress)
 
     async def step(self, fence: int) -> StopReply:
@@ -212,6 +215,37 @@ class Machine:
         if reply.watched and not self._registers.stops_before_access:
             self._second_stop = await self._state()
         return reply
+
+    async def behind_pause(self) -> int | None:
+        """The address behind the next instruction, if that is one that QEMU steps over together with the one there."""
+        pauses = self._registers.pauses
+        if not pauses:
+            return None
+        packet, pc = await self.register_packet(), await self.pc()
+        code = await self._code(self._registers.address_space(packet), pc, max(map(len, pauses)))
+        return next((pc + len(pause) for pause in pauses if code.startswith(pause)), None)
+
+    async def step_exactly(self, icount: int) -> StopReply:
+        """As :meth:`step`, but never past ``icount``: a fence that costs more than the step.
+
+        :raises Divergence: as for :meth:`run_to`.
+        """
+        return await self._go_on("s", icount, None)
+
+    async def _code(self, space: int | None, address: int, length: int) -> bytes:
+        """The bytes at ``address``, fewer where no more are mapped; blocks are kept as long as they may stay."""
+        start = address - address % _CODE_BLOCK
+        parts = []
+        for block in range(start, address + length, _CODE_BLOCK):
+            if (space, block) not in self._blocks:
+                self._blocks[space, block] = await self._ask(f"m{block:x},{_CODE_BLOCK:x}")
+            answer = self._blocks[space, block]
+            if space is None:
+                del self._blocks[space, block]
+            if len(answer) != 2 * _CODE_BLOCK:
+                break
+            parts.append(bytes.fromhex(answer.decode()))
+        return b"".join(parts)[address - start :]
 
     async def _go_on(self, action: str, fence: int, on_progress: ProgressCallback | None) -> StopReply:
         """Resume, past the second stop that a single step makes which set off a watchpoint.
@@ -367,6 +401,7 @@ class Machine:
 
     def _forget(self) -> None:
         """Something else may change the guest, or the meaning of a question: ask no more than is wanted."""
+        self._blocks.clear()
         self._usual, self._asked = [], []
         self._known.clear()
 

@@ -16,6 +16,13 @@ from rrdbg.links.rsp import RspClient
 
 _SPECIAL_TYPES = ("i387_ext", "ieee_double", "ieee_single", "float", "v4f", "i386_mxcsr")
 _EFER_LMA = 1 << 10
+_PAUSES = {
+    "i386": (b"\xf3\x90",),  # pause
+    "aarch64": (b"\x3f\x20\x03\xd5", b"\x5f\x20\x03\xd5"),  # yield, wfe
+    "riscv": (b"\x0f\x00\x00\x01",),  # pause
+}
+"""By architecture: instructions that leave QEMU's loop in their middle; a single step makes the next one, too."""
+
 _STOPS_BEFORE_ACCESS = ("aarch64", "arm", "mips", "riscv", "loongarch", "xtensa")
 _BIG_ENDIAN = ("powerpc", "s390", "sparc", "m68k", "hppa", "or1k")
 
@@ -35,7 +42,8 @@ class RegisterFile:
 
     ``general`` are the registers that are neither floating point nor vectors. ``stops_before_access`` tells where
     QEMU's gdbstub reports a watchpoint: before the instruction that makes the access, again at each resume, or after it
-    (QEMU's ``gdb_stop_before_watchpoint``; GDB knows the same of its architectures).
+    (QEMU's ``gdb_stop_before_watchpoint``; GDB knows the same of its architectures). ``pauses`` are the instructions
+    that QEMU steps over together with the one behind.
     """
 
     registers: Mapping[str, Register]
@@ -43,6 +51,11 @@ class RegisterFile:
     byte_order: Literal["little", "big"]
     general: frozenset[str]
     stops_before_access: bool = False
+    pauses: tuple[bytes, ...] = ()
+
+    def address_space(self, packet: bytes) -> int | None:
+        """What changes when virtual addresses come to mean something else; None where the packet does not tell."""
+        return self._value(packet, "cr3") if "cr3" in self.registers else None
 
     def digits(self, packet: bytes, number: int) -> bytes | None:
         """The part of ``packet`` that holds register ``number``, counted as QEMU does; None if it is not in it."""
@@ -126,6 +139,7 @@ def register_file(architecture: str, documents: Mapping[str, str]) -> RegisterFi
     return RegisterFile(
         registers, pc, "big" if architecture.startswith(_BIG_ENDIAN) else "little", frozenset(general),
         architecture.startswith(_STOPS_BEFORE_ACCESS),
+        next((codes for name, codes in _PAUSES.items() if architecture.startswith(name)), ()),
     )  # fmt: skip
 
 

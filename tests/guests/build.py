@@ -17,7 +17,7 @@ SOURCES = Path(__file__).parent
 BUGS = tuple(sorted(path.stem for path in (SOURCES / "bugs").glob("*.c")))
 """Guests of one file each, with one planted bug each."""
 
-GUESTS = ("workload", "heapbug", "network", "copies", "typed", *BUGS)
+GUESTS = ("workload", "heapbug", "network", "copies", "typed", "spinning", *BUGS)
 
 QEMU_OPTIONS = ("-m", "16M", "-nodefaults")
 """A machine that suits every bare-metal guest; serial port and ``-display none`` are the caller's."""
