@@ -221,6 +221,7 @@ class Machine:
         pauses = self._registers.pauses
         if not pauses:
             return None
+        self._check_not_stopped()
         packet, pc = await self.register_packet(), await self.pc()
         code = await self._code(self._registers.address_space(packet), pc, max(map(len, pauses)))
         return next((pc + len(pause) for pause in pauses if code.startswith(pause)), None)
