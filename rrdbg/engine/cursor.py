@@ -176,8 +176,8 @@ class Cursor:
         """After a cancelled run, find out where the cursor's machine stands, and make it a plain place."""
         walker = self._walker
         if walker is None or not walker.machine.usable:
+            # Broken off in an exchange: the position is where the movement began, or the last one that it came to.
             await self.drop()
-            self.position = origin
             return
         icount = await walker.machine.icount()
         if icount == origin.icount and not self.timeline.deliveries.is_plain(icount):
