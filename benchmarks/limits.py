@@ -37,9 +37,7 @@ async def find_limits(guest: Guest, places: Places) -> Limits:
             load = await _start(launcher, timeline.snapshots[-1], timeline)
             walker, start = await launcher.start(timeline.snapshots[0], timeline)
             try:
-                ends = {
-                    name: (plain(low), plain(high)) for name, (low, high) in places.stretches.items()
-                }  # fmt: skip
+                ends = {name: (plain(low), plain(high)) for name, (low, high) in places.stretches.items()}
                 began = time.monotonic()
                 reached = {0: 0.0}
                 for icount in sorted({*(place for stretch in ends.values() for place in stretch), end} - {0}):

@@ -238,11 +238,9 @@ class Machine:
         start = address - address % _CODE_BLOCK
         parts = []
         for block in range(start, address + length, _CODE_BLOCK):
-            if (space, block) not in self._blocks:
-                self._blocks[space, block] = await self._ask(f"m{block:x},{_CODE_BLOCK:x}")
-            answer = self._blocks[space, block]
-            if space is None:
-                del self._blocks[space, block]
+            answer = self._blocks.get((space, block)) or await self._ask(f"m{block:x},{_CODE_BLOCK:x}")
+            if space is not None:
+                self._blocks[space, block] = answer
             if len(answer) != 2 * _CODE_BLOCK:
                 break
             parts.append(bytes.fromhex(answer.decode()))

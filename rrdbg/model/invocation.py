@@ -20,7 +20,7 @@ from rrdbg.model.safety import safe_flags
 from rrdbg.model.serial import Line, SerialPorts
 
 _BUNDLED = ("kernel", "initrd", "dtb", "bios")
-_READERS = {"device": "driver", "fw_cfg": "name", "acpitable": "data", "smbios": "file"}
+READERS = {"device": "driver", "fw_cfg": "name", "acpitable": "data", "smbios": "file"}
 """Options with a property ``file`` that the machine reads at its start, and what their first one is if not named."""
 
 NO_FILES = ("none", "default")
@@ -263,9 +263,9 @@ def file_reader(option: Option, fd: int) -> tuple[Option, BundledFile] | None:
 
     These are ``-device loader,file=``, ``-fw_cfg file=``, ``-acpitable file=`` and ``-smbios file=``.
     """
-    if option.name not in _READERS or option.value is None:
+    if option.name not in READERS or option.value is None:
         return None
-    properties = parse_properties(option.value, _READERS[option.name])
+    properties = parse_properties(option.value, READERS[option.name])
     if "file" not in properties or (option.name == "device" and properties.get("driver") != "loader"):
         return None
     file = BundledFile(option.name, properties["file"], fd, inside=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Set
 
 from rrdbg.errors import RecordingError, UsageError
 from rrdbg.model.drives import Disk
-from rrdbg.model.invocation import Invocation
+from rrdbg.model.invocation import READERS, Invocation
 from rrdbg.model.options import Option, format_properties, parse_options, parse_properties
 
 _PROGRAM = re.compile(r"qemu-system-[a-z0-9_]+", re.ASCII)
@@ -20,7 +20,6 @@ _NAME = re.compile(r"[\w.-]+", re.ASCII)
 _SHIFT = re.compile(r"\d\d?|auto", re.ASCII)
 _INSIDE = re.compile(r"files/[\w-]+", re.ASCII)
 _BUNDLED = frozenset({"kernel", "initrd", "dtb", "bios"})
-_READERS = frozenset({"device", "fw_cfg", "acpitable", "smbios"})
 _FORMATS = frozenset({"raw", "qcow2"})
 """Image formats whose headers :mod:`rrdbg.store.trust` can look into for names of other files."""
 
@@ -122,7 +121,7 @@ def check_invocation(invocation: Invocation) -> None:
         if not _NAME.fullmatch(name):
             raise _refusal(f"it has a chardev {name!r}")
     for file in invocation.bundled:
-        known = _READERS if file.inside else _BUNDLED
+        known = READERS if file.inside else _BUNDLED
         if file.option not in known or not isinstance(file.fd, int | None) or not isinstance(file.slashes, int):
             raise _refusal(f"it would give QEMU a file as -{file.option} {file.opened_as}")
     for index, disk in enumerate(invocation.disks):
@@ -137,9 +136,9 @@ def check_invocation(invocation: Invocation) -> None:
 
 def _without_opened(option: Option, opened: Set[str]) -> Option:
     """``option`` without the file that it names, if that is one of those that lie in the recording."""
-    if option.name not in _READERS or option.value is None:
+    if option.name not in READERS or option.value is None:
         return option
-    properties = parse_properties(option.value, "driver" if option.name == "device" else "")
+    properties = parse_properties(option.value, READERS[option.name])
     # Of properties that are told twice QEMU may take the other one, so it must be written as we write it.
     if properties.get("file") not in opened or option.value != format_properties(properties):
         return option

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from rrdbg.engine.launcher import Launcher
+from benchmarks.forward import from_start
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.window import Window
 from rrdbg.model.position import Position
-from rrdbg.store.recording import Recording
-from rrdbg.store.timeline_file import load_timeline
 from tests.conftest import GUEST_DIR, failing_clearly, record
 from tests.engine.conftest import Run
 from tests.guests.build import build
@@ -31,17 +29,11 @@ def spinning(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def run_to_each(root: Path, first: int, last: int) -> dict[Position, bytes]:
     """The registers at each plain icount, where a machine is run to that single-steps nowhere."""
     found = {}
-    with Recording.open(root) as recording:
-        launcher, timeline = await Launcher.create(recording), load_timeline(recording)
-        walker, _ = await launcher.start(timeline.snapshots[0], timeline)
-        try:
-            for icount in range(first, last):
-                if timeline.deliveries.is_plain(icount):
-                    await walker.run_to(icount)
-                    found[Position(icount)] = await walker.machine.register_packet()
-        finally:
-            await walker.machine.close()
-            launcher.close()
+    async with from_start(root) as walker:
+        for icount in range(first, last):
+            if walker.timeline.deliveries.is_plain(icount):
+                await walker.run_to(icount)
+                found[Position(icount)] = await walker.machine.register_packet()
     return found
 
 

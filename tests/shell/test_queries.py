@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
 from pathlib import Path
 
 from rrdbg.model.position import START
@@ -13,6 +12,7 @@ from rrdbg.model.results import Changed, Found
 from rrdbg.model.timeline import QUERY_HITS
 from tests.guests.build import symbol
 from tests.oracle import Oracle
+from tests.recordings import fresh_copy
 from tests.shell.conftest import Opened, User
 
 
@@ -125,9 +125,7 @@ async def test_bisect(opened: Opened, workload: Path, workload_guest: Path, busy
 
 async def test_what_is_known_is_told(opened: Opened, workload: Path, workload_guest: Path, tmp_path: Path) -> None:
     counter = symbol(workload_guest, "counter").address
-    fresh = Path(shutil.copytree(workload, tmp_path / "fresh"))
-    (fresh / "hits.json").unlink(missing_ok=True)
-    async with opened(fresh) as user:
+    async with opened(fresh_copy(workload, tmp_path / "fresh")) as user:
         assert await user("info hits") == "Nothing was looked for yet."
         results = await found(user, "writes counter")
         row = f"watch *{counter:#x}:8 +{len(results):,} +100.0%"
