@@ -17,13 +17,13 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from rrdbg.engine import occurrences
-from rrdbg.engine.accelerator import SETTING
-from rrdbg.engine.digest import state_digest
-from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines.digest import state_digest
+from rrdbg.engine.machines.launcher import Launcher
+from rrdbg.engine.machines.walk import Walker
+from rrdbg.engine.queries import occurrences
 from rrdbg.engine.replay import Replay
-from rrdbg.engine.survey import Survey
-from rrdbg.engine.walk import Walker
+from rrdbg.engine.search.accelerator import SETTING
+from rrdbg.engine.search.survey import Survey
 from rrdbg.links.plugin import Plugin, find_plugin
 from rrdbg.model.position import Position, parse_count
 from rrdbg.model.stop import Breakpoint, Point, WatchKind, Watchpoint

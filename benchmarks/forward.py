@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from rrdbg.engine.launcher import Launcher
-from rrdbg.engine.walk import Walker
+from rrdbg.engine.machines.launcher import Launcher
+from rrdbg.engine.machines.walk import Walker
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 

@@ -7,8 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrdbg.engine.indexer import Indexed, index
-from rrdbg.engine.recorder import Recorder, RecordRequest
+from rrdbg.engine.making.recorder import Recorder, RecordRequest
+from rrdbg.engine.snapshots.indexer import Indexed, index
 from rrdbg.errors import RecordingError
 from rrdbg.store.recording import Recording
 from tests.guests import linux

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.guests import Guest
 from benchmarks.places import Places
-from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.model.snapshot import Snapshot
 from rrdbg.model.timeline import Timeline
 from rrdbg.store.recording import Recording

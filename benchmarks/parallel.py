@@ -20,9 +20,9 @@ from contextlib import aclosing
 from pathlib import Path
 from statistics import median
 
-from rrdbg.engine.indexer import index
 from rrdbg.engine.replay import Replay
-from rrdbg.engine.workers import LocalExecutor
+from rrdbg.engine.search.parallel.local import LocalExecutor
+from rrdbg.engine.snapshots.indexer import index
 from rrdbg.frontends.opening import processors
 from rrdbg.model.position import START
 from rrdbg.model.stop import Breakpoint, Point, Watchpoint

@@ -19,8 +19,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from benchmarks.figures import Series
-from rrdbg.engine.indexer import index
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.snapshots.indexer import index
 from rrdbg.engine.window import Window
 from rrdbg.frontends.opening import SPARES
 from rrdbg.model.position import Position

@@ -14,7 +14,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from rrdbg.engine.recorder import Recorder, RecordRequest
+from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.engine.replay import Replay
 from rrdbg.model.deliveries import Delivery
 from rrdbg.model.position import Position

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.links.machine import Machine
 from rrdbg.links.registers import RegisterFile
 from rrdbg.model.deliveries import Delivery

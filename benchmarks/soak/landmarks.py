@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.forward import from_start
-from rrdbg.engine.digest import state_digest
+from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.replay import Replay
 from rrdbg.model.position import Position
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 from rrdbg.commands.arguments import read_stretch
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
-from rrdbg.engine.bisect import Bisector
-from rrdbg.engine.predicates import FormulaPredicate
+from rrdbg.engine.queries.bisect import Bisector
+from rrdbg.engine.queries.predicates import FormulaPredicate
 from rrdbg.errors import Interrupted, RrdbgError, UsageError
 from rrdbg.model.agent import Expression
 from rrdbg.model.bisection import Bisection

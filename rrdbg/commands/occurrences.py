@@ -5,7 +5,7 @@ from __future__ import annotations
 from rrdbg.commands.arguments import nothing_more, read_address, read_stretch
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
-from rrdbg.engine.occurrences import count, nth
+from rrdbg.engine.queries.occurrences import count, nth
 from rrdbg.errors import OutOfRange, UsageError
 from rrdbg.model.position import parse_count
 from rrdbg.model.results import Message, Result

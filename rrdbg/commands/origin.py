@@ -10,7 +10,7 @@ from pathlib import PurePath
 from rrdbg.commands.queries import read_variable
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
-from rrdbg.engine.origin import DEPTH, origin
+from rrdbg.engine.queries.origin import DEPTH, origin
 from rrdbg.errors import GdbError, Interrupted, RrdbgError, UsageError
 from rrdbg.model.moves import Hop, MemoryPlace, Place, RegisterPlace, register_named
 from rrdbg.model.results import Message, Result

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from rrdbg.commands.arguments import read_address, read_ends, read_range
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
-from rrdbg.engine.trace import trace
+from rrdbg.engine.queries.trace import trace
 from rrdbg.errors import OutOfRange, UsageError
 from rrdbg.model.position import START, Position
 from rrdbg.model.results import Changed, Message, Result

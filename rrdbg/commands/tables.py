@@ -9,7 +9,7 @@ from rrdbg.commands.arguments import read_address, read_stretch
 from rrdbg.commands.queries import read_variable
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
-from rrdbg.engine.calls import Call, calls
+from rrdbg.engine.queries.calls import Call, calls
 from rrdbg.model.function import Function
 from rrdbg.model.results import Message, Result
 from rrdbg.model.stop import Hit, WatchKind, Watchpoint

@@ -13,10 +13,10 @@ import time
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
-from rrdbg.engine.machines import Running
+from rrdbg.engine.machines.source import Running
+from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.replay import Replay
-from rrdbg.engine.walk import Walker
+from rrdbg.engine.snapshots.keeper import SPACING_SECONDS, Keeper
 from rrdbg.errors import LinkError, QemuLaunchError, QmpError, UsageError
 from rrdbg.links.attached import AttachedQemu
 from rrdbg.links.inspection import Inspection, InternalSnapshot, inspect, internal_snapshots

@@ -15,22 +15,22 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
 from pathlib import Path
 
-from rrdbg.engine.accelerator import Accelerator
-from rrdbg.engine.again import again
-from rrdbg.engine.cursor import Cursor, Steps
-from rrdbg.engine.executor import Executor
-from rrdbg.engine.finder import Finder
-from rrdbg.engine.hits import Hits
-from rrdbg.engine.keeper import SPACING_SECONDS, Keeper
-from rrdbg.engine.launcher import Launcher
-from rrdbg.engine.machines import Machines
-from rrdbg.engine.parallel import Parallel
-from rrdbg.engine.points import PointList
-from rrdbg.engine.progress import Progress, ProgressListener
-from rrdbg.engine.prover import prove_next
-from rrdbg.engine.scan import Accept
-from rrdbg.engine.walk import Walker
-from rrdbg.engine.watch import watched_step
+from rrdbg.engine.machines.again import again
+from rrdbg.engine.machines.launcher import Launcher
+from rrdbg.engine.machines.progress import Progress, ProgressListener
+from rrdbg.engine.machines.source import Machines
+from rrdbg.engine.machines.walk import Walker
+from rrdbg.engine.search.accelerator import Accelerator
+from rrdbg.engine.search.hits import Hits
+from rrdbg.engine.search.parallel.executor import Executor
+from rrdbg.engine.search.parallel.searches import Parallel
+from rrdbg.engine.search.scan import Accept
+from rrdbg.engine.search.watch import watched_step
+from rrdbg.engine.snapshots.keeper import SPACING_SECONDS, Keeper
+from rrdbg.engine.snapshots.prover import prove_next
+from rrdbg.engine.travel.cursor import Cursor, Steps
+from rrdbg.engine.travel.finder import Finder
+from rrdbg.engine.travel.points import PointList
 from rrdbg.errors import LinkError, OutOfRange, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.links.memory import resident

@@ -19,10 +19,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.replay import Replay
-from rrdbg.engine.scan import Accept
-from rrdbg.engine.walk import Walker
-from rrdbg.engine.watch import watched_step
+from rrdbg.engine.search.scan import Accept
+from rrdbg.engine.search.watch import watched_step
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
 from rrdbg.links.registers import RegisterFile

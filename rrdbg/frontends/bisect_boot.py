@@ -7,7 +7,7 @@ import asyncio
 import json
 from contextlib import AsyncExitStack
 
-from rrdbg.engine.parting import Pair, different_events
+from rrdbg.engine.queries.parting import Pair, different_events
 from rrdbg.errors import Undecided
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.opening import add_budget, add_trust

@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from rrdbg.engine.importer import Importer, ImportProgress, ImportRequest
+from rrdbg.engine.making.importer import Importer, ImportProgress, ImportRequest
 from rrdbg.frontends.progress import ProgressLine
 from rrdbg.store.library import Library
 

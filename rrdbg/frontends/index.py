@@ -9,8 +9,8 @@ import math
 import sys
 from dataclasses import asdict
 
-from rrdbg.engine.indexer import Indexed, IndexProgress, index
-from rrdbg.engine.keeper import SPACING_SECONDS
+from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
+from rrdbg.engine.snapshots.keeper import SPACING_SECONDS
 from rrdbg.frontends.opening import add_budget, add_recording, add_trust, find_recording
 from rrdbg.frontends.progress import ProgressLine
 from rrdbg.model.size import size_text

@@ -6,10 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
-from rrdbg.engine.cluster import ClusterExecutor
-from rrdbg.engine.executor import Executor
 from rrdbg.engine.replay import Replay
-from rrdbg.engine.workers import LocalExecutor
+from rrdbg.engine.search.parallel.cluster import ClusterExecutor
+from rrdbg.engine.search.parallel.executor import Executor
+from rrdbg.engine.search.parallel.local import LocalExecutor
 from rrdbg.errors import UsageError
 from rrdbg.model.size import parse_size
 from rrdbg.store.library import Library

@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from rrdbg.engine.recorder import Recorder, RecordProgress, RecordRequest
+from rrdbg.engine.making.recorder import Recorder, RecordProgress, RecordRequest
 from rrdbg.errors import UsageError
 from rrdbg.frontends.progress import ProgressLine
 from rrdbg.frontends.typist import Typist

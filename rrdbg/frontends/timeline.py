@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rrdbg.engine.tracks import timeline_tracks
+from rrdbg.engine.queries.tracks import timeline_tracks
 from rrdbg.errors import UsageError
 from rrdbg.frontends.opening import add_recording
 from rrdbg.model.size import size_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from rrdbg.engine.progress import Progress
+from rrdbg.engine.machines.progress import Progress
 from rrdbg.frontends.progress import ProgressLine
 
 LONG_SECONDS = 10.0

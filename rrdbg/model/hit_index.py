@@ -1,8 +1,8 @@
 """What scans have found, kept: on which stretches of the timeline all hits of a point are known, and these hits.
 
-A stretch is as :mod:`rrdbg.engine.scan` has it: ``[start, end)`` for breakpoints, ``(start, end]`` for watchpoints, so
-that stretches which abut count every hit once. A recording always replays in the same way, so what was true once stays
-true. Conditions are no part of it: only scans that let every hit count may be noted.
+A stretch is as :mod:`rrdbg.engine.search.scan` has it: ``[start, end)`` for breakpoints, ``(start, end]`` for
+watchpoints, so that stretches which abut count every hit once. A recording always replays in the same way, so what was
+true once stays true. Conditions are no part of it: only scans that let every hit count may be noted.
 
 A breakpoint's hit that is not ``exact`` is known by its icount alone. Where that does not suffice to tell on which side
 of a boundary it lies, or which of two hits came first, that icount counts as not known.

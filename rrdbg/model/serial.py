@@ -1,7 +1,8 @@
 """The guest's serial ports: what it prints goes to a file, what is typed to it comes through the recorder.
 
 Whoever reads late makes QEMU's serial port try again, at a moment that no log holds. So QEMU itself is given files and
-pipes alone, and :mod:`rrdbg.engine.recorder` stands between them and the terminal or socket that the user asked for.
+pipes alone, and :mod:`rrdbg.engine.making.recorder` stands between them and the terminal or socket that the user asked
+for.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import rrdbg
-from rrdbg.engine.progress import Progress
+from rrdbg.engine.machines.progress import Progress
 from rrdbg.errors import GdbError, OutOfRange, RspError, UsageError
 from rrdbg.frontends.api.values import Value, read_value
 from rrdbg.model.stop import StopReason

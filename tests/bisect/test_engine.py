@@ -12,9 +12,9 @@ from random import Random
 
 import pytest
 
-from rrdbg.engine.bisect import Bisector
-from rrdbg.engine.changes import Change, changes
-from rrdbg.engine.predicates import ConsolePredicate, FormulaPredicate, Predicate
+from rrdbg.engine.queries.bisect import Bisector
+from rrdbg.engine.queries.changes import Change, changes
+from rrdbg.engine.queries.predicates import ConsolePredicate, FormulaPredicate, Predicate
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import OutOfRange, Undecided
 from rrdbg.model.agent import NeedMemory, NeedRegister

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rrdbg.engine.recorder import Recorder, RecordRequest
+from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.model.position import Position
 from tests.bugs.test_bugs import HANDBOOK
 from tests.cli.conftest import QEMU, Cli

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rrdbg.engine.digest import state_digest
-from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines.digest import state_digest
+from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.model.events import EventKind
 from rrdbg.model.position import Position
 from rrdbg.store.history import history

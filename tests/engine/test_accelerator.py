@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rrdbg.engine.accelerator import SETTING
 from rrdbg.engine.replay import Replay
-from rrdbg.engine.survey import Survey
+from rrdbg.engine.search.accelerator import SETTING
+from rrdbg.engine.search.survey import Survey
 from rrdbg.links.plugin import API_VERSIONS, build
 from rrdbg.model.position import Position
 from rrdbg.model.stop import Breakpoint, Point, WatchKind, Watchpoint

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rrdbg.engine.access import LOST_BY_DELIVERY
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.search.access import LOST_BY_DELIVERY
 from rrdbg.engine.window import Window
 from rrdbg.links.machine import Machine
 from rrdbg.model.deliveries import Delivery

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from distributed import LocalCluster
 
-from rrdbg.engine.cluster import ClusterExecutor
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.search.parallel.cluster import ClusterExecutor
 from rrdbg.errors import Interrupted, LinkError
 from rrdbg.model import segments
 from rrdbg.model.position import START
@@ -64,6 +64,6 @@ def test_a_cluster_finds_what_a_single_pass_finds(
 
 
 def test_no_cluster_says_so(run: Run[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rrdbg.engine.cluster.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("rrdbg.engine.search.parallel.cluster.CONNECT_SECONDS", 0.2)
     with pytest.raises(LinkError, match="no Dask scheduler at tcp://127"):
         run(ClusterExecutor.connect("tcp://127.0.0.1:9"))

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from rrdbg.engine.progress import Progress
+from rrdbg.engine.machines.progress import Progress
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Divergence, Interrupted, LinkError, QemuDied
 from rrdbg.links import machine

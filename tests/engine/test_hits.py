@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrdbg.engine import hits as hits_module
-from rrdbg.engine import search
-from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.search import backward as search
+from rrdbg.engine.search import hits as hits_module
 from rrdbg.links.machine import Machine
 from rrdbg.model.hit_index import PointKey
 from rrdbg.model.position import START

@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rrdbg.engine import occurrences, search
-from rrdbg.engine.accelerator import Accelerator
-from rrdbg.engine.occurrences import Occurrences, count, nth
+from rrdbg.engine.queries import occurrences
+from rrdbg.engine.queries.occurrences import Occurrences, count, nth
 from rrdbg.engine.replay import Replay
-from rrdbg.engine.survey import Survey
+from rrdbg.engine.search import backward as search
+from rrdbg.engine.search.accelerator import Accelerator
+from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import Interrupted, LinkError
 from rrdbg.model.deliveries import Delivery
 from rrdbg.model.position import START, Position

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rrdbg.engine import search
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.search import backward as search
 from rrdbg.links.machine import Machine
 from rrdbg.model.position import START, Position
 from rrdbg.model.stop import Breakpoint, Stop, StopReason, WatchKind

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rrdbg.engine import origin as origin_module
-from rrdbg.engine.origin import DEPTH, origin
+from rrdbg.engine.queries import origin as origin_module
+from rrdbg.engine.queries.origin import DEPTH, origin
 from rrdbg.engine.replay import Replay
 from rrdbg.model.moves import COMPUTED, CONSTANT, INPUT, NOT_WRITTEN, Hop, MemoryPlace, Place, RegisterPlace
 from rrdbg.model.position import Position

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from rrdbg.engine.queries.trace import trace
 from rrdbg.engine.replay import Replay
-from rrdbg.engine.scan import Accept
-from rrdbg.engine.trace import trace
-from rrdbg.engine.workers import LocalExecutor
+from rrdbg.engine.search.parallel.local import LocalExecutor
+from rrdbg.engine.search.scan import Accept
 from rrdbg.errors import Interrupted, LinkError
 from rrdbg.links.machine import Machine
 from rrdbg.model import segments
@@ -50,7 +50,9 @@ async def found(
 
 def workers() -> list[int]:
     """The worker processes, which stay from one search to the next."""
-    return [pid for pid in children(os.getpid(), "python") if b"rrdbg.engine.worker" in command_line(pid)]
+    return [
+        pid for pid in children(os.getpid(), "python") if b"rrdbg.engine.search.parallel.worker" in command_line(pid)
+    ]
 
 
 def test_a_scan_in_parallel_is_a_scan(

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from rrdbg.engine import spares
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.travel import spares
 from rrdbg.errors import Interrupted
 from rrdbg.model.position import START, Position
 from rrdbg.model.process import Role

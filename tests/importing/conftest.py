@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rrdbg.engine.importer import Importer, ImportRequest
+from rrdbg.engine.making.importer import Importer, ImportRequest
 from tests.cli.conftest import cli
 from tests.engine.conftest import Run, run
 from tests.guests.build import run_tool

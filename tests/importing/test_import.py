@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rrdbg.engine.first_replay import FirstReplay
+from rrdbg.engine.making.first_replay import FirstReplay
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Divergence, RrdbgError
 from rrdbg.model.position import Position

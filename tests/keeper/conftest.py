@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from rrdbg.engine.recorder import Recorder, RecordRequest
+from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.errors import Stalled
 from rrdbg.links.qmp import QmpLink
 from tests.guests.build import QEMU_OPTIONS, run_tool

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrdbg.engine.disks import Base, disk_through_scratch, image_node
+from rrdbg.engine.machines.disks import Base, disk_through_scratch, image_node
 from rrdbg.engine.replay import Replay
 from rrdbg.links.images import run_qemu_img
 from rrdbg.links.qmp import SnapshotNotNow

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from rrdbg.engine.indexer import Indexed, IndexProgress, index
-from rrdbg.engine.keeper import Keeper
-from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
+from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.errors import RecordingError
 from rrdbg.links.images import run_qemu_img
 from rrdbg.model.position import Position
@@ -168,7 +168,7 @@ def test_a_read_only_recording_cannot_be_indexed(run: Run[Any], copied: Path, mo
         run(index(copied))
 
 
-_INDEX = "import asyncio, sys; from pathlib import Path; from rrdbg.engine.indexer import index\n"
+_INDEX = "import asyncio, sys; from pathlib import Path; from rrdbg.engine.snapshots.indexer import index\n"
 _INDEX += f"asyncio.run(index(Path(sys.argv[1]), spacing={2 * DENSE}, prove=sys.argv[2] == 'True'))"
 KILLS = 50
 

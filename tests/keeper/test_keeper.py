@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RecordingError
 from rrdbg.model.cost import CostMap, Piece

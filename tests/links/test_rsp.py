@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.errors import QemuDied
 from rrdbg.links.rsp import RspClient, frame, monitor_packet
 from rrdbg.store.recording import Recording

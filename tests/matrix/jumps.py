@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rrdbg.engine.digest import state_digest
-from rrdbg.engine.launcher import Launcher
+from rrdbg.engine.machines.digest import state_digest
+from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Divergence, Interrupted, LinkError
 from rrdbg.model.position import Position

@@ -76,7 +76,7 @@ _POINT = Watchpoint(1, 0x1000, 1)
 
 
 def _single_pass(first: bytes | None, events: Sequence[Event]) -> list[Hit]:
-    """What one scan says, by its own rule (rrdbg.engine.scan)."""
+    """What one scan says, by its own rule (rrdbg.engine.search.scan)."""
     found, before = [], first
     for place, (reported, value) in enumerate(events, 1):
         if not (value == before or (None in (value, before) and not reported)):

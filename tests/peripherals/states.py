@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rrdbg.engine.digest import state_digest
-from rrdbg.engine.keeper import SPACING_SECONDS
+from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.snapshots.keeper import SPACING_SECONDS
 from rrdbg.model.position import Position
 
 

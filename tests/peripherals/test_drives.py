@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rrdbg.engine.recorder import Recorder, RecordRequest
+from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.errors import UsageError
 from rrdbg.store.recording import Recording
 from tests.guests.build import QEMU_OPTIONS, run_tool

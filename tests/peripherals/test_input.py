@@ -16,7 +16,7 @@ from socket import AF_UNIX, socket
 import pytest
 from qemu.qmp import QMPClient
 
-from rrdbg.engine.recorder import Recorder, RecordRequest
+from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.errors import UsageError
 from rrdbg.store.recording import Recording
 from tests.conftest import GUEST_DIR, failing_clearly

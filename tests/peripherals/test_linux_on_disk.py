@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rrdbg.engine.recorder import Recorder, RecordRequest
+from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.store.logevents import events
 from rrdbg.store.logformat import Kind
 from tests.conftest import GUEST_DIR, failing_clearly

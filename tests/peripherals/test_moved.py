@@ -6,8 +6,8 @@ import asyncio
 import json
 from pathlib import Path
 
-from rrdbg.engine.indexer import index
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.snapshots.indexer import index
 from tests.conftest import record
 from tests.peripherals.states import states
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rrdbg.engine.recorder import Recorder, RecordRequest
+from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.errors import OutOfRange
 from rrdbg.frontends.server.stub import Stub
 from rrdbg.model.deliveries import Delivery

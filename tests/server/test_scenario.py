@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rrdbg.engine.recorder import Recorder, RecordRequest
+from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.model.position import START, Position
 from tests.conftest import GUEST_DIR, failing_clearly
 from tests.guests.foreign import build_foreign

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
+from rrdbg.engine.queries.tracks import timeline_tracks
 from rrdbg.engine.replay import Replay
-from rrdbg.engine.tracks import timeline_tracks
 from rrdbg.model.bookmark import Bookmark
 from rrdbg.model.position import Position
 from rrdbg.model.tracks import TimelineTracks

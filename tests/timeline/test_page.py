@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rrdbg.engine.tracks import MOST_BARE, MOST_LINES, MOST_WORDED
+from rrdbg.engine.queries.tracks import MOST_BARE, MOST_LINES, MOST_WORDED
 from rrdbg.frontends.cli import main
 from rrdbg.model.cost import Piece
 from rrdbg.model.mark import Mark

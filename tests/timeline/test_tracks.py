@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rrdbg.engine import tracks as limits
-from rrdbg.engine.tracks import timeline_tracks
+from rrdbg.engine.queries import tracks as limits
+from rrdbg.engine.queries.tracks import timeline_tracks
 from rrdbg.model.events import EventKind
 from rrdbg.model.position import Position
 from rrdbg.model.timeline import STOPS

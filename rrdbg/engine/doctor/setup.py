@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from rrdbg.engine.recorder import KEPT_FREE_BYTES
+from rrdbg.engine.making.recorder import KEPT_FREE_BYTES
 from rrdbg.errors import LinkError, QemuLaunchError, RecordingError
 from rrdbg.links.process import qemu_version
 from rrdbg.links.programs import gdb_has_python, gdb_version, output_of, qemu_programs

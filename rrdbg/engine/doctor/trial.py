@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rrdbg.engine.digest import state_digest
-from rrdbg.engine.keeper import Keeper
-from rrdbg.engine.launcher import Launcher
-from rrdbg.engine.prover import FAILURES, failure
-from rrdbg.engine.recorder import Recorder, RecordRequest
-from rrdbg.engine.walk import Walker
+from rrdbg.engine.machines.digest import state_digest
+from rrdbg.engine.machines.launcher import Launcher
+from rrdbg.engine.machines.walk import Walker
+from rrdbg.engine.making.recorder import Recorder, RecordRequest
+from rrdbg.engine.snapshots.keeper import Keeper
+from rrdbg.engine.snapshots.prover import FAILURES, failure
 from rrdbg.errors import LinkError, QmpError, RrdbgError
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.model.findings import Finding, good, note, wrong

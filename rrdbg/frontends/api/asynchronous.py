@@ -12,9 +12,9 @@ from rrdbg.commands.arguments import read_address, read_position
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.origin import read_place
 from rrdbg.commands.session import Session
-from rrdbg.engine.origin import DEPTH
-from rrdbg.engine.origin import origin as follow
-from rrdbg.engine.progress import ProgressListener
+from rrdbg.engine.machines.progress import ProgressListener
+from rrdbg.engine.queries.origin import DEPTH
+from rrdbg.engine.queries.origin import origin as follow
 from rrdbg.engine.replay import Replay as Cursor
 from rrdbg.engine.window import Outcome, Window
 from rrdbg.errors import UsageError
@@ -134,7 +134,7 @@ class AsyncReplay:
 
     @property
     def on_progress(self) -> ProgressListener:
-        """Called with a :class:`~rrdbg.engine.progress.Progress` now and then during long work."""
+        """Called with a :class:`~rrdbg.engine.machines.progress.Progress` now and then during long work."""
         return self._cursor.on_progress
 
     @on_progress.setter

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from rrdbg.engine.recorder import Recorded, Recorder, RecordRequest
+from rrdbg.engine.making.recorder import Recorded, Recorder, RecordRequest
 from rrdbg.frontends.api.asynchronous import AsyncReplay
 from rrdbg.frontends.api.bridge import OwnLoop
 from rrdbg.frontends.api.synchronous import Replay

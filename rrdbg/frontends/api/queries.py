@@ -9,8 +9,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrdbg.engine.calls import calls as find_calls
-from rrdbg.engine.evaluate import evaluate
+from rrdbg.engine.queries.calls import calls as find_calls
+from rrdbg.engine.queries.evaluate import evaluate
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine

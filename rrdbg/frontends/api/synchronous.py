@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakSet
 
-from rrdbg.engine.progress import ProgressListener
+from rrdbg.engine.machines.progress import ProgressListener
 from rrdbg.frontends.api.asynchronous import AsyncReplay
 from rrdbg.frontends.api.bridge import Bridge, OwnLoop
 from rrdbg.model.position import Position
@@ -98,7 +98,7 @@ class Replay:
 
     @property
     def on_progress(self) -> ProgressListener:
-        """Called with a :class:`~rrdbg.engine.progress.Progress` now and then during long work, in another thread."""
+        """Called with a :class:`~rrdbg.engine.machines.progress.Progress` now and then, in another thread."""
         return self._beneath.on_progress
 
     @on_progress.setter

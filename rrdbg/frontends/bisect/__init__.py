@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 
-from rrdbg.engine.bisect import CHECKS, Bisector
-from rrdbg.engine.changes import changes
-from rrdbg.engine.predicates import Predicate
+from rrdbg.engine.queries.bisect import CHECKS, Bisector
+from rrdbg.engine.queries.changes import changes
+from rrdbg.engine.queries.predicates import Predicate
 from rrdbg.errors import Interrupted, Undecided, UsageError
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.bisect.choosing import Asked, asked, predicate

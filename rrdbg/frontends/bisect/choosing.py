@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from rrdbg.commands.arguments import read_address
-from rrdbg.engine.predicates import ConsolePredicate, FormulaPredicate, Predicate
+from rrdbg.engine.queries.predicates import ConsolePredicate, FormulaPredicate, Predicate
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import GdbError, UsageError
 from rrdbg.frontends.api import AsyncReplay

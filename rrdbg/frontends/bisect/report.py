@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from rrdbg.engine.changes import Change
+from rrdbg.engine.queries.changes import Change
 from rrdbg.errors import GdbError
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.bisect.choosing import Asked

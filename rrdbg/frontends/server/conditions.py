@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rrdbg.engine.evaluate import evaluate
+from rrdbg.engine.queries.evaluate import evaluate
 from rrdbg.errors import RspError
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.links.machine import Machine
@@ -11,7 +11,7 @@ from rrdbg.model.stop import Breakpoint
 
 
 class Conditions:
-    """Judges hits by the conditions of ``points``; it is an :data:`rrdbg.engine.scan.Accept`."""
+    """Judges hits by the conditions of ``points``; it is an :data:`rrdbg.engine.search.scan.Accept`."""
 
     def __init__(self, points: PointSet) -> None:
         self._points = points

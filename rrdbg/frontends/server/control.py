@@ -19,7 +19,7 @@ from typing import Any
 from rrdbg.commands.arguments import read_position
 from rrdbg.commands.declarations import declarations
 from rrdbg.commands.help import COMMANDS
-from rrdbg.engine.progress import Progress
+from rrdbg.engine.machines.progress import Progress
 from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.server.stub import Stub
 from rrdbg.render.json_lines import to_json

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
-from rrdbg.engine.progress import Progress, ProgressListener
+from rrdbg.engine.machines.progress import Progress, ProgressListener
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.window import Window
 from rrdbg.errors import Interrupted, QemuDied, RrdbgError, RspError, UsageError

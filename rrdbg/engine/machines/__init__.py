@@ -1,0 +1,1 @@
+"""Machines on the snapshots of one recording: where they come from, how one walks forward, what state it is in."""

@@ -1,0 +1,85 @@
+"""Where the machines of a recording come from: what travelling asks of a launcher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rrdbg.engine.machines.walk import Walker
+from rrdbg.links.machine import Machine
+from rrdbg.model.process import Role
+from rrdbg.model.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.timeline import Timeline
+from rrdbg.store.recording import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A machine that runs: what it was started for, and when, by the monotonic clock.
+
+    The walker of one that has left the recording stands where it did so.
+    """
+
+    walker: Walker
+    role: Role
+    since: float
+
+
+class Machines(Protocol):
+    """Starts machines on the snapshots of one recording, and saves new snapshots from them."""
+
+    @property
+    def recording(self) -> Recording:
+        """What the machines replay."""
+
+    @property
+    def single(self) -> bool:
+        """True if there is one QEMU: a start ends the machine before, and one that is lost is lost for good.
+
+        A machine that was ended so is no longer :attr:`~rrdbg.links.machine.Machine.usable`.
+        """
+
+    @property
+    def running(self) -> Sequence[Running]:
+        """The machines that run now, the oldest first."""
+
+    async def start(self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING) -> tuple[Walker, float]:
+        """Start a machine on ``snapshot`` for what ``role`` says; also tells how many seconds that took.
+
+        :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
+        """
+
+    async def branch(self, walker: Walker) -> Machine:
+        """A machine in the state of ``walker``'s that follows no log; the caller closes it.
+
+        :raises SnapshotNotNow: the state cannot be saved here.
+        :raises UsageError: there can be no second machine.
+        """
+
+    @property
+    def lost(self) -> bool:
+        """True if there will be no machine any more."""
+
+    @property
+    def writable(self) -> bool:
+        """True if snapshots can be kept."""
+
+    def check_writable(self) -> None:
+        """Say so if snapshots cannot be kept.
+
+        :raises UsageError: the reason.
+        """
+
+    async def save(self, walker: Walker, kind: SnapshotKind) -> Snapshot:
+        """Save a snapshot where ``walker`` stands, which must be a plain position.
+
+        :raises SnapshotNotNow: a little later it will work.
+        :raises QmpError: it failed, for example since the disk is full.
+        """
+
+    def in_use(self, snapshot: Snapshot) -> bool:
+        """True while a machine runs that was started on ``snapshot`` and still needs its files."""
+
+    def close(self) -> None:
+        """Let go of what belongs to no machine; the machines must have ended."""

@@ -1,0 +1,366 @@
+"""Record a guest: run QEMU in record mode until something ends it, and leave a complete recording.
+
+The recording ends by QMP ``quit`` in every case, since only then does QEMU write its log's header. The
+manifest is written last: a directory without one is not a recording.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import BinaryIO
+
+from rrdbg.engine.machines.disks import image_node, read_only_node
+from rrdbg.errors import LinkError, QemuDied, RecordingError, UsageError
+from rrdbg.links.images import create_empty, create_overlay, describe_image, image_format, plain_qcow2, snapshot_tags
+from rrdbg.links.process import QemuProcess, find_qemu, qemu_version
+from rrdbg.links.serial_line import SerialLine, TypedInput
+from rrdbg.links.words import Images, disk_node, opened_files, record_words
+from rrdbg.model.drives import Disk
+from rrdbg.model.fence import last_reachable
+from rrdbg.model.invocation import Invocation, prepare
+from rrdbg.store.files import checksum, write_atomically
+from rrdbg.store.manifest import Manifest
+from rrdbg.store.recording import Layout, make_directory
+from rrdbg.store.replaylog import LogSummary, summarise
+from rrdbg.store.trust import remember
+
+KEPT_FREE_BYTES = 32 << 20
+"""A recording stops in good order when the disk has less than this left."""
+
+_REASONS = {
+    "guest-shutdown": "the guest powered off",
+    "guest-reset": "the guest reset itself",
+    "guest-panic": "the guest panicked",
+}
+_POLL_SECONDS = 0.05
+_CONSOLE_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRequest:
+    """What to record, where to, and when to stop; ``timeout`` in seconds, ``max_icount`` in instructions.
+
+    ``tag`` is the initial snapshot's name, None for a recording without one; ``in_place`` lets the guest write to the
+    user's own qcow2 images, which then hold that snapshot of their content. One that is ``passing`` is thrown away at
+    once, and so is not noted as the user's.
+    """
+
+    command: Sequence[str]
+    directory: Path
+    shift: str = "5"
+    tag: str | None = "replay_init"
+    until_console: str | None = None
+    timeout: float | None = None
+    max_icount: int | None = None
+    in_place: bool = False
+    passing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecordProgress:
+    """How far a recording is: instructions, seconds, bytes of log."""
+
+    icount: int
+    seconds: float
+    log_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A finished recording: where, how long in instructions, and why it ended."""
+
+    directory: Path
+    icount: int
+    end: int
+    seconds: float
+    log_bytes: int
+    ended: str
+
+
+class Recorder:
+    """One recording in the making; :meth:`run` makes it, :meth:`stop` ends it early.
+
+    ``on_line`` is told where the other end of the guest's serial port is, if it is a pseudo terminal or a socket.
+    """
+
+    def __init__(
+        self,
+        request: RecordRequest,
+        on_console: Callable[[bytes], None] = lambda data: None,
+        on_progress: Callable[[RecordProgress], None] = lambda progress: None,
+        on_line: Callable[[str], None] = lambda where: None,
+    ) -> None:
+        self._request = request
+        self._layout = Layout(request.directory.absolute())
+        self._on_console = on_console
+        self._on_progress = on_progress
+        self._on_line = on_line
+        self._typed: TypedInput | None = None
+        self._line: SerialLine
+        self._ended: asyncio.Future[str]
+        self._console = bytearray()
+        self._exited = False
+        now = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
+        self._created = now.isoformat()
+        self.invocation: Invocation = prepare(request.command, shift=request.shift, clock_base=self._created)
+        if request.in_place and request.tag is None:
+            raise UsageError(
+                "--in-place keeps the initial snapshot in your image, and --no-snapshot has none; use one."
+            )
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the guest writes to the user's own images."""
+        return self._request.in_place
+
+    def stop(self, why: str) -> None:
+        """End the recording in order, as soon as possible."""
+        if not self._ended.done():
+            self._ended.set_result(why)
+
+    def type(self, data: bytes) -> None:
+        """Type ``data`` to the guest's first serial port; nothing happens where the user has none to type to."""
+        if self._typed:
+            self._typed.write(data)
+
+    async def run(self) -> Recorded:
+        """Record until something ends it.
+
+        :raises UsageError: the directory exists already, or a file that the guest needs does not.
+        :raises QemuLaunchError: QEMU did not start.
+        :raises RecordingError: what QEMU left is not a complete recording.
+        """
+        self._ended = asyncio.get_running_loop().create_future()
+        qemu = find_qemu(self.invocation.binary)
+        version = await qemu_version(qemu)
+        make_directory(self._layout)
+        try:
+            await self._bring_files()
+            seconds = await self._record(qemu)
+        except LinkError as error:
+            if isinstance(error, QemuDied):
+                raise QemuDied(f"{error} The recording is incomplete and cannot be replayed; it was removed.") from None
+            raise
+        except BaseException:
+            raise
+        finally:
+            if not self._ended.done() or self._ended.cancelled():
+                shutil.rmtree(self._layout.root, ignore_errors=True)
+        return await self._finish(qemu, version, seconds)
+
+    async def _bring_files(self) -> None:
+        for file in self.invocation.bundled:
+            try:
+                shutil.copyfile(file.source, self._layout.bundled(file.name))
+            except OSError as error:
+                raise UsageError(f"Cannot read {file.source} (-{file.option}): {error.strerror}.") from None
+        disks = [await self._located(disk) for disk in self.invocation.disks]
+        if self._request.in_place and not any(disk.in_place for disk in disks):
+            raise UsageError("--in-place needs a qcow2 image that the guest can write; there is none, so leave it out.")
+        self.invocation = replace(self.invocation, disks=tuple(disks))
+        for index, disk in enumerate(disks):
+            if not disk.read_only and not disk.in_place:
+                await create_overlay(self._layout.disk(index), Path(disk.source), str(disk.format))
+        await create_empty(self._layout.initial)
+
+    async def _located(self, disk: Disk) -> Disk:
+        """``disk`` with its image's absolute path and its format, as a replay from anywhere needs them."""
+        if not os.access(disk.source, os.R_OK):
+            raise UsageError(f"Cannot read the disk image {disk.source}.")
+        source = Path(disk.source).absolute()
+        disk = replace(disk, source=str(source), format=disk.format or await image_format(source))
+        if disk.backing is not None:
+            disk = replace(disk, backing=str(Path(disk.backing).absolute()))
+        if self._request.in_place and not disk.read_only:
+            return await self._to_be_written(disk)
+        return disk
+
+    async def _to_be_written(self, disk: Disk) -> Disk:
+        """``disk`` written in place, with what lies below it."""
+        if disk.format != "qcow2" or not os.access(disk.source, os.W_OK):
+            raise UsageError(
+                f"--in-place needs qcow2 images that can be written, and {disk.source} is none; leave it out, "
+                "or make one with qemu-img convert -O qcow2."
+            )
+        if self._request.tag in await snapshot_tags(Path(disk.source)):
+            raise UsageError(
+                f"{disk.source} has a snapshot {self._request.tag!r} already; name the new one with --snapshot NAME, "
+                f"or delete that one: qemu-img snapshot -d {self._request.tag} {disk.source}"
+            )
+        if disk.backing is None:
+            below = await describe_image(Path(disk.source))
+            if below.backing:
+                disk = replace(disk, backing=str(below.backing), backing_format=below.backing_format)
+        return replace(disk, in_place=True)
+
+    async def _record(self, qemu: str) -> float:
+        images = Images(
+            plain_qcow2("rrdbg-vmstate-file", self._layout.initial),
+            [self._disk_node(index, disk) for index, disk in enumerate(self.invocation.disks)],
+        )
+        typed = self._prepare_typing() if self.invocation.line.types else None
+        command = record_words(
+            qemu, self.invocation, images, self._layout.bundled,
+            log=self._layout.log, tag=self._request.tag or "",
+            console=self._layout.console, typed=typed,
+        )  # fmt: skip
+        try:
+            self._line = await SerialLine.open(self.invocation.line, self.type)
+            try:
+                self._on_line(self._line.where)
+                return await self._run(command)
+            finally:
+                await self._line.close()
+        finally:
+            if self._typed:
+                self._typed.close()
+                self._typed = None
+
+    def _prepare_typing(self) -> Path:
+        """The pair of files that QEMU takes for a pipe."""
+        typed = self._layout.scratch / "typed"
+        self._layout.scratch.mkdir(exist_ok=True)
+        self._layout.console.touch()
+        typed.with_suffix(".out").symlink_to(self._layout.console)
+        self._typed = TypedInput(typed.with_suffix(".in"))
+        return typed
+
+    async def _run(self, command: Sequence[str]) -> float:
+        process = await QemuProcess.start(command, files=opened_files(self.invocation, self._layout.bundled))
+        began = time.monotonic()
+        try:
+            with self._layout.console.open("rb") as console:
+                try:
+                    await process.guard(self._until_ended(process, began, console))
+                except QemuDied:
+                    # A device may end QEMU by exit(0), as riscv's test finisher does: QEMU then completes the log.
+                    if await process.ended() != 0:
+                        raise
+                    self._exited = True
+                    self.stop("QEMU ended by itself, with status 0")
+                seconds = time.monotonic() - began
+                await process.quit()
+                self._read_console(console)
+        finally:
+            await process.kill()
+        return seconds
+
+    def _disk_node(self, index: int, disk: Disk) -> dict[str, object]:
+        if disk.read_only:
+            return read_only_node(index, disk, Path(disk.source))
+        written = self._layout.written(index, disk)
+        if self._request.tag is None:
+            # Nothing will lead back to the disk's beginning: the overlay that is kept stays empty.
+            self._layout.scratch.mkdir(exist_ok=True)
+            written = Path(shutil.copyfile(written, self._layout.scratch / written.name))
+        return {**plain_qcow2(disk_node(index), written), "backing": image_node(disk, Path(disk.source))}
+
+    def _read_console(self, file: BinaryIO) -> None:
+        wanted = (self._request.until_console or "").encode()
+        while data := file.read(_CONSOLE_CHUNK):
+            self._on_console(data)
+            self._line.write(data)
+            if wanted:
+                self._console += data
+                if wanted in self._console:
+                    self.stop(f"the console printed {self._request.until_console!r}")
+                del self._console[: -len(wanted)]
+
+    async def _until_ended(self, process: QemuProcess, began: float, console: BinaryIO) -> None:
+        request = self._request
+        async with process.qmp.events("SHUTDOWN", "GUEST_PANICKED") as events:
+            shutdown = asyncio.create_task(events.get())
+            try:
+                await self._somebody_is_there()
+                # Only now: a guest may end within some milliseconds, and its end must not be missed.
+                await process.qmp.resume()
+                while not self._ended.done():
+                    await asyncio.wait(
+                        (shutdown, self._ended), timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    self._read_console(console)
+                    seconds = time.monotonic() - began
+                    icount = await process.qmp.icount()
+                    self._on_progress(RecordProgress(icount, seconds, self._layout.log.stat().st_size))
+                    if shutdown.done():
+                        self.stop(_shutdown_reason(shutdown.result()))
+                    elif request.timeout is not None and seconds >= request.timeout:
+                        self.stop(f"the timeout of {request.timeout:g} s")
+                    elif request.max_icount is not None and icount >= request.max_icount:
+                        self.stop(f"{request.max_icount:,} instructions were reached")
+                    elif shutil.disk_usage(self._layout.root).free < KEPT_FREE_BYTES:
+                        self.stop(f"the disk is almost full (less than {KEPT_FREE_BYTES >> 20} MiB left)")
+            finally:
+                shutdown.cancel()
+
+    async def _somebody_is_there(self) -> None:
+        """Wait for the client that a listening serial port is to have before the guest starts."""
+        there = asyncio.create_task(self._line.connected.wait())
+        try:
+            await asyncio.wait((there, self._ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            there.cancel()
+
+    async def _finish(self, qemu: str, version: str, seconds: float) -> Recorded:
+        layout = self._layout
+        summary = self._summary()
+        shutil.rmtree(layout.scratch, ignore_errors=True)
+        if self._request.tag is not None:
+            await self._check_initial(self._request.tag)
+        files = [layout.log, layout.initial, *layout.root.glob("files/*"), *layout.root.glob("disks/*")]
+        end = last_reachable(
+            summary.total,
+            [(item.icount, item.is_reset) for item in summary.shutdowns],
+            reboots=self.invocation.reboots,
+            exited=self._exited,
+        )
+        ended = self._ended.result()
+        manifest = Manifest(
+            created=self._created,
+            rrdbg_version=package_version("rrdbg"),
+            qemu_path=qemu,
+            qemu_version=version,
+            command=tuple(self._request.command),
+            invocation=self.invocation,
+            initial_tag=self._request.tag or "",
+            icount=summary.total,
+            end=end,
+            ended=ended,
+            seconds=round(seconds, 3),
+            checksums={layout.relative(file): checksum(file) for file in files},
+        )
+        write_atomically(layout.deliveries, summary.to_bytes())
+        manifest.write(layout.manifest)
+        if not self._request.passing:
+            remember(layout.manifest)
+        return Recorded(layout.root, summary.total, end, seconds, summary.size_bytes, ended)
+
+    async def _check_initial(self, tag: str) -> None:
+        tags = await snapshot_tags(self._layout.initial)
+        if tags.get(tag) != 0:
+            raise RecordingError(
+                f"QEMU saved no snapshot {tag!r} at the start (found: {tags or 'none'}); "
+                f"the recording in {self._layout.root} cannot be replayed."
+            )
+
+    def _summary(self) -> LogSummary:
+        try:
+            return summarise(self._layout.log)
+        except RecordingError as error:
+            raise RecordingError(
+                f"QEMU left an incomplete log ({error}); the disk may be full. {self._layout.root} cannot be replayed."
+            ) from None
+
+
+def _shutdown_reason(event: object) -> str:
+    data = event.get("data") if isinstance(event, Mapping) else None
+    reason = data.get("reason") if isinstance(data, Mapping) else None
+    return _REASONS.get(str(reason), "the guest panicked" if reason is None else f"QEMU ended ({reason})")

@@ -1,0 +1,1 @@
+"""Questions about the whole of a recording, answered by moving through it."""

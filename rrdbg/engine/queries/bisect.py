@@ -1,0 +1,151 @@
+"""Find the first position where a predicate holds: by halving down to an instruction, by stepping over the rest.
+
+Probes go to plain icounts, where one number names one state; snapshots come first, and travel leaves more of them on
+its way. What lies between the last two plain icounts, deliveries of interrupts and exceptions, is stepped through.
+Where asking costs no more than a step (memory, compiled expressions), the last :data:`STRIDE` instructions are stepped,
+too: a probe by a new QEMU costs as much as some hundred of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable
+
+from rrdbg.engine.queries.predicates import Predicate
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import Undecided
+from rrdbg.model.bisection import Bisection, Probe, Turn, Verdict
+from rrdbg.model.position import Position
+
+STRIDE = 256
+"""Instructions that are stepped over rather than halved, where asking is quick."""
+
+_DARK = 1000
+"""Instructions that are stepped over at most where halving has met nothing but skipped positions."""
+
+CHECKS = 3
+"""Afterwards no stretch before the turn is left unseen that is longer than one part of this many and one more."""
+
+ProbeListener = Callable[[Probe, Bisection], None]
+"""Told of each probe, and of what is left after it."""
+
+
+class Bisector:
+    """One bisect on ``replay``; ``known`` are probes of an earlier one that was broken off."""
+
+    def __init__(
+        self,
+        replay: Replay,
+        predicate: Predicate,
+        bisection: Bisection,
+        known: Iterable[Probe] = (),
+        *,
+        on_probe: ProbeListener = lambda probe, bisection: None,
+        checks: int = CHECKS,
+    ) -> None:
+        self._replay = replay
+        self._predicate = predicate
+        self._on_probe = on_probe
+        self._checks = checks
+        self._start = bisection.good
+        self._probes = {probe.position: probe for probe in known}
+        self._asked = 0
+        self.bisection = bisection
+        """Where the first position is known to lie by now."""
+
+    async def run(self) -> Turn:
+        """Bisect.
+
+        :raises Undecided: the predicate holds at the good end, or not at the bad one, or turns more than once, or
+            cannot be judged.
+        """
+        began = time.monotonic()
+        await self._check_ends()
+        self.bisection = self.bisection.after_all(self._probes.values())
+        while (position := self.bisection.next(self._replay.timeline)) is not None:
+            if self._predicate.quick and self.bisection.remaining <= STRIDE:
+                break
+            self.bisection = self.bisection.after(await self._probe(position))
+        skipped = await self._walk()
+        await self._check_before()
+        return Turn(
+            self.bisection.good, self.bisection.bad, self._value(self.bisection.good), self._value(self.bisection.bad),
+            self._asked, time.monotonic() - began, skipped,
+        )  # fmt: skip
+
+    async def _check_ends(self) -> None:
+        good, bad = self.bisection.good, self.bisection.bad
+        probe = self._probes.get(good) or await self._probe(good)
+        if probe.verdict is Verdict.BAD:
+            raise Undecided(
+                f"At {good}, the good end, the predicate holds already ({probe.value}): it was true before, or is not "
+                "monotonic. Choose an earlier --good, or let --scan list every change."
+            )
+        self._refuse_skip(probe)
+        probe = self._probes.get(bad) or await self._probe(bad)
+        if probe.verdict is Verdict.GOOD:
+            raise Undecided(
+                f"At {bad}, the bad end, the predicate does not hold ({probe.value}): there is nothing to bisect. "
+                "If it holds before, choose an earlier --bad, or let --scan list every change."
+            )
+        self._refuse_skip(probe)
+
+    def _refuse_skip(self, probe: Probe) -> None:
+        if probe.verdict is Verdict.SKIP:
+            raise Undecided(f"At {probe.position} the predicate cannot be judged ({probe.value}); choose another end.")
+
+    async def _probe(self, position: Position, *, quiet: bool = False) -> Probe:
+        began = time.monotonic()
+        if self._predicate.offline:
+            self._replay.place(position)
+        elif self._replay.position != position:
+            await self._replay.seek(position)
+        judgement = await self._predicate.judge(self._replay)
+        probe = Probe(position, judgement.verdict, judgement.value, time.monotonic() - began)
+        self._probes[position] = probe
+        if not quiet:
+            self._asked += 1
+            self._on_probe(probe, self.bisection.after(probe) if self._inside(position) else self.bisection)
+        return probe
+
+    def _inside(self, position: Position) -> bool:
+        return self.bisection.good < position < self.bisection.bad
+
+    async def _walk(self) -> int:
+        """Step through what is left; how many positions before the first true one could not be judged."""
+        if self.bisection.remaining > _DARK and self.bisection.skipped:
+            raise Undecided(
+                f"Between {self.bisection.good} and {self.bisection.bad} the predicate cannot be judged: "
+                f"{len(self.bisection.skipped)} positions were skipped. Choose another --good or --bad."
+            )
+        skipped, here = 0, self.bisection.good
+        while here < self.bisection.bad:
+            if self._replay.position != here:
+                await self._replay.seek(here)
+            await self._replay.stepi()
+            here = self._replay.position
+            if here >= self.bisection.bad:
+                break
+            probe = self._probes.get(here) or await self._probe(here, quiet=self._predicate.quick)
+            if probe.verdict is Verdict.SKIP:
+                skipped += 1
+                continue
+            skipped = skipped if probe.verdict is Verdict.BAD else 0
+            self.bisection = self.bisection.after(probe)
+        return skipped
+
+    async def _check_before(self) -> None:
+        """Look into the widest stretches before the turn: did the predicate hold there?"""
+        deliveries = self._replay.timeline.deliveries
+        start, good = self._start.icount, self.bisection.good.icount
+        while True:
+            seen = sorted({place.icount for place in self._probes if start <= place.icount <= good} | {start})
+            low, high = max(itertools.pairwise(seen), key=lambda pair: pair[1] - pair[0], default=(0, 0))
+            middle = deliveries.plain_at_or_before((low + high) // 2)
+            if middle <= low or (high - low) * (self._checks + 1) <= good - start:
+                return
+            self.bisection = self.bisection.after(await self._probe(Position(middle)))
+
+    def _value(self, position: Position) -> str:
+        return self._probes[position].value if position in self._probes else ""

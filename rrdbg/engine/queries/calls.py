@@ -1,0 +1,195 @@
+"""All calls of a function on a stretch of the timeline: from where, with which arguments, and what they returned.
+
+Two passes over one piece of the stretch after another, so that the first calls are told early. The first pass stops at
+the function's entry, where the stack pointer and the return address are known, and where its parameters can be read,
+which may be some instructions later. The second stops at all the return addresses; a call has returned when the guest
+comes to its own with the stack pointer that it must have then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from rrdbg.engine.queries.trace import values_at
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import RspError, UsageError
+from rrdbg.links.machine import Machine
+from rrdbg.model.position import Position
+from rrdbg.model.stop import Breakpoint, NotedHit
+from rrdbg.model.timeline import Timeline
+from rrdbg.model.tracing import Conversion, Tracepoint
+
+FIRST_SECONDS = 0.5
+"""Of replay: how much is searched before the first calls are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Convention:
+    """Where a call leaves what we want: on the ``stack`` (bytes of a return address there) or in ``link``."""
+
+    sp: str
+    result: str
+    stack: int = 0
+    link: str = ""
+
+
+_CONVENTIONS = {
+    "rsp": _Convention("rsp", "rax", stack=8),
+    "esp": _Convention("esp", "eax", stack=4),
+    "x30": _Convention("sp", "x0", link="x30"),
+    "ra": _Convention("sp", "a0", link="ra"),
+}
+"""By a register that only this architecture has: x86-64, x86, AArch64, RISC-V."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call: where its first instruction is about to be executed, and where it came from.
+
+    ``arguments`` are its parameters' values, or why one cannot be told; ``returned`` is the result register when it has
+    returned at ``end``, both None if it does not within the stretch.
+    """
+
+    position: Position
+    return_address: int
+    sp_after: int
+    arguments: tuple[int | bytes | str, ...] = ()
+    returned: int | None = None
+    end: Position | None = None
+
+
+async def calls(
+    replay: Replay,
+    entry: int,
+    points: Sequence[Tracepoint],
+    forms: Sequence[Conversion],
+    start: Position,
+    end: Position,
+) -> AsyncGenerator[Call, None]:
+    """The calls of the function at ``entry`` that begin from ``start`` on and before ``end``.
+
+    A call is told when the piece is searched in which it returns, those of a piece in order, and at the end those that
+    do not return. ``points`` say where and how to read its parameters, and ``forms`` how they will be printed.
+
+    :raises UsageError: how calls are made on the guest's architecture is not known.
+    """
+    entries = _Entries(entry, points, forms)
+    begun: list[Call] = []
+    latest: Call | None = None
+    for low, high in _pieces(replay.timeline, start, end):
+        async for hit in replay.scan(_breakpoints({entry, *entries.points}), low, high, entries):
+            assert isinstance(hit, NotedHit)
+            seen = hit.note
+            assert isinstance(seen, _Seen)
+            if seen.back:
+                latest = Call(hit.position, *seen.back)
+                begun.append(latest)
+            if seen.arguments and latest and not latest.arguments:
+                latest.arguments = seen.arguments
+        if begun:
+            returns = _Returns(begun)
+            async for hit in replay.scan(
+                _breakpoints(returns.addresses), max(low, begun[0].position), high, _returning
+            ):
+                assert isinstance(hit, NotedHit)
+                returns.end(hit)
+        for call in begun:
+            if call.end:
+                yield call
+        begun = [call for call in begun if call.end is None]
+    for call in begun:
+        yield call
+
+
+def _pieces(timeline: Timeline, start: Position, end: Position) -> Iterator[tuple[Position, Position]]:
+    """The stretch from ``start`` to ``end`` in pieces that begin at snapshots, each costing about twice the last."""
+    seconds = FIRST_SECONDS
+    for snapshot in timeline.snapshots:
+        here = Position(snapshot.icount)
+        if start < here < end and timeline.cost.seconds(start.icount, here.icount) >= seconds:
+            yield start, here
+            start, seconds = here, 2 * seconds
+    yield start, end
+
+
+def _breakpoints(addresses: set[int]) -> list[Breakpoint]:
+    return [Breakpoint(-1 - number, address) for number, address in enumerate(sorted(addresses))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was seen on the way into a call: at the entry the way ``back``, the return address and the stack pointer
+    there; behind the prologue the arguments.
+    """
+
+    back: tuple[int, int] | None
+    arguments: tuple[int | bytes | str, ...]
+
+
+@dataclass(slots=True)
+class _Entries:
+    """Reads what there is at the entry and behind the prologue."""
+
+    entry: int
+    tracepoints: Sequence[Tracepoint]
+    forms: Sequence[Conversion]
+    points: dict[int, Tracepoint] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.points = {point.address: point for point in self.tracepoints if point.expressions}
+
+    async def __call__(self, machine: Machine, point: Breakpoint) -> _Seen:
+        tracepoint = self.points.get(point.address)
+        return _Seen(
+            await _return(machine) if point.address == self.entry else None,
+            await values_at(machine, tracepoint, self.forms) if tracepoint else (),
+        )
+
+
+async def _returning(machine: Machine, point: Breakpoint) -> tuple[int, int]:
+    """Where a call may be returning: the stack pointer and the register of results."""
+    registers = await machine.registers()
+    convention = _convention(registers)
+    return registers[convention.sp], registers[convention.result]
+
+
+class _Returns:
+    """Notes the results of calls that have returned."""
+
+    def __init__(self, found: Sequence[Call]) -> None:
+        self._open: dict[tuple[int, int], list[Call]] = {}
+        self._left = iter([*found, None])
+        self._next = next(self._left)
+        self.addresses = {call.return_address for call in found}
+
+    def end(self, hit: NotedHit) -> None:
+        while self._next and self._next.position < hit.position:
+            self._open.setdefault((self._next.return_address, self._next.sp_after), []).append(self._next)
+            self._next = next(self._left)
+        assert isinstance(hit.note, tuple)
+        sp, result = hit.note
+        for call in self._open.pop((hit.pc, sp), ()):
+            # An earlier one with the same stack was left without a return, by a longjmp or the like.
+            call.returned, call.end = result, hit.position
+
+
+async def _return(machine: Machine) -> tuple[int, int]:
+    """At a function's entry: the address that it will return to, and the stack pointer then."""
+    registers = await machine.registers()
+    convention = _convention(registers)
+    sp = registers[convention.sp]
+    if convention.link:
+        return registers[convention.link], sp
+    try:
+        raw = await machine.read_memory(sp, convention.stack)
+    except RspError:
+        return 0, 0
+    return int.from_bytes(raw, machine.register_file.byte_order), sp + convention.stack
+
+
+def _convention(registers: dict[str, int]) -> _Convention:
+    found = next((_CONVENTIONS[name] for name in _CONVENTIONS if name in registers), None)
+    if found is None:
+        raise UsageError("How functions are called on this architecture is not known; use tprintf.")
+    return found

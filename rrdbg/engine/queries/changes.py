@@ -1,0 +1,175 @@
+"""Every change of what a predicate is founded on, exactly and in order: what a bisect cannot promise.
+
+A formula says which memory it reads. That is watched in one pass, and the formula asked anew, of the bytes that the
+hits have brought, after each instruction that changes one of them. If it then reads other memory than before, since a
+pointer has changed, the pass begins anew from there. Memory that is not mapped at first is looked at again when it is
+written to. What reads registers changes with every instruction, and what is
+no formula nobody can watch: those are asked at each single step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from rrdbg.engine.queries.evaluate import answer
+from rrdbg.engine.queries.predicates import FormulaPredicate, Predicate
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import RspError
+from rrdbg.model.agent import BadExpression, NeedMemory, NeedRegister
+from rrdbg.model.bisection import Judgement, Verdict
+from rrdbg.model.position import Position
+from rrdbg.model.predicate import NOT_THERE, ByteOrder, Formula, Question
+from rrdbg.model.stop import Hit, Watchpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From ``position`` on the judgement is ``now``; just before it was ``before``."""
+
+    position: Position
+    before: Judgement
+    now: Judgement
+
+
+class _Unknown(Exception):
+    """Something was asked for that the watched bytes do not tell."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """The bytes that a formula has read, by place, and whether it reads registers."""
+
+    memory: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    registers: bool = False
+
+    def noting(self, question: Question) -> Question:
+        """``question``, whose answers are noted as they come."""
+        try:
+            need = next(question)
+            while True:
+                if isinstance(need, NeedRegister):
+                    self.registers = True
+                else:
+                    self.memory[need.address, need.length] = b""  # until it is known, if it is mapped
+                given = yield need
+                if isinstance(need, NeedMemory):
+                    assert isinstance(given, bytes)
+                    self.memory[need.address, need.length] = given
+                need = question.send(given)
+        except StopIteration as result:
+            judgement: Judgement = result.value
+            return judgement
+
+    def ask(self, formula: Formula, order: ByteOrder) -> Judgement:
+        """What ``formula`` says if memory is what is known.
+
+        :raises _Unknown: it reads something else.
+        """
+        question = formula.ask(order)
+        try:
+            need = next(question)
+            while True:
+                if not isinstance(need, NeedMemory) or (need.address, need.length) not in self.memory:
+                    raise _Unknown
+                need = question.send(self.memory[need.address, need.length])
+        except StopIteration as result:
+            judgement: Judgement = result.value
+            return judgement
+
+
+async def changes(replay: Replay, predicate: Predicate, start: Position, end: Position) -> AsyncGenerator[Change, None]:
+    """Each change of the value that ``predicate`` is founded on, from ``start`` to ``end``; moves the cursor."""
+    found = (
+        _watched(replay, predicate, start, end)
+        if isinstance(predicate, FormulaPredicate)
+        else _stepped(replay, predicate, start, end)
+    )
+    async with aclosing(found) as listed:
+        async for change in listed:
+            yield change
+
+
+async def _watched(
+    replay: Replay, predicate: FormulaPredicate, start: Position, end: Position
+) -> AsyncGenerator[Change, None]:
+    last: Judgement | None = None
+    here = start
+    while here < end:
+        await replay.seek(here)
+        known, now = await _read(replay, predicate.formula)
+        if known is None:
+            async with aclosing(_stepped(replay, predicate, here, end)) as listed:
+                async for change in listed:
+                    yield change
+            return
+        if last is not None and now != last:
+            yield Change(here, last, now)
+        last = now
+        here, pass_end = end, here
+        order = (await replay.machine()).register_file.byte_order
+        points = [Watchpoint(-1 - number, *place) for number, place in enumerate(known.memory)]
+        async with aclosing(replay.scan(points, pass_end, end)) as hits:
+            async for position, together in _grouped(hits):
+                try:
+                    _take(known, together)
+                    now = known.ask(predicate.formula, order)
+                except _Unknown:
+                    here = position
+                    break
+                except BadExpression as error:
+                    now = Judgement(Verdict.GOOD, f"<{error}>")
+                if now != last:
+                    yield Change(position, last, now)
+                last = now
+
+
+async def _read(replay: Replay, formula: Formula) -> tuple[_Known | None, Judgement]:
+    """What the formula reads at the cursor, and says; None where that cannot be watched."""
+    machine = await replay.machine()
+    known = _Known()
+    try:
+        question = known.noting(formula.ask(machine.register_file.byte_order))
+        judgement = await answer(question, machine, await machine.register_packet())
+    except RspError:
+        judgement = NOT_THERE
+    except BadExpression as error:
+        judgement = Judgement(Verdict.GOOD, f"<{error}>")
+    return (None if known.registers or not known.memory else known), judgement
+
+
+def _take(known: _Known, hits: list[Hit]) -> None:
+    for hit in hits:
+        assert isinstance(hit.point, Watchpoint)
+        if hit.change is None:
+            raise _Unknown
+        known.memory[hit.point.address, hit.point.length] = hit.change.after
+
+
+async def _grouped(hits: AsyncIterator[Hit]) -> AsyncGenerator[tuple[Position, list[Hit]], None]:
+    """The hits at each position: one instruction may change several watched places."""
+    together: list[Hit] = []
+    async for hit in hits:
+        if together and hit.position != together[0].position:
+            yield together[0].position, together
+            together = []
+        together.append(hit)
+    if together:
+        yield together[0].position, together
+
+
+async def _stepped(
+    replay: Replay, predicate: Predicate, start: Position, end: Position
+) -> AsyncGenerator[Change, None]:
+    await replay.seek(start)
+    last = await predicate.judge(replay)
+    while replay.position < end:
+        await replay.stepi()
+        here = replay.position
+        now = await predicate.judge(replay)
+        if replay.position != here:
+            await replay.seek(here)
+        if now != last:
+            yield Change(here, last, now)
+        last = now

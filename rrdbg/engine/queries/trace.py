@@ -1,0 +1,94 @@
+"""Print values at every hit of some instructions, without moving the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Literal
+
+from rrdbg.engine.queries.evaluate import evaluate
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import RspError
+from rrdbg.links.machine import Machine
+from rrdbg.model.agent import BadExpression, Expression
+from rrdbg.model.position import Position
+from rrdbg.model.stop import Breakpoint, NotedHit
+from rrdbg.model.tracing import LONGEST_STRING, Conversion, Format, Tracepoint
+
+_PAGE = 4096
+
+
+async def trace(
+    replay: Replay,
+    points: Sequence[Tracepoint],
+    form: Format,
+    start: Position,
+    end: Position,
+    *,
+    conditional: bool = False,
+) -> AsyncGenerator[tuple[Position, str], None]:
+    """Where and what ``form`` prints at each hit of ``points`` from ``start`` on and before ``end``, as they are found.
+
+    Where a value cannot be read the text says why. With ``conditional``, the first expression of each point is a
+    condition: if it is zero, or cannot be told, nothing is printed.
+    """
+    breakpoints = [Breakpoint(-1 - number, point.address) for number, point in enumerate(points)]
+    hits = replay.scan(breakpoints, start, end, _Tracer(points, form, conditional=conditional))
+    try:
+        async for hit in hits:
+            assert isinstance(hit, NotedHit)
+            yield hit.position, str(hit.note)
+    finally:
+        await hits.aclose()
+
+
+class _Tracer:
+    """Works out the text where a machine stands at a hit, as its note."""
+
+    def __init__(self, points: Sequence[Tracepoint], form: Format, *, conditional: bool) -> None:
+        self._points = {point.address: point for point in points}
+        self._form = form
+        self._conditional = conditional
+
+    async def __call__(self, machine: Machine, point: Breakpoint) -> str | Literal[False]:
+        tracepoint = self._points[point.address]
+        if self._conditional:
+            condition, *others = tracepoint.expressions
+            if not await _holds(condition, machine):
+                return False
+            tracepoint = Tracepoint(tracepoint.address, tuple(others))
+        return self._form.show(await values_at(machine, tracepoint, self._form.conversions))
+
+
+async def _holds(condition: Expression, machine: Machine) -> bool:
+    try:
+        return bool(await evaluate(condition, machine, await machine.register_packet()))
+    except (BadExpression, RspError):
+        return False
+
+
+async def values_at(
+    machine: Machine, point: Tracepoint, conversions: Sequence[Conversion]
+) -> tuple[int | bytes | str, ...]:
+    """The values of ``point``'s expressions where ``machine`` stands, or why one cannot be told."""
+    packet = await machine.register_packet()
+    values: list[int | bytes | str] = []
+    for expression, conversion in zip(point.expressions, conversions, strict=True):
+        try:
+            value = await evaluate(expression, machine, packet)
+            values.append(await _string(machine, value) if conversion.letter == "s" else value)
+        except (BadExpression, RspError) as error:
+            values.append(f"<{error}>")
+    return tuple(values)
+
+
+async def _string(machine: Machine, address: int) -> bytes:
+    """The bytes up to a zero, read page by page, since the next page may not be mapped."""
+    text = b""
+    while len(text) < LONGEST_STRING:
+        part = await machine.read_memory(address, min(_PAGE - address % _PAGE, LONGEST_STRING - len(text)))
+        found, zero, _ = part.partition(b"\0")
+        text += found
+        if zero:
+            return text
+        address += len(part)
+    return text + b"..."

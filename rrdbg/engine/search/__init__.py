@@ -1,0 +1,1 @@
+"""Searches for hits of breakpoints and watchpoints, on stretches of the timeline."""

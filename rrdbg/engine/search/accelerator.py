@@ -1,0 +1,101 @@
+"""The accelerator: passes over a stretch that find very many hits without stopping at any.
+
+It needs a plugin in QEMU, which may be had or not; rrdbg does everything without it, only slower where there are
+thousands of hits. So nothing here is an error: what cannot be done is None, and why is kept to be told.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+
+from rrdbg.engine.machines.launcher import Launcher
+from rrdbg.engine.search.survey import Survey
+from rrdbg.errors import LinkError, PluginError
+from rrdbg.links.machine import ProgressCallback
+from rrdbg.links.plugin import Plugin, find_plugin
+from rrdbg.model.accelerator import AcceleratorInfo
+from rrdbg.model.position import Position
+from rrdbg.model.stop import Point
+from rrdbg.model.timeline import Timeline
+
+NearLast = Callable[[Timeline, Sequence[Point], int, Position, ProgressCallback], Awaitable[int | None]]
+"""What :meth:`Accelerator.near_last` does."""
+
+SETTING = "RRDBG_ACCELERATOR"
+"""The environment variable that turns the accelerator off if it is ``off``."""
+
+_LAST = 8
+"""Of so many last hits the first is gone to: some may not count, such as a write of the same value."""
+
+
+class Accelerator:
+    """Surveys for one recording; without a ``launcher`` there are none, for the reason ``why_not``."""
+
+    def __init__(self, launcher: Launcher | None, why_not: str = "") -> None:
+        self._launcher = launcher
+        self._why_not = why_not
+        self._plugin: Plugin | None = None
+        self._passes = 0
+
+    @classmethod
+    def of(cls, launcher: Launcher) -> Accelerator:
+        """The accelerator for the machines of ``launcher``, unless the user does not want it."""
+        if os.environ.get(SETTING, "").lower() == "off":
+            return cls(None, f"it is turned off by {SETTING}=off")
+        return cls(launcher)
+
+    async def info(self) -> AcceleratorInfo:
+        """Whether it can be used, and why; the plugin is built if it has not been needed so far."""
+        plugin = await self._ready()
+        if plugin is None:
+            return AcceleratorInfo(False, f"The accelerator is not used: {self._why_not.rstrip('.')}.", self._passes)
+        text = f"The accelerator is used where it is quicker: {plugin.path}, for QEMU's plugin interface {plugin.api}."
+        return AcceleratorInfo(True, text, self._passes)
+
+    async def survey(self, timeline: Timeline, icount: int, points: Sequence[Point]) -> Survey | None:
+        """A machine at or before ``icount`` that tallies ``points`` from there on, which the caller ends; or None."""
+        plugin = await self._ready()
+        if plugin is None or self._launcher is None:
+            return None
+        try:
+            survey = await Survey.start(self._launcher, plugin, timeline, icount, points)
+        except LinkError as error:
+            self.give_up(error)
+            return None
+        self._passes += 1
+        return survey
+
+    def give_up(self, error: LinkError) -> None:
+        """Use the plugin no more in this session, since it has led to ``error``."""
+        self._plugin, self._launcher, self._why_not = None, None, f"it has failed: {error}"
+
+    async def near_last(
+        self, timeline: Timeline, points: Sequence[Point], low: int, end: Position, on_progress: ProgressCallback
+    ) -> int | None:
+        """A plain icount above ``low`` that lies a little before the last hits of ``points`` before ``end``, or None.
+
+        Whether they are hits the caller must find out.
+        """
+        survey = await self.survey(timeline, low, points)
+        if survey is None:
+            return None
+        try:
+            await survey.arrive(Position(timeline.landing_before(end)), on_progress)
+            latest = survey.tally(_LAST).latest
+        except LinkError as error:
+            self.give_up(error)
+            return None
+        finally:
+            await survey.close()
+        plain = timeline.deliveries.plain_at_or_before
+        places = [plain(survey.place(sighting.executed).low - 1) for sighting in latest]
+        return next((place for place in places if place > low), None)
+
+    async def _ready(self) -> Plugin | None:
+        if self._plugin is None and self._launcher is not None:
+            try:
+                self._plugin = await find_plugin(self._launcher.qemu)
+            except PluginError as error:
+                self._launcher, self._why_not = None, str(error)
+        return self._plugin

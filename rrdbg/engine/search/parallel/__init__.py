@@ -1,0 +1,1 @@
+"""Searches shared out among processes, of this machine or of a cluster."""

@@ -1,0 +1,40 @@
+"""A recording as a worker has it open: only to read it, so that any number of processes may."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rrdbg.engine.machines.launcher import Launcher
+from rrdbg.engine.search.segment import Listener, SegmentTask, perform
+from rrdbg.model.timeline import Timeline
+from rrdbg.store.recording import Recording
+from rrdbg.store.timeline_file import load_timeline
+
+
+class Opened:
+    """Such a recording; make it with :meth:`open`, end it with :meth:`close`."""
+
+    def __init__(self, launcher: Launcher, timeline: Timeline) -> None:
+        self._launcher = launcher
+        self._timeline = timeline
+
+    @classmethod
+    async def open(cls, path: Path) -> Opened:
+        """Open the recording at ``path``; whoever sends the tasks has checked it, and keeps its snapshots meanwhile.
+
+        :raises RecordingError: it is not there.
+        :raises QemuLaunchError: its QEMU is not here.
+        """
+        recording = Recording.peek(path)
+        return cls(await Launcher.create(recording), load_timeline(recording))
+
+    async def perform(self, task: SegmentTask, listener: Listener) -> None:
+        """Do ``task``, and tell ``listener`` what it finds.
+
+        :raises LinkError: as a scan does, when all before was told.
+        """
+        await perform(task, self._launcher, self._timeline, listener)
+
+    def close(self) -> None:
+        """Remove what was written for the machines, which must have ended."""
+        self._launcher.close()

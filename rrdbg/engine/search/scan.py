@@ -1,0 +1,308 @@
+"""Collect every breakpoint and watchpoint hit on a stretch of the timeline, in one forward pass.
+
+This is the one primitive under all searches, forward and backward. A stretch is ``[here, end)`` for
+breakpoints and ``(here, end]`` for watchpoints, whose hits are positions *after* the access; stretches that
+abut so count every hit once.
+
+What QEMU does that shapes this code:
+
+* ``c`` on a breakpoint hits it again without progress; ``s`` steps over it.
+* A breakpoint at the icount of the fence does not fire, so the pc there is compared by us.
+* A watchpoint that fires in the very last instruction before the fence races with the fence's timer and may
+  be lost. For ``watch`` the value is compared there, which is what counts anyway; for ``rwatch`` and ``awatch``
+  that instruction is stepped again in a machine of its own. (Where there is none: :mod:`rrdbg.engine.search.single`.)
+* A watchpoint that fires while an interrupt or exception is delivered breaks the replay, see
+  :mod:`rrdbg.engine.search.access`. That is rare, so a scan is tried without regard to it; whoever runs it scans again,
+  *carefully*, when the machine broke: then each delivery is stepped over with no watchpoint set.
+* Where an instruction touches several watchpoints QEMU reports one, of the last inserted first. So those that
+  count whatever the value are inserted last.
+* At the icount of an interrupt the interrupted instruction is not begun, so a breakpoint on it does not count;
+  QEMU 7.2 stops there in some runs and not in others, and only the step after it tells. Such a hit is therefore
+  yielded when the walker has left it, with ``exact`` false, since a free run cannot tell the phase either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from rrdbg.engine.machines.walk import Step, Walker
+from rrdbg.engine.search.access import LOST_BY_DELIVERY, StartAt, accesses
+from rrdbg.engine.search.watch import watched_bytes
+from rrdbg.errors import Divergence, QemuDied
+from rrdbg.links.machine import Machine, ProgressCallback
+from rrdbg.links.rsp import StopReply
+from rrdbg.model.position import Position
+from rrdbg.model.stop import Breakpoint, Hit, NotedHit, Point, ValueChange, WatchKind, Watchpoint, value_change
+
+HASTY_SECONDS = 2.0
+"""How long a guest with watchpoints set may stand still before it is taken for broken, and scanned again."""
+
+Accept = Callable[[Machine, Breakpoint], Awaitable[object]]
+"""Tell whether a breakpoint counts at which the machine stands now: its condition.
+
+False if it does not, and True if it does; or anything else, which is then the note of its hit.
+"""
+
+
+GiveUp = Callable[[int, int], bool]
+"""Tell whether to end a scan that has made so many stops and has so many instructions left."""
+
+
+BROKEN = (Divergence, QemuDied)
+"""What a watchpoint does to a machine that fires during a delivery: scan again, carefully."""
+
+
+def may_break(points: Sequence[Point]) -> bool:
+    """True if a scan with ``points`` may fail with one of :data:`BROKEN` unless it is careful."""
+    return any(isinstance(point, Watchpoint) for point in points)
+
+
+class Scan:
+    """One pass of ``walker`` over a stretch, with ``points`` set; iterate :meth:`hits`."""
+
+    def __init__(
+        self,
+        walker: Walker,
+        points: Sequence[Point],
+        end: Position,
+        start_at: StartAt,
+        accept: Accept | None = None,
+        *,
+        careful: bool = False,
+        give_up: GiveUp = lambda stops, left: False,
+    ) -> None:
+        self._walker = walker
+        self._careful = careful
+        self._accept = accept
+        self._deliveries = walker.timeline.deliveries
+        self._breakpoints = {point.address: point for point in points if isinstance(point, Breakpoint)}
+        watchpoints = [point for point in points if isinstance(point, Watchpoint)]
+        self._watchpoints = sorted(watchpoints, key=lambda point: point.kind is not WatchKind.WRITE)
+        self._accesses = [point for point in self._watchpoints if point.kind is not WatchKind.WRITE]
+        self._end = end
+        self._start_at = start_at
+        self._give_up = give_up
+        self._values: dict[int, bytes | None] = {}
+        self._fence_stop: StopReply | None = None
+        self.stops = 0
+        """How often the guest has stopped for a point, whether that counted as a hit or not."""
+
+    @property
+    def _machine(self) -> Machine:
+        return self._walker.machine
+
+    async def hits(
+        self, on_progress: ProgressCallback | None = None, *, include_start: bool = True
+    ) -> AsyncGenerator[Hit, None]:
+        """Yield the hits in order; afterwards the walker stands at the end, or where the scan gave up.
+
+        ``include_start`` tells whether a breakpoint on the very first instruction counts.
+
+        The points are set when this is entered, and taken away when it is left, however.
+        """
+        for point in self._breakpoints.values():
+            await self._machine.insert(point)
+        try:
+            for watchpoint in self._watchpoints:
+                await self._see_first(watchpoint)
+            for landing, end in self._stretches():
+                if landing > self._walker.position.icount:
+                    async with self._watching():
+                        async for hit in self._run(landing, on_progress, include_start):
+                            yield hit
+                    if self._walker.position.icount < landing:
+                        return
+                    for hit in await self._at_fence(Position(landing)):
+                        yield hit
+                    include_start = True
+                for hit in await self._walk(end, include_start):
+                    yield hit
+                include_start = True
+        finally:
+            if self._machine.usable:
+                for point in self._breakpoints.values():
+                    await self._machine.remove(point)
+
+    def _stretches(self) -> Iterator[tuple[int, Position]]:
+        """Where to run to freely, and to step on to from there."""
+        timeline = self._walker.timeline
+        landing = timeline.landing_before(self._end)
+        if self._careful and self._watchpoints:
+            here = self._walker.position.icount
+            for icount in self._deliveries.between(here, landing):
+                after = self._deliveries.plain_after(icount)
+                if here <= icount and after <= landing:
+                    yield self._deliveries.plain_at_or_before(icount - 1), Position(after)
+                    here = after
+        yield landing, self._end
+
+    @asynccontextmanager
+    async def _watching(self) -> AsyncIterator[None]:
+        """Have the watchpoints set, those of accesses last."""
+        patience = self._machine.patience
+        for point in self._watchpoints:
+            await self._machine.insert(point)
+        if self._watchpoints and not self._careful:
+            self._machine.patience = min(HASTY_SECONDS, patience)
+        try:
+            yield
+        finally:
+            self._machine.patience = patience
+            if self._machine.usable:
+                for point in self._watchpoints:
+                    await self._machine.remove(point)
+
+    async def _run(self, landing: int, on_progress: ProgressCallback | None, include_start: bool) -> AsyncIterator[Hit]:
+        """Run freely to the last plain icount of the stretch."""
+        self._fence_stop = None
+        for hit in await self._step_over_start(include_start):
+            yield hit
+        while (here := self._walker.position).icount < landing:
+            if self._give_up(self.stops, self._end.icount - here.icount):
+                return
+            reply = await self._walker.run_to(landing, on_progress)
+            if reply is None or self._walker.position.icount == landing:
+                self._fence_stop = reply
+                break
+            self.stops += 1
+            if reply.watched:
+                self._check_delivery()
+                for hit in await self._watch_hits(reply, self._walker.position):
+                    yield hit
+                continue
+            here, pc = self._walker.position, await self._machine.pc()
+            fired, exact = await self._breakpoint_hit(here, pc), self._deliveries.is_plain(here.icount)
+            if fired and exact:
+                yield fired
+            step = await self._walker.step()
+            if fired and not exact and not self._walker.interrupted(step):
+                yield replace(fired, exact=False)
+            for hit in await self._watch_hits(step.reply, step.after):
+                yield hit
+
+    def _check_delivery(self) -> None:
+        """Look if the watchpoint that has stopped us may have broken a delivery off, before anything is made of it.
+
+        :raises Divergence: it may. Where the icount falls back to is then no other sign, if the run began before that.
+        """
+        here = self._walker.position.icount
+        if not self._careful and not self._deliveries.is_plain(here + LOST_BY_DELIVERY):
+            raise Divergence(
+                f"A watchpoint has stopped the replay at {here:,}, where it may have broken off what is delivered at "
+                f"{here + LOST_BY_DELIVERY:,}."
+            )
+
+    async def _step_over_start(self, include_start: bool) -> list[Hit]:
+        here, pc = self._walker.position, await self._machine.pc()
+        if pc not in self._breakpoints:
+            return []
+        hit = await self._breakpoint_hit(here, pc) if include_start else None
+        step = await self._walker.step()
+        found = [hit] if hit and not self._walker.interrupted(step) else []
+        return found + await self._watch_hits(step.reply, step.after)
+
+    async def _breakpoint_hit(self, here: Position, pc: int) -> Hit | None:
+        """The hit of the breakpoint at ``pc``, where the machine stands, if there is one and its condition holds."""
+        point = self._breakpoints.get(pc)
+        if point is None:
+            return None
+        note = True if self._accept is None else await self._accept(self._machine, point)
+        if isinstance(note, bool):
+            return Hit(here, pc, point) if note else None
+        return NotedHit(here, pc, point, note=note)
+
+    async def _at_fence(self, position: Position) -> list[Hit]:
+        """What the last instruction before the fence may have done unreported."""
+        found = []
+        for watchpoint in self._watchpoints:
+            if watchpoint.kind is WatchKind.WRITE:
+                found += await self._changed_at_fence(watchpoint, position)
+        return found + await self._accessed_at_fence(position)
+
+    async def _changed_at_fence(self, watchpoint: Watchpoint, position: Position) -> list[Hit]:
+        unknown = self._values[watchpoint.number] is None
+        found = await self._changed(watchpoint, position)
+        if unknown and self._values[watchpoint.number] is not None:
+            found += await self._written_at_fence(watchpoint, position)
+        return found
+
+    async def _written_at_fence(self, watchpoint: Watchpoint, position: Position) -> list[Hit]:
+        """A write by the last instruction before the fence to memory whose value before is not known."""
+        before = self._walker.timeline.landing_before(Position(position.icount - 1))
+        steps = await accesses(self._start_at, self._walker.timeline, watchpoint, Position(before), position)
+        return [Hit(position, pc, watchpoint) for reached, pc in steps if reached == position]
+
+    async def _accessed_at_fence(self, position: Position) -> list[Hit]:
+        if not self._accesses:
+            return []
+        before = self._walker.timeline.landing_before(Position(position.icount - 1))
+        return [hit for hit in await self._accessed(Position(before), position) if hit.position == position]
+
+    async def _walk(self, end: Position, include_start: bool) -> list[Hit]:
+        """Step over the ambiguous rest of a stretch with no watchpoint set, comparing pcs and values ourselves."""
+        start = self._walker.position
+        found: list[Hit] = []
+        while self._walker.position < end:
+            here = self._walker.position
+            pc = await self._machine.pc()
+            hit = await self._breakpoint_hit(here, pc) if include_start or here > start else None
+            step, accessed = await self._step()
+            found += accessed
+            if hit and not self._walker.interrupted(step):
+                found.append(hit)
+            for watchpoint in self._watchpoints:
+                if watchpoint.kind is WatchKind.WRITE:
+                    found += await self._changed(watchpoint, step.after)
+        if start < end:
+            found += await self._accessed(start, end)
+        # At one position the watchpoint comes first, since the step before it made the access.
+        return sorted(found, key=lambda hit: (hit.position, isinstance(hit.point, Breakpoint)))
+
+    async def _step(self) -> tuple[Step, Sequence[Hit]]:
+        """Step once, and tell what is known at once of accesses; :meth:`_accessed` finds out the rest."""
+        return await self._walker.step(), ()
+
+    async def _accessed(self, start: Position, end: Position) -> list[Hit]:
+        """The hits of ``rwatch`` and ``awatch`` in the steps from ``start`` to ``end``, where the walker stands."""
+        found = []
+        for point in self._accesses:
+            change = self._seen(point, await watched_bytes(self._machine, point))
+            hits = await accesses(self._start_at, self._walker.timeline, point, start, end)
+            found += [Hit(position, pc, point, change if len(hits) == 1 else None) for position, pc in hits]
+        return found
+
+    async def _watch_hits(self, reply: StopReply, position: Position) -> list[Hit]:
+        if reply.watched is None:
+            return []
+        found = []
+        for watchpoint in self._watchpoints:
+            reported = reply.watched == (watchpoint.kind, watchpoint.address)
+            if watchpoint.kind is WatchKind.WRITE:
+                found += await self._changed(watchpoint, position, reported=reported)
+            elif reported:
+                change = self._seen(watchpoint, await watched_bytes(self._machine, watchpoint))
+                found.append(Hit(position, await self._machine.pc(), watchpoint, change))
+        return found
+
+    async def _see_first(self, watchpoint: Watchpoint) -> None:
+        """Look at the watched bytes before anything has happened."""
+        self._values[watchpoint.number] = await watched_bytes(self._machine, watchpoint)
+
+    def _seen(self, watchpoint: Watchpoint, value: bytes | None) -> ValueChange | None:
+        """What has become of the watched bytes since they were looked at last, now that they are ``value``."""
+        before = self._values[watchpoint.number]
+        self._values[watchpoint.number] = value
+        return value_change(before, value)
+
+    async def _changed(self, watchpoint: Watchpoint, position: Position, *, reported: bool = False) -> list[Hit]:
+        """A hit if the value is another one now. Memory that was mapped or unmapped meanwhile has not been written to,
+        unless QEMU has ``reported`` that.
+        """
+        value = await watched_bytes(self._machine, watchpoint)
+        before = self._values[watchpoint.number]
+        self._values[watchpoint.number] = value
+        if value == before or (None in (value, before) and not reported):
+            return []
+        return [Hit(position, await self._machine.pc(), watchpoint, value_change(before, value))]

@@ -1,0 +1,92 @@
+"""One pass of a machine with the plugin over a stretch: where points are hit, roughly, without a stop at any of them.
+
+What the plugin counts as executed includes instructions that have faulted and were begun anew, which QEMU's icount does
+not. How many such there may be the log tells: no more than it has exceptions. So a hit lies in a small interval of
+icounts. At a fence nothing is uncertain: there the number of hits so far is exact, as far as the plugin sees them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rrdbg.engine.machines.launcher import Launcher
+from rrdbg.engine.machines.walk import Walker
+from rrdbg.links.machine import ProgressCallback
+from rrdbg.links.plugin import Plugin
+from rrdbg.links.tally import KEPT, Tally, create_tally, read_tally, want_hit
+from rrdbg.model.deliveries import Delivery
+from rrdbg.model.position import Position
+from rrdbg.model.stop import Point
+from rrdbg.model.timeline import Timeline
+
+_SLACK = 16
+"""Instructions that may have been counted twice without an exception: those that change their own code."""
+
+_FILE = "tally"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A hit is somewhere from icount ``low`` to ``high``, both included."""
+
+    low: int
+    high: int
+
+
+class Survey:
+    """A machine that tallies ``points`` on its way; make it with :meth:`start`, end it with :meth:`close`."""
+
+    def __init__(self, walker: Walker, points: Sequence[Point]) -> None:
+        self.walker = walker
+        self._points = points
+        self._origin = walker.position.icount
+
+    @classmethod
+    async def start(
+        cls, launcher: Launcher, plugin: Plugin, timeline: Timeline, icount: int, points: Sequence[Point]
+    ) -> Survey:
+        """Start a machine on the snapshot at or before ``icount``.
+
+        :raises QemuLaunchError: QEMU could not load it, or not the plugin.
+        """
+        snapshot = timeline.nearest(icount)
+        assert snapshot is not None, "a timeline has an initial snapshot"
+
+        def more(directory: Path) -> list[str]:
+            create_tally(directory / _FILE, points)
+            return plugin.words(directory / _FILE)
+
+        walker, _ = await launcher.start(snapshot, timeline, more=more)
+        return cls(walker, points)
+
+    async def close(self) -> None:
+        """End the machine."""
+        await self.walker.machine.close()
+
+    async def arrive(self, position: Position, on_progress: ProgressCallback | None = None) -> None:
+        """Go forward to ``position``.
+
+        :raises Divergence: the machine does not follow the log.
+        """
+        await self.walker.arrive(position, on_progress)
+
+    def tally(self, most: int = KEPT) -> Tally:
+        """What was found up to where the machine stands, with at most the ``most`` latest hits."""
+        return read_tally(self._file, self._points, most)
+
+    def want(self, number: int) -> None:
+        """Ask for the place of the hit that is number ``number`` from here on, the next one being number 1."""
+        want_hit(self._file, self.tally(0).hits + number)
+
+    @property
+    def _file(self) -> Path:
+        return self.walker.machine.directory / _FILE
+
+    def place(self, executed: int) -> Interval:
+        """Where a hit lies before which the plugin has counted ``executed`` instructions."""
+        high = self._origin + executed
+        deliveries = self.walker.timeline.deliveries
+        faults = deliveries.count(Delivery.EXCEPTION, self._origin, high)
+        return Interval(max(high - faults - _SLACK, self._origin), high)

@@ -1,0 +1,274 @@
+"""Take snapshots on the way, wherever a forward run passes through country that has none.
+
+Snapshots are spaced by measured replay seconds, not by instructions: 20 million instructions of a Linux
+boot take 0.03 s or 3 s. A run is cut into pieces of about a tenth of a second, whose lengths follow the
+speed of the last one; when enough seconds have passed since the last snapshot, the end of a piece gets one.
+What each piece took goes into the timeline's cost map.
+
+A piece that runs into slow country would take a hundred times longer than meant. It is then interrupted, and the
+run goes on with a shorter one. (Arming a nearer replay breakpoint in a *running* QEMU is no way: the vCPU has its
+share of instructions already, and QEMU asserts that it never finds itself behind the breakpoint.) A snapshot is
+still only taken where a replay breakpoint stopped the guest.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from rrdbg.engine.machines.digest import state_digest
+from rrdbg.engine.machines.source import Machines
+from rrdbg.engine.machines.walk import Walker
+from rrdbg.errors import HostError, ImageError, QemuDied, QmpError
+from rrdbg.links.machine import ProgressCallback
+from rrdbg.links.qmp import SnapshotNotNow
+from rrdbg.links.unbroken import unbroken
+from rrdbg.model.cost import Piece
+from rrdbg.model.mark import Mark
+from rrdbg.model.position import Position
+from rrdbg.model.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.spacing import TARGET_SECONDS, default_budget, rungs, to_drop
+from rrdbg.model.timeline import Timeline
+from rrdbg.store.timeline_file import save_timeline, unlink_snapshot
+
+SPACING_SECONDS = TARGET_SECONDS - 0.15
+"""Replay time after which the next snapshot is due; it is taken at the end of a piece, a little later."""
+
+_PIECES = 3.5
+"""Pieces that a run is cut into between two snapshots."""
+
+_CUT = 2.5
+"""How much longer than meant a piece may take before it is interrupted."""
+
+_WIDE_GAP = 1.5
+"""Spacings that a gap must have to be parted."""
+
+_LONGEST_PIECE = 100_000_000
+
+_log = logging.getLogger(__name__)
+
+
+class _TooSlow(Exception):
+    """Raised inside a run to interrupt it."""
+
+
+class Keeper:
+    """Knows the timeline of one recording, and keeps its snapshots dense enough and within ``budget`` bytes.
+
+    ``spacing`` is in seconds of replay. With ``digests``, each snapshot that :meth:`advance` takes or passes gets the
+    checksum of the guest's state there, which only a machine that came from the start may give; ``on_snapshot`` is
+    called with each of them.
+    """
+
+    def __init__(
+        self,
+        launcher: Machines,
+        timeline: Timeline,
+        spacing: float = SPACING_SECONDS,
+        budget: int | None = None,
+        *,
+        digests: bool = False,
+        on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None,
+    ) -> None:
+        self._launcher = launcher
+        self._spacing = spacing
+        self._piece_seconds = min(spacing, SPACING_SECONDS) / _PIECES
+        self._budget = budget
+        self._full = not launcher.writable
+        self._digests = digests
+        self._on_snapshot = on_snapshot
+        self._visited: int | None = None
+        self._fatal: set[int] = set()  # where a QEMU has died as it saved; the movement is made once more
+        self.timeline = timeline
+
+    @property
+    def budget(self) -> int:
+        """How many bytes all snapshots together may take."""
+        if self._budget is not None:
+            return self._budget
+        free = shutil.disk_usage(self._launcher.recording.layout.root).free
+        return default_budget(free, sum(snapshot.size for snapshot in self.timeline.snapshots))
+
+    async def advance(
+        self, walker: Walker, icount: int, on_progress: ProgressCallback | None, *, reverse: bool = False
+    ) -> None:
+        """Run ``walker``, which must have no breakpoints, to the plain ``icount``, leaving snapshots behind it.
+
+        ``reverse`` tells that the user goes back inside one gap: the second time in a row, temporary snapshots are laid
+        between the one before it and ``icount``, at doubling distances, so that the next steps back replay little.
+        """
+        piece = int(self.timeline.cost.speed * self._piece_seconds) + 1
+        ladder = self._ladder(walker.position.icount, icount) if reverse else []
+        while walker.position.icount < icount:
+            here = walker.position.icount
+            goal = self._next_goal(here, piece, icount)
+            rung = next((place for place in ladder if here < place <= goal), None)
+            goal = rung or goal
+            seconds, whole = await self._run(walker, goal, on_progress)
+            ran = walker.position.icount - here
+            self._measured(Piece(here, walker.position.icount, seconds))
+            if whole and goal < icount:
+                await self._leave(walker, goal, rung=rung is not None)
+            piece = int(min(max(ran, 1) * min(self._piece_seconds / seconds, 4.0), _LONGEST_PIECE)) + 1
+            if on_progress:
+                on_progress(walker.position.icount)
+
+    async def _leave(self, walker: Walker, icount: int, *, rung: bool) -> None:
+        """Take a snapshot where ``walker`` stands if one is due there, or the checksum of one that is there."""
+        if known := self.timeline.snapshot_at(icount):
+            if self._digests:
+                checked = replace(known, digest=await state_digest(walker.machine))
+                self._keep(checked)
+                self._on_snapshot(checked)
+        elif self._due(icount):
+            await self._try_save(walker, SnapshotKind.PERIODIC)
+        elif rung:
+            await self._try_save(walker, SnapshotKind.LADDER)
+
+    def _due(self, icount: int) -> bool:
+        """True if the replay from the snapshot before ``icount`` is long enough, and the gap wide enough to be parted.
+
+        What was measured first counts, not what is measured now: a machine that is busy today would else lay
+        snapshots, each at the price of half a gap, where there are enough.
+        """
+        before, after = self.timeline.nearest(icount), self.timeline.after(icount)
+        low = before.icount if before else 0
+        high = after.icount if after else self.timeline.end.icount
+        seconds = self.timeline.cost.seconds
+        return seconds(low, icount) >= self._spacing and seconds(low, high) >= self._spacing * _WIDE_GAP
+
+    async def save(self, walker: Walker, kind: SnapshotKind, name: str | None = None) -> Snapshot:
+        """Save a snapshot where ``walker`` stands, a plain position, and keep it with the recording.
+
+        :raises QmpError: QEMU cannot, or not now.
+        """
+        snapshot = replace(await unbroken(self._launcher.save(walker, kind)), name=name)
+        if self._digests:
+            snapshot = replace(snapshot, digest=await state_digest(walker.machine))
+        self._keep(snapshot)
+        self._thin()
+        return snapshot
+
+    def adopt(self, snapshot: Snapshot, name: str | None) -> Snapshot:
+        """Make a snapshot that is there already one of the user's."""
+        adopted = replace(snapshot, kind=SnapshotKind.NAMED, name=name)
+        self._keep(adopted)
+        return adopted
+
+    def loaded(self, snapshot: Snapshot, seconds: float) -> None:
+        """Note how long a load of ``snapshot`` took; it is written down with the next change."""
+        known = self.timeline.snapshot_at(snapshot.icount)
+        if known is not None:
+            self.timeline = self.timeline.with_snapshot(replace(known, load_seconds=round(seconds, 4)))
+
+    def proved(self, snapshot: Snapshot) -> None:
+        """Note that a second process has proved ``snapshot`` sound."""
+        known = self.timeline.snapshot_at(snapshot.icount)
+        if known is not None:
+            self._keep(replace(known, sound=True))
+
+    def distrust(self, snapshot: Snapshot, why: str) -> None:
+        """Do not load ``snapshot`` any more: one of ours is dropped, one of the user's stays, marked as unsound."""
+        _log.warning("The snapshot at %s is not used any more: %s", f"{snapshot.icount:,}", why)
+        if snapshot.kind is SnapshotKind.NAMED:
+            self._keep(replace(snapshot, sound=False))
+        else:
+            self.drop(snapshot)
+
+    def mark(self, name: str, position: Position, text: str) -> None:
+        """Note what was found at a position, under a name such as ``stops``; written down with the next change."""
+        self.timeline = self.timeline.with_mark(name, Mark(position, text))
+
+    def drop(self, *snapshots: Snapshot) -> None:
+        """Forget ``snapshots`` for good: first they are no longer listed, then their files are deleted."""
+        if not snapshots:
+            return
+        for snapshot in snapshots:
+            self.timeline = self.timeline.without_snapshot(snapshot.icount)
+        if self._launcher.recording.writable:
+            save_timeline(self._launcher.recording, self.timeline)
+            for snapshot in snapshots:
+                unlink_snapshot(self._launcher.recording, snapshot)
+
+    def close(self) -> None:
+        """Drop the temporary snapshots, and write down the costs that were measured last."""
+        try:
+            self.drop(*(snapshot for snapshot in self.timeline.snapshots if snapshot.kind is SnapshotKind.LADDER))
+            save_timeline(self._launcher.recording, self.timeline)
+        except HostError as error:
+            # What was kept last still holds; the temporary ones are removed when it is opened next.
+            _log.warning("%s", error)
+
+    def _keep(self, snapshot: Snapshot) -> None:
+        self.timeline = self.timeline.with_snapshot(snapshot)
+        save_timeline(self._launcher.recording, self.timeline)
+
+    def _measured(self, piece: Piece) -> None:
+        self.timeline = replace(self.timeline, cost=self.timeline.cost.with_piece(piece))
+
+    def _next_goal(self, here: int, piece: int, icount: int) -> int:
+        goal = here + piece
+        while not self.timeline.deliveries.is_plain(goal):
+            goal += 1
+        goal = min(goal, icount)
+        if self._digests and (known := self.timeline.after(here)):
+            goal = min(goal, known.icount)
+        return goal
+
+    async def _run(self, walker: Walker, goal: int, on_progress: ProgressCallback | None) -> tuple[float, bool]:
+        """Run to ``goal``, or give up on the way if that takes too long; the seconds it took, and whether it arrived.
+
+        After giving up only the icount of the walker is known, and it must be run on.
+        """
+        began, start = time.monotonic(), walker.position.icount
+
+        def watch(icount: int) -> None:
+            if on_progress:
+                on_progress(icount)
+            # A guest that does not move at all is not slow: it is for the machine's own watchdog to say so.
+            if icount > start and time.monotonic() - began > _CUT * self._piece_seconds:
+                raise _TooSlow
+
+        arrived = True
+        try:
+            await walker.run_to(goal, watch)
+        except _TooSlow:
+            walker.position = Position(await walker.machine.icount())
+            arrived = False
+        return max(time.monotonic() - began, 1e-4), arrived
+
+    def _ladder(self, low: int, here: int) -> list[int]:
+        again, self._visited = low == self._visited, low
+        if not again or self._full:
+            return []
+        plain = self.timeline.deliveries.plain_at_or_before
+        places = {plain(place) for place in rungs(self.timeline.cost, low, here)}
+        return sorted(place for place in places if low < place < here)
+
+    async def _try_save(self, walker: Walker, kind: SnapshotKind) -> bool:
+        icount = walker.position.icount
+        if self._full or icount in self._fatal:
+            return False
+        try:
+            snapshot = await self.save(walker, kind)
+        except SnapshotNotNow:
+            return False
+        except QemuDied:
+            self._fatal.add(icount)
+            raise
+        except (QmpError, ImageError, HostError, OSError) as error:
+            # Snapshots only save time: without room for more, travel goes on with those there are.
+            self._full = True
+            _log.warning("No more snapshots are taken: %s", error)
+            return False
+        self._on_snapshot(snapshot)
+        return True
+
+    def _thin(self) -> None:
+        """Drop what is over the budget, but for snapshots that a machine stands on."""
+        timeline = self.timeline
+        over = to_drop(timeline.snapshots, timeline.cost, timeline.end.icount, self.budget)
+        self.drop(*(snapshot for snapshot in over if not self._launcher.in_use(snapshot)))

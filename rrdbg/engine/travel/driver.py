@@ -1,0 +1,124 @@
+"""Carry out plans: start machines on snapshots and bring them to positions, leaving snapshots on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+
+from rrdbg.engine.machines.progress import ProgressListener, Stretch
+from rrdbg.engine.machines.source import Machines
+from rrdbg.engine.machines.walk import Walker
+from rrdbg.engine.snapshots.keeper import Keeper
+from rrdbg.engine.travel.spares import Spares
+from rrdbg.errors import LinkError, QemuLaunchError
+from rrdbg.links.unbroken import unbroken
+from rrdbg.model.plan import Plan, Rates, RunTo, Start, StepTo, plan_seek, price
+from rrdbg.model.position import START, Position
+from rrdbg.model.snapshot import Snapshot
+
+
+class Driver:
+    """Brings machines of one recording, ``spares`` among them, to where they are wanted.
+
+    ``report`` is called on the way.
+    """
+
+    def __init__(self, launcher: Machines, keeper: Keeper, spares: Spares, report: ProgressListener) -> None:
+        self._launcher = launcher
+        self._keeper = keeper
+        self._spares = spares
+        self._report = report
+        self._rates = Rates()
+        self.cursor = START
+        """Where the user is: a machine that is brought to a place before it goes backwards for him."""
+
+    async def bring(self, walker: Walker | None, target: Position) -> Walker:
+        """A machine at ``target``: ``walker`` itself, or a new one where that is quicker.
+
+        A new one is ended again if it does not arrive; ``walker`` is the caller's in any case.
+        """
+        here = walker.position if walker else None
+        rates = replace(self._rates, cost=self._keeper.timeline.cost)
+        plan = plan_seek(self._keeper.timeline, here, target, rates)
+        if spare := await self._spares.take(target, price(plan, here, rates), rates):
+            # One that has died while it waited is replaced.
+            with contextlib.suppress(LinkError):
+                return await self._execute(spare.plan, spare.walker, target, spare.walker)
+        return await self._execute(plan, walker, target)
+
+    async def start_at(self, icount: int) -> Walker:
+        """A new machine at the plain ``icount``; the caller closes it."""
+        return await self.bring(None, Position(icount))
+
+    def progress(self, target: Position, start: Position) -> Callable[[int], None]:
+        """What to call with each icount on the way from ``start`` to ``target``."""
+        stretch = Stretch.alone(self._keeper.timeline.cost, start.icount, target.icount, self._report)
+        stretch.at(start.icount)
+        return stretch.at
+
+    async def _execute(
+        self, plan: Plan, walker: Walker | None, target: Position, started: Walker | None = None
+    ) -> Walker:
+        """Carry out ``plan``; ``started`` is the machine to end if that fails."""
+        try:
+            for action in plan:
+                match action:
+                    case Start(snapshot):
+                        walker = started = await self._start(snapshot)
+                    case RunTo(icount):
+                        assert walker is not None
+                        on_progress = self.progress(target, walker.position)
+                        backwards = started is not None and self._goes_back_a_little(target)
+                        await self._keeper.advance(walker, icount, on_progress, reverse=backwards)
+                    case StepTo(position):
+                        assert walker is not None
+                        await walker.walk_to(position)
+        except BaseException:
+            if started:
+                await started.machine.close()
+            raise
+        assert walker is not None
+        return walker
+
+    def _goes_back_a_little(self, target: Position) -> bool:
+        """True if ``target`` lies before the cursor and no snapshot between them."""
+        nearest = self._keeper.timeline.nearest
+        return target <= self.cursor and nearest(target.icount) == nearest(self.cursor.icount)
+
+    async def _start(self, snapshot: Snapshot) -> Walker:
+        """A machine at ``snapshot``; where QEMU cannot load that, it is run to from an earlier one."""
+        try:
+            return await self._load(snapshot)
+        except QemuLaunchError as error:
+            earlier = self._keeper.timeline.nearest(snapshot.icount - 1)
+            if earlier is None:
+                raise
+            walker = await self._start(earlier)
+            # An earlier one can be loaded, so the trouble is this one and not QEMU.
+            self._keeper.distrust(snapshot, str(error))
+        try:
+            await self._keeper.advance(walker, snapshot.icount, None)
+        except BaseException:
+            await walker.machine.close()
+            raise
+        return walker
+
+    async def _load(self, snapshot: Snapshot) -> Walker:
+        starting = asyncio.create_task(self._launcher.start(snapshot, self._keeper.timeline))
+        try:
+            walker, seconds = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # A start takes 0.3 s at most; half a machine would be worse than the wait.
+            await unbroken(_end(starting))
+            raise
+        self._rates = replace(self._rates, start_seconds=seconds)
+        self._keeper.loaded(snapshot, seconds)
+        return walker
+
+
+async def _end(starting: asyncio.Task[tuple[Walker, float]]) -> None:
+    """End a machine that is being started; one that fails to start needs no end."""
+    with contextlib.suppress(LinkError):
+        await (await starting)[0].machine.close()

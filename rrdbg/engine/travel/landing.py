@@ -1,0 +1,42 @@
+"""Positions that only a walk from below tells, in a machine of its own: where going backwards stops."""
+
+from __future__ import annotations
+
+from rrdbg.engine.search.access import StartAt
+from rrdbg.errors import LinkError
+from rrdbg.model.position import Position
+from rrdbg.model.stop import Hit
+from rrdbg.model.timeline import Timeline
+
+
+async def step_before(start_at: StartAt, timeline: Timeline, position: Position) -> Position:
+    """The stop that a single-stepper makes just before ``position``."""
+    if position.phase:
+        return Position(position.icount, position.phase - 1)
+    below = position.icount - 1
+    if timeline.deliveries.is_plain(below):
+        return Position(below)
+    walker = await start_at(timeline.deliveries.plain_at_or_before(below))
+    try:
+        while (step := await walker.step()).after.icount <= below:
+            pass
+        return step.before
+    finally:
+        await walker.machine.close()
+
+
+async def exact_position(start_at: StartAt, timeline: Timeline, hit: Hit) -> Position:
+    """The exact position of a breakpoint's ``hit``, found by stepping through its icount if need be."""
+    if hit.exact:
+        return hit.position
+    icount = hit.position.icount
+    walker = await start_at(timeline.deliveries.plain_at_or_before(icount - 1))
+    try:
+        while walker.position.icount <= icount:
+            pc = await walker.machine.pc()
+            step = await walker.step()
+            if step.before.icount == icount and pc == hit.pc and not walker.interrupted(step):
+                return step.before
+    finally:
+        await walker.machine.close()
+    raise LinkError(f"{hit.point} was hit at {hit.position} in one pass, and not in the next.")
