@@ -25,9 +25,9 @@ from rrdbg.engine.replay import Replay
 from rrdbg.engine.search.accelerator import SETTING
 from rrdbg.engine.search.survey import Survey
 from rrdbg.links.plugin import Plugin, find_plugin
-from rrdbg.model.position import Position, parse_count
-from rrdbg.model.stop import Breakpoint, Point, WatchKind, Watchpoint
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position, parse_count
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 

@@ -14,7 +14,7 @@ from rrdbg.errors import LinkError
 from rrdbg.links.images import create_empty
 from rrdbg.links.process import QemuProcess, find_qemu
 from rrdbg.links.rsp import RspClient
-from rrdbg.model.stop import Breakpoint
+from rrdbg.model.hits.stop import Breakpoint
 from rrdbg.store.replaylog import summarise
 
 TRIES = 5

@@ -24,8 +24,8 @@ from rrdbg.frontends.outlet import Outlet
 from rrdbg.frontends.progress import ProgressLine
 from rrdbg.frontends.shell import Shell
 from rrdbg.frontends.waiting import Waiting
-from rrdbg.model.position import START
 from rrdbg.model.results import Result
+from rrdbg.model.timeline.position import START
 
 COMMANDS = ("continue", "seek end", 'tprintf *0x1234,"x"', "reverse-continue", "last *0x1234:4")
 """Those that go back begin at the end."""

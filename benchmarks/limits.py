@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from benchmarks.guests import Guest
 from benchmarks.places import Places
 from rrdbg.engine.machines.launcher import Launcher
-from rrdbg.model.snapshot import Snapshot
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.snapshot import Snapshot
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 

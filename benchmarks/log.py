@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rrdbg.model.events import EventKind
+from rrdbg.model.timeline.events import EventKind
 from rrdbg.store.clock import read_clock
 from rrdbg.store.history import Console, counts, history
 from rrdbg.store.logevents import events

@@ -12,8 +12,8 @@ from benchmarks.places import FALSE_HITS, HITS, STEPS, Place, Places
 from benchmarks.recorder import Recorder
 from benchmarks.rival import CannotDo, Rival
 from rrdbg.links.mi import Gdb
-from rrdbg.model.deliveries import Deliveries
-from rrdbg.model.stop import Breakpoint, Watchpoint
+from rrdbg.model.hits.stop import Breakpoint, Watchpoint
+from rrdbg.model.timeline.deliveries import Deliveries
 
 JUMPS = 100
 _LINES = 10

@@ -23,8 +23,8 @@ from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.links.registers import RegisterFile, read_description, register_file
 from rrdbg.links.rsp import RspClient
 from rrdbg.links.words import Images, opened_files, replay_words
-from rrdbg.model.stop import Breakpoint, Point
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.hits.stop import Breakpoint, Point
+from rrdbg.model.timeline.line import Timeline
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 

@@ -20,7 +20,7 @@ from rrdbg.errors import RrdbgError
 from rrdbg.links.mi import Gdb
 from rrdbg.links.registers import RegisterFile, read_description, register_file
 from rrdbg.links.rsp import RspClient
-from rrdbg.model.stop import Breakpoint, Point
+from rrdbg.model.hits.stop import Breakpoint, Point
 
 _GREETING = b"rrdbg control 1\n"
 _END_SECONDS = 20.0

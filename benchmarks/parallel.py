@@ -24,8 +24,8 @@ from rrdbg.engine.replay import Replay
 from rrdbg.engine.search.parallel.local import LocalExecutor
 from rrdbg.engine.snapshots.indexer import index
 from rrdbg.frontends.opening import processors
-from rrdbg.model.position import START
-from rrdbg.model.stop import Breakpoint, Point, Watchpoint
+from rrdbg.model.hits.stop import Breakpoint, Point, Watchpoint
+from rrdbg.model.timeline.position import START
 
 _NOWHERE = 0xDEAD_0000
 

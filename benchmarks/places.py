@@ -15,8 +15,8 @@ from benchmarks.forward import from_start
 from benchmarks.guests import Guest
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
-from rrdbg.model.stop import Breakpoint, Watchpoint
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.hits.stop import Breakpoint, Watchpoint
+from rrdbg.model.timeline.line import Timeline
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rrdbg.model.stop import Breakpoint, Point, WatchKind
+from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind
 
 _WATCH = {WatchKind.WRITE: 2, WatchKind.READ: 3, WatchKind.ACCESS: 4}
 

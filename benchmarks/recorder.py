@@ -19,7 +19,7 @@ from benchmarks.processes import with_children
 from benchmarks.rival import CannotDo
 from rrdbg.links.mi import Gdb
 from rrdbg.links.registers import read_description
-from rrdbg.model.stop import Breakpoint, Point
+from rrdbg.model.hits.stop import Breakpoint, Point
 
 _LINUX = '<feature name="org.gnu.gdb.i386.linux"><reg name="orig_rax" bitsize="64" type="int"/></feature>'
 """It wants its target to be a Linux process, which has one register more."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from benchmarks.places import Condition, Place
 from rrdbg.links.mi import Gdb
-from rrdbg.model.stop import Point
+from rrdbg.model.hits.stop import Point
 
 
 class CannotDo(Exception):

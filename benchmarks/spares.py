@@ -23,7 +23,7 @@ from rrdbg.engine.replay import Replay
 from rrdbg.engine.snapshots.indexer import index
 from rrdbg.engine.window import Window
 from rrdbg.frontends.opening import SPARES
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 
 Movement = Callable[[Replay], Awaitable[object]]
 

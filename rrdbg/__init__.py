@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rrdbg.frontends.api import AsyncReplay, Replay, record, record_async
     from rrdbg.frontends.api import open_recording as open  # noqa: A004  # it is written rrdbg.open
     from rrdbg.frontends.bisect.python import Skip
-    from rrdbg.model.position import Position
+    from rrdbg.model.timeline.position import Position
 
 __all__ = [
     "AsyncReplay", "Interrupted", "Position", "Replay", "RrdbgError", "Skip", "open", "record", "record_async",
@@ -21,7 +21,7 @@ __all__ = [
 
 _ELSEWHERE = {
     "Interrupted": "rrdbg.errors",
-    "Position": "rrdbg.model.position",
+    "Position": "rrdbg.model.timeline.position",
     "RrdbgError": "rrdbg.errors",
     "Skip": "rrdbg.frontends.bisect.python",
 }

@@ -16,8 +16,8 @@ import pytest
 
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.engine.replay import Replay
-from rrdbg.model.deliveries import Delivery
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.deliveries import Delivery
+from rrdbg.model.timeline.position import Position
 from rrdbg.store.recording import Recording
 from tests.guests import linux
 from tests.guests.build import QEMU_OPTIONS, GuestError, build, symbol

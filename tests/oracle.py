@@ -15,10 +15,10 @@ from pathlib import Path
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.links.machine import Machine
 from rrdbg.links.registers import RegisterFile
-from rrdbg.model.deliveries import Delivery
-from rrdbg.model.position import Position
-from rrdbg.model.stop import WatchKind, Watchpoint
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.hits.stop import WatchKind, Watchpoint
+from rrdbg.model.timeline.deliveries import Delivery
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.forward import from_start
 from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.replay import Replay
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import re
 
 from rrdbg.commands.session import Session
 from rrdbg.errors import UsageError
-from rrdbg.model.clock import is_time
-from rrdbg.model.position import Position, parse_count, parse_position
+from rrdbg.model.timeline.clock import is_time
+from rrdbg.model.timeline.position import Position, parse_count, parse_position
 
 _RANGE = re.compile(r"(?P<what>.*?)(?:\s+from\s+(?P<start>\S+))?(?:\s+to\s+(?P<end>\S+))?", re.DOTALL)
 _TERM = re.compile(r"\s*([+-]?)\s*(\$\w+|0[xX][0-9a-fA-F]+|\d+)")

@@ -10,9 +10,9 @@ from rrdbg.commands.session import Session
 from rrdbg.engine.queries.bisect import Bisector
 from rrdbg.engine.queries.predicates import FormulaPredicate
 from rrdbg.errors import Interrupted, RrdbgError, UsageError
-from rrdbg.model.agent import Expression
-from rrdbg.model.bisection import Bisection
-from rrdbg.model.predicate import ExpressionFormula
+from rrdbg.model.hits.bisection import Bisection
+from rrdbg.model.hits.predicate import ExpressionFormula
+from rrdbg.model.program.agent import Expression
 from rrdbg.model.results import Message, Result
 from rrdbg.render.text import times
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.registry import Command
-from rrdbg.model.events import EventKind
+from rrdbg.model.timeline.events import EventKind
 
 VERSION = 1
 """Of the form of this data; a reader that knows another one must not use it."""

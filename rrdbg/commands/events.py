@@ -9,9 +9,9 @@ from rrdbg.commands.arguments import nothing_more, read_position
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.errors import OutOfRange, UsageError
-from rrdbg.model.events import NOTABLE, EventKind, GuestEvent, parse_kind
-from rrdbg.model.position import START, Position
 from rrdbg.model.results import ConsoleLines, EventCounts, Events, Message, Result
+from rrdbg.model.timeline.events import NOTABLE, EventKind, GuestEvent, parse_kind
+from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.history import counts, history
 
 EVENTS = Registry()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rrdbg.model.results import RecordingInfo
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.line import Timeline
 from rrdbg.store.recording import Recording
 
 

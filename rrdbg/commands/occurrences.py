@@ -7,9 +7,9 @@ from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.occurrences import count, nth
 from rrdbg.errors import OutOfRange, UsageError
-from rrdbg.model.position import parse_count
+from rrdbg.model.hits.stop import Breakpoint
 from rrdbg.model.results import Message, Result
-from rrdbg.model.stop import Breakpoint
+from rrdbg.model.timeline.position import parse_count
 from rrdbg.render.text import times
 
 OCCURRENCES = Registry()

@@ -12,7 +12,7 @@ from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.origin import DEPTH, origin
 from rrdbg.errors import GdbError, Interrupted, RrdbgError, UsageError
-from rrdbg.model.moves import Hop, MemoryPlace, Place, RegisterPlace, register_named
+from rrdbg.model.program.moves import Hop, MemoryPlace, Place, RegisterPlace, register_named
 from rrdbg.model.results import Message, Result
 from rrdbg.render.text import times, value_text
 

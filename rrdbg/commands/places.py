@@ -6,9 +6,9 @@ from rrdbg.commands.arguments import nothing_more, read_repeat
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.errors import UsageError
-from rrdbg.model.bookmark import Bookmark
-from rrdbg.model.position import START, Position
 from rrdbg.model.results import Bookmarks, Checkpoints, Message, Result
+from rrdbg.model.timeline.bookmark import Bookmark
+from rrdbg.model.timeline.position import START, Position
 
 PLACES = Registry()
 

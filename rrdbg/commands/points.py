@@ -6,8 +6,8 @@ from rrdbg.commands.arguments import nothing_more, read_address, read_range
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.errors import UsageError
+from rrdbg.model.hits.stop import WatchKind
 from rrdbg.model.results import Message, Points, PointSet, Result
-from rrdbg.model.stop import WatchKind
 
 POINTS = Registry()
 

@@ -11,11 +11,11 @@ from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.trace import trace
 from rrdbg.errors import OutOfRange, UsageError
-from rrdbg.model.position import START, Position
+from rrdbg.model.hits.stop import Hit, Watchpoint
+from rrdbg.model.program.tracing import Print, Tracepoint
+from rrdbg.model.program.variable import Variable
 from rrdbg.model.results import Changed, Message, Result
-from rrdbg.model.stop import Hit, Watchpoint
-from rrdbg.model.tracing import Print, Tracepoint
-from rrdbg.model.variable import Variable
+from rrdbg.model.timeline.position import START, Position
 from rrdbg.render.text import times, value_text
 
 QUERIES = Registry()

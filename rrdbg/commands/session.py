@@ -10,11 +10,11 @@ from rrdbg.commands.symbols import Symbols
 from rrdbg.commands.visits import Visits
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
-from rrdbg.model.clock import GuestClock, GuestTime
-from rrdbg.model.position import START, Position
+from rrdbg.model.hits.stop import Stop
 from rrdbg.model.results import Found, Frame, Stopped, Where
-from rrdbg.model.stop import Stop
-from rrdbg.model.timeline import QUERY_HITS
+from rrdbg.model.timeline.clock import GuestClock, GuestTime
+from rrdbg.model.timeline.line import QUERY_HITS
+from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.clock import read_clock
 from rrdbg.store.history import Console
 

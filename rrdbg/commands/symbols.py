@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from rrdbg.model.agent import Expression
+from rrdbg.model.program.agent import Expression
+from rrdbg.model.program.tracing import Parameter, Tracepoint
+from rrdbg.model.program.variable import Variable
 from rrdbg.model.results import Frame
-from rrdbg.model.tracing import Parameter, Tracepoint
-from rrdbg.model.variable import Variable
 
 
 class Symbols(Protocol):

@@ -10,10 +10,10 @@ from rrdbg.commands.queries import read_variable
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.calls import Call, calls
-from rrdbg.model.function import Function
+from rrdbg.model.hits.stop import Hit, WatchKind, Watchpoint
+from rrdbg.model.program.function import Function
+from rrdbg.model.program.tracing import Format
 from rrdbg.model.results import Message, Result
-from rrdbg.model.stop import Hit, WatchKind, Watchpoint
-from rrdbg.model.tracing import Format
 from rrdbg.render.text import times, value_text
 
 TABLES = Registry()

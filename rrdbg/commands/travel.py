@@ -5,8 +5,8 @@ from __future__ import annotations
 from rrdbg.commands.arguments import nothing_more, read_position, read_repeat
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
-from rrdbg.model.position import START
 from rrdbg.model.results import Result
+from rrdbg.model.timeline.position import START
 
 TRAVEL = Registry()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rrdbg.errors import OutOfRange
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 
 MOST = 1000
 """Places that are remembered."""

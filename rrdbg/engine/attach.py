@@ -21,12 +21,12 @@ from rrdbg.errors import LinkError, QemuLaunchError, QmpError, UsageError
 from rrdbg.links.attached import AttachedQemu
 from rrdbg.links.inspection import Inspection, InternalSnapshot, inspect, internal_snapshots
 from rrdbg.links.machine import Machine
-from rrdbg.model.fence import last_reachable
-from rrdbg.model.position import START, Position
-from rrdbg.model.process import Role
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.spacing import default_budget
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.fence import last_reachable
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import START, Position
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.travel.process import Role
+from rrdbg.model.travel.spacing import default_budget
 from rrdbg.store.foreign import foreign_invocation, foreign_layout, utc
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Recording

@@ -35,12 +35,12 @@ from rrdbg.errors import LinkError, OutOfRange, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.links.memory import resident
 from rrdbg.links.qmp import SnapshotNotNow
-from rrdbg.model.bookmark import Bookmark
-from rrdbg.model.position import START, Position
-from rrdbg.model.process import ProcessInfo, SpareLimits
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.stop import Hit, Point, Stop, StopReason, Watchpoint
-from rrdbg.model.timeline import STOPS, Timeline
+from rrdbg.model.hits.stop import Hit, Point, Stop, StopReason, Watchpoint
+from rrdbg.model.timeline.bookmark import Bookmark
+from rrdbg.model.timeline.line import STOPS, Timeline
+from rrdbg.model.timeline.position import START, Position
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.travel.process import ProcessInfo, SpareLimits
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline, save_timeline
 

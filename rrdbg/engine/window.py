@@ -26,10 +26,10 @@ from rrdbg.engine.search.watch import watched_step
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
 from rrdbg.links.registers import RegisterFile
-from rrdbg.model.position import START, Position
-from rrdbg.model.safety import step_hazard
-from rrdbg.model.stop import Breakpoint, Hit, Point, StopReason, WatchKind, Watchpoint
-from rrdbg.model.timeline import STOPS
+from rrdbg.model.hits.stop import Breakpoint, Hit, Point, StopReason, WatchKind, Watchpoint
+from rrdbg.model.machine.safety import step_hazard
+from rrdbg.model.timeline.line import STOPS
+from rrdbg.model.timeline.position import START, Position
 
 FIRST = 32
 LONGEST = 4096

@@ -12,11 +12,11 @@ from rrdbg.errors import Undecided
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.opening import add_budget, add_trust
 from rrdbg.frontends.progress import ProgressLine
-from rrdbg.model.bisection import Bisection, Probe
-from rrdbg.model.difference import Difference, Parting
-from rrdbg.model.events import GuestEvent
-from rrdbg.model.position import Position
+from rrdbg.model.hits.bisection import Bisection, Probe
 from rrdbg.model.results import Where
+from rrdbg.model.timeline.difference import Difference, Parting
+from rrdbg.model.timeline.events import GuestEvent
+from rrdbg.model.timeline.position import Position
 from rrdbg.render.text import table
 
 _SIDES = ("good", "bad")

@@ -21,8 +21,8 @@ from rrdbg.frontends.server.connection import Server
 from rrdbg.frontends.server.stub import AT_ONCE_SECONDS, Aftermath
 from rrdbg.links.mi import Gdb, quoted
 from rrdbg.links.symbols import GdbSymbols
+from rrdbg.model.hits.stop import Breakpoint, Hit, Stop, StopReason, Watchpoint
 from rrdbg.model.results import Output, Result
-from rrdbg.model.stop import Breakpoint, Hit, Stop, StopReason, Watchpoint
 from rrdbg.store.workfolder import WorkFolder
 
 _SETTINGS = ("set disassemble-next-line auto", "set max-completions 500")

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rrdbg.frontends.opening import add_recording
-from rrdbg.model.clock import is_time
-from rrdbg.model.events import EventKind, GuestEvent, parse_kind
-from rrdbg.model.position import START, Position, parse_position
 from rrdbg.model.results import ConsoleLines, EventCounts, Events, Result
+from rrdbg.model.timeline.clock import is_time
+from rrdbg.model.timeline.events import EventKind, GuestEvent, parse_kind
+from rrdbg.model.timeline.position import START, Position, parse_position
 from rrdbg.render.json_lines import to_json
 from rrdbg.render.text import render
 from rrdbg.store.clock import read_clock

@@ -13,9 +13,9 @@ from rrdbg.engine.making.recorder import Recorder, RecordProgress, RecordRequest
 from rrdbg.errors import UsageError
 from rrdbg.frontends.progress import ProgressLine
 from rrdbg.frontends.typist import Typist
-from rrdbg.model.position import parse_count
-from rrdbg.model.serial import LineKind
+from rrdbg.model.machine.serial import LineKind
 from rrdbg.model.size import size_text
+from rrdbg.model.timeline.position import parse_count
 from rrdbg.store.library import Library
 
 _DESCRIPTION = """

@@ -19,8 +19,8 @@ from rrdbg.frontends.dispatch import COUNTED_STEPS, Canonical, Ours, Theirs, dis
 from rrdbg.frontends.outlet import Outlet
 from rrdbg.frontends.redirect import Redirected, Sink, read_redirect
 from rrdbg.frontends.waiting import Waiting
-from rrdbg.model.position import parse_count
 from rrdbg.model.results import Message, Output, Result
+from rrdbg.model.timeline.position import parse_count
 
 _GDBS_HELP = "GDB's own commands work, too: 'help all' lists them, 'help NAME' explains one."
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.errors import ImageError, LinkError
-from rrdbg.model.options import escape
+from rrdbg.model.machine.options import escape
 
 _VIRTUAL_SIZE = "1T"
 """Of an empty image: more than any snapshot; an empty qcow2 of this size takes 200 kB."""

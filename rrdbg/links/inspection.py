@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rrdbg.errors import QmpError
 from rrdbg.links.qmp import QmpLink
-from rrdbg.model.options import Option, parse_options, parse_properties
+from rrdbg.model.machine.options import Option, parse_options, parse_properties
 
 _FLAGS = {"vapic": "-global apic-common.vapic=off", "hpet": "-machine hpet=off", "clock": "-rtc base=DATE,clock=vm"}
 

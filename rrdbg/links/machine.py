@@ -25,7 +25,7 @@ from rrdbg.links.qmp import QmpLink
 from rrdbg.links.registers import RegisterFile, read_description, register_file
 from rrdbg.links.rsp import RspClient, StopReply, monitor_packet
 from rrdbg.links.unbroken import unbroken
-from rrdbg.model.stop import Breakpoint, Point, WatchKind, Watchpoint
+from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
 
 PATIENCE_SECONDS = 20.0
 """How long a running guest may stand at one icount before it counts as derailed; idle time is skipped in replay."""

@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 
 from rrdbg.errors import PluginError
-from rrdbg.model.options import escape
+from rrdbg.model.machine.options import escape
 
 API_VERSIONS = (1, 2, 7)
 """The plugin interfaces that differ for us: those of QEMU 7.2, 9.0 and 11.1, each up to the next."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rrdbg.errors import UsageError
-from rrdbg.model.serial import Line, LineKind
+from rrdbg.model.machine.serial import Line, LineKind
 
 _CHARACTER_SECONDS = 0.002
 """Between two characters: a serial line at 4800 baud."""

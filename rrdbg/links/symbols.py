@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from rrdbg.errors import GdbError
 from rrdbg.links.mi import Gdb
-from rrdbg.model.agent import Expression
-from rrdbg.model.function import list_parameters, read_parameters
+from rrdbg.model.program.agent import Expression
+from rrdbg.model.program.function import list_parameters, read_parameters
+from rrdbg.model.program.tracing import Parameter, Tracepoint, read_listings
+from rrdbg.model.program.variable import Variable
 from rrdbg.model.results import Frame
-from rrdbg.model.tracing import Parameter, Tracepoint, read_listings
-from rrdbg.model.variable import Variable
 
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 _STANDARD = re.compile(r"\$(pc|sp|fp)\b")

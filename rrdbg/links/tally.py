@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrdbg.model.stop import Breakpoint, Point, WatchKind
+from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind
 
 KEPT = 1 << 16
 """How many of the latest hits a file has room for: 1.5 MB."""

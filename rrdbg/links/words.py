@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.links.images import JsonObject, as_option
-from rrdbg.model.drives import Disk
-from rrdbg.model.invocation import Invocation
-from rrdbg.model.options import escape, format_properties, words_of
+from rrdbg.model.machine.drives import Disk
+from rrdbg.model.machine.invocation import Invocation
+from rrdbg.model.machine.options import escape, format_properties, words_of
 
 VMSTATE_DRIVE = "rrdbg-vmstate"
 """The drive that holds the machine's state; it comes first, since a load looks in the first drive.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rrdbg.model.bookmark import Bookmark
-from rrdbg.model.clock import GuestTime
-from rrdbg.model.events import EventCount, GuestEvent
-from rrdbg.model.position import Position
-from rrdbg.model.process import ProcessInfo, SpareLimits
-from rrdbg.model.snapshot import Snapshot
-from rrdbg.model.stop import Point, Stop
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.hits.stop import Point, Stop
+from rrdbg.model.timeline.bookmark import Bookmark
+from rrdbg.model.timeline.clock import GuestTime
+from rrdbg.model.timeline.events import EventCount, GuestEvent
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.snapshot import Snapshot
+from rrdbg.model.travel.process import ProcessInfo, SpareLimits
 
 
 @dataclass(frozen=True, slots=True)

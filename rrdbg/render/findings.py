@@ -8,7 +8,7 @@ import shlex
 import textwrap
 from collections.abc import Sequence
 
-from rrdbg.model.findings import Finding, Level, fit
+from rrdbg.model.machine.findings import Finding, Level, fit
 
 _MARKS = {Level.GOOD: "ok", Level.NOTE: "note", Level.WRONG: "WRONG"}
 _MARK_WIDTH = 7

@@ -8,8 +8,8 @@ import re
 from datetime import datetime
 
 from rrdbg.errors import RrdbgError
-from rrdbg.model.position import Position
 from rrdbg.model.results import Result, TimelineView
+from rrdbg.model.timeline.position import Position
 
 
 def to_json(result: Result) -> str:

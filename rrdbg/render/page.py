@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from itertools import pairwise
 
-from rrdbg.model.tracks import TimelineTracks, Track
+from rrdbg.model.timeline.tracks import TimelineTracks, Track
 
 SIGNATURE = "<!DOCTYPE html>\n<!-- rrdbg timeline -->\n"
 """What each page begins with."""

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rrdbg.errors import UsageError
-from rrdbg.model.mark import Mark
-from rrdbg.model.position import Position
-from rrdbg.model.tracks import TimelineTracks, Track, TrackKind
+from rrdbg.model.timeline.mark import Mark
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.tracks import TimelineTracks, Track, TrackKind
 
 STEPS = 2_000
 """Stretches of the timeline for each of which a counter says how many there are."""

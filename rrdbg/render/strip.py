@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from rrdbg.model.position import Position
-from rrdbg.model.snapshot import SnapshotKind
-from rrdbg.model.timeline import STOPS, Timeline
+from rrdbg.model.timeline.line import STOPS, Timeline
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.snapshot import SnapshotKind
 
 NARROWEST = 10
 """Cells of the line itself, however narrow the terminal: less says nothing."""

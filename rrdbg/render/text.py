@@ -6,8 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from rrdbg.model.clock import GuestTime, format_time
-from rrdbg.model.position import Position
+from rrdbg.model.hits.stop import Breakpoint, Hit, Point, StopReason, Watchpoint
 from rrdbg.model.results import (
     Bookmarks,
     Changed,
@@ -34,7 +33,8 @@ from rrdbg.model.results import (
     Where,
 )
 from rrdbg.model.size import size_text
-from rrdbg.model.stop import Breakpoint, Hit, Point, StopReason, Watchpoint
+from rrdbg.model.timeline.clock import GuestTime, format_time
+from rrdbg.model.timeline.position import Position
 from rrdbg.render.strip import LEGEND, timeline_strip
 
 _WIDTH = 100

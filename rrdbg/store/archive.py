@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.errors import RecordingError, UsageError
-from rrdbg.model.drives import Disk
-from rrdbg.model.snapshot import SnapshotKind
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.machine.drives import Disk
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.snapshot import SnapshotKind
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Recording
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rrdbg.errors import RecordingError, UsageError
-from rrdbg.model.bisection import Probe, Verdict
-from rrdbg.model.position import Position
+from rrdbg.model.hits.bisection import Probe, Verdict
+from rrdbg.model.timeline.position import Position
 
 VERSION = 1
 

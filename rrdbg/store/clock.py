@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rrdbg.model.clock import GuestClock, parse_base
-from rrdbg.model.invocation import Invocation
+from rrdbg.model.machine.invocation import Invocation
+from rrdbg.model.timeline.clock import GuestClock, parse_base
 from rrdbg.store.checkpoints import Mark, thinned
 from rrdbg.store.logevents import events
 from rrdbg.store.logformat import Kind

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rrdbg.errors import UsageError
-from rrdbg.model.invocation import Addition, BundledFile, Invocation
-from rrdbg.model.options import Option, format_properties, parse_properties
+from rrdbg.model.machine.invocation import Addition, BundledFile, Invocation
+from rrdbg.model.machine.options import Option, format_properties, parse_properties
 from rrdbg.store.clock import first_moment
 from rrdbg.store.recording import Layout
 

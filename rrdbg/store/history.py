@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from rrdbg.errors import RecordingError
-from rrdbg.model.events import EventCount, EventKind, GuestEvent
-from rrdbg.model.position import START, Position
+from rrdbg.model.timeline.events import EventCount, EventKind, GuestEvent
+from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.logevents import (
     AudioIn,
     Button,

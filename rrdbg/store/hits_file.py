@@ -11,9 +11,9 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from rrdbg.model.hit_index import HitIndex, Known, PointKey
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Hit, Point, ValueChange
+from rrdbg.model.hits.index import HitIndex, Known, PointKey
+from rrdbg.model.hits.stop import Hit, Point, ValueChange
+from rrdbg.model.timeline.position import Position
 from rrdbg.store.files import write_atomically
 from rrdbg.store.recording import Recording
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rrdbg.errors import RecordingError
-from rrdbg.model.drives import Disk
-from rrdbg.model.invocation import Addition, BundledFile, Invocation
-from rrdbg.model.options import Option
+from rrdbg.model.machine.drives import Disk
+from rrdbg.model.machine.invocation import Addition, BundledFile, Invocation
+from rrdbg.model.machine.options import Option
 from rrdbg.store.files import write_atomically
 
 SCHEMA = 1

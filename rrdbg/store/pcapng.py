@@ -10,8 +10,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from rrdbg.model.clock import GuestClock
-from rrdbg.model.events import GuestEvent
+from rrdbg.model.timeline.clock import GuestClock
+from rrdbg.model.timeline.events import GuestEvent
 from rrdbg.store.files import replacing
 
 _SECTION, _INTERFACE, _PACKET = 0x0A0D0D0A, 1, 6

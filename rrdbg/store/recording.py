@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.errors import LogError, RecordingError, UsageError
-from rrdbg.model.drives import Disk
+from rrdbg.model.machine.drives import Disk
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.replaylog import LogSummary, summarise

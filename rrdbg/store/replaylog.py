@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rrdbg.errors import LogError
-from rrdbg.model.deliveries import Deliveries
+from rrdbg.model.timeline.deliveries import Deliveries
 from rrdbg.store.logformat import (
     AUDIO_WITH_RING_POSITION,
     FIXED_SIZES,

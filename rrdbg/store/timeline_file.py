@@ -12,12 +12,12 @@ import json
 import re
 
 from rrdbg.errors import HostError, RecordingError
-from rrdbg.model.bookmark import Bookmark
-from rrdbg.model.cost import REPLAY_PER_RECORDING, UNMEASURED_SPEED, CostMap, Piece
-from rrdbg.model.mark import Mark
-from rrdbg.model.position import START, Position
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.bookmark import Bookmark
+from rrdbg.model.timeline.cost import REPLAY_PER_RECORDING, UNMEASURED_SPEED, CostMap, Piece
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.mark import Mark
+from rrdbg.model.timeline.position import START, Position
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.files import write_atomically
 from rrdbg.store.recording import Recording, incomplete
 

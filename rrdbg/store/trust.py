@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from rrdbg.errors import RecordingError
-from rrdbg.model.trust import check_invocation
+from rrdbg.model.machine.trust import check_invocation
 from rrdbg.store.files import checksum, state_directory
 from rrdbg.store.manifest import Manifest
 

@@ -18,7 +18,7 @@ import rrdbg
 from rrdbg.engine.machines.progress import Progress
 from rrdbg.errors import GdbError, OutOfRange, RspError, UsageError
 from rrdbg.frontends.api.values import Value, read_value
-from rrdbg.model.stop import StopReason
+from rrdbg.model.hits.stop import StopReason
 from tests.cli.test_record import wait_until
 from tests.guests.build import QEMU_OPTIONS, symbol
 from tests.oracle import Oracle
@@ -271,9 +271,9 @@ def test_forgetting_to_close_ends_in_order(heapbug: Path) -> None:
 def test_importing_is_cheap() -> None:
     process = run_script(
         """
-        import sys, rrdbg, rrdbg.model.position
+        import sys, rrdbg, rrdbg.model.timeline.position
         print(sorted({"asyncio", "qemu", "pygdbmi", "prompt_toolkit"} & set(sys.modules)), rrdbg.Position is
-              rrdbg.model.position.Position, set(rrdbg.__all__) <= set(dir(rrdbg)))
+              rrdbg.model.timeline.position.Position, set(rrdbg.__all__) <= set(dir(rrdbg)))
         """
     )
     assert process.communicate(timeout=60) == ("[] True True\n", "")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from rrdbg.engine.replay import Replay
-from rrdbg.model.deliveries import Delivery
-from rrdbg.model.stop import StopReason, WatchKind, Watchpoint
+from rrdbg.model.hits.stop import StopReason, WatchKind, Watchpoint
+from rrdbg.model.timeline.deliveries import Delivery
 from tests.attach.conftest import Qemu
 from tests.engine.conftest import Run
 from tests.engine.test_accesses import frames

@@ -7,8 +7,8 @@ from typing import Any
 
 from rrdbg.engine.attach import attach
 from rrdbg.errors import UsageError
-from rrdbg.model.position import START
-from rrdbg.model.snapshot import SnapshotKind
+from rrdbg.model.timeline.position import START
+from rrdbg.model.timeline.snapshot import SnapshotKind
 from tests.attach.conftest import Qemu, monitor, stands_at
 from tests.cli.conftest import Cli
 from tests.engine.conftest import Run

@@ -16,7 +16,7 @@ from rrdbg.engine.attach import attach
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Divergence, LinkError, QemuDied, Stalled
 from rrdbg.links import address, attached, machine
-from rrdbg.model.position import START, Position
+from rrdbg.model.timeline.position import START, Position
 from tests.attach.conftest import REPLAY, HandMade, Qemu, Start
 from tests.engine.conftest import Run
 

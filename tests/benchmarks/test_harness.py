@@ -14,7 +14,7 @@ from benchmarks.places import Condition, Place
 from benchmarks.report import page
 from benchmarks.results import Cell, GuestResults, Results
 from benchmarks.rival import Wrong
-from rrdbg.model.agent import Evaluation, Expression, NeedMemory
+from rrdbg.model.program.agent import Evaluation, Expression, NeedMemory
 
 ROOT = Path(__file__).parents[2]
 

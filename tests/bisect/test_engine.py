@@ -17,10 +17,10 @@ from rrdbg.engine.queries.changes import Change, changes
 from rrdbg.engine.queries.predicates import ConsolePredicate, FormulaPredicate, Predicate
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import OutOfRange, Undecided
-from rrdbg.model.agent import NeedMemory, NeedRegister
-from rrdbg.model.bisection import Bisection, Judgement, Probe, Verdict
-from rrdbg.model.position import START, Position
-from rrdbg.model.predicate import ByteOrder, MemoryTest, Question
+from rrdbg.model.hits.bisection import Bisection, Judgement, Probe, Verdict
+from rrdbg.model.hits.predicate import ByteOrder, MemoryTest, Question
+from rrdbg.model.program.agent import NeedMemory, NeedRegister
+from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.history import Console
 from tests.guests.build import symbol
 from tests.oracle import Oracle, observe

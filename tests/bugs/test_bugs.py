@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 from tests.cli.conftest import Cli
 from tests.conftest import GUEST_DIR, failing_clearly, record
 from tests.guests.build import SOURCES, build, symbol

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 from tests.bugs.test_bugs import HANDBOOK
 from tests.cli.conftest import QEMU, Cli
 from tests.conftest import GUEST_DIR, failing_clearly

@@ -12,8 +12,8 @@ import pytest
 
 from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.machines.launcher import Launcher
-from rrdbg.model.events import EventKind
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.events import EventKind
+from rrdbg.model.timeline.position import Position
 from rrdbg.store.history import history
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import pytest
 
 from rrdbg.engine.replay import Replay
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Breakpoint, Point, WatchKind, Watchpoint
+from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
+from rrdbg.model.timeline.position import Position
 from tests.guests.build import symbol
 
 T = TypeVar("T")

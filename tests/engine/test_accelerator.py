@@ -14,8 +14,8 @@ from rrdbg.engine.replay import Replay
 from rrdbg.engine.search.accelerator import SETTING
 from rrdbg.engine.search.survey import Survey
 from rrdbg.links.plugin import API_VERSIONS, build
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Breakpoint, Point, WatchKind, Watchpoint
+from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
+from rrdbg.model.timeline.position import Position
 from tests.guests.build import symbol
 from tests.oracle import Oracle
 

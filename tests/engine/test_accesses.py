@@ -11,9 +11,9 @@ from rrdbg.engine.replay import Replay
 from rrdbg.engine.search.access import LOST_BY_DELIVERY
 from rrdbg.engine.window import Window
 from rrdbg.links.machine import Machine
-from rrdbg.model.deliveries import Delivery
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Stop, StopReason, WatchKind, Watchpoint
+from rrdbg.model.hits.stop import Stop, StopReason, WatchKind, Watchpoint
+from rrdbg.model.timeline.deliveries import Delivery
+from rrdbg.model.timeline.position import Position
 from tests.conftest import record
 from tests.engine.conftest import Run
 from tests.engine.test_oracle import is_at

@@ -14,9 +14,9 @@ from distributed import LocalCluster
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.search.parallel.cluster import ClusterExecutor
 from rrdbg.errors import Interrupted, LinkError
-from rrdbg.model import segments
-from rrdbg.model.position import START
-from rrdbg.model.stop import Breakpoint, Point
+from rrdbg.model.hits.stop import Breakpoint, Point
+from rrdbg.model.timeline.position import START
+from rrdbg.model.travel import segments
 from tests.engine.conftest import Run
 from tests.engine.test_parallel import found
 from tests.oracle import Oracle

@@ -21,8 +21,8 @@ from rrdbg.engine.replay import Replay
 from rrdbg.errors import Divergence, Interrupted, LinkError, QemuDied
 from rrdbg.links import machine
 from rrdbg.links.process import QemuProcess
-from rrdbg.model.position import START, Position
-from rrdbg.model.stop import Breakpoint, Stop
+from rrdbg.model.hits.stop import Breakpoint, Stop
+from rrdbg.model.timeline.position import START, Position
 from tests.engine.conftest import Run
 from tests.oracle import Oracle
 from tests.processes import qemus_in

@@ -19,9 +19,9 @@ from rrdbg.engine.replay import Replay
 from rrdbg.engine.search import backward as search
 from rrdbg.engine.search import hits as hits_module
 from rrdbg.links.machine import Machine
-from rrdbg.model.hit_index import PointKey
-from rrdbg.model.position import START
-from rrdbg.model.stop import Breakpoint, Hit, Point, StopReason, WatchKind, Watchpoint
+from rrdbg.model.hits.index import PointKey
+from rrdbg.model.hits.stop import Breakpoint, Hit, Point, StopReason, WatchKind, Watchpoint
+from rrdbg.model.timeline.position import START
 from rrdbg.store.hits_file import load_hits
 from rrdbg.store.recording import Recording
 from tests.engine.conftest import Run

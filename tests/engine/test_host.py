@@ -16,8 +16,8 @@ import pytest
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import HostError, LinkError, Stalled
 from rrdbg.links.process import is_stopped
-from rrdbg.model.bookmark import Bookmark
-from rrdbg.model.position import START
+from rrdbg.model.timeline.bookmark import Bookmark
+from rrdbg.model.timeline.position import START
 from rrdbg.store import timeline_file
 from tests.cli.test_record import wait_until
 from tests.engine.conftest import Run

@@ -21,9 +21,9 @@ from rrdbg.engine.search import backward as search
 from rrdbg.engine.search.accelerator import Accelerator
 from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import Interrupted, LinkError
-from rrdbg.model.deliveries import Delivery
-from rrdbg.model.position import START, Position
-from rrdbg.model.stop import Breakpoint
+from rrdbg.model.hits.stop import Breakpoint
+from rrdbg.model.timeline.deliveries import Delivery
+from rrdbg.model.timeline.position import START, Position
 from tests.engine.conftest import Run
 from tests.engine.test_oracle import EXAMPLES, indices, is_at, thorough
 from tests.oracle import Oracle

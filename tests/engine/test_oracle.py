@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.search import backward as search
 from rrdbg.links.machine import Machine
-from rrdbg.model.position import START, Position
-from rrdbg.model.stop import Breakpoint, Stop, StopReason, WatchKind
+from rrdbg.model.hits.stop import Breakpoint, Stop, StopReason, WatchKind
+from rrdbg.model.timeline.position import START, Position
 from tests.engine.conftest import Run
 from tests.oracle import Oracle
 

@@ -12,8 +12,8 @@ import pytest
 from rrdbg.engine.queries import origin as origin_module
 from rrdbg.engine.queries.origin import DEPTH, origin
 from rrdbg.engine.replay import Replay
-from rrdbg.model.moves import COMPUTED, CONSTANT, INPUT, NOT_WRITTEN, Hop, MemoryPlace, Place, RegisterPlace
-from rrdbg.model.position import Position
+from rrdbg.model.program.moves import COMPUTED, CONSTANT, INPUT, NOT_WRITTEN, Hop, MemoryPlace, Place, RegisterPlace
+from rrdbg.model.timeline.position import Position
 from tests.conftest import GUEST_DIR, failing_clearly, record
 from tests.engine.conftest import Run
 from tests.guests.build import build, symbol

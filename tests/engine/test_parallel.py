@@ -20,10 +20,10 @@ from rrdbg.engine.search.parallel.local import LocalExecutor
 from rrdbg.engine.search.scan import Accept
 from rrdbg.errors import Interrupted, LinkError
 from rrdbg.links.machine import Machine
-from rrdbg.model import segments
-from rrdbg.model.position import START, Position
-from rrdbg.model.stop import Breakpoint, Hit, Point, WatchKind, Watchpoint
-from rrdbg.model.tracing import Format, Tracepoint
+from rrdbg.model.hits.stop import Breakpoint, Hit, Point, WatchKind, Watchpoint
+from rrdbg.model.program.tracing import Format, Tracepoint
+from rrdbg.model.timeline.position import START, Position
+from rrdbg.model.travel import segments
 from tests.engine.conftest import SNAPSHOTS, Run
 from tests.guests.build import symbol
 from tests.oracle import Oracle

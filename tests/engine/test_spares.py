@@ -16,8 +16,8 @@ import pytest
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.travel import spares
 from rrdbg.errors import Interrupted
-from rrdbg.model.position import START, Position
-from rrdbg.model.process import Role
+from rrdbg.model.timeline.position import START, Position
+from rrdbg.model.travel.process import Role
 from tests.engine.conftest import Run
 from tests.oracle import Oracle
 from tests.processes import qemus_in

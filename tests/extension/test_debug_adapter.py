@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 from tests.extension.conftest import SCRIPT
 from tests.guests.build import symbol
 from tests.server.conftest import serving

@@ -8,7 +8,7 @@ import pytest
 
 from rrdbg.errors import GdbError
 from rrdbg.links.mi import Gdb
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 from tests.extension.conftest import SCRIPT
 from tests.server.conftest import serving
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 from tests.extension.conftest import Extended
 from tests.guests.build import symbol
 

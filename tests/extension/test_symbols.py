@@ -11,8 +11,8 @@ import pytest
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.registry import Category, Takes
 from rrdbg.commands.session import Session
+from rrdbg.model.program.tracing import Print, Tracepoint
 from rrdbg.model.results import Message, Result
-from rrdbg.model.tracing import Print, Tracepoint
 from tests.extension.conftest import Extended
 from tests.guests.build import symbol
 

@@ -15,7 +15,7 @@ import pytest
 from rrdbg.engine.making.first_replay import FirstReplay
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Divergence, RrdbgError
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 from rrdbg.store.recording import Recording
 from tests.cli.conftest import Cli
 from tests.engine.conftest import Run

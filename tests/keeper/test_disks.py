@@ -15,8 +15,8 @@ from rrdbg.engine.machines.disks import Base, disk_through_scratch, image_node
 from rrdbg.engine.replay import Replay
 from rrdbg.links.images import run_qemu_img
 from rrdbg.links.qmp import SnapshotNotNow
-from rrdbg.model.position import Position
-from rrdbg.model.snapshot import SnapshotKind
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.snapshot import SnapshotKind
 from tests.keeper.conftest import SECTORS, DiskGuest, digest
 
 _SIZE = 512

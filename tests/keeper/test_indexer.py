@@ -20,9 +20,9 @@ from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.errors import RecordingError
 from rrdbg.links.images import run_qemu_img
-from rrdbg.model.position import Position
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline
 from tests.keeper.conftest import Run

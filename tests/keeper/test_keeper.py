@@ -16,10 +16,10 @@ import pytest
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RecordingError
-from rrdbg.model.cost import CostMap, Piece
-from rrdbg.model.position import Position
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.cost import CostMap, Piece
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline
 from tests.keeper.conftest import Run

@@ -8,7 +8,7 @@ from pathlib import Path
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 from tests.guests import linux
 from tests.guests.build import QEMU_OPTIONS, build
 from tests.guests.foreign import build_foreign

@@ -13,8 +13,8 @@ from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Divergence, Interrupted, LinkError
-from rrdbg.model.position import Position
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 

@@ -16,10 +16,10 @@ import pytest
 
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
-from rrdbg.model.deliveries import Delivery
-from rrdbg.model.safety import snapshot_hazard
-from rrdbg.model.snapshot import SnapshotKind
-from rrdbg.model.stop import StopReason
+from rrdbg.model.hits.stop import StopReason
+from rrdbg.model.machine.safety import snapshot_hazard
+from rrdbg.model.timeline.deliveries import Delivery
+from rrdbg.model.timeline.snapshot import SnapshotKind
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 from tests.engine.conftest import Run

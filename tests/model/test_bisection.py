@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rrdbg.errors import Undecided, UsageError
-from rrdbg.model.bisection import MOST_SKIPS, Bisection, Probe, Verdict
-from rrdbg.model.position import START, Position
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.hits.bisection import MOST_SKIPS, Bisection, Probe, Verdict
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import START, Position
 from tests.model.test_plan import END, snapshot, timelines
 
 

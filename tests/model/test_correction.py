@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rrdbg.model.correction import added, correct
-from rrdbg.model.findings import Level, fit
-from rrdbg.model.invocation import prepare
+from rrdbg.model.machine.correction import added, correct
+from rrdbg.model.machine.findings import Level, fit
+from rrdbg.model.machine.invocation import prepare
 
 QEMU = "qemu-system-x86_64"
 NOW = "2026-11-22T10:00:00"

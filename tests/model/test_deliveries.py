@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrdbg.model.deliveries import Deliveries, Delivery
+from rrdbg.model.timeline.deliveries import Deliveries, Delivery
 
 HIGHEST = 60
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rrdbg.errors import UsageError
-from rrdbg.model.agent import Expression
-from rrdbg.model.function import Function
-from rrdbg.model.tracing import Parameter, Tracepoint
+from rrdbg.model.program.agent import Expression
+from rrdbg.model.program.function import Function
+from rrdbg.model.program.tracing import Parameter, Tracepoint
 
 CODE = Expression(bytes.fromhex("2600002716"))
 OTHER = Expression(bytes.fromhex("220127"))

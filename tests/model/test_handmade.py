@@ -7,8 +7,8 @@ from pathlib import PurePath
 import pytest
 
 from rrdbg.errors import UsageError
-from rrdbg.model.handmade import HandMade, missing_flags, take_apart
-from rrdbg.model.options import words_of
+from rrdbg.model.machine.handmade import HandMade, missing_flags, take_apart
+from rrdbg.model.machine.options import words_of
 
 ICOUNT = ("-icount", "shift=auto,rr=replay,rrfile=replay.bin,rrsnapshot=init")
 HERE = PurePath("/home/user")

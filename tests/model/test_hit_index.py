@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrdbg.model import hit_index
-from rrdbg.model.hit_index import HitIndex, Piece, PointKey, skimmed
-from rrdbg.model.position import START, Position
-from rrdbg.model.stop import Breakpoint, Hit, Point, WatchKind, Watchpoint
+from rrdbg.model.hits import index as hit_index
+from rrdbg.model.hits.index import HitIndex, Piece, PointKey, skimmed
+from rrdbg.model.hits.stop import Breakpoint, Hit, Point, WatchKind, Watchpoint
+from rrdbg.model.timeline.position import START, Position
 
 END = Position(40)
 AMBIGUOUS = {7: 3, 8: 2, 20: 2, 31: 4}

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from rrdbg.errors import UsageError
-from rrdbg.model.drives import Disk
-from rrdbg.model.invocation import Invocation, prepare
-from rrdbg.model.options import Option, format_properties, parse_options, parse_properties, words_of
+from rrdbg.model.machine.drives import Disk
+from rrdbg.model.machine.invocation import Invocation, prepare
+from rrdbg.model.machine.options import Option, format_properties, parse_options, parse_properties, words_of
 
 
 def prepared(*arguments: str, binary: str = "qemu-system-x86_64", shift: str = "5") -> Invocation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rrdbg.model.moves import (
+from rrdbg.model.program.moves import (
     COMPUTED,
     CONSTANT,
     FROM_CPU,

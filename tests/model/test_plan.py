@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrdbg.model.cost import CostMap, Piece
-from rrdbg.model.deliveries import Deliveries, Delivery
-from rrdbg.model.fence import last_reachable
-from rrdbg.model.plan import Rates, RunTo, Start, StepTo, plan_reverse_scan, plan_seek, price
-from rrdbg.model.position import START, Position
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.cost import CostMap, Piece
+from rrdbg.model.timeline.deliveries import Deliveries, Delivery
+from rrdbg.model.timeline.fence import last_reachable
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import START, Position
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.travel.plan import Rates, RunTo, Start, StepTo, plan_reverse_scan, plan_seek, price
 
 END = 1_000
 

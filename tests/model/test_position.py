@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rrdbg.errors import OutOfRange, RrdbgError, UsageError
-from rrdbg.model.position import START, Position, parse_count, parse_position
+from rrdbg.model.timeline.position import START, Position, parse_count, parse_position
 
 END = Position(1_000_000)
 HERE = Position(5_000, 1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rrdbg.errors import UsageError
-from rrdbg.model.agent import NeedMemory
-from rrdbg.model.bisection import Judgement, Verdict
-from rrdbg.model.predicate import ByteOrder, MemoryTest
+from rrdbg.model.hits.bisection import Judgement, Verdict
+from rrdbg.model.hits.predicate import ByteOrder, MemoryTest
+from rrdbg.model.program.agent import NeedMemory
 
 
 def judged(text: str, found: bytes, order: ByteOrder = "little") -> Judgement:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rrdbg.model.findings import Level
-from rrdbg.model.qemu_versions import about_version
+from rrdbg.model.machine.findings import Level
+from rrdbg.model.machine.qemu_versions import about_version
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rrdbg.errors import UsageError
-from rrdbg.model.safety import SAFE_FLAGS, Versions, safe_flags, snapshot_hazard, step_hazard
+from rrdbg.model.machine.safety import SAFE_FLAGS, Versions, safe_flags, snapshot_hazard, step_hazard
 
 
 def words(architecture: str, machine: str | None = None) -> list[str]:

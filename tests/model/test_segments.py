@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrdbg.model.cost import CostMap, Piece
-from rrdbg.model.deliveries import Deliveries, Delivery
-from rrdbg.model.position import Position
-from rrdbg.model.segments import LEAST_SECONDS, OVERLAP, Carried, Opening, split
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.stop import Hit, NotedHit, WatchKind, Watchpoint, value_change
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.hits.stop import Hit, NotedHit, WatchKind, Watchpoint, value_change
+from rrdbg.model.timeline.cost import CostMap, Piece
+from rrdbg.model.timeline.deliveries import Deliveries, Delivery
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.travel.segments import LEAST_SECONDS, OVERLAP, Carried, Opening, split
 
 END = 1_000_000
 

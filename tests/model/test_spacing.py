@@ -7,9 +7,9 @@ import itertools
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rrdbg.model.cost import CostMap, Piece
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.spacing import FIRST_RUNG_SECONDS, default_budget, rungs, to_drop
+from rrdbg.model.timeline.cost import CostMap, Piece
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.travel.spacing import FIRST_RUNG_SECONDS, default_budget, rungs, to_drop
 
 END = 10_000
 KINDS = (SnapshotKind.PERIODIC, SnapshotKind.LADDER, SnapshotKind.NAMED)

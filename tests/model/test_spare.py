@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrdbg.model.cost import CostMap, Piece
-from rrdbg.model.deliveries import Deliveries, Delivery
-from rrdbg.model.position import Position
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.spare import MOST_SECONDS, NEAR_INSTRUCTIONS, unmet, wishes
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.cost import CostMap, Piece
+from rrdbg.model.timeline.deliveries import Deliveries, Delivery
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.travel.spare import MOST_SECONDS, NEAR_INSTRUCTIONS, unmet, wishes
 
 END = 100_000_000
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrdbg.model.deliveries import Deliveries, Delivery
-from rrdbg.model.position import Position
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.deliveries import Deliveries, Delivery
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 
 
 def snapshot(icount: int, tag: str = "tag") -> Snapshot:

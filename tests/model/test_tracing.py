@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rrdbg.errors import UsageError
-from rrdbg.model.agent import Expression
-from rrdbg.model.tracing import Format, Print, Tracepoint, assemble, split_arguments
+from rrdbg.model.program.agent import Expression
+from rrdbg.model.program.tracing import Format, Print, Tracepoint, assemble, split_arguments
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrdbg.model.clock import GuestClock
-from rrdbg.model.cost import Piece
-from rrdbg.model.mark import Mark, gather
-from rrdbg.model.position import Position
-from rrdbg.model.timeline import MARKS_KEPT, Timeline
-from rrdbg.model.tracks import KNOTS, ClockKnot, clock_knots, coarser
+from rrdbg.model.timeline.clock import GuestClock
+from rrdbg.model.timeline.cost import Piece
+from rrdbg.model.timeline.line import MARKS_KEPT, Timeline
+from rrdbg.model.timeline.mark import Mark, gather
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.tracks import KNOTS, ClockKnot, clock_knots, coarser
 
 END = Position(1000)
 icounts = st.lists(st.integers(0, END.icount), max_size=80).map(sorted)

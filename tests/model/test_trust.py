@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from rrdbg.errors import RecordingError
-from rrdbg.model.drives import Disk
-from rrdbg.model.invocation import Addition, BundledFile, Invocation, prepare
-from rrdbg.model.options import Option, parse_options
-from rrdbg.model.trust import check_invocation
+from rrdbg.model.machine.drives import Disk
+from rrdbg.model.machine.invocation import Addition, BundledFile, Invocation, prepare
+from rrdbg.model.machine.options import Option, parse_options
+from rrdbg.model.machine.trust import check_invocation
 
 INSIDE = Disk("files/disk-0", "qcow2", False, {"if": "virtio", "index": "0"})
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.snapshots.keeper import SPACING_SECONDS
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 
 
 async def states(recording: Path, percents: Sequence[int], spacing: float = SPACING_SECONDS) -> dict[int, str]:

@@ -12,7 +12,7 @@ from rrdbg.engine.replay import Replay
 from rrdbg.frontends.server.connection import Server
 from rrdbg.links.mi import Gdb
 from rrdbg.links.rsp import RspClient
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 from tests.recordings import fresh_copy
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 from tests.server.conftest import Debugger, debugging
 
 CONDITIONS = (

@@ -14,7 +14,7 @@ import pytest
 from rrdbg.engine.replay import Replay
 from rrdbg.frontends.server.control import GREETING
 from rrdbg.links.rsp import frame
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 from tests.server.conftest import connecting, move, serving
 
 PLACE = 7_300_000

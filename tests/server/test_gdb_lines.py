@@ -18,7 +18,7 @@ import pytest
 
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import GdbError
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 from rrdbg.store.recording import Recording
 from tests.server.conftest import Debugger, debugging
 from tests.server.test_gdb_instructions import OPERATIONS, SEED

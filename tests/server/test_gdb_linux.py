@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rrdbg.engine.replay import Replay
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 from tests.conftest import failing_clearly
 from tests.guests.build import symbol
 from tests.guests.linux import LinuxGuest, make_symbols

@@ -12,8 +12,8 @@ import pytest
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.errors import OutOfRange
 from rrdbg.frontends.server.stub import Stub
-from rrdbg.model.deliveries import Delivery
-from rrdbg.model.position import START, Position
+from rrdbg.model.timeline.deliveries import Delivery
+from rrdbg.model.timeline.position import START, Position
 from tests.guests.build import symbol
 from tests.oracle import Oracle
 from tests.server.conftest import connecting, debugging, move, rrdbg_gdb, serving

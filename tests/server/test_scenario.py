@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
-from rrdbg.model.position import START, Position
+from rrdbg.model.timeline.position import START, Position
 from tests.conftest import GUEST_DIR, failing_clearly
 from tests.guests.foreign import build_foreign
 from tests.server.conftest import connect, move, serving

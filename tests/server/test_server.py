@@ -13,7 +13,7 @@ from rrdbg.errors import QemuDied, UsageError
 from rrdbg.frontends.server.connection import Server
 from rrdbg.frontends.server.packets import PACKET_SIZE
 from rrdbg.links.rsp import RspClient, frame
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 from tests.guests.build import symbol
 from tests.server.conftest import connect, connecting, debugging, move, serving
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rrdbg.errors import GdbError
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 from tests.oracle import Oracle
 from tests.server.conftest import connecting, debugging, move, rrdbg_gdb, serving
 

@@ -17,8 +17,8 @@ from rrdbg.frontends.outlet import Outlet
 from rrdbg.frontends.progress import ProgressLine
 from rrdbg.frontends.shell import Shell
 from rrdbg.frontends.waiting import Waiting
-from rrdbg.model.position import Position
 from rrdbg.model.results import Result
+from rrdbg.model.timeline.position import Position
 from tests.conftest import record
 
 

@@ -10,7 +10,7 @@ from rrdbg.frontends.blocks import Block
 from rrdbg.frontends.debugger import translated
 from rrdbg.frontends.dispatch import Ours, Theirs, dispatch, repeated, takes_expression
 from rrdbg.frontends.redirect import Redirected, Sink, read_redirect
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 
 GDB = {
     "backtrace", "break", "bt", "continue", "detach", "disassemble", "end", "forward-search", "help", "info", "kill",

@@ -7,9 +7,9 @@ import json
 import re
 from pathlib import Path
 
-from rrdbg.model.position import START
 from rrdbg.model.results import Changed, Found
-from rrdbg.model.timeline import QUERY_HITS
+from rrdbg.model.timeline.line import QUERY_HITS
+from rrdbg.model.timeline.position import START
 from tests.guests.build import symbol
 from tests.oracle import Oracle
 from tests.recordings import fresh_copy

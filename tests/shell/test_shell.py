@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from rrdbg.model.bookmark import Bookmark
-from rrdbg.model.position import START, Position
+from rrdbg.model.hits.stop import StopReason
 from rrdbg.model.results import Changed, Found, Stopped
-from rrdbg.model.stop import StopReason
+from rrdbg.model.timeline.bookmark import Bookmark
+from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 from tests.guests.build import symbol

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rrdbg.errors import RecordingError, UsageError
-from rrdbg.model.bisection import Probe, Verdict
-from rrdbg.model.position import Position
+from rrdbg.model.hits.bisection import Probe, Verdict
+from rrdbg.model.timeline.position import Position
 from rrdbg.store.bisect_log import BisectLog, Head, read_bisect_log
 
 HEAD = Head("/recordings/one", "abc", "run", ("./check.sh", "a b"), Position(0), Position(10_000, 1))

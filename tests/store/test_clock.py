@@ -16,9 +16,9 @@ from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
-from rrdbg.model.clock import GuestClock
-from rrdbg.model.position import START, Position
 from rrdbg.model.results import Where
+from rrdbg.model.timeline.clock import GuestClock
+from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.clock import read_clock
 from tests.conftest import record
 

@@ -11,9 +11,9 @@ from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import OutOfRange, RecordingError, UsageError
-from rrdbg.model.events import EventKind, parse_kind
-from rrdbg.model.position import START, Position
 from rrdbg.model.results import ConsoleLines, EventCounts, Events, Stopped
+from rrdbg.model.timeline.events import EventKind, parse_kind
+from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.history import Console, counts, describe_packet, history
 from rrdbg.store.logevents import CharWrite
 from rrdbg.store.logformat import Kind

@@ -9,7 +9,7 @@ import pytest
 
 from rrdbg.engine.replay import Replay
 from rrdbg.frontends.cli import main
-from rrdbg.model.events import EventKind
+from rrdbg.model.timeline.events import EventKind
 from rrdbg.store.clock import read_clock
 from rrdbg.store.history import history
 from rrdbg.store.recording import Recording

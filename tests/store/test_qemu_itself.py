@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rrdbg.model.events import EventKind
+from rrdbg.model.timeline.events import EventKind
 from rrdbg.store.history import history
 from rrdbg.store.logevents import events
 from rrdbg.store.logformat import LINUX_KEYS, Kind

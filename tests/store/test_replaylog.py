@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rrdbg.errors import LogError
-from rrdbg.model.deliveries import Deliveries, Delivery
+from rrdbg.model.timeline.deliveries import Deliveries, Delivery
 from rrdbg.store.logevents import (
     AudioIn,
     Button,

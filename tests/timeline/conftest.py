@@ -12,9 +12,9 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 from rrdbg.engine.queries.tracks import timeline_tracks
 from rrdbg.engine.replay import Replay
-from rrdbg.model.bookmark import Bookmark
-from rrdbg.model.position import Position
-from rrdbg.model.tracks import TimelineTracks
+from rrdbg.model.timeline.bookmark import Bookmark
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.tracks import TimelineTracks
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 from tests.guests.build import symbol

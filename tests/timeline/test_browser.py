@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from rrdbg.model.tracks import TimelineTracks
+from rrdbg.model.timeline.tracks import TimelineTracks
 from rrdbg.render.page import timeline_page
 
 EDGE = 6

@@ -13,10 +13,10 @@ import pytest
 
 from rrdbg.engine.queries.tracks import MOST_BARE, MOST_LINES, MOST_WORDED
 from rrdbg.frontends.cli import main
-from rrdbg.model.cost import Piece
-from rrdbg.model.mark import Mark
-from rrdbg.model.position import Position
-from rrdbg.model.tracks import KNOTS, ClockKnot, TimelineTracks, Track, TrackKind
+from rrdbg.model.timeline.cost import Piece
+from rrdbg.model.timeline.mark import Mark
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.tracks import KNOTS, ClockKnot, TimelineTracks, Track, TrackKind
 from rrdbg.render.page import SIGNATURE, timeline_page
 
 

@@ -12,9 +12,9 @@ import pytest
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import BuiltinClock, Trace, TrackEvent
 
 from rrdbg.frontends.cli import main
-from rrdbg.model.mark import gather
-from rrdbg.model.position import Position
-from rrdbg.model.tracks import TimelineTracks, TrackKind
+from rrdbg.model.timeline.mark import gather
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.tracks import TimelineTracks, TrackKind
 from rrdbg.render.perfetto import perfetto_trace
 from rrdbg.store.clock import read_clock
 from rrdbg.store.recording import Recording

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from rrdbg.model.bookmark import Bookmark
-from rrdbg.model.mark import Mark
-from rrdbg.model.position import START, Position
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.timeline import STOPS, Timeline
+from rrdbg.model.timeline.bookmark import Bookmark
+from rrdbg.model.timeline.line import STOPS, Timeline
+from rrdbg.model.timeline.mark import Mark
+from rrdbg.model.timeline.position import START, Position
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.render.strip import LEGEND, timeline_strip
 
 TIMELINE = Timeline(

@@ -8,10 +8,10 @@ import pytest
 
 from rrdbg.engine.queries import tracks as limits
 from rrdbg.engine.queries.tracks import timeline_tracks
-from rrdbg.model.events import EventKind
-from rrdbg.model.position import Position
-from rrdbg.model.timeline import STOPS
-from rrdbg.model.tracks import TimelineTracks, TrackKind
+from rrdbg.model.timeline.events import EventKind
+from rrdbg.model.timeline.line import STOPS
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.tracks import TimelineTracks, TrackKind
 from rrdbg.store.clock import read_clock
 from rrdbg.store.history import Console, history
 from rrdbg.store.recording import Recording

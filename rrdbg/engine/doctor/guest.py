@@ -12,11 +12,11 @@ from rrdbg.engine.doctor.trial import try_guest
 from rrdbg.errors import LinkError, QemuLaunchError
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.programs import accelerators
-from rrdbg.model.correction import Correction, added, correct
-from rrdbg.model.findings import Finding, fit, good, note, wrong
-from rrdbg.model.invocation import Invocation, architecture_of
-from rrdbg.model.qemu_versions import about_version
-from rrdbg.model.safety import snapshot_hazard, step_hazard
+from rrdbg.model.machine.correction import Correction, added, correct
+from rrdbg.model.machine.findings import Finding, fit, good, note, wrong
+from rrdbg.model.machine.invocation import Invocation, architecture_of
+from rrdbg.model.machine.qemu_versions import about_version
+from rrdbg.model.machine.safety import snapshot_hazard, step_hazard
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from pathlib import Path
 from rrdbg.engine.doctor.setup import examine_place
 from rrdbg.errors import QemuLaunchError, RecordingError
 from rrdbg.links.process import find_qemu, qemu_version
-from rrdbg.model.findings import Finding, Level, good, note, wrong
-from rrdbg.model.handmade import missing_flags
-from rrdbg.model.qemu_versions import about_version
-from rrdbg.model.safety import snapshot_hazard
+from rrdbg.model.machine.findings import Finding, Level, good, note, wrong
+from rrdbg.model.machine.handmade import missing_flags
+from rrdbg.model.machine.qemu_versions import about_version
+from rrdbg.model.machine.safety import snapshot_hazard
 from rrdbg.store.files import checksum
 from rrdbg.store.logformat import KNOWN_VERSIONS
 from rrdbg.store.manifest import Manifest

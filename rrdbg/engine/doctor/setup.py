@@ -17,8 +17,8 @@ from rrdbg.engine.making.recorder import KEPT_FREE_BYTES
 from rrdbg.errors import LinkError, QemuLaunchError, RecordingError
 from rrdbg.links.process import qemu_version
 from rrdbg.links.programs import gdb_has_python, gdb_version, output_of, qemu_programs
-from rrdbg.model.findings import Finding, good, note, wrong
-from rrdbg.model.qemu_versions import about_version
+from rrdbg.model.machine.findings import Finding, good, note, wrong
+from rrdbg.model.machine.qemu_versions import about_version
 from rrdbg.model.size import size_text
 from rrdbg.store.workfolder import WorkFolder
 

@@ -15,9 +15,9 @@ from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.snapshots.prover import FAILURES, failure
 from rrdbg.errors import LinkError, QmpError, RrdbgError
 from rrdbg.links.qmp import SnapshotNotNow
-from rrdbg.model.findings import Finding, good, note, wrong
-from rrdbg.model.position import Position
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.machine.findings import Finding, good, note, wrong
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 from rrdbg.store.workfolder import WorkFolder

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from rrdbg.errors import QemuDied
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from rrdbg.links.images import JsonObject, as_option, run_qemu_img
 from rrdbg.links.words import disk_node
-from rrdbg.model.drives import Disk
+from rrdbg.model.machine.drives import Disk
 
 
 @dataclass(frozen=True, slots=True)

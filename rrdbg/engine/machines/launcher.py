@@ -19,12 +19,12 @@ from rrdbg.links.images import IO_URING, THREADS, JsonObject, create_empty, plai
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.words import Images, branch_words, disk_node, opened_files, replay_words
-from rrdbg.model.drives import Disk
-from rrdbg.model.position import Position
-from rrdbg.model.process import Role
-from rrdbg.model.safety import snapshot_hazard
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.machine.drives import Disk
+from rrdbg.model.machine.safety import snapshot_hazard
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.travel.process import Role
 from rrdbg.store.recording import Recording
 from rrdbg.store.workfolder import WorkFolder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rrdbg.model.cost import CostMap
+from rrdbg.model.timeline.cost import CostMap
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.links.machine import Machine
-from rrdbg.model.process import Role
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.travel.process import Role
 from rrdbg.store.recording import Recording
 
 

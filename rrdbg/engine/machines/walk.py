@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from rrdbg.errors import Divergence, OutOfRange
 from rrdbg.links.machine import Machine, ProgressCallback
 from rrdbg.links.rsp import StopReply
-from rrdbg.model.deliveries import Delivery
-from rrdbg.model.position import Position
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.deliveries import Delivery
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
 
 
 @dataclass(frozen=True, slots=True)

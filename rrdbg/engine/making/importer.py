@@ -26,10 +26,10 @@ from rrdbg.errors import Divergence, QemuLaunchError, UsageError
 from rrdbg.links.images import copy_state, create_empty, create_overlay, describe_image, plain_qcow2
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.words import Images, disk_node, first_replay_words, opened_files
-from rrdbg.model.drives import Disk
-from rrdbg.model.fence import last_reachable
-from rrdbg.model.handmade import DEFAULT_TAG, HandMade, missing_flags, take_apart
-from rrdbg.model.handmade_drives import HandMadeDrive
+from rrdbg.model.machine.drives import Disk
+from rrdbg.model.machine.handmade import DEFAULT_TAG, HandMade, missing_flags, take_apart
+from rrdbg.model.machine.handmade_drives import HandMadeDrive
+from rrdbg.model.timeline.fence import last_reachable
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.foreign import utc
 from rrdbg.store.logformat import KNOWN_VERSIONS

@@ -23,9 +23,9 @@ from rrdbg.links.images import create_empty, create_overlay, describe_image, ima
 from rrdbg.links.process import QemuProcess, find_qemu, qemu_version
 from rrdbg.links.serial_line import SerialLine, TypedInput
 from rrdbg.links.words import Images, disk_node, opened_files, record_words
-from rrdbg.model.drives import Disk
-from rrdbg.model.fence import last_reachable
-from rrdbg.model.invocation import Invocation, prepare
+from rrdbg.model.machine.drives import Disk
+from rrdbg.model.machine.invocation import Invocation, prepare
+from rrdbg.model.timeline.fence import last_reachable
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Layout, make_directory

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from rrdbg.engine.queries.predicates import Predicate
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Undecided
-from rrdbg.model.bisection import Bisection, Probe, Turn, Verdict
-from rrdbg.model.position import Position
+from rrdbg.model.hits.bisection import Bisection, Probe, Turn, Verdict
+from rrdbg.model.timeline.position import Position
 
 STRIDE = 256
 """Instructions that are stepped over rather than halved, where asking is quick."""

@@ -15,10 +15,10 @@ from rrdbg.engine.queries.trace import values_at
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError, UsageError
 from rrdbg.links.machine import Machine
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Breakpoint, NotedHit
-from rrdbg.model.timeline import Timeline
-from rrdbg.model.tracing import Conversion, Tracepoint
+from rrdbg.model.hits.stop import Breakpoint, NotedHit
+from rrdbg.model.program.tracing import Conversion, Tracepoint
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
 
 FIRST_SECONDS = 0.5
 """Of replay: how much is searched before the first calls are told."""

@@ -17,11 +17,11 @@ from rrdbg.engine.queries.evaluate import answer
 from rrdbg.engine.queries.predicates import FormulaPredicate, Predicate
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError
-from rrdbg.model.agent import BadExpression, NeedMemory, NeedRegister
-from rrdbg.model.bisection import Judgement, Verdict
-from rrdbg.model.position import Position
-from rrdbg.model.predicate import NOT_THERE, ByteOrder, Formula, Question
-from rrdbg.model.stop import Hit, Watchpoint
+from rrdbg.model.hits.bisection import Judgement, Verdict
+from rrdbg.model.hits.predicate import NOT_THERE, ByteOrder, Formula, Question
+from rrdbg.model.hits.stop import Hit, Watchpoint
+from rrdbg.model.program.agent import BadExpression, NeedMemory, NeedRegister
+from rrdbg.model.timeline.position import Position
 
 
 @dataclass(frozen=True, slots=True)

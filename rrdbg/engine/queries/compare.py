@@ -10,7 +10,7 @@ from rrdbg.engine.machines.ram import RamRange, ram_of
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import QmpError, UsageError
 from rrdbg.links.machine import Machine
-from rrdbg.model.difference import Difference, MemoryDifference
+from rrdbg.model.timeline.difference import Difference, MemoryDifference
 
 _BLOCK = 1 << 16
 _SHOWN_BYTES = 16

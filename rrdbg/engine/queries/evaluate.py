@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import TypeVar
 
 from rrdbg.links.machine import Machine
-from rrdbg.model.agent import BadExpression, Expression, NeedMemory, NeedRegister
+from rrdbg.model.program.agent import BadExpression, Expression, NeedMemory, NeedRegister
 
 T = TypeVar("T")
 

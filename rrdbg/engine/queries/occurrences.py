@@ -15,8 +15,8 @@ from rrdbg.engine.machines.progress import Stretch
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import LinkError
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Breakpoint, Hit
+from rrdbg.model.hits.stop import Breakpoint, Hit
+from rrdbg.model.timeline.position import Position
 
 FEW = 200
 """Hits that the stub counts sooner than the accelerator has started."""

@@ -2,8 +2,8 @@
 
 Memory's last change is searched for as everywhere. A register's is found by stepping: one pass over the last 64
 instructions, then over longer stretches, up to :data:`LONGEST`; there a copy counts even if the same value was there.
-What an instruction does is read from its text (:mod:`rrdbg.model.moves`). The way ends where a value is made, or where
-it cannot be followed, which is then said.
+What an instruction does is read from its text (:mod:`rrdbg.model.program.moves`). The way ends where a value is made,
+or where it cannot be followed, which is then said.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError, UsageError
 from rrdbg.links.devices import device_at
 from rrdbg.links.machine import Machine
-from rrdbg.model.moves import (
+from rrdbg.model.hits.stop import Watchpoint
+from rrdbg.model.program.moves import (
     NOT_WRITTEN,
     Copied,
     Hop,
@@ -30,8 +31,7 @@ from rrdbg.model.moves import (
     register_named,
     source_of,
 )
-from rrdbg.model.position import START, Position
-from rrdbg.model.stop import Watchpoint
+from rrdbg.model.timeline.position import START, Position
 
 DEPTH = 32
 """Hops that are followed, unless told otherwise."""

@@ -23,10 +23,10 @@ from rrdbg.engine.queries.bisect import ProbeListener
 from rrdbg.engine.queries.compare import difference
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Divergence, Undecided
-from rrdbg.model.bisection import Bisection, Probe, Verdict
-from rrdbg.model.difference import Difference, Parting, common
-from rrdbg.model.events import NOTABLE, EventKind, GuestEvent
-from rrdbg.model.position import Position
+from rrdbg.model.hits.bisection import Bisection, Probe, Verdict
+from rrdbg.model.timeline.difference import Difference, Parting, common
+from rrdbg.model.timeline.events import NOTABLE, EventKind, GuestEvent
+from rrdbg.model.timeline.position import Position
 from rrdbg.store.history import history
 
 STRETCH = 64

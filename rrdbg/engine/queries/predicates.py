@@ -7,9 +7,9 @@ from typing import ClassVar, Protocol
 from rrdbg.engine.queries.evaluate import answer
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import OutOfRange, RspError
-from rrdbg.model.agent import BadExpression
-from rrdbg.model.bisection import Judgement, Verdict
-from rrdbg.model.predicate import NOT_THERE, Formula
+from rrdbg.model.hits.bisection import Judgement, Verdict
+from rrdbg.model.hits.predicate import NOT_THERE, Formula
+from rrdbg.model.program.agent import BadExpression
 from rrdbg.store.history import Console
 
 

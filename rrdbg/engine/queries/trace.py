@@ -9,10 +9,10 @@ from rrdbg.engine.queries.evaluate import evaluate
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
-from rrdbg.model.agent import BadExpression, Expression
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Breakpoint, NotedHit
-from rrdbg.model.tracing import LONGEST_STRING, Conversion, Format, Tracepoint
+from rrdbg.model.hits.stop import Breakpoint, NotedHit
+from rrdbg.model.program.agent import BadExpression, Expression
+from rrdbg.model.program.tracing import LONGEST_STRING, Conversion, Format, Tracepoint
+from rrdbg.model.timeline.position import Position
 
 _PAGE = 4096
 

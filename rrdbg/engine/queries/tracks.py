@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from rrdbg.errors import RecordingError
-from rrdbg.model.deliveries import Deliveries, Delivery
-from rrdbg.model.events import EventKind
-from rrdbg.model.mark import Mark, gather
-from rrdbg.model.position import Position
 from rrdbg.model.size import size_text
-from rrdbg.model.snapshot import Snapshot
-from rrdbg.model.timeline import QUERY_HITS, STOPS, Timeline
-from rrdbg.model.tracks import TimelineTracks, Track, TrackKind, clock_knots, coarser
+from rrdbg.model.timeline.deliveries import Deliveries, Delivery
+from rrdbg.model.timeline.events import EventKind
+from rrdbg.model.timeline.line import QUERY_HITS, STOPS, Timeline
+from rrdbg.model.timeline.mark import Mark, gather
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.snapshot import Snapshot
+from rrdbg.model.timeline.tracks import TimelineTracks, Track, TrackKind, clock_knots, coarser
 from rrdbg.store.clock import read_clock
 from rrdbg.store.history import Console, counts, history
 from rrdbg.store.recording import Recording

@@ -14,10 +14,10 @@ from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import LinkError, PluginError
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.plugin import Plugin, find_plugin
-from rrdbg.model.accelerator import AcceleratorInfo
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Point
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.hits.accelerator import AcceleratorInfo
+from rrdbg.model.hits.stop import Point
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
 
 NearLast = Callable[[Timeline, Sequence[Point], int, Position, ProgressCallback], Awaitable[int | None]]
 """What :meth:`Accelerator.near_last` does."""

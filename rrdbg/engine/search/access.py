@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager
 
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.errors import Divergence, QemuDied
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Watchpoint
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.hits.stop import Watchpoint
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
 
 LOST_BY_DELIVERY = 0xFFFF
 """By how much the icount falls back where a watchpoint breaks a delivery off."""

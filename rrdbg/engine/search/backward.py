@@ -26,11 +26,11 @@ from rrdbg.engine.search.accelerator import NearLast
 from rrdbg.engine.search.scan import BROKEN, Accept, GiveUp, Scan, may_break
 from rrdbg.engine.search.single import SingleScan
 from rrdbg.links.machine import ProgressCallback
-from rrdbg.model.plan import plan_reverse_scan
-from rrdbg.model.position import START, Position
-from rrdbg.model.segments import Segment
-from rrdbg.model.stop import Hit, Point
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.hits.stop import Hit, Point
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import START, Position
+from rrdbg.model.travel.plan import plan_reverse_scan
+from rrdbg.model.travel.segments import Segment
 
 MANY = 50
 """Stops after which a stretch is halved; 50 ms of scanning."""

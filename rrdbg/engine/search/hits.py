@@ -14,10 +14,10 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
-from rrdbg.model.cost import CostMap
-from rrdbg.model.hit_index import MOST_HITS, HitIndex, Piece, skimmed
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Hit, Point, WatchKind, Watchpoint
+from rrdbg.model.hits.index import MOST_HITS, HitIndex, Piece, skimmed
+from rrdbg.model.hits.stop import Hit, Point, WatchKind, Watchpoint
+from rrdbg.model.timeline.cost import CostMap
+from rrdbg.model.timeline.position import Position
 from rrdbg.store.hits_file import load_hits, save_hits
 from rrdbg.store.recording import Recording
 

@@ -33,8 +33,8 @@ from rrdbg.engine.search.watch import watched_bytes
 from rrdbg.errors import Divergence, QemuDied
 from rrdbg.links.machine import Machine, ProgressCallback
 from rrdbg.links.rsp import StopReply
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Breakpoint, Hit, NotedHit, Point, ValueChange, WatchKind, Watchpoint, value_change
+from rrdbg.model.hits.stop import Breakpoint, Hit, NotedHit, Point, ValueChange, WatchKind, Watchpoint, value_change
+from rrdbg.model.timeline.position import Position
 
 HASTY_SECONDS = 2.0
 """How long a guest with watchpoints set may stand still before it is taken for broken, and scanned again."""

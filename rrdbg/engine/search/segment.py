@@ -21,10 +21,10 @@ from rrdbg.engine.search.watch import watched_bytes
 from rrdbg.errors import RrdbgError
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.rsp import StopReply
-from rrdbg.model.position import Position
-from rrdbg.model.segments import OVERLAP, Opening, Segment
-from rrdbg.model.stop import Breakpoint, Hit, NotedHit, Point, ValueChange, Watchpoint
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.hits.stop import Breakpoint, Hit, NotedHit, Point, ValueChange, Watchpoint
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.travel.segments import OVERLAP, Opening, Segment
 
 _MOST_HITS = 200
 """Hits that are told of together."""
@@ -155,7 +155,7 @@ async def _scan(
 class SegmentScan(Scan):
     """A scan of a segment that ends at ``last``, and is not always the ``first`` or the ``final`` one of its scan.
 
-    What happened to the watched bytes before it, only the first one knows: see :mod:`rrdbg.model.segments`.
+    What happened to the watched bytes before it, only the first one knows: see :mod:`rrdbg.model.travel.segments`.
     """
 
     def __init__(

@@ -16,10 +16,10 @@ from rrdbg.engine.machines.walk import Walker
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.plugin import Plugin
 from rrdbg.links.tally import KEPT, Tally, create_tally, read_tally, want_hit
-from rrdbg.model.deliveries import Delivery
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Point
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.hits.stop import Point
+from rrdbg.model.timeline.deliveries import Delivery
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
 
 _SLACK = 16
 """Instructions that may have been counted twice without an exception: those that change their own code."""

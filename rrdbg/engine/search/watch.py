@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rrdbg.engine.machines.walk import Step, Walker
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
-from rrdbg.model.stop import Hit, ValueChange, WatchKind, Watchpoint
+from rrdbg.model.hits.stop import Hit, ValueChange, WatchKind, Watchpoint
 
 
 async def watched_step(walker: Walker, points: Sequence[Watchpoint]) -> tuple[Step, tuple[Hit, ...]]:

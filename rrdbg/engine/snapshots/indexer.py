@@ -19,9 +19,9 @@ from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.snapshots.keeper import SPACING_SECONDS, Keeper
 from rrdbg.engine.snapshots.prover import failure
 from rrdbg.errors import Divergence, QemuDied, RecordingError
-from rrdbg.model.cost import CostMap
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.cost import CostMap
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline
 

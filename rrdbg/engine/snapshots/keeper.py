@@ -26,12 +26,12 @@ from rrdbg.errors import HostError, ImageError, QemuDied, QmpError
 from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.links.unbroken import unbroken
-from rrdbg.model.cost import Piece
-from rrdbg.model.mark import Mark
-from rrdbg.model.position import Position
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.spacing import TARGET_SECONDS, default_budget, rungs, to_drop
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.cost import Piece
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.mark import Mark
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.travel.spacing import TARGET_SECONDS, default_budget, rungs, to_drop
 from rrdbg.store.timeline_file import save_timeline, unlink_snapshot
 
 SPACING_SECONDS = TARGET_SECONDS - 0.15

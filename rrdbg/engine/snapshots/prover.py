@@ -13,10 +13,10 @@ from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.machines.source import Machines
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.errors import Divergence, QemuDied, QemuLaunchError, RspError, Stalled
-from rrdbg.model.position import Position
-from rrdbg.model.process import Role
-from rrdbg.model.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
+from rrdbg.model.travel.process import Role
 
 FAILURES = (Divergence, QemuDied, QemuLaunchError, RspError, Stalled)
 """What a bad snapshot makes QEMU do."""

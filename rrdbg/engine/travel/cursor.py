@@ -17,9 +17,9 @@ from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.travel.driver import Driver
 from rrdbg.engine.travel.spares import Spares
 from rrdbg.errors import HostError, Interrupted, LinkError, UsageError
-from rrdbg.model.position import START, Position
-from rrdbg.model.process import Role
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import START, Position
+from rrdbg.model.travel.process import Role
 
 Steps = Callable[[Walker, Position], Awaitable[None]]
 """Takes a walker to a position a little further on, in single steps."""

@@ -14,9 +14,9 @@ from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.travel.spares import Spares
 from rrdbg.errors import LinkError, QemuLaunchError
 from rrdbg.links.unbroken import unbroken
-from rrdbg.model.plan import Plan, Rates, RunTo, Start, StepTo, plan_seek, price
-from rrdbg.model.position import START, Position
-from rrdbg.model.snapshot import Snapshot
+from rrdbg.model.timeline.position import START, Position
+from rrdbg.model.timeline.snapshot import Snapshot
+from rrdbg.model.travel.plan import Plan, Rates, RunTo, Start, StepTo, plan_seek, price
 
 
 class Driver:

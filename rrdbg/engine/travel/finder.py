@@ -22,8 +22,8 @@ from rrdbg.engine.search.single import SingleScan, all_at_once
 from rrdbg.engine.travel.cursor import Cursor
 from rrdbg.engine.travel.landing import exact_position, step_before
 from rrdbg.errors import QemuDied
-from rrdbg.model.position import START, Position
-from rrdbg.model.stop import Hit, Point, Watchpoint
+from rrdbg.model.hits.stop import Hit, Point, Watchpoint
+from rrdbg.model.timeline.position import START, Position
 
 
 class Finder:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rrdbg.engine.search.access import StartAt
 from rrdbg.errors import LinkError
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Hit
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.hits.stop import Hit
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
 
 
 async def step_before(start_at: StartAt, timeline: Timeline, position: Position) -> Position:

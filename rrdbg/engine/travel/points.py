@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rrdbg.errors import UsageError
-from rrdbg.model.stop import Breakpoint, Point, WatchKind, Watchpoint
+from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
 
 LONGEST_WATCH = 4096
 """Bytes that one watchpoint covers at most."""

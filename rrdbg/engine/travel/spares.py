@@ -1,9 +1,9 @@
 """Spare machines: QEMUs that are started while the user thinks, and wait where he will probably need one next.
 
 A paused QEMU costs nothing but memory, and a start takes 0.2 s with a 256 MB guest. So when nothing has moved for a
-moment, the spares of :mod:`rrdbg.model.spare` are started one after another, as far as their number and memory are
-allowed; who needs a machine takes the one that saves most. A spare is only given away while the snapshot that it came
-from is still trusted. Nothing here may ever fail a movement: without spares it only takes longer.
+moment, the spares of :mod:`rrdbg.model.travel.spare` are started one after another, as far as their number and memory
+are allowed; who needs a machine takes the one that saves most. A spare is only given away while the snapshot that it
+came from is still trusted. Nothing here may ever fail a movement: without spares it only takes longer.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.errors import RrdbgError
 from rrdbg.links.memory import available, resident
-from rrdbg.model.plan import Plan, Rates, plan_walk, price
-from rrdbg.model.position import Position
-from rrdbg.model.process import Role, SpareLimits
-from rrdbg.model.snapshot import Snapshot
-from rrdbg.model.spare import MEMORY_SHARE, Wish, unmet, wishes
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.snapshot import Snapshot
+from rrdbg.model.travel.plan import Plan, Rates, plan_walk, price
+from rrdbg.model.travel.process import Role, SpareLimits
+from rrdbg.model.travel.spare import MEMORY_SHARE, Wish, unmet, wishes
 
 IDLE_SECONDS = 0.2
 """How long nothing must have moved before a spare is started: a script's next command comes sooner."""

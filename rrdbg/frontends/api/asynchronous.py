@@ -22,14 +22,14 @@ from rrdbg.frontends.api import queries
 from rrdbg.frontends.api.values import Value, read_value
 from rrdbg.frontends.debugger import Debugger
 from rrdbg.frontends.opening import open_with_workers, processors, symbols_of
-from rrdbg.model.events import EventKind, GuestEvent, parse_kind
-from rrdbg.model.moves import Hop, MemoryPlace
-from rrdbg.model.moves import Place as ValuePlace
-from rrdbg.model.position import Position
+from rrdbg.model.hits.stop import Breakpoint, Hit, Point, Stop, WatchKind, Watchpoint
+from rrdbg.model.program.moves import Hop, MemoryPlace
+from rrdbg.model.program.moves import Place as ValuePlace
+from rrdbg.model.program.tracing import Tracepoint
 from rrdbg.model.results import Frame, Output, Result
 from rrdbg.model.size import parse_size
-from rrdbg.model.stop import Breakpoint, Hit, Point, Stop, WatchKind, Watchpoint
-from rrdbg.model.tracing import Tracepoint
+from rrdbg.model.timeline.events import EventKind, GuestEvent, parse_kind
+from rrdbg.model.timeline.position import Position
 from rrdbg.store.library import Library
 from rrdbg.store.recording import Layout
 from rrdbg.store.trust import remember

@@ -15,11 +15,11 @@ from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
 from rrdbg.links.symbols import GdbSymbols
-from rrdbg.model.agent import Expression
-from rrdbg.model.events import NOTABLE, EventKind, GuestEvent
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Breakpoint, Hit
-from rrdbg.model.tracing import Conversion, Format, Tracepoint
+from rrdbg.model.hits.stop import Breakpoint, Hit
+from rrdbg.model.program.agent import Expression
+from rrdbg.model.program.tracing import Conversion, Format, Tracepoint
+from rrdbg.model.timeline.events import NOTABLE, EventKind, GuestEvent
+from rrdbg.model.timeline.position import Position
 from rrdbg.store.history import history
 
 _AT_ONCE = 1000

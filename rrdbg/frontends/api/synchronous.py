@@ -16,7 +16,7 @@ from weakref import WeakSet
 from rrdbg.engine.machines.progress import ProgressListener
 from rrdbg.frontends.api.asynchronous import AsyncReplay
 from rrdbg.frontends.api.bridge import Bridge, OwnLoop
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -19,8 +19,8 @@ from rrdbg.frontends.bisect.report import Report
 from rrdbg.frontends.opening import add_budget, add_debugger, add_jobs, add_recording, add_trust
 from rrdbg.frontends.progress import ProgressLine
 from rrdbg.frontends.waiting import Waiting
-from rrdbg.model.bisection import Bisection, Probe
-from rrdbg.model.position import START
+from rrdbg.model.hits.bisection import Bisection, Probe
+from rrdbg.model.timeline.position import START
 from rrdbg.store.bisect_log import BisectLog, Head, read_bisect_log
 
 _TIMEOUT_SECONDS = 600.0

@@ -15,8 +15,8 @@ from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.bisect.command import CommandPredicate
 from rrdbg.frontends.bisect.python import PythonPredicate, load
 from rrdbg.frontends.opening import symbols_of
-from rrdbg.model.bisection import Judgement, Verdict
-from rrdbg.model.predicate import ExpressionFormula, MemoryTest
+from rrdbg.model.hits.bisection import Judgement, Verdict
+from rrdbg.model.hits.predicate import ExpressionFormula, MemoryTest
 
 KINDS = {"expr": "expr", "memory": "memory", "python": "python", "console": "console", "run": "command"}
 """The kinds of predicates, which are options, and the names of their values."""

@@ -18,7 +18,7 @@ from rrdbg.engine.replay import Replay
 from rrdbg.errors import LinkError, UsageError
 from rrdbg.frontends.server.connection import Server
 from rrdbg.links.unbroken import unbroken
-from rrdbg.model.bisection import Judgement, Verdict
+from rrdbg.model.hits.bisection import Judgement, Verdict
 from rrdbg.store.workfolder import WorkFolder
 
 _SKIP = 125

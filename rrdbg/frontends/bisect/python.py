@@ -19,7 +19,7 @@ from rrdbg.engine.replay import Replay as Cursor
 from rrdbg.errors import LinkError, RrdbgError, UsageError
 from rrdbg.frontends.api import AsyncReplay, Replay
 from rrdbg.frontends.api.bridge import Bridge
-from rrdbg.model.bisection import Judgement, Verdict
+from rrdbg.model.hits.bisection import Judgement, Verdict
 
 _END_SECONDS = 5.0
 

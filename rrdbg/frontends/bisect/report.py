@@ -13,9 +13,9 @@ from rrdbg.errors import GdbError
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.bisect.choosing import Asked
 from rrdbg.frontends.progress import ProgressLine
-from rrdbg.model.bisection import Bisection, Judgement, Probe, Turn, Verdict
-from rrdbg.model.position import Position
+from rrdbg.model.hits.bisection import Bisection, Judgement, Probe, Turn, Verdict
 from rrdbg.model.results import Frame, Where
+from rrdbg.model.timeline.position import Position
 
 _COMPARISON = re.compile(r"==|!=|<=|>=|(?<![<>-])[<>](?![<>])|&&|\|\|")
 _RECENT = 8

@@ -12,8 +12,8 @@ import gdb
 
 from rrdbg.errors import UsageError
 from rrdbg.frontends.gdb.declared import Declared
-from rrdbg.model.function import Function, list_parameters, read_parameters
-from rrdbg.model.tracing import Print, Tracepoint, read_listings
+from rrdbg.model.program.function import Function, list_parameters, read_parameters
+from rrdbg.model.program.tracing import Print, Tracepoint, read_listings
 
 _BYTES = re.compile(r"\*.+:\d+")
 _REGISTER = re.compile(r"\$\w+(?::\d+)?")

@@ -10,7 +10,7 @@ from prompt_toolkit.document import Document
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.registry import Command, Takes
 from rrdbg.frontends.shell import Shell
-from rrdbg.model.events import EventKind
+from rrdbg.model.timeline.events import EventKind
 
 _PLACES = ("start", "end", "50%")
 

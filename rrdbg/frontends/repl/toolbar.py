@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rrdbg.commands.session import Session
-from rrdbg.model.clock import format_time
 from rrdbg.model.size import size_text
+from rrdbg.model.timeline.clock import format_time
 
 _BETWEEN = " | "
 

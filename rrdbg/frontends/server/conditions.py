@@ -6,8 +6,8 @@ from rrdbg.engine.queries.evaluate import evaluate
 from rrdbg.errors import RspError
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.links.machine import Machine
-from rrdbg.model.agent import BadExpression
-from rrdbg.model.stop import Breakpoint
+from rrdbg.model.hits.stop import Breakpoint
+from rrdbg.model.program.agent import BadExpression
 
 
 class Conditions:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rrdbg.errors import UsageError
-from rrdbg.model.agent import Expression
-from rrdbg.model.stop import Breakpoint, Point, WatchKind, Watchpoint
+from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
+from rrdbg.model.program.agent import Expression
 
 _PACKET = re.compile(rb"([0-4]),([0-9a-fA-F]{1,16}),([0-9a-fA-F]{1,8})((?:;.*)?)", re.DOTALL)
 _CONDITION = re.compile(rb"X([0-9a-fA-F]{1,8}),")

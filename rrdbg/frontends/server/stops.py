@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rrdbg.frontends.server.points import PointSet
-from rrdbg.model.stop import Breakpoint, Hit, StopReason, Watchpoint
+from rrdbg.model.hits.stop import Breakpoint, Hit, StopReason, Watchpoint
 
 TRAP = 5
 INTERRUPTED = 2

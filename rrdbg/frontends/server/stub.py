@@ -23,8 +23,8 @@ from rrdbg.frontends.server.packets import PACKET_SIZE
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.frontends.server.stops import INTERRUPTED, QUIET, TRAP, ClientFeatures, stop_reply
 from rrdbg.frontends.server.what_if import WhatIf
-from rrdbg.model.position import Position
-from rrdbg.model.stop import Hit, StopReason
+from rrdbg.model.hits.stop import Hit, StopReason
+from rrdbg.model.timeline.position import Position
 from rrdbg.render.text import render
 
 _MALFORMED = b"E01"

@@ -13,7 +13,7 @@ from rrdbg.errors import Interrupted, TravelError
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.frontends.server.stops import INTERRUPTED, TRAP, ClientFeatures, breakpoint_word
 from rrdbg.links.machine import Machine
-from rrdbg.model.position import Position
+from rrdbg.model.timeline.position import Position
 
 _PASSED_ON = (b"g", b"G", b"p", b"P", b"m", b"M", b"X")
 _RESUMING = (b"c", b"C", b"s", b"S", b"vCont;")

@@ -20,7 +20,7 @@ from rrdbg.engine.search.parallel.opened import Opened
 from rrdbg.engine.search.segment import Part, SegmentTask
 from rrdbg.errors import LinkError, RrdbgError, UsageError
 from rrdbg.links.unbroken import unbroken
-from rrdbg.model.stop import Hit
+from rrdbg.model.hits.stop import Hit
 
 CONNECT_SECONDS = 10.0
 """How long to look for the cluster."""

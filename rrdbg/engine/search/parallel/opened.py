@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.search.segment import Listener, SegmentTask, perform
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.timeline.line import Timeline
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 

@@ -1,6 +1,7 @@
 """Searches in which several workers look at segments of the timeline at the same time.
 
-What they find is what a single pass finds, in the same order: :mod:`rrdbg.model.segments` tells how that is made sure.
+What they find is what a single pass finds, in the same order: :mod:`rrdbg.model.travel.segments` tells how that is made
+sure.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from rrdbg.engine.search.parallel.executor import Executor, TaskProgress
 from rrdbg.engine.search.scan import Accept
 from rrdbg.engine.search.segment import SegmentTask
 from rrdbg.links.memory import resident
-from rrdbg.model.position import Position
-from rrdbg.model.segments import Carried, Segment, split
-from rrdbg.model.stop import Hit, Point, Watchpoint
-from rrdbg.model.timeline import Timeline
+from rrdbg.model.hits.stop import Hit, Point, Watchpoint
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
+from rrdbg.model.travel.segments import Carried, Segment, split
 
 MOST_TASKS_MEMORY = 256 << 20
 """What a task takes where no machine runs yet that could tell."""

@@ -1,0 +1,114 @@
+"""Why and where the guest stopped, and the breakpoints that can make it stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rrdbg.model.timeline.position import Position
+
+
+class StopReason(StrEnum):
+    """Why a movement along the timeline ended."""
+
+    STEP = "step"
+    TARGET = "target"
+    BREAKPOINT = "breakpoint"
+    WATCHPOINT = "watchpoint"
+    START = "start"
+    END = "end"
+
+
+class WatchKind(StrEnum):
+    """What a watchpoint looks for; ``WRITE`` counts only writes that change the value, as in GDB."""
+
+    WRITE = "watch"
+    READ = "rwatch"
+    ACCESS = "awatch"
+
+
+@dataclass(frozen=True, slots=True)
+class Breakpoint:
+    """Stop before the instruction at ``address`` (linear, as the gdbstub counts it)."""
+
+    number: int
+    address: int
+
+    def __str__(self) -> str:
+        return f"breakpoint {self.number} at {self.address:#x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Watchpoint:
+    """Stop at accesses to ``length`` bytes from ``address`` (virtual)."""
+
+    number: int
+    address: int
+    length: int
+    kind: WatchKind = WatchKind.WRITE
+
+    def __str__(self) -> str:
+        return f"watchpoint {self.number} on {self.address:#x}:{self.length}"
+
+
+Point = Breakpoint | Watchpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ValueChange:
+    """The bytes under a watchpoint before and after the access, as read in forward order."""
+
+    before: bytes
+    after: bytes
+
+
+def value_change(before: bytes | None, after: bytes | None) -> ValueChange | None:
+    """The change from ``before`` to ``after``; None where one of them is not known."""
+    return None if before is None or after is None else ValueChange(before, after)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A breakpoint or watchpoint that fired.
+
+    ``position`` is where a forward run stops: at the instruction for a breakpoint, after the access for a
+    watchpoint. ``pc`` is the linear pc there. ``exact`` is false where only the icount of it is known yet: a free
+    run cannot tell the phases of an ambiguous icount apart.
+    """
+
+    position: Position
+    pc: int
+    point: Point
+    change: ValueChange | None = None
+    exact: bool = True
+
+    @property
+    def reason(self) -> StopReason:
+        """Why a movement ends that ends at this hit."""
+        return StopReason.WATCHPOINT if isinstance(self.point, Watchpoint) else StopReason.BREAKPOINT
+
+    @property
+    def text(self) -> str:
+        """What fired, without its number, which means nothing in another session."""
+        match self.point:
+            case Breakpoint(_, address):
+                return f"breakpoint at {address:#x}"
+            case Watchpoint(_, address, length, kind):
+                return f"{kind} on {address:#x}:{length}"
+
+
+@dataclass(frozen=True, slots=True)
+class NotedHit(Hit):
+    """A hit with what was found out where the machine stood at it."""
+
+    note: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The end of a movement: where the cursor stands now and why."""
+
+    reason: StopReason
+    position: Position
+    pc: int
+    hits: tuple[Hit, ...] = ()

@@ -1,0 +1,1 @@
+"""The guest's program: expressions, instructions, functions and variables."""

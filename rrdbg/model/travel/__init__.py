@@ -1,0 +1,1 @@
+"""How to get somewhere: plans, segments, where snapshots and spare processes pay."""

@@ -1,0 +1,41 @@
+"""What the QEMU processes of a session are for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rrdbg.model.timeline.position import Position
+
+
+class Role(StrEnum):
+    """Why a QEMU runs."""
+
+    CURSOR = "cursor"
+    SPARE = "spare"
+    SEARCHING = "searching"
+    PROVING = "proving"
+    WHAT_IF = "what-if"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """One QEMU: ``position`` is where its guest stands, or has left the recording; ``memory`` is what the process
+    holds of this machine's memory, in bytes; ``seconds`` is its age.
+
+    ``pid`` and ``memory`` are 0 where they cannot be told.
+    """
+
+    pid: int
+    role: Role
+    position: Position
+    memory: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpareLimits:
+    """How many spare processes there may be, and how many bytes of memory all together."""
+
+    count: int
+    memory: int
