@@ -18,12 +18,12 @@ from pathlib import Path
 from benchmarks.figures import Series
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Interrupted
-from rrdbg.frontends.debugger import Debugger
-from rrdbg.frontends.opening import symbols_of
-from rrdbg.frontends.outlet import Outlet
-from rrdbg.frontends.progress import ProgressLine
-from rrdbg.frontends.shell import Shell
-from rrdbg.frontends.waiting import Waiting
+from rrdbg.frontends.repl.output import Outlet
+from rrdbg.frontends.repl.shell import Shell
+from rrdbg.frontends.shared.long_work import Waiting
+from rrdbg.frontends.shared.opening import symbols_of
+from rrdbg.frontends.shared.own_gdb import Debugger
+from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.results import Result
 from rrdbg.model.timeline.position import START
 

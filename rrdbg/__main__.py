@@ -2,6 +2,6 @@
 
 import sys
 
-from rrdbg.frontends.cli import main
+from rrdbg.frontends.cli.main import main
 
 sys.exit(main())

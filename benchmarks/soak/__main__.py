@@ -31,12 +31,12 @@ from benchmarks.soak.landmarks import Landmark, survey
 from benchmarks.soak.operations import Operations
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Divergence, Interrupted, QemuDied, RrdbgError, Stalled
-from rrdbg.frontends.debugger import Debugger
-from rrdbg.frontends.opening import open_with_workers, symbols_of
-from rrdbg.frontends.outlet import Outlet
-from rrdbg.frontends.progress import ProgressLine
-from rrdbg.frontends.shell import Shell
-from rrdbg.frontends.waiting import Waiting
+from rrdbg.frontends.repl.output import Outlet
+from rrdbg.frontends.repl.shell import Shell
+from rrdbg.frontends.shared.long_work import Waiting
+from rrdbg.frontends.shared.opening import open_with_workers, symbols_of
+from rrdbg.frontends.shared.own_gdb import Debugger
+from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.results import Result
 from rrdbg.model.size import parse_size
 

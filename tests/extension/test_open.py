@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from rrdbg.frontends.gdbinit import init_line
+from rrdbg.frontends.cli.gdbinit import init_line
 from tests.extension.conftest import SCRIPT, output_of
 from tests.processes import qemus_in
 

@@ -6,10 +6,10 @@ import pytest
 
 from rrdbg.commands.visits import Visits
 from rrdbg.errors import OutOfRange, UsageError
-from rrdbg.frontends.blocks import Block
-from rrdbg.frontends.debugger import translated
-from rrdbg.frontends.dispatch import Ours, Theirs, dispatch, repeated, takes_expression
-from rrdbg.frontends.redirect import Redirected, Sink, read_redirect
+from rrdbg.frontends.repl.blocks import Block
+from rrdbg.frontends.repl.redirect import Redirected, Sink, read_redirect
+from rrdbg.frontends.repl.routing import Ours, Theirs, dispatch, repeated, takes_expression
+from rrdbg.frontends.shared.own_gdb import translated
 from rrdbg.model.timeline.position import Position
 
 GDB = {

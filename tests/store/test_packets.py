@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rrdbg.engine.replay import Replay
-from rrdbg.frontends.cli import main
+from rrdbg.frontends.cli.main import main
 from rrdbg.model.timeline.events import EventKind
 from rrdbg.store.clock import read_clock
 from rrdbg.store.history import history

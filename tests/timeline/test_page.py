@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rrdbg.engine.queries.tracks import MOST_BARE, MOST_LINES, MOST_WORDED
-from rrdbg.frontends.cli import main
+from rrdbg.frontends.cli.main import main
 from rrdbg.model.timeline.cost import Piece
 from rrdbg.model.timeline.mark import Mark
 from rrdbg.model.timeline.position import Position

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import BuiltinClock, Trace, TrackEvent
 
-from rrdbg.frontends.cli import main
+from rrdbg.frontends.cli.main import main
 from rrdbg.model.timeline.mark import gather
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.tracks import TimelineTracks, TrackKind

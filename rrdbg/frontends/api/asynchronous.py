@@ -20,8 +20,8 @@ from rrdbg.engine.window import Outcome, Window
 from rrdbg.errors import UsageError
 from rrdbg.frontends.api import queries
 from rrdbg.frontends.api.values import Value, read_value
-from rrdbg.frontends.debugger import Debugger
-from rrdbg.frontends.opening import open_with_workers, processors, symbols_of
+from rrdbg.frontends.shared.opening import open_with_workers, processors, symbols_of
+from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.model.hits.stop import Breakpoint, Hit, Point, Stop, WatchKind, Watchpoint
 from rrdbg.model.program.moves import Hop, MemoryPlace
 from rrdbg.model.program.moves import Place as ValuePlace

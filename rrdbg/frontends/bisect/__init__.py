@@ -16,9 +16,9 @@ from rrdbg.errors import Interrupted, Undecided, UsageError
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.bisect.choosing import Asked, asked, predicate
 from rrdbg.frontends.bisect.report import Report
-from rrdbg.frontends.opening import add_budget, add_debugger, add_jobs, add_recording, add_trust
-from rrdbg.frontends.progress import ProgressLine
-from rrdbg.frontends.waiting import Waiting
+from rrdbg.frontends.shared.long_work import Waiting
+from rrdbg.frontends.shared.opening import add_budget, add_debugger, add_jobs, add_recording, add_trust
+from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.hits.bisection import Bisection, Probe
 from rrdbg.model.timeline.position import START
 from rrdbg.store.bisect_log import BisectLog, Head, read_bisect_log

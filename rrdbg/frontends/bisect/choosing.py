@@ -14,7 +14,7 @@ from rrdbg.errors import GdbError, UsageError
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.bisect.command import CommandPredicate
 from rrdbg.frontends.bisect.python import PythonPredicate, load
-from rrdbg.frontends.opening import symbols_of
+from rrdbg.frontends.shared.opening import symbols_of
 from rrdbg.model.hits.bisection import Judgement, Verdict
 from rrdbg.model.hits.predicate import ExpressionFormula, MemoryTest
 

@@ -12,7 +12,7 @@ from rrdbg.engine.queries.changes import Change
 from rrdbg.errors import GdbError
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.bisect.choosing import Asked
-from rrdbg.frontends.progress import ProgressLine
+from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.hits.bisection import Bisection, Judgement, Probe, Turn, Verdict
 from rrdbg.model.results import Frame, Where
 from rrdbg.model.timeline.position import Position

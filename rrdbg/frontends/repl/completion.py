@@ -9,7 +9,7 @@ from prompt_toolkit.document import Document
 
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.registry import Command, Takes
-from rrdbg.frontends.shell import Shell
+from rrdbg.frontends.repl.shell import Shell
 from rrdbg.model.timeline.events import EventKind
 
 _PLACES = ("start", "end", "50%")

@@ -14,10 +14,10 @@ from prompt_toolkit.input import Input
 from prompt_toolkit.output import ColorDepth, Output
 
 from rrdbg.errors import LinkError, LogError
-from rrdbg.frontends.blocks import Block
+from rrdbg.frontends.repl.blocks import Block
 from rrdbg.frontends.repl.completion import CommandCompleter
+from rrdbg.frontends.repl.shell import Shell
 from rrdbg.frontends.repl.toolbar import toolbar
-from rrdbg.frontends.shell import Shell
 from rrdbg.store.files import state_directory
 
 _THINKING_SECONDS = 3.0

@@ -10,8 +10,8 @@ import sys
 from contextlib import AsyncExitStack
 
 from rrdbg.errors import UsageError
-from rrdbg.frontends.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay
 from rrdbg.frontends.server.connection import Server
+from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay
 from rrdbg.store.workfolder import WorkFolder
 
 _DESCRIPTION = """

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rrdbg.commands.facts import recording_facts
 from rrdbg.errors import RecordingError
-from rrdbg.frontends.opening import add_recording, add_trust, find_recording
-from rrdbg.frontends.progress import ProgressLine
+from rrdbg.frontends.shared.opening import add_recording, add_trust, find_recording
+from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.size import size_text
 from rrdbg.render.json_lines import to_json
 from rrdbg.render.text import render, table

@@ -13,12 +13,12 @@ from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import GdbError, HostError, Interrupted, RrdbgError, UsageError
-from rrdbg.frontends.blocks import Block
-from rrdbg.frontends.debugger import Debugger
-from rrdbg.frontends.dispatch import COUNTED_STEPS, Canonical, Ours, Theirs, dispatch, takes_expression
-from rrdbg.frontends.outlet import Outlet
-from rrdbg.frontends.redirect import Redirected, Sink, read_redirect
-from rrdbg.frontends.waiting import Waiting
+from rrdbg.frontends.repl.blocks import Block
+from rrdbg.frontends.repl.output import Outlet
+from rrdbg.frontends.repl.redirect import Redirected, Sink, read_redirect
+from rrdbg.frontends.repl.routing import COUNTED_STEPS, Canonical, Ours, Theirs, dispatch, takes_expression
+from rrdbg.frontends.shared.long_work import Waiting
+from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.model.results import Message, Output, Result
 from rrdbg.model.timeline.position import parse_count
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from rrdbg.frontends.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay
-from rrdbg.frontends.work import add_work, read_work, work
+from rrdbg.frontends.repl.session import add_work, read_work, work
+from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay
 
 _DESCRIPTION = """
 Open a recording at its end and read commands: GDB's own, which a GDB runs on the recording, and rrdbg's. 'help' lists

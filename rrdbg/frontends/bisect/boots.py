@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack
 from rrdbg.engine.queries.parting import Pair, different_events
 from rrdbg.errors import Undecided
 from rrdbg.frontends.api import AsyncReplay
-from rrdbg.frontends.opening import add_budget, add_trust
-from rrdbg.frontends.progress import ProgressLine
+from rrdbg.frontends.shared.opening import add_budget, add_trust
+from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.hits.bisection import Bisection, Probe
 from rrdbg.model.results import Where
 from rrdbg.model.timeline.difference import Difference, Parting

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rrdbg.errors import RrdbgError, UsageError
-from rrdbg.frontends.redirect import Redirected, Sink
+from rrdbg.frontends.repl.redirect import Redirected, Sink
 from rrdbg.model.results import Result
 from rrdbg.render.colours import coloured
 from rrdbg.render.csv_table import to_csv

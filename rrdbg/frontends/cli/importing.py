@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rrdbg.engine.making.importer import Importer, ImportProgress, ImportRequest
-from rrdbg.frontends.progress import ProgressLine
+from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.store.library import Library
 
 _DESCRIPTION = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from rrdbg.engine.machines.progress import Progress
-from rrdbg.frontends.progress import ProgressLine
+from rrdbg.frontends.shared.progress import ProgressLine
 
 LONG_SECONDS = 10.0
 """What may take longer is announced."""

@@ -7,9 +7,17 @@ import asyncio
 import signal
 
 from rrdbg.errors import QemuLaunchError
-from rrdbg.frontends.gdbinit import source_line
-from rrdbg.frontends.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay, symbols_of
+from rrdbg.frontends.cli.gdbinit import source_line
 from rrdbg.frontends.server.connection import Server
+from rrdbg.frontends.shared.opening import (
+    add_budget,
+    add_jobs,
+    add_recording,
+    add_spares,
+    add_trust,
+    open_replay,
+    symbols_of,
+)
 from rrdbg.store.workfolder import WorkFolder
 
 _DESCRIPTION = """

@@ -16,15 +16,15 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from rrdbg.errors import Interrupted, RrdbgError
-from rrdbg.frontends import (
+from rrdbg.frontends import bisect
+from rrdbg.frontends.bisect import boots
+from rrdbg.frontends.cli import (
     attach,
-    bisect,
-    bisect_boot,
     doctor,
     events,
-    gdb_command,
+    gdb,
     gdbinit,
-    import_command,
+    importing,
     index,
     library,
     record,
@@ -103,12 +103,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     record.add_parser(commands)
     replay.add_parser(commands)
-    import_command.add_parser(commands)
+    importing.add_parser(commands)
     attach.add_parser(commands)
     serve.add_parser(commands)
-    gdb_command.add_parser(commands)
+    gdb.add_parser(commands)
     bisect.add_parser(commands)
-    bisect_boot.add_parser(commands)
+    boots.add_parser(commands)
     doctor.add_parser(commands)
     gdbinit.add_parser(commands)
     index.add_parser(commands)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rrdbg.engine.making.recorder import Recorder, RecordProgress, RecordRequest
 from rrdbg.errors import UsageError
-from rrdbg.frontends.progress import ProgressLine
-from rrdbg.frontends.typist import Typist
+from rrdbg.frontends.cli.typist import Typist
+from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.machine.serial import LineKind
 from rrdbg.model.size import size_text
 from rrdbg.model.timeline.position import parse_count

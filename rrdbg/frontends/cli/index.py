@@ -11,8 +11,8 @@ from dataclasses import asdict
 
 from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
 from rrdbg.engine.snapshots.keeper import SPACING_SECONDS
-from rrdbg.frontends.opening import add_budget, add_recording, add_trust, find_recording
-from rrdbg.frontends.progress import ProgressLine
+from rrdbg.frontends.shared.opening import add_budget, add_recording, add_trust, find_recording
+from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.size import size_text
 
 _INDEX = """

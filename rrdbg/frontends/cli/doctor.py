@@ -10,7 +10,7 @@ from rrdbg.engine.doctor.guest import examine_guest
 from rrdbg.engine.doctor.recording import examine_recording
 from rrdbg.engine.doctor.setup import examine_setup
 from rrdbg.errors import UsageError
-from rrdbg.frontends.progress import ProgressLine
+from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.machine.findings import Finding, fit
 from rrdbg.render.findings import findings_json, findings_text
 from rrdbg.store.library import Library

@@ -11,13 +11,13 @@ from contextlib import AsyncExitStack
 
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RrdbgError
-from rrdbg.frontends.debugger import Debugger
-from rrdbg.frontends.opening import add_debugger, symbols_of
-from rrdbg.frontends.outlet import Outlet
-from rrdbg.frontends.progress import ProgressLine
-from rrdbg.frontends.repl import interact
-from rrdbg.frontends.shell import Shell, read_script
-from rrdbg.frontends.waiting import Waiting
+from rrdbg.frontends.repl.interactive import interact
+from rrdbg.frontends.repl.output import Outlet
+from rrdbg.frontends.repl.shell import Shell, read_script
+from rrdbg.frontends.shared.long_work import Waiting
+from rrdbg.frontends.shared.opening import add_debugger, symbols_of
+from rrdbg.frontends.shared.own_gdb import Debugger
+from rrdbg.frontends.shared.progress import ProgressLine
 
 
 class _Appended(argparse.Action):
