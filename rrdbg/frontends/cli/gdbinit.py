@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 _DESCRIPTION = """
 Print the line that adds the commands 'rrdbg ...' to GDB. Append it once: rrdbg gdbinit >> ~/.gdbinit
 """
-_LOADER = Path(__file__).parent / "gdb" / "load.py"
+_LOADER = Path(str(files("rrdbg.frontends.gdb"))) / "load.py"
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
