@@ -14,6 +14,8 @@ import asyncio
 import socket
 import struct
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rrdbg.errors import LinkError, QemuDied, QemuLaunchError, Stalled
@@ -196,6 +198,11 @@ class Lease:
     def remedy(self) -> str:
         """What the user can do when the replay no longer follows its log."""
         return f"travel again to load a snapshot, and if that fails, end QEMU{self._qemu.caution}"
+
+    @contextmanager
+    def long_run(self) -> Iterator[None]:
+        """Where the threads of somebody else's QEMU run is his matter."""
+        yield
 
     async def kill(self) -> None:
         """End the lease; QEMU lives on."""

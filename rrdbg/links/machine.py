@@ -1,36 +1,30 @@
 """One QEMU in replay mode: a machine that can only go forward, from one snapshot on.
 
-Invariant: between calls the guest is stopped. A run is fenced by QEMU's replay breakpoint, of which there
-is one and which each stop that it causes deletes; :class:`Machine` keeps account of it.
-
-At most stops the same is asked as at the one before: position, registers, the memory that a condition reads. So with
-the first question at a stop go those of the last one where any was asked, and are answered in one exchange.
+Invariant: between calls the guest is stopped. Each run ends at a fence (:mod:`rrdbg.links.fence`), and is watched
+(:mod:`rrdbg.links.watchdog`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import re
 import shutil
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
-from rrdbg.errors import Divergence, QemuDied, QmpError, RspError, Stalled
-from rrdbg.links.process import QemuProcess, is_stopped, socket_pair
+from rrdbg.errors import Divergence, QemuDied, QmpError, RspError
+from rrdbg.links.fence import Fence
+from rrdbg.links.process import QemuProcess, socket_pair
 from rrdbg.links.qmp import QmpLink
+from rrdbg.links.questions import Questions
 from rrdbg.links.registers import RegisterFile, read_description, register_file
 from rrdbg.links.rsp import RspClient, StopReply, monitor_packet
+from rrdbg.links.scheduling import Processors
 from rrdbg.links.unbroken import unbroken
+from rrdbg.links.watchdog import Process, ProgressCallback, Watchdog
 from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
 
-PATIENCE_SECONDS = 20.0
-"""How long a running guest may stand at one icount before it counts as derailed; idle time is skipped in replay."""
-
-_POLL_SECONDS = 0.2
 _CHUNK_BYTES = 1024
 _CODE_BLOCK = 64
 _INTERRUPT = 2
@@ -40,38 +34,7 @@ _INSTRUCTION = re.compile(r"^0x([0-9a-f]+):  (?:[0-9a-f]{2,8} )+ +(\S.*?)\r?$", 
 _CODE_SEGMENT = re.compile(r"^CS =[0-9a-f]{4} ([0-9a-f]+)", re.MULTILINE)
 _POSITION = monitor_packet("info replay")
 _REGISTERS = b"g"
-_MOST_USUAL = 16
-"""Questions at a stop that are remembered for the next one."""
-
 _WATCH_PACKET = {WatchKind.WRITE: "2", WatchKind.READ: "3", WatchKind.ACCESS: "4"}
-
-ProgressCallback = Callable[[int], None]
-
-
-class Process(Protocol):
-    """What a machine needs of the QEMU that it runs in."""
-
-    @property
-    def qmp(self) -> QmpLink:
-        """Its QMP link."""
-
-    @property
-    def pid(self) -> int:
-        """The process id; 0 if it is not known."""
-
-    @property
-    def alive(self) -> bool:
-        """False once it serves this machine no more."""
-
-    @property
-    def remedy(self) -> str:
-        """What the user can do when the replay no longer follows its log, as the end of a sentence."""
-
-    async def kill(self) -> None:
-        """Take it away from the machine; harmless if that has happened already."""
-
-    async def death(self) -> QemuDied:
-        """The error that tells what became of it, once a connection to it has broken."""
 
 
 class Machine:
@@ -83,32 +46,33 @@ class Machine:
         self._rsp = rsp
         self._registers: RegisterFile
         self._description: dict[str, str]
-        self._fence: int | None = None
+        self._fence = Fence(rsp)
+        self._questions = Questions(rsp)
+        self._watchdog = Watchdog(process, rsp)
         self._seen = 0
         self._at_most: float = math.inf
-        self._known: dict[bytes, bytes] = {}
-        self._asked: list[bytes] = []
-        self._usual: list[bytes] = []
         self._watchpoints: list[Watchpoint] = []
         self._blocks: dict[tuple[int | None, int], bytes] = {}
         self._second_stop: tuple[int, bytes] | None = None
-        self.patience = PATIENCE_SECONDS
-        """Seconds that a running guest may stand at one icount."""
 
     @classmethod
     async def start(
-        cls, command: Callable[[int], Sequence[str]], directory: Path, files: Mapping[int, Path] | None = None
+        cls,
+        command: Callable[[int], Sequence[str]],
+        directory: Path,
+        files: Mapping[int, Path] | None = None,
+        processors: Processors | None = None,
     ) -> Machine:
         """Start QEMU with ``command(fd of its gdbstub's socket)`` and wait until it stands at its snapshot.
 
         ``directory`` holds files of this machine alone; it goes when the machine goes. ``files`` are those that QEMU
-        finds opened, by number.
+        finds opened, by number. ``processors`` are those of which it keeps to one whenever it runs.
 
         :raises QemuLaunchError: it did not start, or could not load the snapshot.
         """
         ours, theirs = socket_pair()
         try:
-            process = await QemuProcess.start(command(theirs.fileno()), [theirs], files=files)
+            process = await QemuProcess.start(command(theirs.fileno()), [theirs], directory, files, processors)
         except BaseException:
             ours.close()
             theirs.close()
@@ -155,6 +119,15 @@ class Machine:
         return self._registers
 
     @property
+    def patience(self) -> float:
+        """Seconds that the running guest may stand at one icount."""
+        return self._watchdog.patience
+
+    @patience.setter
+    def patience(self, seconds: float) -> None:
+        self._watchdog.patience = seconds
+
+    @property
     def usable(self) -> bool:
         """False once the process has ended, or the connection to its gdbstub can no longer be trusted."""
         return self.process.alive and not self._rsp.broken
@@ -185,7 +158,7 @@ class Machine:
 
     async def monitor(self, line: str) -> str:
         """Run a human-monitor command while the guest is stopped, and return what it printed."""
-        self._known.clear()
+        self._questions.doubt()
         try:
             return await self._rsp.monitor(line)
         except QemuDied:
@@ -207,8 +180,8 @@ class Machine:
         :raises Divergence: as for :meth:`run_to`.
         """
         # A fence costs an exchange over QMP, more than the step: one that stands further ahead may stay.
-        if self._fence is not None and self._fence > self._at_most + 1:
-            fence = self._fence
+        if self._fence.at is not None and self._fence.at > self._at_most + 1:
+            fence = self._fence.at
         at_most = self._at_most + 1
         reply = await self._go_on("s", fence, None)
         self._at_most = min(self._at_most, at_most)
@@ -221,7 +194,7 @@ class Machine:
         pauses = self._registers.pauses
         if not pauses:
             return None
-        self._check_not_stopped()
+        self._watchdog.check_not_stopped()
         packet, pc = await self.register_packet(), await self.pc()
         code = await self._code(self._registers.address_space(packet), pc, max(map(len, pauses)))
         return next((pc + len(pause) for pause in pauses if code.startswith(pause)), None)
@@ -374,35 +347,21 @@ class Machine:
         except QemuDied:
             raise await self.process.death() from None
         except BaseException:
-            await self._halt(waiting)
+            self._fence.gone()
+            await self._watchdog.halt(waiting)
             raise
 
     async def _look(self, packet: bytes) -> bytes:
         """The answer to a question that stays the same until the guest goes on."""
-        if packet in self._known:
-            answer = self._known[packet]
-        else:
-            ahead = [] if self._asked else [usual for usual in self._usual if usual != packet]
-            try:
-                answer, *others = await self._rsp.exchange_all([packet, *ahead])
-            except QemuDied:
-                raise await self.process.death() from None
-            self._known |= zip(ahead, others, strict=True)
-        if packet not in self._asked and len(self._asked) < _MOST_USUAL:
-            self._asked.append(packet)
-            self._known[packet] = answer
-        return answer
-
-    def _turn_over(self) -> None:
-        """The guest goes on: what is known of it no longer holds, but what was asked will be asked again."""
-        self._usual, self._asked = self._asked or self._usual, []
-        self._known.clear()
+        try:
+            return await self._questions.ask(packet)
+        except QemuDied:
+            raise await self.process.death() from None
 
     def _forget(self) -> None:
-        """Something else may change the guest, or the meaning of a question: ask no more than is wanted."""
+        """Something else may change the guest, or the meaning of a question."""
         self._blocks.clear()
-        self._usual, self._asked = [], []
-        self._known.clear()
+        self._questions.forget()
 
     async def _ask(self, packet: str | bytes) -> bytes:
         try:
@@ -412,73 +371,34 @@ class Machine:
 
     async def _resume(self, action: str, fence: int, on_progress: ProgressCallback | None) -> StopReply:
         try:
-            if self._fence != fence:
-                self._check_not_stopped()  # QMP would wait for a minute
-                await self.qmp.break_at(fence)
-                self._fence = fence
+            if self._fence.at != fence:
+                self._watchdog.check_not_stopped()
+                await self._fence.put(fence)
             while True:
                 self._at_most = fence
-                self._turn_over()
+                self._questions.turn_over()
                 self._rsp.resume(action)
                 reply = await self._watch(on_progress)
                 if reply.signal != _INTERRUPT:
                     return reply
                 reached = await self.icount()
                 if reached >= fence:
-                    self._fence = None
+                    self._fence.gone()
                     return reply
                 # A replay breakpoint's timer may fire late, after a stop for another reason at its icount;
                 # it then interrupts the next run, and has deleted the fence.
-                await self.qmp.break_at(fence)
+                await self._fence.put(fence)
         except QemuDied:
             raise await self.process.death() from None
         except QmpError as error:
             raise Divergence(f"The replay cannot go on: {error}") from None
 
-    def _check_not_stopped(self) -> None:
-        if is_stopped(self.process.pid):
-            raise Stalled(
-                f"QEMU (pid {self.process.pid}) was stopped by a signal, such as SIGSTOP; {self.process.remedy}."
-            )
-
     async def _watch(self, on_progress: ProgressCallback | None) -> StopReply:
-        seen, since = -1, time.monotonic()
-        began = self._seen
         try:
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_POLL_SECONDS):
-                        return await self._rsp.stopped()
-                self._check_not_stopped()
-                icount = await self.qmp.icount()
-                now = time.monotonic()
-                if icount < began:
-                    raise Divergence(
-                        f"The replay fell back from {began:,} to {icount:,}, and no longer follows its log; "
-                        f"{self.process.remedy}."
-                    )
-                if icount != seen:
-                    seen, since = icount, now
-                elif now - since > self.patience:
-                    raise Divergence(
-                        f"The replay stands still at {icount:,}: the guest is running, but for "
-                        f"{self.patience:.0f} s it has executed nothing. It no longer follows its log; "
-                        f"{self.process.remedy}."
-                    )
-                if on_progress:
-                    on_progress(icount)
+            return await self._watchdog.until_stopped(self._seen, on_progress)
         except BaseException:
-            await self._halt(self._rsp.stopped())
+            self._fence.gone()
             raise
-
-    async def _halt(self, waiting: Awaitable[StopReply]) -> None:
-        """Stop the guest wherever it is, so that the invariant holds; end a QEMU that does not obey."""
-        self._fence = None
-        try:
-            self._rsp.interrupt()
-            await asyncio.wait_for(waiting, _POLL_SECONDS * 25)
-        except (TimeoutError, Stalled, QemuDied, RspError):
-            await self.process.kill()
 
 
 def read_disassembly(text: str) -> list[tuple[int, str]]:

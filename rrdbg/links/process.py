@@ -1,8 +1,8 @@
 """A QEMU process of ours: started with sockets it inherits, watched, and always ended.
 
 QMP and the gdbstub run over socket pairs, so there is no path to clash, to leak or to be too long. QEMU
-gets a session of its own (a Ctrl-C in the terminal is ours, not its) and dies with us (``setpriv
---pdeathsig``), even when we are killed.
+gets a session of its own (a Ctrl-C in the terminal is ours, not its), stands in a folder of its own, and dies with us
+(``setpriv --pdeathsig``), even when we are killed. What lies between is :mod:`rrdbg.links.become_qemu`; no shell.
 """
 
 from __future__ import annotations
@@ -12,41 +12,33 @@ import contextlib
 import fcntl
 import os
 import re
-import shlex
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Awaitable, Mapping, Sequence
+import sys
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from rrdbg.errors import HostError, LinkError, QemuDied, QemuLaunchError
 from rrdbg.links.qmp import QmpLink
+from rrdbg.links.scheduling import Processors, Threads
 from rrdbg.links.unbroken import unbroken
 
 _END_SECONDS = 10.0
 _KEPT_OUTPUT = 4096
 
-_UNLESS_ORPHAN = '[ "$PPID" = "$0" ] && '
-"""A shell's condition: the parent, whose pid is ``$0``, has not died before its death would be told."""
-
 _FIRST_SOCKET = 10
-"""Sockets get numbers from here on; those below are free for files, and all that a POSIX shell redirects."""
+"""Sockets get numbers from here on; those below are free for files."""
+
+_STUB = str(Path(__file__).with_name("become_qemu.py"))
 
 _OPTION = re.compile(r"^-drive .*\}: ")
 """The option that QEMU complains of: our own, a long one that nobody needs to read."""
 
 T = TypeVar("T")
-
-
-def is_stopped(pid: int) -> bool:
-    """Whether a process was stopped by SIGSTOP, or by a debugger of its own, and so does nothing."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return False
-    return state in ("T", "t")
 
 
 def find_qemu(binary: str) -> str:
@@ -99,12 +91,11 @@ class QemuProcess:
     remedy = "travel again to start a new QEMU"
     """What the user can do when a replay no longer follows its log."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], command: Sequence[str], files: Mapping[int, Path] | None = None
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], command: Sequence[str], files: Mapping[int, Path]) -> None:
         self._process = process
         self._command = command
-        self._files = files or {}
+        self._files = files
+        self._threads: Threads | None = None
         self._output = bytearray()
         self._exit = _exit_of(process)
         self._reader = asyncio.create_task(self._read_output())
@@ -118,11 +109,13 @@ class QemuProcess:
         sockets: Sequence[socket.socket] = (),
         directory: Path | None = None,
         files: Mapping[int, Path] | None = None,
+        processors: Processors | None = None,
     ) -> QemuProcess:
         """Start QEMU and negotiate QMP.
 
         ``sockets`` are QEMU's ends of socket pairs that ``command`` names by ``fd=``; they are closed here.
-        ``files`` are opened to be read as file descriptors 3 to 9; ``command`` names them as ``/dev/fd/N``.
+        ``files`` are opened to be read as file descriptors 3 to 9; ``command`` names them as ``/dev/fd/N``. It stands
+        in ``directory``. A QEMU that replays is given ``processors``, to keep to one of them whenever it runs.
 
         :raises QemuLaunchError: it could not be started, or ended at once; the message has what it printed.
         :raises QemuDied: somebody killed it.
@@ -136,20 +129,27 @@ class QemuProcess:
             "-mon",
             "chardev=rrdbg-qmp,mode=control",
         ]
-        setpriv = shutil.which("setpriv")
-        watch = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
-        opened = "".join(f" {number}<{shlex.quote(str(path))}" for number, path in (files or {}).items())
-        script = (_UNLESS_ORPHAN if setpriv else "") + 'exec "$@"' + opened
+        try:
+            opened = _open(files or {})
+        except BaseException:
+            for end in (ours, theirs, *sockets):
+                end.close()
+            raise
         try:
             # Not asyncio's: see _exit_of. It takes some milliseconds.
             process = subprocess.Popen(  # noqa: ASYNC220
-                [*watch, "sh", "-c", script, str(os.getpid()), *words],
+                [
+                    *_until_we_die(),
+                    *(sys.executable, "-I", "-S", _STUB),
+                    *(str(os.getpid()), str(directory or Path.cwd()), "replay" if processors else "other"),
+                    *(f"{low}={high}" for low, high in opened.items()),
+                    *("--", *words),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=(fd, *(end.fileno() for end in sockets)),
+                pass_fds=(fd, *(end.fileno() for end in sockets), *opened),
                 start_new_session=True,
-                cwd=directory,
             )
         except OSError as error:
             ours.close()
@@ -157,8 +157,10 @@ class QemuProcess:
         finally:
             for end in (theirs, *sockets):
                 end.close()
+            for number in opened:
+                os.close(number)
         try:
-            qemu = cls(process, words, files)
+            qemu = cls(process, words, files or {})
         except BaseException:
             ours.close()
             process.kill()
@@ -181,6 +183,8 @@ class QemuProcess:
             await qemu.kill()
             await unbroken(_close_when_connected(connecting))
             raise
+        if processors:
+            qemu._threads = Threads(qemu.pid, processors)
         return qemu
 
     @property
@@ -197,6 +201,12 @@ class QemuProcess:
     def alive(self) -> bool:
         """False once the process has ended."""
         return not self._exit.done()
+
+    @contextmanager
+    def long_run(self) -> Iterator[None]:
+        """Have the threads keep to one processor meanwhile, if any were given."""
+        with self._threads.together() if self._threads else contextlib.nullcontext():
+            yield
 
     def last_words(self) -> str:
         """What QEMU printed last, as one line, without its program name; never empty."""
@@ -278,6 +288,32 @@ class QemuProcess:
                 del self._output[:-_KEPT_OUTPUT]
         finally:
             transport.close()
+
+
+def _until_we_die() -> list[str]:
+    """The words before a command that have the kernel kill it when we die."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+
+
+def _open(files: Mapping[int, Path]) -> dict[int, int]:
+    """Open ``files`` to be read; by our number the one that QEMU is to find each by.
+
+    :raises QemuLaunchError: one cannot be.
+    """
+    opened: dict[int, int] = {}
+    try:
+        for number, path in files.items():
+            low = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                opened[fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _FIRST_SOCKET)] = number
+            finally:
+                os.close(low)
+    except OSError as error:
+        for number in opened:
+            os.close(number)
+        raise QemuLaunchError(f"QEMU did not start: {error.filename}: {error.strerror}") from None
+    return opened
 
 
 def _exit_of(process: subprocess.Popen[bytes]) -> asyncio.Future[int]:

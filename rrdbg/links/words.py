@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.links.images import JsonObject, as_option
+from rrdbg.links.scheduling import NAMED_THREADS
 from rrdbg.model.machine.drives import Disk
 from rrdbg.model.machine.invocation import Invocation
 from rrdbg.model.machine.options import escape, format_properties, words_of
@@ -105,6 +106,7 @@ def first_replay_words(
     return [
         *_machine(qemu, invocation, images, bundled, _captured(console)),
         *_null_chardevs(invocation),
+        *NAMED_THREADS,
         "-display", "none",
         "-S",
         "-icount", f"shift={invocation.shift},rr=replay,rrfile={escape(str(log))}",
@@ -137,6 +139,7 @@ def _debugged(
     return [
         *_machine(qemu, invocation, images, bundled, {"backend": "null", "id": CONSOLE}),
         *_null_chardevs(invocation),
+        *NAMED_THREADS,
         "-display", "none",
         "-S",
         "-chardev", f"socket,id=rrdbg-gdb,fd={gdb_fd}",

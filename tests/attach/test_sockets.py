@@ -15,7 +15,7 @@ import pytest
 from rrdbg.engine.attach import attach
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Divergence, LinkError, QemuDied, Stalled
-from rrdbg.links import address, attached, machine
+from rrdbg.links import address, attached, watchdog
 from rrdbg.model.timeline.position import START, Position
 from tests.attach.conftest import REPLAY, HandMade, Qemu, Start
 from tests.engine.conftest import Run
@@ -101,7 +101,7 @@ def test_a_log_of_another_guest(
     run: Run[Any], recorded: HandMade, heapbug_guest: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The guest stands still where it should print, or take an interrupt, and does not."""
-    monkeypatch.setattr(machine, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(watchdog, "PATIENCE_SECONDS", 1.0)
     words = (*recorded.words[:-1], str(heapbug_guest))
     qemu = start(recorded.directory, *words, "-icount", REPLAY)
 

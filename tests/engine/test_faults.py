@@ -19,7 +19,7 @@ import pytest
 from rrdbg.engine.machines.progress import Progress
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Divergence, Interrupted, LinkError, QemuDied
-from rrdbg.links import machine
+from rrdbg.links import watchdog
 from rrdbg.links.process import QemuProcess
 from rrdbg.model.hits.stop import Breakpoint, Stop
 from rrdbg.model.timeline.position import START, Position
@@ -206,7 +206,7 @@ def test_a_qemu_that_is_killed_while_it_starts_is_no_fault_of_its_snapshot(
             self: QemuProcess,
             process: subprocess.Popen[bytes],
             command: Sequence[str],
-            files: Mapping[int, Path] | None,
+            files: Mapping[int, Path],
         ) -> None:
             begin(self, process, command, files)
             if not killed and any(f"rrsnapshot={snapshot.tag}" in word for word in command):
@@ -289,7 +289,7 @@ def test_a_qemu_that_stands_still_is_noticed(
     run: Run[Any], replay: Replay, busy: Oracle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stopped process answers nothing; the watchdog gives up and the next movement gets a new QEMU."""
-    monkeypatch.setattr(machine, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(watchdog, "PATIENCE_SECONDS", 1.0)
     monkeypatch.setattr("rrdbg.links.qmp.COMMAND_SECONDS", 1.0)
     monkeypatch.setattr("rrdbg.links.rsp.ANSWER_SECONDS", 1.0)
 

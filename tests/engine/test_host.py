@@ -15,7 +15,7 @@ import pytest
 
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import HostError, LinkError, Stalled
-from rrdbg.links.process import is_stopped
+from rrdbg.links.watchdog import is_stopped
 from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.position import START
 from rrdbg.store import timeline_file
@@ -78,7 +78,7 @@ def test_a_log_that_is_exchanged_meanwhile(
     run: Run[Any], replay: Replay, busy: Oracle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When a recording is opened its checksum tells; later a QEMU finds out that it cannot follow."""
-    monkeypatch.setattr("rrdbg.links.machine.PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr("rrdbg.links.watchdog.PATIENCE_SECONDS", 1.0)
 
     async def check() -> None:
         log = replay.recording.layout.log

@@ -18,6 +18,7 @@ from rrdbg.errors import HostError, ImageError, QemuDied, QemuLaunchError, Recor
 from rrdbg.links.images import IO_URING, THREADS, JsonObject, create_empty, plain_qcow2, through_scratch
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
+from rrdbg.links.scheduling import Processors
 from rrdbg.links.words import Images, branch_words, disk_node, opened_files, replay_words
 from rrdbg.model.machine.drives import Disk
 from rrdbg.model.machine.safety import snapshot_hazard
@@ -42,7 +43,14 @@ class Launcher:
     lost = False
     """One that has ended is replaced."""
 
-    def __init__(self, recording: Recording, qemu: str, scratch: Path, folder: WorkFolder | None) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        qemu: str,
+        scratch: Path,
+        folder: WorkFolder | None,
+        processors: Processors | None = None,
+    ) -> None:
         self.recording = recording
         self.qemu = qemu
         """The program that the machines run."""
@@ -51,14 +59,17 @@ class Launcher:
         manifest = recording.manifest
         self._hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
         self._aio = IO_URING
+        self._processors = processors or Processors()
         self._numbers = itertools.count()
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
         self._running: list[Running] = []
         self._held: Counter[tuple[str, ...]] = Counter()
 
     @classmethod
-    async def create(cls, recording: Recording) -> Launcher:
+    async def create(cls, recording: Recording, processors: Processors | None = None) -> Launcher:
         """Check that the QEMU of the recording is here, and prepare the scratch directory.
+
+        The machines share ``processors``, all that there are by default.
 
         :raises QemuLaunchError: it is not installed.
         :raises RecordingError: it has another version, whose snapshots and log differ.
@@ -80,7 +91,7 @@ class Launcher:
         else:
             folder = WorkFolder()
             scratch = folder.path
-        launcher = cls(recording, qemu, scratch, folder)
+        launcher = cls(recording, qemu, scratch, folder, processors)
         try:
             await create_empty(scratch / "empty.qcow2")
         except ImageError as error:
@@ -149,6 +160,7 @@ class Launcher:
                 ],
                 directory,
                 opened_files(invocation, layout.bundled),
+                self._processors,
             )
         except OSError as error:
             raise HostError.of(error, f"Cannot start a QEMU at {snapshot.icount:,}") from None

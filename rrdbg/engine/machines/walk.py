@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rrdbg.errors import Divergence, OutOfRange
-from rrdbg.links.machine import Machine, ProgressCallback
+from rrdbg.links.machine import Machine
 from rrdbg.links.rsp import StopReply
+from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.timeline.deliveries import Delivery
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position

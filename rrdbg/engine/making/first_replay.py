@@ -14,8 +14,9 @@ from pathlib import Path
 
 from rrdbg.engine.machines.digest import monitor_digest
 from rrdbg.errors import Divergence, QemuDied, QmpError
-from rrdbg.links.machine import PATIENCE_SECONDS
 from rrdbg.links.process import QemuProcess
+from rrdbg.links.scheduling import Processors
+from rrdbg.links.watchdog import PATIENCE_SECONDS
 
 _POLL_SECONDS = 0.05
 
@@ -38,7 +39,7 @@ class FirstReplay:
 
         :raises QemuLaunchError: it did not start.
         """
-        return cls(await QemuProcess.start(command, files=files), on_progress)
+        return cls(await QemuProcess.start(command, files=files, processors=Processors()), on_progress)
 
     async def save(self, tag: str, nodes: Sequence[str]) -> None:
         """Save the machine as ``tag`` in ``nodes``, its state in the first of them.
@@ -58,7 +59,8 @@ class FirstReplay:
         try:
             await qmp.break_at(icount)
             await qmp.resume()
-            await self._process.guard(self._watch())
+            with self._process.long_run():
+                await self._process.guard(self._watch())
             reached = await qmp.icount()
         except QemuDied as error:
             raise Divergence(f"it ends QEMU ({error})") from None
@@ -86,6 +88,7 @@ class FirstReplay:
         """Wait until the guest stops; it is asked, since QEMU 10 and 11 do not always send the event STOP here."""
         seen, since = -1, time.monotonic()
         while await self._process.qmp.run_state() == "running":
+            await self._process.qmp.keep_awake()
             await asyncio.sleep(_POLL_SECONDS)
             icount, now = await self._process.qmp.icount(), time.monotonic()
             if icount != seen:

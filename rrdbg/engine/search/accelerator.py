@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import LinkError, PluginError
-from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.plugin import Plugin, find_plugin
+from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.accelerator import AcceleratorInfo
 from rrdbg.model.hits.stop import Point
 from rrdbg.model.timeline.line import Timeline

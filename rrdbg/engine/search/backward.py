@@ -25,7 +25,7 @@ from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.search.accelerator import NearLast
 from rrdbg.engine.search.scan import BROKEN, Accept, GiveUp, Scan, may_break
 from rrdbg.engine.search.single import SingleScan
-from rrdbg.links.machine import ProgressCallback
+from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.stop import Hit, Point
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import START, Position

@@ -31,8 +31,9 @@ from rrdbg.engine.machines.walk import Step, Walker
 from rrdbg.engine.search.access import LOST_BY_DELIVERY, StartAt, accesses
 from rrdbg.engine.search.watch import watched_bytes
 from rrdbg.errors import Divergence, QemuDied
-from rrdbg.links.machine import Machine, ProgressCallback
+from rrdbg.links.machine import Machine
 from rrdbg.links.rsp import StopReply
+from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.stop import Breakpoint, Hit, NotedHit, Point, ValueChange, WatchKind, Watchpoint, value_change
 from rrdbg.model.timeline.position import Position
 

@@ -19,8 +19,8 @@ from rrdbg.engine.search.backward import Search
 from rrdbg.engine.search.scan import Accept, Scan
 from rrdbg.engine.search.watch import watched_bytes
 from rrdbg.errors import RrdbgError
-from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.rsp import StopReply
+from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.stop import Breakpoint, Hit, NotedHit, Point, ValueChange, Watchpoint
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position

@@ -17,7 +17,7 @@ from contextlib import aclosing
 from rrdbg.engine.machines.walk import Step
 from rrdbg.engine.search.scan import Scan
 from rrdbg.engine.search.watch import watched_step
-from rrdbg.links.machine import ProgressCallback
+from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.stop import Breakpoint, Hit, Point, WatchKind, Watchpoint
 from rrdbg.model.timeline.position import Position
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.walk import Walker
-from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.plugin import Plugin
 from rrdbg.links.tally import KEPT, Tally, create_tally, read_tally, want_hit
+from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.stop import Point
 from rrdbg.model.timeline.deliveries import Delivery
 from rrdbg.model.timeline.line import Timeline

@@ -23,9 +23,9 @@ from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.machines.source import Machines
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.errors import HostError, ImageError, QemuDied, QmpError
-from rrdbg.links.machine import ProgressCallback
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.links.unbroken import unbroken
+from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.timeline.cost import Piece
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.mark import Mark

@@ -43,10 +43,10 @@ class Worker:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls) -> Worker:
-        """Start one."""
+    async def start(cls, number: int) -> Worker:
+        """Start one; its machines keep to the processor of that ``number``."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "rrdbg.engine.search.parallel.worker",
+            sys.executable, "-m", "rrdbg.engine.search.parallel.worker", str(number),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         return cls(process)
@@ -183,7 +183,7 @@ class LocalExecutor:
     async def _worker(self, number: int) -> Worker:
         known = self._workers.get(number)
         if known is None or not known.alive:
-            self._workers[number] = known = await Worker.start()
+            self._workers[number] = known = await Worker.start(number)
         return known
 
 

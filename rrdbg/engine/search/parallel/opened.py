@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.search.segment import Listener, SegmentTask, perform
+from rrdbg.links.scheduling import Processors
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
@@ -19,14 +20,16 @@ class Opened:
         self._timeline = timeline
 
     @classmethod
-    async def open(cls, path: Path) -> Opened:
+    async def open(cls, path: Path, processors: Processors | None = None) -> Opened:
         """Open the recording at ``path``; whoever sends the tasks has checked it, and keeps its snapshots meanwhile.
+
+        Its machines share ``processors``, all that there are by default.
 
         :raises RecordingError: it is not there.
         :raises QemuLaunchError: its QEMU is not here.
         """
         recording = Recording.peek(path)
-        return cls(await Launcher.create(recording), load_timeline(recording))
+        return cls(await Launcher.create(recording, processors), load_timeline(recording))
 
     async def perform(self, task: SegmentTask, listener: Listener) -> None:
         """Do ``task``, and tell ``listener`` what it finds.

@@ -1,7 +1,8 @@
-"""A worker process: ``python -m rrdbg.engine.search.parallel.worker``.
+"""A worker process: ``python -m rrdbg.engine.search.parallel.worker NUMBER``.
 
 It gets tasks on standard input and sends their parts to standard output, one task at a time. A None in place of a task
-gives up the one that is under way. It ends with its input.
+gives up the one that is under way. It ends with its input. Its QEMUs keep to the
+processor of that number, so that no two workers share one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from rrdbg.engine.search.parallel.frames import read_frame, to_frame
 from rrdbg.engine.search.parallel.opened import Opened
 from rrdbg.engine.search.segment import Ended, Part, SegmentTask
 from rrdbg.errors import LinkError, RrdbgError
+from rrdbg.links.scheduling import Processors
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class _Pipe:
 async def main() -> None:
     """Work until there is no more input."""
     reader, pipe = await _connect()
+    processors = Processors(int(sys.argv[1]))
     opened: dict[Path, Opened] = {}
     working: asyncio.Task[None] | None = None
     try:
@@ -47,7 +50,7 @@ async def main() -> None:
             except EOFError:
                 return
             if isinstance(task, SegmentTask):
-                working = asyncio.create_task(_work(task, opened, pipe))
+                working = asyncio.create_task(_work(task, opened, processors, pipe))
                 working.add_done_callback(partial(_tell_end, pipe))
             elif working:
                 working.cancel()
@@ -59,9 +62,9 @@ async def main() -> None:
             known.close()
 
 
-async def _work(task: SegmentTask, opened: dict[Path, Opened], pipe: _Pipe) -> None:
+async def _work(task: SegmentTask, opened: dict[Path, Opened], processors: Processors, pipe: _Pipe) -> None:
     if task.recording not in opened:
-        opened[task.recording] = await Opened.open(task.recording)
+        opened[task.recording] = await Opened.open(task.recording, processors)
     await opened[task.recording].perform(task, pipe)
 
 
