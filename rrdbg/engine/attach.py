@@ -16,7 +16,7 @@ from pathlib import Path
 from rrdbg.engine.machines.source import Running
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.replay import Replay
-from rrdbg.engine.snapshots.keeper import SPACING_SECONDS, Keeper
+from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.errors import LinkError, QemuLaunchError, QmpError, UsageError
 from rrdbg.links.attached import AttachedQemu
 from rrdbg.links.inspection import Inspection, InternalSnapshot, inspect, internal_snapshots
@@ -139,7 +139,7 @@ async def attach(
     console: Path | None = None,
     *,
     save_snapshots: bool = False,
-    spacing: float = SPACING_SECONDS,
+    spacing: float | None = None,
     budget: int | None = None,
 ) -> Replay:
     """A replay in ``qemu``, with the cursor where that stands; it must be released when the replay is closed.

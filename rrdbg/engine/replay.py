@@ -26,7 +26,7 @@ from rrdbg.engine.search.parallel.executor import Executor
 from rrdbg.engine.search.parallel.searches import Parallel
 from rrdbg.engine.search.scan import Accept
 from rrdbg.engine.search.watch import watched_step
-from rrdbg.engine.snapshots.keeper import SPACING_SECONDS, Keeper
+from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.snapshots.prover import prove_next
 from rrdbg.engine.travel.cursor import Cursor, Steps
 from rrdbg.engine.travel.finder import Finder
@@ -86,7 +86,7 @@ class Replay:
     async def open(
         cls,
         path: Path,
-        spacing: float = SPACING_SECONDS,
+        spacing: float | None = None,
         budget: int | None = None,
         *,
         spares: int = 0,
@@ -94,9 +94,10 @@ class Replay:
     ) -> Replay:
         """Open the recording at ``path``, with the cursor at its start.
 
-        Snapshots are laid every ``spacing`` seconds of replay and take at most ``budget`` bytes (None: a tenth of the
-        free space). While nothing moves at most ``spares`` machines are started ahead of the next movement, in a tenth
-        of the free memory. ``executor`` shares long searches out among workers; it ends with the replay.
+        Snapshots are laid every ``spacing`` seconds of replay (None: as often as that pays) and take at most ``budget``
+        bytes (None: a tenth of the free space). While nothing moves at most ``spares`` machines are started ahead of
+        the next movement, in a tenth of the free memory. ``executor`` shares long searches out among workers; it ends
+        with the replay.
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.

@@ -202,6 +202,14 @@ class QemuProcess:
         """False once the process has ended."""
         return not self._exit.done()
 
+    def cpu_seconds(self) -> float:
+        """What it has used of processors so far, its threads together; 0 if that is not to be had (proc(5))."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, IndexError):
+            return 0.0
+
     @contextmanager
     def long_run(self) -> Iterator[None]:
         """Have the threads keep to one processor meanwhile, if any were given."""

@@ -23,7 +23,8 @@ SCHEMA = 1
 class Manifest:
     """Everything needed to replay, and what was known when the recording ended.
 
-    ``icount`` is the length in instructions, ``end`` the last position that a replay can reach;
+    ``icount`` is the length in instructions, ``end`` the last position that a replay can reach; ``seconds`` are those
+    that the recording took, ``cpu_seconds`` what QEMU used of a processor meanwhile (0: not known);
     ``checksums`` are BLAKE2b-256 of files in the recording, by relative path.
     """
 
@@ -39,6 +40,7 @@ class Manifest:
     ended: str
     seconds: float
     checksums: Mapping[str, str]
+    cpu_seconds: float = 0.0
 
     def write(self, path: Path) -> None:
         """Write as JSON, all or nothing.
@@ -92,6 +94,7 @@ def _manifest(content: dict[str, Any]) -> Manifest:
         ended=str(content["ended"]),
         seconds=float(content["seconds"]),
         checksums={str(name): str(value) for name, value in content["checksums"].items()},
+        cpu_seconds=float(content.get("cpu_seconds", 0.0)),
     )
 
 

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from rrdbg.errors import LogError
 from rrdbg.model.timeline.deliveries import Deliveries
+from rrdbg.model.timeline.profile import MOST_SAMPLES, Profile
 from rrdbg.store.logformat import (
     AUDIO_WITH_RING_POSITION,
     FIXED_SIZES,
@@ -34,8 +35,8 @@ from rrdbg.store.logformat import (
     instructions_in_run,
 )
 
-_CACHE_HEAD = struct.Struct("<8sI?QQQQQ")
-_CACHE_MAGIC = b"rrdbglg1"
+_CACHE_HEAD = struct.Struct("<8sI?QQQQQQ")
+_CACHE_MAGIC = b"rrdbglg2"
 _CACHE_SHUTDOWN = struct.Struct("<QB")
 
 
@@ -45,7 +46,8 @@ class LogSummary:
 
     ``total`` is the length of the recording in instructions, ``ended`` whether the END event was seen
     (false only in the ``partial`` of a :class:`DamagedLog`), ``char_writes`` the number of CHAR_WRITE
-    events: one for each write of the guest to a character device, which for a serial port is one a byte.
+    events: one for each write of the guest to a character device, which for a serial port is one a byte. ``profile``
+    tells how the log's size is spread over its instructions.
     """
 
     version: int
@@ -55,6 +57,7 @@ class LogSummary:
     deliveries: Deliveries
     shutdowns: tuple[Shutdown, ...]
     char_writes: int
+    profile: Profile
 
     @property
     def shutdown(self) -> Shutdown | None:
@@ -63,9 +66,7 @@ class LogSummary:
 
     def to_bytes(self) -> bytes:
         """Serialise for a cache file; :meth:`from_bytes` reads it on any machine."""
-        icounts = array("Q", self.deliveries.icounts)
-        if sys.byteorder == "big":
-            icounts.byteswap()
+        icounts, samples, sizes = map(_little, (self.deliveries.icounts, self.profile.icounts, self.profile.sizes))
         head = _CACHE_HEAD.pack(
             _CACHE_MAGIC,
             self.version,
@@ -75,11 +76,12 @@ class LogSummary:
             self.char_writes,
             len(icounts),
             len(self.shutdowns),
+            len(samples),
         )
         shutdowns = b"".join(
             _CACHE_SHUTDOWN.pack(event.icount, SHUTDOWN_CAUSES.index(event.cause)) for event in self.shutdowns
         )
-        body = head + icounts.tobytes() + self.deliveries.kinds + shutdowns
+        body = head + icounts.tobytes() + self.deliveries.kinds + shutdowns + samples.tobytes() + sizes.tobytes()
         return body + struct.pack("<I", zlib.crc32(body))
 
     @classmethod
@@ -99,20 +101,29 @@ class LogSummary:
             or data[-4:] != struct.pack("<I", zlib.crc32(body))
         ):
             raise foreign
-        _, version, ended, size_bytes, total, char_writes, delivered, shut = _CACHE_HEAD.unpack_from(body)
+        _, version, ended, size_bytes, total, char_writes, delivered, shut, sampled = _CACHE_HEAD.unpack_from(body)
         kinds_at = _CACHE_HEAD.size + 8 * delivered
         shutdowns_at = kinds_at + delivered
-        if len(body) != shutdowns_at + shut * _CACHE_SHUTDOWN.size:
+        samples_at = shutdowns_at + shut * _CACHE_SHUTDOWN.size
+        sizes_at = samples_at + 8 * sampled
+        if len(body) != sizes_at + 8 * sampled:
             raise foreign
-        icounts = array("Q", body[_CACHE_HEAD.size : kinds_at])
-        if sys.byteorder == "big":
-            icounts.byteswap()
+        icounts = _little(array("Q", body[_CACHE_HEAD.size : kinds_at]))
+        profile = Profile(_little(array("Q", body[samples_at:sizes_at])), _little(array("Q", body[sizes_at:])))
         shutdowns = tuple(
             Shutdown(icount, SHUTDOWN_CAUSES[cause])
-            for icount, cause in _CACHE_SHUTDOWN.iter_unpack(body[shutdowns_at:])
+            for icount, cause in _CACHE_SHUTDOWN.iter_unpack(body[shutdowns_at:samples_at])
         )
         deliveries = Deliveries(icounts, body[kinds_at:shutdowns_at])
-        return cls(version, size_bytes, total, ended, deliveries, shutdowns, char_writes)
+        return cls(version, size_bytes, total, ended, deliveries, shutdowns, char_writes, profile)
+
+
+def _little(numbers: array[int]) -> array[int]:
+    """``numbers`` in the byte order of the cache file, or from there."""
+    numbers = array("Q", numbers)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 class DamagedLog(LogError):
@@ -235,13 +246,24 @@ def _scan(path: Path, data: mmap, version: int) -> LogSummary:
     skipped, u32 = _SKIPPED, struct.Struct(">I").unpack_from
     char_write, first_shutdown, end = int(Kind.CHAR_WRITE), int(Kind.SHUTDOWN), int(Kind.END)
 
+    samples, sizes = array("Q"), array("Q")
+    spacing = size // MOST_SAMPLES + 1
+    sample_at = offset + spacing
+
     def summary() -> LogSummary:
         deliveries = Deliveries(icounts, bytes(kinds))
-        return LogSummary(version, size, total, ended, deliveries, tuple(shutdowns), char_writes)
+        samples.append(total)
+        sizes.append(offset)
+        profile = Profile(samples, sizes)
+        return LogSummary(version, size, total, ended, deliveries, tuple(shutdowns), char_writes, profile)
 
     kind = 0
     try:
         while offset < size:
+            if offset >= sample_at:
+                samples.append(total)
+                sizes.append(offset)
+                sample_at = offset + spacing
             kind = data[offset]
             if not kind:  # INSTRUCTION: every second event
                 if run := RUN(data, offset):

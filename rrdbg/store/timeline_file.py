@@ -13,7 +13,7 @@ import re
 
 from rrdbg.errors import HostError, RecordingError
 from rrdbg.model.timeline.bookmark import Bookmark
-from rrdbg.model.timeline.cost import REPLAY_PER_RECORDING, UNMEASURED_SPEED, CostMap, Piece
+from rrdbg.model.timeline.cost import CostMap, Piece, expected_rates
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.mark import Mark
 from rrdbg.model.timeline.position import START, Position
@@ -56,10 +56,9 @@ def load_timeline(recording: Recording) -> Timeline:
     :raises RecordingError: the file is damaged or of a newer schema.
     """
     manifest = recording.manifest
-    speed = manifest.icount / (manifest.seconds * REPLAY_PER_RECORDING) if manifest.seconds else UNMEASURED_SPEED
-    timeline = Timeline(
-        Position(manifest.end), recording.log.deliveries, (initial_snapshot(recording),), cost=CostMap(guess=speed)
-    )
+    rates = expected_rates(manifest.icount, recording.log.size_bytes, manifest.cpu_seconds or manifest.seconds)
+    cost = CostMap((), recording.log.profile, rates)
+    timeline = Timeline(Position(manifest.end), recording.log.deliveries, (initial_snapshot(recording),), cost=cost)
     path = recording.layout.timeline
     try:
         content = json.loads(path.read_bytes())
@@ -78,7 +77,7 @@ def load_timeline(recording: Recording) -> Timeline:
             for name, items in content.get("marks", {}).items()
         }
         pieces = tuple(Piece(int(low), int(high), float(took)) for low, high, took in content.get("cost", ()))
-        cost = dataclasses.replace(timeline.cost, pieces=pieces)
+        cost = CostMap(pieces, timeline.cost.profile, rates)
     except FileNotFoundError:
         return timeline
     except (ValueError, KeyError, TypeError) as error:

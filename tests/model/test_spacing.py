@@ -148,8 +148,8 @@ def test_rungs_lie_between_and_double(cost: CostMap, one: int, two: int) -> None
     found = rungs(cost, low, here)
     assert list(found) == sorted(set(found))
     assert all(low < icount < here for icount in found)
-    for number, icount in enumerate(reversed(found)):
-        assert cost.seconds(icount, here) <= FIRST_RUNG_SECONDS * 2 ** (number + len(found))
+    doubled = [cost.back(here, FIRST_RUNG_SECONDS * 2**number) for number in range(16)]
+    assert [icount for icount in dict.fromkeys(doubled) if icount in found] == list(reversed(found))
 
 
 def test_the_default_budget_counts_what_is_used_as_free() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import struct
 import tracemalloc
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import accumulate
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from rrdbg.errors import LogError
 from rrdbg.model.timeline.deliveries import Deliveries, Delivery
+from rrdbg.model.timeline.profile import Profile
 from rrdbg.store.logevents import (
     AudioIn,
     Button,
@@ -151,7 +153,20 @@ def expected_summary(version: int, size: int, items: list[Item]) -> LogSummary:
         ),
         shutdowns=tuple(data for _, (_, data) in where if isinstance(data, Shutdown)),
         char_writes=sum(kind is Kind.CHAR_WRITE for _, (kind, _) in where),
+        profile=NO_PROFILE,
     )
+
+
+NO_PROFILE = Profile()
+
+
+def without_profile(summary: LogSummary | None) -> LogSummary:
+    """``summary`` without the profile, which has samples between any two events; it is looked at for itself."""
+    assert summary is not None
+    places = list(zip(summary.profile.icounts, summary.profile.sizes, strict=True))
+    assert places == sorted(places)
+    assert places[-1][0] == summary.total
+    return replace(summary, profile=NO_PROFILE)
 
 
 def one_of_each(version: int) -> list[Item]:
@@ -211,7 +226,7 @@ def test_round_trip(log: Callable[[bytes], Path], recording: tuple[int, list[Ite
     path = log(content)
     items = [*items, END]
     assert list(events(path)) == expected_events(version, items)
-    assert summarise(path) == expected_summary(version, len(content), items)
+    assert without_profile(summarise(path)) == expected_summary(version, len(content), items)
 
 
 @patient
@@ -241,7 +256,7 @@ def test_long_runs_of_pairs(log: Callable[[bytes], Path], count: int) -> None:
     ]
     content = write_log(OLD, items[:-1])
     path = log(content)
-    assert summarise(path) == expected_summary(OLD, len(content), items)
+    assert without_profile(summarise(path)) == expected_summary(OLD, len(content), items)
     everything = expected_events(OLD, items)
     middle, last = everything[2 * count].icount, everything[-1].icount
     assert list(events(path, [Kind.INTERRUPT, Kind.END])) == [everything[2 * count], everything[-1]]
@@ -261,7 +276,7 @@ def test_what_ends_a_run_of_pairs(log: Callable[[bytes], Path]) -> None:
         items: list[Item] = [*run, (kind, looks_like_more), *run, END]
         content = write_log(OLD, items[:-1])
         path = log(content)
-        assert summarise(path) == expected_summary(OLD, len(content), items)
+        assert without_profile(summarise(path)) == expected_summary(OLD, len(content), items)
         assert list(events(path, [kind, Kind.END])) == [
             event for event in expected_events(OLD, items) if event.kind in {kind, Kind.END}
         ]
@@ -286,7 +301,7 @@ def test_truncation_at_every_byte(log: Callable[[bytes], Path], version: int) ->
         with pytest.raises(TruncatedLog, match=f"at byte {starts[complete]:,}, after") as damage:
             summarise(path)
         assert damage.value.offset == starts[complete]
-        assert damage.value.partial == expected_summary(version, cut, items[:complete])
+        assert without_profile(damage.value.partial) == expected_summary(version, cut, items[:complete])
         read, error = read_all(events(path))
         assert read == everything[:complete]
         assert isinstance(error, TruncatedLog)
@@ -322,7 +337,7 @@ def test_unknown_events(log: Callable[[bytes], Path], version: int) -> None:
         with pytest.raises(CorruptLog, match=r"no event id|unknown") as damage:
             summarise(path)
         assert damage.value.offset == len(before)
-        assert damage.value.partial == expected_summary(version, len(before + bad) + 40, items)
+        assert without_profile(damage.value.partial) == expected_summary(version, len(before + bad) + 40, items)
         read, error = read_all(events(path, [Kind.SHUTDOWN]))
         assert len(read) == len(CAUSES)
         assert str(error) == str(damage.value)
@@ -405,8 +420,24 @@ def test_summary_survives_its_cache(
     log: Callable[[bytes], Path], recording: tuple[int, list[Item]], ended: bool
 ) -> None:
     version, items = recording
-    summary = expected_summary(version, 12345, [*items, END] if ended else items)
+    numbers = array("Q", accumulate(range(len(items))))
+    summary = replace(
+        expected_summary(version, 12345, [*items, END] if ended else items), profile=Profile(numbers, numbers)
+    )
     assert LogSummary.from_bytes(summary.to_bytes()) == summary
+
+
+@patient
+@given(recording=recordings())
+def test_the_profile_tells_where_the_log_is(log: Callable[[bytes], Path], recording: tuple[int, list[Item]]) -> None:
+    version, items = recording
+    path = log(content := write_log(version, items))
+    items = [*items, END]
+    profile = summarise(path).profile
+    begins = dict(zip(icounts(items), offsets(version, items), strict=False))
+    assert profile.upto(icounts(items)[-1]) == len(content)
+    for icount, size in zip(profile.icounts, profile.sizes, strict=True):
+        assert size == len(content) or begins[icount] <= size + len(content) // 4096 + 1 + 24_576
 
 
 def test_a_damaged_cache_is_refused() -> None:

@@ -108,6 +108,7 @@ class Recorder:
         self._ended: asyncio.Future[str]
         self._console = bytearray()
         self._exited = False
+        self._cpu_seconds = 0.0
         now = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
         self._created = now.isoformat()
         self.invocation: Invocation = prepare(request.command, shift=request.shift, clock_base=self._created)
@@ -247,6 +248,7 @@ class Recorder:
                     self._exited = True
                     self.stop("QEMU ended by itself, with status 0")
                 seconds = time.monotonic() - began
+                self._cpu_seconds = process.cpu_seconds()
                 await process.quit()
                 self._read_console(console)
         finally:
@@ -336,6 +338,7 @@ class Recorder:
             ended=ended,
             seconds=round(seconds, 3),
             checksums={layout.relative(file): checksum(file) for file in files},
+            cpu_seconds=round(self._cpu_seconds, 3),
         )
         write_atomically(layout.deliveries, summary.to_bytes())
         manifest.write(layout.manifest)

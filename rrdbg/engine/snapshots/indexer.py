@@ -16,10 +16,9 @@ from pathlib import Path
 
 from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.machines.launcher import Launcher
-from rrdbg.engine.snapshots.keeper import SPACING_SECONDS, Keeper
+from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.snapshots.prover import failure
 from rrdbg.errors import Divergence, QemuDied, RecordingError
-from rrdbg.model.timeline.cost import CostMap
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.recording import Recording
@@ -72,7 +71,7 @@ class Indexer:
         timeline: Timeline,
         *,
         budget: int | None = None,
-        spacing: float = SPACING_SECONDS,
+        spacing: float | None = None,
         prove: bool = True,
         on_progress: IndexListener = lambda progress: None,
     ) -> None:
@@ -82,9 +81,10 @@ class Indexer:
         self._passed: asyncio.Queue[Snapshot | None] = asyncio.Queue()
         self._unsound: list[Unsound] = []
         self._proved = 0
+        self._told = 0.0
         self._expected = timeline.cost
         # What is measured now replaces what was: an older map may come from a busier machine.
-        fresh = replace(timeline, cost=CostMap())
+        fresh = replace(timeline, cost=timeline.cost.forgotten())
         self.keeper = Keeper(
             launcher, fresh, spacing, budget, digests=prove, on_snapshot=self._passed.put_nowait
         )  # fmt: skip
@@ -173,14 +173,15 @@ class Indexer:
     def _tell(self, icount: int, began: float) -> None:
         end = self.keeper.timeline.end.icount
         seconds = time.monotonic() - began
-        share = self._share(icount, end)
+        # What is still to come may turn out to be longer than it was thought; a bar does not go back for that.
+        share = self._told = max(self._told, self._share(icount, end))
         eta = seconds * (1 - share) / share if share else 0.0
         count = len(self.keeper.timeline.snapshots)
         self._on_progress(IndexProgress(icount, share, seconds, eta, count, self._proved))
 
     def _share(self, icount: int, end: int) -> float:
         """The share of the replay's *time* that is done, by what an earlier pass measured, if one did."""
-        cost = self._expected if self._expected.pieces else self.keeper.timeline.cost
+        cost = self._expected if self._expected.measured else self.keeper.timeline.cost
         whole = cost.seconds(0, end)
         return min(cost.seconds(0, icount) / whole, 1.0) if whole else 0.0
 
@@ -189,7 +190,7 @@ async def index(
     path: Path,
     *,
     budget: int | None = None,
-    spacing: float = SPACING_SECONDS,
+    spacing: float | None = None,
     prove: bool = True,
     on_progress: IndexListener = lambda progress: None,
 ) -> Indexed:

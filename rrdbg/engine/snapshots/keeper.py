@@ -1,9 +1,9 @@
 """Take snapshots on the way, wherever a forward run passes through country that has none.
 
-Snapshots are spaced by measured replay seconds, not by instructions: 20 million instructions of a Linux
-boot take 0.03 s or 3 s. A run is cut into pieces of about a tenth of a second, whose lengths follow the
-speed of the last one; when enough seconds have passed since the last snapshot, the end of a piece gets one.
-What each piece took goes into the timeline's cost map.
+Snapshots are spaced by replay seconds, not by instructions: 20 million instructions of a Linux boot take 0.03 s or
+3 s. A run is cut into pieces of about a tenth of a second, by what the timeline's cost map expects; when enough seconds
+have passed since the last snapshot, the end of a piece gets one. What each piece took goes into the cost map, which so
+learns what to expect of the next. Saving must pay: all of it together takes a quarter of the replay at most.
 
 A piece that runs into slow country would take a hundred times longer than meant. It is then interrupted, and the
 run goes on with a shorter one. (Arming a nearer replay breakpoint in a *running* QEMU is no way: the vCPU has its
@@ -37,16 +37,22 @@ from rrdbg.store.timeline_file import save_timeline, unlink_snapshot
 SPACING_SECONDS = TARGET_SECONDS - 0.15
 """Replay time after which the next snapshot is due; it is taken at the end of a piece, a little later."""
 
+SAVING_SHARE = 0.25
+"""Saving takes at most this part of the time that is replayed: where a snapshot costs more, they lie further apart."""
+
 _PIECES = 3.5
 """Pieces that a run is cut into between two snapshots."""
 
 _CUT = 2.5
 """How much longer than meant a piece may take before it is interrupted."""
 
+_SHORTEST_PIECE = 0.01
+"""Seconds; each piece costs 1 ms more than what it replays."""
+
+_LEAST_CUT = 0.05
+
 _WIDE_GAP = 1.5
 """Spacings that a gap must have to be parted."""
-
-_LONGEST_PIECE = 100_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +64,8 @@ class _TooSlow(Exception):
 class Keeper:
     """Knows the timeline of one recording, and keeps its snapshots dense enough and within ``budget`` bytes.
 
-    ``spacing`` is in seconds of replay. With ``digests``, each snapshot that :meth:`advance` takes or passes gets the
+    ``spacing`` is in seconds of replay; None is :data:`SPACING_SECONDS`, or more where saving would not pay. With
+    ``digests``, each snapshot that :meth:`advance` takes or passes gets the
     checksum of the guest's state there, which only a machine that came from the start may give; ``on_snapshot`` is
     called with each of them.
     """
@@ -67,17 +74,19 @@ class Keeper:
         self,
         launcher: Machines,
         timeline: Timeline,
-        spacing: float = SPACING_SECONDS,
+        spacing: float | None = None,
         budget: int | None = None,
         *,
         digests: bool = False,
         on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None,
     ) -> None:
         self._launcher = launcher
-        self._spacing = spacing
-        self._piece_seconds = min(spacing, SPACING_SECONDS) / _PIECES
+        self._spacing = spacing or SPACING_SECONDS
+        self._must_pay = spacing is None
+        self._piece_seconds = max(min(self._spacing, SPACING_SECONDS) / _PIECES, _SHORTEST_PIECE)
         self._budget = budget
         self._full = not launcher.writable
+        self._save_seconds = 0.0
         self._digests = digests
         self._on_snapshot = on_snapshot
         self._visited: int | None = None
@@ -100,19 +109,16 @@ class Keeper:
         ``reverse`` tells that the user goes back inside one gap: the second time in a row, temporary snapshots are laid
         between the one before it and ``icount``, at doubling distances, so that the next steps back replay little.
         """
-        piece = int(self.timeline.cost.speed * self._piece_seconds) + 1
         ladder = self._ladder(walker.position.icount, icount) if reverse else []
         while walker.position.icount < icount:
             here = walker.position.icount
-            goal = self._next_goal(here, piece, icount)
+            goal = self._next_goal(here, icount)
             rung = next((place for place in ladder if here < place <= goal), None)
             goal = rung or goal
             seconds, whole = await self._run(walker, goal, on_progress)
-            ran = walker.position.icount - here
             self._measured(Piece(here, walker.position.icount, seconds))
             if whole and goal < icount:
                 await self._leave(walker, goal, rung=rung is not None)
-            piece = int(min(max(ran, 1) * min(self._piece_seconds / seconds, 4.0), _LONGEST_PIECE)) + 1
             if on_progress:
                 on_progress(walker.position.icount)
 
@@ -138,17 +144,22 @@ class Keeper:
         low = before.icount if before else 0
         high = after.icount if after else self.timeline.end.icount
         seconds = self.timeline.cost.seconds
-        return seconds(low, icount) >= self._spacing and seconds(low, high) >= self._spacing * _WIDE_GAP
+        spacing = max(self._spacing, self._save_seconds / SAVING_SHARE) if self._must_pay else self._spacing
+        return seconds(low, icount) >= spacing and seconds(low, high) >= spacing * _WIDE_GAP
 
     async def save(self, walker: Walker, kind: SnapshotKind, name: str | None = None) -> Snapshot:
         """Save a snapshot where ``walker`` stands, a plain position, and keep it with the recording.
 
         :raises QmpError: QEMU cannot, or not now.
         """
+        began = time.monotonic()
         snapshot = replace(await unbroken(self._launcher.save(walker, kind)), name=name)
         if self._digests:
             snapshot = replace(snapshot, digest=await state_digest(walker.machine))
         self._keep(snapshot)
+        took = time.monotonic() - began
+        # The last few count: a guest's memory fills while it boots, and saving takes longer.
+        self._save_seconds = took if not self._save_seconds else (self._save_seconds + took) / 2
         self._thin()
         return snapshot
 
@@ -209,8 +220,8 @@ class Keeper:
     def _measured(self, piece: Piece) -> None:
         self.timeline = replace(self.timeline, cost=self.timeline.cost.with_piece(piece))
 
-    def _next_goal(self, here: int, piece: int, icount: int) -> int:
-        goal = here + piece
+    def _next_goal(self, here: int, icount: int) -> int:
+        goal = self.timeline.cost.ahead(here, self._piece_seconds, icount)
         while not self.timeline.deliveries.is_plain(goal):
             goal += 1
         goal = min(goal, icount)
@@ -229,7 +240,7 @@ class Keeper:
             if on_progress:
                 on_progress(icount)
             # A guest that does not move at all is not slow: it is for the machine's own watchdog to say so.
-            if icount > start and time.monotonic() - began > _CUT * self._piece_seconds:
+            if icount > start and time.monotonic() - began > max(_CUT * self._piece_seconds, _LEAST_CUT):
                 raise _TooSlow
 
         arrived = True

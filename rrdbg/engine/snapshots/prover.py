@@ -71,7 +71,7 @@ async def prove_next(launcher: Machines, keeper: Keeper) -> bool:
         if last and snapshot.sound is None and snapshot.kind is not SnapshotKind.LADDER:
             # Just after it, but no further than the end.
             later = timeline.landing_before(
-                min(timeline.end, Position(int(snapshot.icount + timeline.cost.speed * LATER_SECONDS)))
+                Position(timeline.cost.ahead(snapshot.icount, LATER_SECONDS, timeline.end.icount))
             )
             here, after = await digests(launcher, timeline, last, (snapshot.icount, max(later, snapshot.icount)))
             why = await failure(launcher, timeline, replace(snapshot, digest=here), max(later, snapshot.icount), after)

@@ -10,7 +10,6 @@ import sys
 from dataclasses import asdict
 
 from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
-from rrdbg.engine.snapshots.keeper import SPACING_SECONDS
 from rrdbg.frontends.shared.opening import add_budget, add_recording, add_trust, find_recording
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.size import size_text
@@ -41,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 async def run_index(arguments: argparse.Namespace) -> int:
     """Index, and tell what came of it."""
     indexed = await _pass(
-        arguments, "indexing", budget=arguments.snapshot_budget, spacing=SPACING_SECONDS, prove=not arguments.no_proof
+        arguments, "indexing", budget=arguments.snapshot_budget, spacing=None, prove=not arguments.no_proof
     )
     _report(arguments, "Indexed", indexed)
     return 0
@@ -63,7 +62,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 
 async def _pass(
-    arguments: argparse.Namespace, doing: str, *, budget: int | None, spacing: float, prove: bool
+    arguments: argparse.Namespace, doing: str, *, budget: int | None, spacing: float | None, prove: bool
 ) -> Indexed:
     line = ProgressLine(quiet=arguments.quiet or arguments.json)
     seen: list[IndexProgress] = []

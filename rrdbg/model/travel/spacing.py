@@ -26,6 +26,9 @@ from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 DEFAULT_SHARE = 0.1
 """The default budget is this part of the disk space that is free or already holds the recording's snapshots."""
 
+MOST_BYTES = 1_000_000_000
+"""More than this is not taken unasked: a Debian boot has a snapshot every half second of replay in less."""
+
 TARGET_SECONDS = 0.5
 """Replay time between two snapshots: the worst jump is then this and a load."""
 
@@ -34,8 +37,8 @@ FIRST_RUNG_SECONDS = 0.05
 
 
 def default_budget(free: int, used: int) -> int:
-    """The budget in bytes where the user names none: a tenth of ``free`` + ``used``."""
-    return int((free + used) * DEFAULT_SHARE)
+    """The budget in bytes where the user names none: a tenth of ``free`` + ``used``, but a gigabyte at most."""
+    return min(int((free + used) * DEFAULT_SHARE), MOST_BYTES)
 
 
 def to_drop(snapshots: Sequence[Snapshot], cost: CostMap, end: int, budget: int) -> tuple[Snapshot, ...]:
@@ -73,7 +76,7 @@ def rungs(cost: CostMap, low: int, here: int) -> tuple[int, ...]:
     found: list[int] = []
     distance = FIRST_RUNG_SECONDS
     while (icount := cost.back(here, distance)) > low and cost.seconds(low, icount) > FIRST_RUNG_SECONDS:
-        if icount < here:
+        if icount < (found[-1] if found else here):
             found.append(icount)
         distance *= 2
     return tuple(reversed(found))
