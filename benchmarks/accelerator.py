@@ -51,7 +51,7 @@ async def main() -> int:
             plugin = await find_plugin(launcher.qemu)
             await whole_replays(launcher, plugin, timeline, points, arguments.runs)
         finally:
-            launcher.close()
+            await launcher.close()
     plain = timeline.deliveries.plain_at_or_before
     last = min(arguments.end or timeline.end.icount, timeline.end.icount)
     start, end = Position(plain(arguments.start)), Position(plain(last))

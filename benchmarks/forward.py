@@ -23,4 +23,4 @@ async def from_start(root: Path) -> AsyncIterator[Walker]:
             yield walker
         finally:
             await walker.machine.close()
-            launcher.close()
+            await launcher.close()

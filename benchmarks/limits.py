@@ -48,7 +48,7 @@ async def find_limits(guest: Guest, places: Places) -> Limits:
             finally:
                 await walker.machine.close()
         finally:
-            launcher.close()
+            await launcher.close()
 
 
 async def _start(launcher: Launcher, snapshot: Snapshot, timeline: Timeline) -> float:

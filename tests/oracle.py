@@ -105,7 +105,7 @@ async def _forward(root: Path) -> AsyncIterator[tuple[Machine, Timeline]]:
             yield walker.machine, timeline
         finally:
             await walker.machine.close()
-            launcher.close()
+            await launcher.close()
 
 
 async def _note(machine: Machine, timeline: Timeline, start: int, steps: int, watched: Mapping[int, int]) -> Oracle:

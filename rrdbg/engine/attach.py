@@ -13,6 +13,7 @@ import time
 from importlib.metadata import version as package_version
 from pathlib import Path
 
+from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.machines.source import Running
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.replay import Replay
@@ -75,8 +76,10 @@ class AttachedMachines:
             self._walker = Walker(machine, timeline, Position(here))
         return self._walker, here
 
-    async def start(self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING) -> tuple[Walker, float]:
-        """Load ``snapshot`` inside QEMU; also tells how many seconds that took.
+    async def start(
+        self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING, *, saving: bool = False
+    ) -> tuple[Walker, float]:
+        """Load ``snapshot`` inside QEMU, from where others can be saved; also tells how many seconds that took.
 
         :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
         :raises QemuDied: QEMU has ended.
@@ -108,7 +111,24 @@ class AttachedMachines:
                 "attach with --save-snapshots to allow it."
             )
 
-    async def save(self, walker: Walker, kind: SnapshotKind) -> Snapshot:
+    def saves(self, walker: Walker) -> bool:
+        """QEMU saves wherever it stands."""
+        return True
+
+    async def digest(self, walker: Walker) -> str:
+        """A checksum of the state where ``walker`` stands.
+
+        :raises QmpError: the memory cannot be read here.
+        """
+        return await state_digest(walker.machine)
+
+    async def settle(self, timeline: Timeline) -> None:
+        """There is no next start."""
+
+    def forgotten(self, timeline: Timeline) -> None:
+        """Snapshots have no files of ours."""
+
+    async def save(self, walker: Walker, kind: SnapshotKind, *, digest: bool = False) -> Snapshot:
         """Save a snapshot in QEMU's images, for this session only.
 
         :raises SnapshotNotNow: a little later it will work.
@@ -123,13 +143,14 @@ class AttachedMachines:
         self._qemu.saved.append(tag)
         size = next(item.size for item in await internal_snapshots(qmp) if item.tag == tag)
         self._left -= size
-        return Snapshot(icount, tag, kind, (), size=size)
+        found = await self.digest(walker) if digest else None
+        return Snapshot(icount, tag, kind, (), size=size, digest=found)
 
     def in_use(self, snapshot: Snapshot) -> bool:
         """No snapshot has files of ours."""
         return False
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """QEMU is the user's, and stays."""
 
 

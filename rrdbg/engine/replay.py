@@ -44,6 +44,9 @@ from rrdbg.model.travel.process import ProcessInfo, SpareLimits
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline, save_timeline
 
+BLANKS = 2
+"""QEMUs that wait to become a snapshot, where machines may be started ahead: one for a search, one for its end."""
+
 _RETREATS = (0, 1_000, 10_000, 100_000, 1_000_000)
 """Instructions to go back where QEMU cannot save since a disk request is under way."""
 
@@ -106,6 +109,7 @@ class Replay:
         try:
             timeline = clean(recording, load_timeline(recording))
             launcher = await Launcher.create(recording)
+            launcher.keep_stocked(BLANKS if spares else 0)
         except BaseException:
             recording.close()
             raise
@@ -126,8 +130,9 @@ class Replay:
             await self._cursor.close()
             self._keeper.close()
             self.hits.close()
+            await self._launcher.settle(self.timeline)
         finally:
-            self._launcher.close()
+            await self._launcher.close()
             self.recording.close()
 
     async def __aenter__(self) -> Replay:
@@ -380,7 +385,7 @@ class Replay:
             if self._cursor.position != place:
                 await self._cursor.go(place)
             try:
-                return await self._keeper.save(await self._cursor.walker(), SnapshotKind.NAMED, name)
+                return await self._keeper.save(await self._cursor.to_save(), SnapshotKind.NAMED, name)
             except SnapshotNotNow as error:
                 refusal = error
         raise refusal
@@ -394,7 +399,7 @@ class Replay:
         :raises SnapshotNotNow: QEMU cannot save its state at the cursor.
         :raises UsageError: there can be no second machine.
         """
-        return await self._launcher.branch(await self._cursor.walker())
+        return await self._launcher.branch(await self._cursor.to_save())
 
     async def prove_next(self) -> bool:
         """Prove one more snapshot by a process of its own, while nobody moves; False when no more can be.

@@ -110,12 +110,14 @@ class QemuProcess:
         directory: Path | None = None,
         files: Mapping[int, Path] | None = None,
         processors: Processors | None = None,
+        passed: Sequence[int] = (),
     ) -> QemuProcess:
         """Start QEMU and negotiate QMP.
 
         ``sockets`` are QEMU's ends of socket pairs that ``command`` names by ``fd=``; they are closed here.
-        ``files`` are opened to be read as file descriptors 3 to 9; ``command`` names them as ``/dev/fd/N``. It stands
-        in ``directory``. A QEMU that replays is given ``processors``, to keep to one of them whenever it runs.
+        ``files`` are opened to be read as file descriptors 3 to 9; ``command`` names them as ``/dev/fd/N``. QEMU stands
+        in ``directory``, and has the file descriptors ``passed``, which stay open here, too. One that replays is given
+        ``processors``, to keep to one of them whenever it runs.
 
         :raises QemuLaunchError: it could not be started, or ended at once; the message has what it printed.
         :raises QemuDied: somebody killed it.
@@ -148,7 +150,7 @@ class QemuProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=(fd, *(end.fileno() for end in sockets), *opened),
+                pass_fds=(fd, *(end.fileno() for end in sockets), *opened, *passed),
                 start_new_session=True,
             )
         except OSError as error:

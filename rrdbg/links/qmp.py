@@ -45,6 +45,11 @@ class SnapshotNotNow(QmpError):
     """QEMU cannot save here (its event queue is not empty); a little later it can."""
 
 
+def refusal(failure: str) -> QmpError:
+    """The error for what QEMU said when it was to save a snapshot."""
+    return (SnapshotNotNow if _TRY_LATER in failure else QmpError)(f"QEMU could not save a snapshot: {failure}")
+
+
 _NOT_FOR_US = (b'"event": "STOP"', b'"event": "RESUME"')
 
 
@@ -162,6 +167,34 @@ class QmpLink:
             rounds=int(AWAKE_SECONDS * 1000 / WAKE_MILLISECONDS), interfaces=["rrdbg-none"],
         )  # fmt: skip
 
+    async def leave_ram_out(self) -> None:
+        """Have states that are saved or loaded not contain the RAM that is in a file (``x-ignore-shared``)."""
+        names = ("x-ignore-shared", "events")
+        await self.execute(
+            "migrate-set-capabilities", capabilities=[{"capability": name, "state": True} for name in names]
+        )
+
+    async def load_state(self, uri: str) -> None:
+        """Take the state at ``uri`` (``migrate-incoming``), for which QEMU must wait, and have it told of events.
+
+        :raises QmpError: QEMU refuses it.
+        :raises QemuDied: it cannot take it, and has ended.
+        """
+        with self._client.listener("MIGRATION") as events:
+            await self.execute("migrate-incoming", uri=uri)
+            try:
+                async with asyncio.timeout(COMMAND_SECONDS):
+                    async for event in events:
+                        data = event["data"]
+                        assert isinstance(data, Mapping)
+                        if data["status"] == "completed":
+                            return
+                        if data["status"] == "failed":
+                            break
+            except TimeoutError:
+                raise Stalled(f"QEMU did not load a state within {COMMAND_SECONDS:.0f} s.") from None
+        raise QemuDied("QEMU could not load a state.")
+
     async def stop(self) -> None:
         """Stop the guest; one that is stopped stays as it is."""
         await self.execute("stop")
@@ -188,7 +221,7 @@ class QmpLink:
         """
         failure = await self._save(tag, vmstate, nodes)
         if failure is not None:
-            raise (SnapshotNotNow if _TRY_LATER in failure else QmpError)(f"QEMU could not save a snapshot: {failure}")
+            raise refusal(failure)
 
     async def save_inside(self, tag: str) -> None:
         """Save the guest as ``tag`` in its disk images, where QEMU itself would look for it (``savevm``).
@@ -198,7 +231,7 @@ class QmpLink:
         """
         failure = (await self.monitor(f"savevm {quoted(tag)}")).strip()
         if failure:
-            raise (SnapshotNotNow if _TRY_LATER in failure else QmpError)(f"QEMU could not save a snapshot: {failure}")
+            raise refusal(failure)
 
     async def check_that_snapshots_can_be_saved(self) -> None:
         """Find out beforehand, without saving one.

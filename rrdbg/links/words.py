@@ -13,6 +13,7 @@ from rrdbg.links.scheduling import NAMED_THREADS
 from rrdbg.model.machine.drives import Disk
 from rrdbg.model.machine.invocation import Invocation
 from rrdbg.model.machine.options import escape, format_properties, words_of
+from rrdbg.model.machine.ram import RamBlock
 
 VMSTATE_DRIVE = "rrdbg-vmstate"
 """The drive that holds the machine's state; it comes first, since a load looks in the first drive.
@@ -21,6 +22,31 @@ That cannot be a disk of the guest's: a save at the start would wait for ever fo
 """
 
 CONSOLE = "rrdbg-console"
+
+
+@dataclass(frozen=True, slots=True)
+class RamFile:
+    """RAM that a QEMU maps from a file that it finds open as ``fd``.
+
+    If it is ``shared`` what the guest writes goes into the file, and to save the machine's state need not contain RAM;
+    else the file stays as it is. ``sealed`` has QEMU open it to be read only, which 8.2 and newer can.
+    """
+
+    block: RamBlock
+    fd: int
+    shared: bool
+    sealed: bool = False
+
+    def words(self) -> list[str]:
+        """The options."""
+        properties = {
+            "qom-type": "memory-backend-file",
+            "id": self.block.id,
+            "size": str(self.block.size),
+            "mem-path": f"/dev/fd/{self.fd}",
+            "share": "on" if self.shared else "off",
+        } | ({"readonly": "on", "rom": "off"} if self.sealed else {})
+        return ["-object", format_properties(properties), "-machine", f"memory-backend={self.block.id}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +105,41 @@ def replay_words(
     log: Path,
     tag: str,
     gdb_fd: int,
+    ram: RamFile | None = None,
 ) -> list[str]:
     """The command that replays from the snapshot ``tag``, stopped, its gdbstub on the socket ``gdb_fd``.
 
-    Without a ``tag`` it begins with the machine's start.
+    Without a ``tag`` it begins with the machine's start. ``ram`` is where its RAM is, unless that is QEMU's matter.
     """
     return [
         *_debugged(qemu, invocation, images, bundled, gdb_fd),
+        *(ram.words() if ram else ()),
         *_icount(invocation, "replay", log, tag),
+    ]
+
+
+def waiting_words(
+    qemu: str,
+    invocation: Invocation,
+    images: Images,
+    bundled: Callable[[str], Path],
+    *,
+    log: Path | None,
+    gdb_fd: int,
+    ram: RamFile,
+) -> list[str]:
+    """The command of a machine that waits to be told which state it is to take, with its RAM in ``ram``.
+
+    It then replays ``log``; without one it goes on by itself, and records to nowhere: a QEMU that neither records nor
+    replays does not know the state's section "replay". Cards of the network would tell that they have come from
+    elsewhere, by an interrupt that is in no log.
+    """
+    mode = _icount(invocation, "replay", log, "") if log else _icount(invocation, "record", Path(os.devnull), "")
+    return [
+        *_debugged(qemu, invocation, images, bundled, gdb_fd),
+        *ram.words(),
+        *mode,
+        *("-incoming", "defer", "-global", "migration.announce-rounds=0"),
     ]
 
 

@@ -6,7 +6,7 @@ console.log       what the guest wrote to its first serial port
 deliveries.bin    a digest of the log: length, interrupts and exceptions
 timeline.json     snapshots and bookmarks known so far; may grow at any time
 hits.json         what scans have found; may be deleted at any time
-snapshots/        one qcow2 file a snapshot, never written again once it is complete
+snapshots/        the state and the table of pages of each, never written again once they are complete, and the pages
 disks/            an overlay for each of the guest's disks, as it was at the end of the recording
 files/            copies of the kernel, the initrd and so on
 """

@@ -24,7 +24,11 @@ from rrdbg.store.recording import Recording, incomplete
 SCHEMA = 3
 """2 added costs and digests, 3 notes of bookmarks and marks; files of older schemas are read as ones without them."""
 
-_OWN_FILE = re.compile(r"snapshots/[\w-]+\.qcow2", re.ASCII)
+_OWN_FILE = re.compile(r"snapshots/[\w-]+\.(qcow2|state|pages)", re.ASCII)
+
+
+SHARED = frozenset({"pages.bin", "pages.sum", "ram.json", "base.ram", "base.pages"})
+"""What lies beside the snapshots and belongs to several of them (:mod:`rrdbg.store.pages`)."""
 
 
 def initial_snapshot(recording: Recording) -> Snapshot:
@@ -142,8 +146,8 @@ def clean(recording: Recording, timeline: Timeline) -> Timeline:
         timeline = dataclasses.replace(timeline, snapshots=kept)
         save_timeline(recording, timeline)
     listed = {layout.root / name for snapshot in kept for name in snapshot.files}
-    for file in layout.snapshots.glob("*.qcow2"):
-        if file not in listed:
+    for file in layout.snapshots.iterdir():
+        if file not in listed and file.name not in SHARED:
             file.unlink()
     for file in (layout.timeline, layout.hits):
         for draft in layout.root.glob(f".{file.name}.*"):

@@ -60,7 +60,7 @@ async def digest_after(root: Path, place: Position, steps: int) -> str:
             return await state_digest(walker.machine)
         finally:
             await walker.machine.close()
-            launcher.close()
+            await launcher.close()
 
 
 def test_where_their_states_part(pair: tuple[Path, Path], parted: dict[str, Any]) -> None:

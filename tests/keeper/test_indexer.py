@@ -88,7 +88,7 @@ async def spoiled(recording: Path, kind: SnapshotKind) -> Snapshot:
             return await keeper.save(walker, kind)
         finally:
             await walker.machine.close()
-            launcher.close()
+            await launcher.close()
 
 
 @pytest.mark.parametrize("kind", [SnapshotKind.PERIODIC, SnapshotKind.NAMED])

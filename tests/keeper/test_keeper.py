@@ -210,7 +210,7 @@ def test_several_machines_load_one_snapshot_and_others_at_once(run: Run[Any], co
                     await asyncio.gather(*(walker.machine.close() for walker in walkers))
                 assert not any(launcher.in_use(snapshot) for snapshot in wanted)
             finally:
-                launcher.close()
+                await launcher.close()
 
     run(check())
 

@@ -114,4 +114,4 @@ async def test_what_was_asked_at_a_stop_comes_with_the_first_question_of_the_nex
             assert len(asked) == 4
         finally:
             await machine.close()
-            launcher.close()
+            await launcher.close()

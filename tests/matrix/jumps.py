@@ -82,7 +82,7 @@ async def forward(root: Path, wanted: Sequence[Position]) -> dict[Position, str]
                     await walker.machine.close()
             return found
         finally:
-            launcher.close()
+            await launcher.close()
 
 
 async def jump(replay: Replay, wanted: Sequence[Position], expected: dict[Position, str]) -> Outcome:

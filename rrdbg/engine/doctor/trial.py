@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
@@ -53,7 +52,7 @@ async def try_guest(command: Sequence[str], shift: str, say: Callable[[str], Non
             try:
                 return [*found, *await _Trial(recording, launcher, say).run()]
             finally:
-                launcher.close()
+                await launcher.close()
 
 
 class _Trial:
@@ -103,7 +102,7 @@ class _Trial:
                 if saved := await self._save(walker):
                     break
             await walker.run_to(self._end)
-            return saved, await state_digest(walker.machine)
+            return saved, await self._launcher.digest(walker)
         finally:
             await walker.machine.close()
 

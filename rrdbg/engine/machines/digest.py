@@ -18,16 +18,24 @@ from rrdbg.errors import QmpError
 from rrdbg.links.machine import Machine
 from rrdbg.links.qmp import QmpLink
 
+BY_PAGES = "pages:"
+
 _BLOCK = 1 << 16
 _ZEROS = bytes(_BLOCK)
 
 
-async def state_digest(machine: Machine) -> str:
+async def state_digest(machine: Machine, sums: bytes = b"", elsewhere: range = range(0)) -> str:
     """BLAKE2b-256, in hex, of all registers and RAM of a stopped ``machine``.
+
+    Of RAM at the addresses ``elsewhere`` in its process the checksums ``sums`` are taken in its place; such a digest
+    begins with :data:`BY_PAGES`, and is only equal to another one of its kind.
 
     :raises QmpError: the monitor does not tell where the RAM is, or it cannot be read.
     """
-    return await _of(machine.qmp, machine.process.pid, await machine.register_packet())
+    packet = await machine.register_packet()
+    if not sums:
+        return await _of(machine.qmp, machine.process.pid, packet)
+    return BY_PAGES + await _of(machine.qmp, machine.process.pid, packet + sums, elsewhere)
 
 
 async def monitor_digest(qmp: QmpLink, pid: int) -> str:
@@ -38,8 +46,8 @@ async def monitor_digest(qmp: QmpLink, pid: int) -> str:
     return await _of(qmp, pid, (await qmp.monitor("info registers")).encode())
 
 
-async def _of(qmp: QmpLink, pid: int, registers: bytes) -> str:
-    ranges = await ram_of(qmp)
+async def _of(qmp: QmpLink, pid: int, registers: bytes, elsewhere: range = range(0)) -> str:
+    ranges = [part for part in await ram_of(qmp) if part.host not in elsewhere]
     try:
         return await asyncio.to_thread(_digest, pid, registers, ranges)
     except OSError as error:

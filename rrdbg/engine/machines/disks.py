@@ -66,8 +66,10 @@ def _disk(base: Base, content: JsonObject) -> JsonObject:
     return {"driver": "qcow2", "file": content, "backing": base.image}
 
 
-async def save_delta(base: Base, delta: Path | None, scratch: Path, tag: str, made: Path) -> None:
-    """Merge ``delta`` and ``scratch``, where a stopped QEMU has just saved ``tag``, into the new file ``made``.
+async def save_delta(base: Base, delta: Path | None, scratch: Path, tag: str | None, made: Path) -> None:
+    """Merge ``delta`` and ``scratch``, where a stopped QEMU has just saved a snapshot, into the new file ``made``.
+
+    Of snapshots inside only ``tag`` is kept.
 
     :raises LinkError: qemu-img failed, for example since the disk is full.
     """
@@ -86,7 +88,7 @@ async def save_delta(base: Base, delta: Path | None, scratch: Path, tag: str, ma
         raise
 
 
-async def _keep_only(tag: str, made: Path, base: Base) -> None:
+async def _keep_only(tag: str | None, made: Path, base: Base) -> None:
     layer = {**_layer(made, _below(base, None), writable=True), "discard": "unmap"}
     # Tags are in the qcow2 itself; qemu-img opens no backing file for them, and refuses to be told one.
     disk = "json:" + as_option({"driver": "qcow2", "file": layer, "backing": None, "discard": "unmap"})

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import itertools
+import asyncio
+import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from rrdbg.engine.machines.disks import Base, disk_through_scratch, image_node, read_only_node, save_delta
+from rrdbg.engine.machines.digest import state_digest
+from rrdbg.engine.machines.ground import Ground, More, move_into_place
+from rrdbg.engine.machines.loadvm import LoadVm
+from rrdbg.engine.machines.mapping import Mapping, Sums
+from rrdbg.engine.machines.ram_block import find_block, known_block, note_block
 from rrdbg.engine.machines.source import Running
 from rrdbg.engine.machines.walk import Walker
-from rrdbg.errors import HostError, ImageError, QemuDied, QemuLaunchError, RecordingError, Stalled, UsageError
-from rrdbg.links.images import IO_URING, THREADS, JsonObject, create_empty, plain_qcow2, through_scratch
+from rrdbg.errors import HostError, ImageError, QemuLaunchError, RecordingError, UsageError
+from rrdbg.links.images import create_empty
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.scheduling import Processors
-from rrdbg.links.words import Images, branch_words, disk_node, opened_files, replay_words
-from rrdbg.model.machine.drives import Disk
+from rrdbg.model.machine.ram import not_mapped
 from rrdbg.model.machine.safety import snapshot_hazard
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.travel.process import Role
+from rrdbg.store.pages import read_table
 from rrdbg.store.recording import Recording
 from rrdbg.store.workfolder import WorkFolder
 
-_SECTOR = 512
-_SAVE_NODE = "rrdbg-save"
-_VMSTATE_NODE = "rrdbg-vmstate-file"
+SETTING = "RRDBG_SNAPSHOTS"
+"""The environment variable that has snapshots saved for QEMU to load, whole, if it is ``loadvm``."""
 
 
 class Launcher:
@@ -43,27 +47,20 @@ class Launcher:
     lost = False
     """One that has ended is replaced."""
 
-    def __init__(
-        self,
-        recording: Recording,
-        qemu: str,
-        scratch: Path,
-        folder: WorkFolder | None,
-        processors: Processors | None = None,
-    ) -> None:
-        self.recording = recording
-        self.qemu = qemu
-        """The program that the machines run."""
-        self._scratch = scratch
+    def __init__(self, ground: Ground, folder: WorkFolder | None) -> None:
+        self._ground = ground
         self._folder = folder
-        manifest = recording.manifest
+        manifest = ground.recording.manifest
         self._hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
-        self._aio = IO_URING
-        self._processors = processors or Processors()
-        self._numbers = itertools.count()
+        self._loadvm = LoadVm(ground)
+        self._mapping: Mapping | None = None
+        self._why_unmapped = not_mapped(manifest.invocation)
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
         self._running: list[Running] = []
+        self._stocked = 0
         self._held: Counter[tuple[str, ...]] = Counter()
+        if self._why_unmapped is None and (block := known_block(ground.layout)):
+            self._mapping = Mapping(ground, block)
 
     @classmethod
     async def create(cls, recording: Recording, processors: Processors | None = None) -> Launcher:
@@ -91,25 +88,39 @@ class Launcher:
         else:
             folder = WorkFolder()
             scratch = folder.path
-        launcher = cls(recording, qemu, scratch, folder, processors)
+        launcher = cls(Ground(recording, qemu, scratch, processors or Processors()), folder)
         try:
             await create_empty(scratch / "empty.qcow2")
         except ImageError as error:
-            launcher.close()
+            await launcher.close()
             raise HostError(
                 f"{recording.name} cannot be opened: {error} Free some space, or open a copy on another disk."
             ) from None
         except BaseException:
-            launcher.close()
+            await launcher.close()
             raise
         return launcher
 
-    def close(self) -> None:
-        """Remove the scratch directory; the machines must have ended."""
-        if self._folder:
-            self._folder.close()
-        else:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+    @property
+    def recording(self) -> Recording:
+        """What the machines replay."""
+        return self._ground.recording
+
+    @property
+    def qemu(self) -> str:
+        """The program that the machines run."""
+        return self._ground.qemu
+
+    async def close(self) -> None:
+        """End the machines that wait, and remove the scratch directory; the others must have ended."""
+        try:
+            if self._mapping:
+                await self._mapping.close()
+        finally:
+            if self._folder:
+                self._folder.close()
+            else:
+                shutil.rmtree(self._ground.scratch, ignore_errors=True)
 
     @property
     def running(self) -> tuple[Running, ...]:
@@ -122,50 +133,65 @@ class Launcher:
         snapshot: Snapshot,
         timeline: Timeline,
         role: Role = Role.SEARCHING,
-        more: Callable[[Path], Sequence[str]] = lambda directory: (),
+        *,
+        saving: bool = False,
+        more: More | None = None,
     ) -> tuple[Walker, float]:
         """Start a machine on ``snapshot`` for what ``role`` says; also tells how many seconds that took.
 
-        ``more`` gives options of QEMU's to be added, for the machine's own directory.
+        If it is for ``saving`` snapshots can be saved from it; from another one perhaps not. ``more`` gives options of
+        QEMU's to be added, for the machine's own directory.
 
         :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
         :raises HostError: the disk is full, or too many files are open.
         """
         began = time.monotonic()
-        machine = await self._load(snapshot, more)
+        try:
+            machine = await self._start(snapshot, more, saving=saving)
+        except OSError as error:
+            raise HostError.of(error, f"Cannot start a QEMU at {snapshot.icount:,}") from None
+        self._loaded[machine] = snapshot
         walker = Walker(machine, timeline, Position(snapshot.icount))
         self._note(walker, role)
         return walker, time.monotonic() - began
 
-    async def _load(self, snapshot: Snapshot, more: Callable[[Path], Sequence[str]]) -> Machine:
-        try:
-            return await self._load_by_aio(snapshot, more)
-        except QemuLaunchError as error:
-            if IO_URING not in str(error):
-                raise
-        self._aio = THREADS
-        return await self._load_by_aio(snapshot, more)
+    async def _start(self, snapshot: Snapshot, more: More | None, *, saving: bool) -> Machine:
+        if snapshot.mapped:
+            if self._mapping is None:
+                raise QemuLaunchError(f"its RAM cannot be mapped here ({self._why_unmapped or 'unknown memory'})")
+            return await self._mapping.start(snapshot, more, saving=saving)
+        # The disks of an old snapshot consist of two files, and those of one that is saved from it would of three.
+        simple = snapshot.kind is SnapshotKind.INITIAL or not self._ground.writable_disks
+        if self._mapping and self._maps and simple:
+            return await self._load_mapped(self._mapping, snapshot, more)
+        machine = await self._loadvm.start(snapshot, more or _nothing, None)
+        if self._mapping or self._why_unmapped or not self._maps or not simple:
+            return machine
+        # The first machine of a recording tells what its RAM is; from the next on it is mapped.
+        block = await find_block(machine.qmp)
+        if block is None:
+            self._why_unmapped = "QEMU does not tell what its RAM is"
+            return machine
+        note_block(self.recording, block)
+        self._mapping = Mapping(self._ground, block)
+        self._mapping.keep_stocked(self._stocked)
+        await machine.close()
+        return await self._load_mapped(self._mapping, snapshot, more)
 
-    async def _load_by_aio(self, snapshot: Snapshot, more: Callable[[Path], Sequence[str]]) -> Machine:
-        layout = self.recording.layout
-        invocation = self.recording.manifest.invocation
+    async def _load_mapped(self, mapping: Mapping, snapshot: Snapshot, more: More | None) -> Machine:
+        live, ram = mapping.new_ram()
         try:
-            directory, images = self._prepare(snapshot)
-            machine = await Machine.start(
-                lambda fd: [
-                    *replay_words(
-                        self.qemu, invocation, images, layout.bundled, log=layout.log, tag=snapshot.tag, gdb_fd=fd
-                    ),
-                    *more(directory),
-                ],
-                directory,
-                opened_files(invocation, layout.bundled),
-                self._processors,
-            )
-        except OSError as error:
-            raise HostError.of(error, f"Cannot start a QEMU at {snapshot.icount:,}") from None
-        self._loaded[machine] = snapshot
+            machine = await self._loadvm.start(snapshot, more or _nothing, ram)
+        except BaseException:
+            live.close()
+            raise
+        mapping.adopt(machine, live)
         return machine
+
+    @property
+    def _maps(self) -> bool:
+        """Whether new snapshots are to be mapped ones."""
+        return os.environ.get(SETTING, "").lower() != "loadvm"
 
     async def branch(self, walker: Walker) -> Machine:
         """A machine in the state of ``walker``'s that follows no log; the caller closes it.
@@ -173,41 +199,22 @@ class Launcher:
         :raises SnapshotNotNow: the state cannot be saved here.
         :raises QemuLaunchError: QEMU could not load it.
         """
-        layout = self.recording.layout
-        invocation = self.recording.manifest.invocation
-        tag = f"rrdbg-{walker.position.icount}"
-        files = await self._write(walker.machine, tag)
-        try:
-            state = Snapshot(walker.position.icount, tag, SnapshotKind.LADDER, tuple(map(str, files)))
-            directory, images = self._prepare(state)
-            machine = await Machine.start(
-                lambda fd: branch_words(self.qemu, invocation, images, layout.bundled, tag=tag, gdb_fd=fd),
-                directory,
-                opened_files(invocation, layout.bundled),
-            )
-        finally:
-            # QEMU has them open.
-            for file in files:
-                file.unlink()
+        icount = walker.position.icount
+        if self._mapping and self._mapping.saves(walker.machine):
+            machine = await self._mapping.branch(walker.machine, icount)
+        else:
+            machine = await self._loadvm.branch(walker.machine, icount)
         self._note(Walker(machine, walker.timeline, walker.position), Role.WHAT_IF)
         return machine
 
+    def keep_stocked(self, blanks: int) -> None:
+        """Have so many machines wait from now on that become any snapshot at once, if there are such."""
+        self._stocked = blanks
+        if self._mapping:
+            self._mapping.keep_stocked(blanks)
+
     def _note(self, walker: Walker, role: Role) -> None:
         self._running = [*self.running, Running(walker, role, time.monotonic())]
-
-    def _prepare(self, snapshot: Snapshot) -> tuple[Path, Images]:
-        """A new machine's directory, and the images in it that lie on those of ``snapshot``."""
-        directory = self._scratch / f"machine-{next(self._numbers)}"
-        directory.mkdir()
-        state = self._empty(directory / "vmstate.qcow2")
-        disks = self.recording.manifest.invocation.disks
-        saved = self.recording.layout.root / snapshot.files[0]
-        # By io_uring QEMU 7.2 hangs where a file ends within its first sector, and does not say that it is none.
-        aio = self._aio if saved.exists() and saved.stat().st_size >= _SECTOR else THREADS
-        return directory, Images(
-            through_scratch(_VMSTATE_NODE, saved, state, aio=aio),
-            [self._disk_node(index, disk, snapshot, directory) for index, disk in enumerate(disks)],
-        )
 
     @property
     def writable(self) -> bool:
@@ -228,8 +235,23 @@ class Launcher:
         if not self.writable:
             raise UsageError(f"{self.recording.layout.root} is read-only; a snapshot cannot be kept in it.")
 
-    async def save(self, walker: Walker, kind: SnapshotKind) -> Snapshot:
-        """Save a snapshot where ``walker`` stands, which must be a plain position.
+    def saves(self, walker: Walker) -> bool:
+        """Whether a snapshot could be saved where ``walker`` stands, as far as its machine goes."""
+        snapshot = self._loaded.get(walker.machine)
+        if snapshot is None or not snapshot.mapped:
+            return True
+        return self._mapping is not None and self._mapping.saves(walker.machine)
+
+    async def digest(self, walker: Walker) -> str:
+        """A checksum of the state where ``walker`` stands, to be compared with others of this recording.
+
+        :raises QmpError: the memory cannot be read here.
+        """
+        found = await self._mapping.sums(walker.machine) if self._mapping else None
+        return await state_digest(walker.machine, *(found or ()))
+
+    async def save(self, walker: Walker, kind: SnapshotKind, *, digest: bool = False) -> Snapshot:
+        """Save a snapshot where ``walker`` stands, which must be a plain position, with its ``digest`` if wanted.
 
         The files appear in the recording only when they are complete.
 
@@ -238,45 +260,35 @@ class Launcher:
         """
         layout = self.recording.layout
         icount = walker.position.icount
-        tag = f"rrdbg-{icount}"
-        drafts = await self._write(walker.machine, tag)
-        names = [f"{icount}.qcow2", *(f"{icount}-disk{index}.qcow2" for index in self._writable_disks())]
-        finals = [layout.snapshots / name for name in names]
-        for draft, final in reversed(list(zip(drafts, finals, strict=True))):
-            draft.replace(final)
+        before = self._mapping.pages.size if self._mapping else 0
+        if self._mapping and self._mapping.saves(walker.machine):
+            sums: Sums | None
+            drafts, sums = await self._mapping.save(walker.machine, icount)
+        else:
+            drafts = await self._loadvm.save(walker.machine, icount)
+            sums = None
+        checksum = await state_digest(walker.machine, *(sums or ())) if digest else None
+        finals = [layout.snapshots / draft.name for draft in drafts]
+        move_into_place(drafts, finals)
+        size = sum(final.stat().st_blocks * 512 for final in finals)
+        if self._mapping:
+            size += self._mapping.pages.size - before
         return Snapshot(
-            icount, tag, kind, tuple(map(layout.relative, finals)),
-            size=sum(final.stat().st_blocks * 512 for final in finals),
-        )  # fmt: skip
+            icount, f"rrdbg-{icount}", kind, tuple(map(layout.relative, finals)), size=size, digest=checksum
+        )
 
-    async def _write(self, machine: Machine, tag: str) -> list[Path]:
-        """Save the state of ``machine`` as ``tag`` into new files: its own, and one for each writable disk."""
-        writable = self._writable_disks()
-        draft = self._empty(machine.directory / f"save-{tag}.qcow2")
-        try:
-            await self._add_save_node(machine, draft)
-            try:
-                await machine.qmp.save_snapshot(tag, _SAVE_NODE, [_SAVE_NODE, *map(disk_node, writable)])
-            finally:
-                if machine.process.alive:
-                    await machine.qmp.execute("blockdev-del", **{"node-name": _SAVE_NODE})
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-        drafts = [draft]
-        for index in writable:
-            drafts.append(machine.directory / f"save-{tag}-disk{index}.qcow2")
-            await self._save_disk(machine, index, tag, drafts[-1])
-        return drafts
+    def forgotten(self, timeline: Timeline) -> None:
+        """Snapshots were dropped, and ``timeline`` has those that are left: give the room of their pages back."""
+        if self._mapping and self.recording.writable:
+            root, pages = self.recording.layout.root, self._mapping.block.pages
+            tables = [read_table(root / known.files[1], pages) for known in timeline.snapshots if known.mapped]
+            base = self._mapping.base_slots
+            self._mapping.pages.keep_only([*tables, *([base] if base else [])])
 
-    async def _add_save_node(self, machine: Machine, draft: Path) -> None:
-        if self.recording.manifest.invocation.disks:
-            await machine.qmp.check_that_snapshots_can_be_saved()
-        try:
-            await machine.qmp.add_node(plain_qcow2(_SAVE_NODE, draft))
-        except Stalled as error:
-            await machine.process.kill()
-            raise QemuDied(f"QEMU hung where a snapshot was to be saved, and was ended: {error}") from None
+    async def settle(self, timeline: Timeline) -> None:
+        """Nothing moves: make the base image that machines map, if the recording has none."""
+        if self._mapping:
+            await asyncio.to_thread(self._mapping.make_base, timeline.snapshots)
 
     def in_use(self, snapshot: Snapshot) -> bool:
         """True while a machine runs that was started on ``snapshot`` and still needs its files, or others may."""
@@ -294,34 +306,6 @@ class Launcher:
         finally:
             self._held -= held
 
-    def _writable_disks(self) -> list[int]:
-        disks = self.recording.manifest.invocation.disks
-        return [index for index, disk in enumerate(disks) if not disk.read_only]
 
-    def _disk_node(self, index: int, disk: Disk, snapshot: Snapshot, directory: Path) -> JsonObject:
-        if disk.read_only:
-            return read_only_node(index, disk, self.recording.layout.source(disk))
-        scratch = self._empty(_disk_scratch(directory, index))
-        return disk_through_scratch(disk_node(index), self._base(index), self._delta(snapshot, index), scratch)
-
-    def _base(self, index: int) -> Base:
-        disk = self.recording.manifest.invocation.disks[index]
-        layout = self.recording.layout
-        return Base(layout.written(index, disk), image_node(disk, layout.source(disk)))
-
-    def _delta(self, snapshot: Snapshot, index: int) -> Path | None:
-        """What ``snapshot`` has changed on disk ``index``; the initial one has changed nothing."""
-        if snapshot.kind is SnapshotKind.INITIAL:
-            return None
-        return self.recording.layout.root / snapshot.files[1 + self._writable_disks().index(index)]
-
-    async def _save_disk(self, machine: Machine, index: int, tag: str, made: Path) -> None:
-        delta = self._delta(self._loaded[machine], index)
-        await save_delta(self._base(index), delta, _disk_scratch(machine.directory, index), tag, made)
-
-    def _empty(self, path: Path) -> Path:
-        return Path(shutil.copyfile(self._scratch / "empty.qcow2", path))
-
-
-def _disk_scratch(directory: Path, index: int) -> Path:
-    return directory / f"disk{index}.qcow2"
+def _nothing(_: Path) -> tuple[str, ...]:
+    return ()

@@ -44,8 +44,12 @@ class Machines(Protocol):
     def running(self) -> Sequence[Running]:
         """The machines that run now, the oldest first."""
 
-    async def start(self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING) -> tuple[Walker, float]:
+    async def start(
+        self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING, *, saving: bool = False
+    ) -> tuple[Walker, float]:
         """Start a machine on ``snapshot`` for what ``role`` says; also tells how many seconds that took.
+
+        If it is for ``saving`` snapshots can be saved from it; from another one perhaps not.
 
         :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
         """
@@ -71,8 +75,23 @@ class Machines(Protocol):
         :raises UsageError: the reason.
         """
 
-    async def save(self, walker: Walker, kind: SnapshotKind) -> Snapshot:
-        """Save a snapshot where ``walker`` stands, which must be a plain position.
+    def saves(self, walker: Walker) -> bool:
+        """Whether a snapshot could be saved where ``walker`` stands, as far as its machine goes."""
+
+    async def digest(self, walker: Walker) -> str:
+        """A checksum of the state where ``walker`` stands, to be compared with others of this recording.
+
+        :raises QmpError: the memory cannot be read here.
+        """
+
+    async def settle(self, timeline: Timeline) -> None:
+        """Nothing moves: do what makes the next start quicker."""
+
+    def forgotten(self, timeline: Timeline) -> None:
+        """Snapshots were dropped, and ``timeline`` has those that are left: give their room back."""
+
+    async def save(self, walker: Walker, kind: SnapshotKind, *, digest: bool = False) -> Snapshot:
+        """Save a snapshot where ``walker`` stands, which must be a plain position, with its ``digest`` if wanted.
 
         :raises SnapshotNotNow: a little later it will work.
         :raises QmpError: it failed, for example since the disk is full.
@@ -81,5 +100,5 @@ class Machines(Protocol):
     def in_use(self, snapshot: Snapshot) -> bool:
         """True while a machine runs that was started on ``snapshot`` and still needs its files."""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of what belongs to no machine; the machines must have ended."""

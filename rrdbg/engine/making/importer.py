@@ -277,7 +277,7 @@ class Importer:
                     await walker.machine.close()
             finally:
                 keeper.close()
-                launcher.close()
+                await launcher.close()
 
     def _no_travelling(self, why: str) -> Divergence:
         lacking = " ".join(missing_flags(self._invocation))

@@ -18,8 +18,8 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
-from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.machines.source import Machines
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.errors import HostError, ImageError, QemuDied, QmpError
@@ -34,11 +34,14 @@ from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.travel.spacing import TARGET_SECONDS, default_budget, rungs, to_drop
 from rrdbg.store.timeline_file import save_timeline, unlink_snapshot
 
-SPACING_SECONDS = TARGET_SECONDS - 0.15
+SPACING_SECONDS = TARGET_SECONDS / 2
 """Replay time after which the next snapshot is due; it is taken at the end of a piece, a little later."""
 
 SAVING_SHARE = 0.25
 """Saving takes at most this part of the time that is replayed: where a snapshot costs more, they lie further apart."""
+
+ADVANCE_SECONDS = 0.3
+"""So much saving may be done before it was earned: the first snapshot has all of the memory in it."""
 
 _PIECES = 3.5
 """Pieces that a run is cut into between two snapshots."""
@@ -86,7 +89,9 @@ class Keeper:
         self._piece_seconds = max(min(self._spacing, SPACING_SECONDS) / _PIECES, _SHORTEST_PIECE)
         self._budget = budget
         self._full = not launcher.writable
-        self._save_seconds = 0.0
+        self._ran_for = 0.0
+        self._saved_for = 0.0
+        self._last_save = 0.0
         self._digests = digests
         self._on_snapshot = on_snapshot
         self._visited: int | None = None
@@ -112,11 +117,13 @@ class Keeper:
         ladder = self._ladder(walker.position.icount, icount) if reverse else []
         while walker.position.icount < icount:
             here = walker.position.icount
-            goal = self._next_goal(here, icount)
+            # Without snapshots to leave there is no reason to stop, and each stop costs 2 ms.
+            goal = self._next_goal(here, icount) if self._launcher.saves(walker) else icount
             rung = next((place for place in ladder if here < place <= goal), None)
             goal = rung or goal
             seconds, whole = await self._run(walker, goal, on_progress)
             self._measured(Piece(here, walker.position.icount, seconds))
+            self._ran_for += seconds
             if whole and goal < icount:
                 await self._leave(walker, goal, rung=rung is not None)
             if on_progress:
@@ -126,13 +133,26 @@ class Keeper:
         """Take a snapshot where ``walker`` stands if one is due there, or the checksum of one that is there."""
         if known := self.timeline.snapshot_at(icount):
             if self._digests:
-                checked = replace(known, digest=await state_digest(walker.machine))
+                checked = replace(known, digest=await self._launcher.digest(walker))
                 self._keep(checked)
                 self._on_snapshot(checked)
         elif self._due(icount):
             await self._try_save(walker, SnapshotKind.PERIODIC)
         elif rung:
             await self._try_save(walker, SnapshotKind.LADDER)
+
+    def lacks(self, low: int, high: int) -> bool:
+        """True if a run from ``low`` to ``high`` would leave snapshots, if its machine can be saved."""
+        if self._full:
+            return False
+        places = [low, *(known.icount for known in self.timeline.snapshots if low < known.icount < high), high]
+        seconds = self.timeline.cost.seconds
+        return any(seconds(one, two) >= self._spacing * _WIDE_GAP for one, two in pairwise(places))
+
+    @property
+    def _pays(self) -> bool:
+        """True if one more snapshot, which will cost about what the last did, is worth the time."""
+        return not self._must_pay or self._saved_for + self._last_save <= ADVANCE_SECONDS + SAVING_SHARE * self._ran_for
 
     def _due(self, icount: int) -> bool:
         """True if the replay from the snapshot before ``icount`` is long enough, and the gap wide enough to be parted.
@@ -144,8 +164,8 @@ class Keeper:
         low = before.icount if before else 0
         high = after.icount if after else self.timeline.end.icount
         seconds = self.timeline.cost.seconds
-        spacing = max(self._spacing, self._save_seconds / SAVING_SHARE) if self._must_pay else self._spacing
-        return seconds(low, icount) >= spacing and seconds(low, high) >= spacing * _WIDE_GAP
+        wide = seconds(low, icount) >= self._spacing and seconds(low, high) >= self._spacing * _WIDE_GAP
+        return wide and self._pays
 
     async def save(self, walker: Walker, kind: SnapshotKind, name: str | None = None) -> Snapshot:
         """Save a snapshot where ``walker`` stands, a plain position, and keep it with the recording.
@@ -153,13 +173,11 @@ class Keeper:
         :raises QmpError: QEMU cannot, or not now.
         """
         began = time.monotonic()
-        snapshot = replace(await unbroken(self._launcher.save(walker, kind)), name=name)
-        if self._digests:
-            snapshot = replace(snapshot, digest=await state_digest(walker.machine))
+        snapshot = await unbroken(self._launcher.save(walker, kind, digest=self._digests))
+        snapshot = replace(snapshot, name=name)
         self._keep(snapshot)
-        took = time.monotonic() - began
-        # The last few count: a guest's memory fills while it boots, and saving takes longer.
-        self._save_seconds = took if not self._save_seconds else (self._save_seconds + took) / 2
+        self._last_save = time.monotonic() - began
+        self._saved_for += self._last_save
         self._thin()
         return snapshot
 
@@ -203,6 +221,7 @@ class Keeper:
             save_timeline(self._launcher.recording, self.timeline)
             for snapshot in snapshots:
                 unlink_snapshot(self._launcher.recording, snapshot)
+            self._launcher.forgotten(self.timeline)
 
     def close(self) -> None:
         """Drop the temporary snapshots, and write down the costs that were measured last."""
@@ -235,12 +254,13 @@ class Keeper:
         After giving up only the icount of the walker is known, and it must be run on.
         """
         began, start = time.monotonic(), walker.position.icount
+        stops = self._launcher.saves(walker)
 
         def watch(icount: int) -> None:
             if on_progress:
                 on_progress(icount)
             # A guest that does not move at all is not slow: it is for the machine's own watchdog to say so.
-            if icount > start and time.monotonic() - began > max(_CUT * self._piece_seconds, _LEAST_CUT):
+            if stops and icount > start and time.monotonic() - began > max(_CUT * self._piece_seconds, _LEAST_CUT):
                 raise _TooSlow
 
         arrived = True
@@ -261,7 +281,7 @@ class Keeper:
 
     async def _try_save(self, walker: Walker, kind: SnapshotKind) -> bool:
         icount = walker.position.icount
-        if self._full or icount in self._fatal:
+        if self._full or icount in self._fatal or not self._launcher.saves(walker):
             return False
         try:
             snapshot = await self.save(walker, kind)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.machines.source import Machines
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.errors import Divergence, QemuDied, QemuLaunchError, RspError, Stalled
@@ -35,7 +34,7 @@ async def digests(launcher: Machines, timeline: Timeline, snapshot: Snapshot, ic
         found = []
         for icount in icounts:
             await walker.run_to(icount)
-            found.append(await state_digest(walker.machine))
+            found.append(await launcher.digest(walker))
         return found
     finally:
         await walker.machine.close()

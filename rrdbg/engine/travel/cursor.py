@@ -39,6 +39,7 @@ class Cursor:
         self, launcher: Machines, keeper: Keeper, report: ProgressListener, walker: Walker | None, spares: int = 0
     ) -> None:
         self._keeper = keeper
+        self._launcher = launcher
         self.spares = Spares(launcher, keeper, spares)
         """The machines that wait to be needed."""
         self._driver = Driver(launcher, keeper, self.spares, report)
@@ -111,6 +112,14 @@ class Cursor:
             await self.go(self.position)
         assert self._walker is not None
         return self._walker
+
+    async def to_save(self) -> Walker:
+        """The cursor's machine, replaced by one that can be saved if it cannot be."""
+        walker = await self.walker()
+        if not self._launcher.saves(walker):
+            walker = await self._driver.bring_to_save(self.position)
+            await self.adopt(walker)
+        return walker
 
     async def adopt(self, walker: Walker) -> None:
         """Make ``walker``'s the cursor's machine, and only then end the old one: we may be cancelled meanwhile."""

@@ -52,6 +52,12 @@ class Driver:
         """A new machine at the plain ``icount``; the caller closes it."""
         return await self.bring(None, Position(icount))
 
+    async def bring_to_save(self, target: Position) -> Walker:
+        """A new machine at ``target`` that can be saved there; the caller closes it."""
+        rates = replace(self._rates, cost=self._keeper.timeline.cost)
+        plan = plan_seek(self._keeper.timeline, None, target, rates)
+        return await self._execute(plan, None, target, saving=True)
+
     def progress(self, target: Position, start: Position) -> Callable[[int], None]:
         """What to call with each icount on the way from ``start`` to ``target``."""
         stretch = Stretch.alone(self._keeper.timeline.cost, start.icount, target.icount, self._report)
@@ -59,14 +65,21 @@ class Driver:
         return stretch.at
 
     async def _execute(
-        self, plan: Plan, walker: Walker | None, target: Position, started: Walker | None = None
+        self,
+        plan: Plan,
+        walker: Walker | None,
+        target: Position,
+        started: Walker | None = None,
+        *,
+        saving: bool = False,
     ) -> Walker:
-        """Carry out ``plan``; ``started`` is the machine to end if that fails."""
+        """Carry out ``plan``; ``started`` is the machine to end if that fails, a new one is to be for ``saving``."""
         try:
             for action in plan:
                 match action:
                     case Start(snapshot):
-                        walker = started = await self._start(snapshot)
+                        saving = saving or self._keeper.lacks(snapshot.icount, target.icount)
+                        walker = started = await self._start(snapshot, saving=saving)
                     case RunTo(icount):
                         assert walker is not None
                         on_progress = self.progress(target, walker.position)
@@ -87,15 +100,15 @@ class Driver:
         nearest = self._keeper.timeline.nearest
         return target <= self.cursor and nearest(target.icount) == nearest(self.cursor.icount)
 
-    async def _start(self, snapshot: Snapshot) -> Walker:
+    async def _start(self, snapshot: Snapshot, *, saving: bool) -> Walker:
         """A machine at ``snapshot``; where QEMU cannot load that, it is run to from an earlier one."""
         try:
-            return await self._load(snapshot)
+            return await self._load(snapshot, saving=saving)
         except QemuLaunchError as error:
             earlier = self._keeper.timeline.nearest(snapshot.icount - 1)
             if earlier is None:
                 raise
-            walker = await self._start(earlier)
+            walker = await self._start(earlier, saving=saving)
             # An earlier one can be loaded, so the trouble is this one and not QEMU.
             self._keeper.distrust(snapshot, str(error))
         try:
@@ -105,8 +118,8 @@ class Driver:
             raise
         return walker
 
-    async def _load(self, snapshot: Snapshot) -> Walker:
-        starting = asyncio.create_task(self._launcher.start(snapshot, self._keeper.timeline))
+    async def _load(self, snapshot: Snapshot, *, saving: bool) -> Walker:
+        starting = asyncio.create_task(self._launcher.start(snapshot, self._keeper.timeline, saving=saving))
         try:
             walker, seconds = await asyncio.shield(starting)
         except asyncio.CancelledError:

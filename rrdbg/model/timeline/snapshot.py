@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+MAPPED_SUFFIX = ".state"
+"""How the name of a file ends that holds the devices' state alone."""
+
 
 class SnapshotKind(StrEnum):
     """Why a snapshot exists; it decides what may drop it."""
@@ -35,3 +38,8 @@ class Snapshot:
     sound: bool | None = None
     name: str | None = None
     digest: str | None = None
+
+    @property
+    def mapped(self) -> bool:
+        """Whether it consists of the devices' state and a table of pages; else QEMU loads it out of an image."""
+        return self.files[:1] != () and self.files[0].endswith(MAPPED_SUFFIX)

@@ -155,4 +155,4 @@ async def _perform(task: SegmentTask, found: _Collected) -> None:
     try:
         await opened.perform(task, found)
     finally:
-        opened.close()
+        await opened.close()

@@ -38,6 +38,6 @@ class Opened:
         """
         await perform(task, self._launcher, self._timeline, listener)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Remove what was written for the machines, which must have ended."""
-        self._launcher.close()
+        await self._launcher.close()

@@ -59,7 +59,7 @@ async def main() -> None:
             working.cancel()
             await asyncio.wait((working,))
         for known in opened.values():
-            known.close()
+            await known.close()
 
 
 async def _work(task: SegmentTask, opened: dict[Path, Opened], processors: Processors, pipe: _Pipe) -> None:

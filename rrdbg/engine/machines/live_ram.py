@@ -1,0 +1,108 @@
+"""RAM that is shared with a QEMU, so that the machine can be saved in milliseconds.
+
+It lies in a file without a name (memfd) that QEMU maps, too. Beside it lies a copy as it was when the machine was saved
+last: what differs is what must be kept. Comparing takes 10 ms for 75 MB, and hashing only meets what has changed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from array import array
+from collections.abc import Iterator
+
+from rrdbg.model.machine.ram import PAGE, RamBlock
+from rrdbg.store.pages import SUM_BYTES, Pages, page_sum
+
+_BLOCK = 16 * PAGE
+_compare = ctypes.CDLL(None).memcmp
+_compare.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+
+
+class LiveRam:
+    """The RAM of one machine, empty at first; its QEMU opens :attr:`file`."""
+
+    def __init__(self, block: RamBlock) -> None:
+        self._size = block.size
+        self.file = os.memfd_create("rrdbg-ram", os.MFD_CLOEXEC)
+        """A file descriptor."""
+        os.ftruncate(self.file, block.size)
+        self._ram = mmap.mmap(self.file, block.size)
+        self._saved = mmap.mmap(-1, block.size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._addresses = [ctypes.addressof(ctypes.c_char.from_buffer(each)) for each in (self._ram, self._saved)]
+        self.table = array("I", bytes(4 * block.pages))
+        """The slots of what was saved last."""
+        self._sums = bytearray(SUM_BYTES * block.pages)
+
+    def fill(self, table: array[int], pages: Pages) -> None:
+        """Have it hold what ``table`` names in ``pages``, before QEMU has looked at it."""
+        numbers = [number for number, slot in enumerate(table) if slot]
+        slots = [table[number] for number in numbers]
+        for number, view in zip(numbers, pages.views(slots), strict=True):
+            self._ram[number * PAGE : (number + 1) * PAGE] = view
+            self._saved[number * PAGE : (number + 1) * PAGE] = view
+        self.table = array("I", table)
+        self._sums = pages.sums(table)
+
+    def copy(self, other: LiveRam) -> None:
+        """Have it hold what ``other`` holds now."""
+        for start, end in other._data():
+            self._ram[start:end] = other._ram[start:end]
+
+    def save(self, pages: Pages) -> int:
+        """Keep what has changed since the last time in ``pages``; how many pages that are.
+
+        :raises OSError: the disk is full.
+        """
+        changed = [(number, self._ram[number * PAGE : (number + 1) * PAGE]) for number in self._changed()]
+        summed = [(page_sum(content), content) for _, content in changed]
+        slots = pages.add(summed)
+        for (number, content), (checksum, _), slot in zip(changed, summed, slots, strict=True):
+            self._saved[number * PAGE : (number + 1) * PAGE] = content
+            self._sums[number * SUM_BYTES : (number + 1) * SUM_BYTES] = checksum
+            self.table[number] = slot
+        return len(changed)
+
+    @property
+    def saved_sums(self) -> bytes:
+        """The checksums of all pages as they were saved last."""
+        return bytes(self._sums)
+
+    def sums(self) -> bytes:
+        """The checksums of all pages as they are now."""
+        now = bytearray(self._sums)
+        for number in self._changed():
+            checksum = page_sum(self._ram[number * PAGE : (number + 1) * PAGE])
+            now[number * SUM_BYTES : (number + 1) * SUM_BYTES] = checksum
+        return bytes(now)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it; it also happens when the machine is forgotten."""
+        if self.file >= 0:
+            os.close(self.file)
+            self.file = -1
+
+    def _changed(self) -> Iterator[int]:
+        """The numbers of pages that differ from what was saved last."""
+        ram, saved = self._addresses
+        for start, end in self._data():
+            for block in range(start, end, _BLOCK):
+                if _compare(ram + block, saved + block, min(_BLOCK, end - block)):
+                    for page in range(block, min(block + _BLOCK, end), PAGE):
+                        if _compare(ram + page, saved + page, PAGE):
+                            yield page // PAGE
+
+    def _data(self) -> Iterator[tuple[int, int]]:
+        """Stretches of the file that were ever written to; all else is zeros."""
+        end = 0
+        while end < self._size:
+            try:
+                start = os.lseek(self.file, end, os.SEEK_DATA)
+            except OSError:
+                return
+            end = os.lseek(self.file, start, os.SEEK_HOLE)
+            yield start, end

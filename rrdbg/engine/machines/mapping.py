@@ -1,0 +1,397 @@
+"""Machines whose RAM is mapped from a file: any snapshot in some milliseconds, however much memory the guest has.
+
+A snapshot is the devices' state, half a megabyte, and a table of RAM pages, each of which the recording keeps once
+(:mod:`rrdbg.store.pages`). A *blank* is a QEMU that waits to be told which state to take. Its RAM is the recording's
+*base image*, mapped privately: all blanks share its pages, and to become a snapshot only those are written into it that
+differ from the base. A machine that is to be saved from has its RAM in a file that it shares with us
+(:mod:`rrdbg.engine.machines.live_ram`), since QEMU leaves out of a state only what it shares.
+
+The base is the RAM of one of the snapshots, written out. It is made anew whenever it is missing; what it holds says the
+table beside it. Without one blanks map zeros.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import zlib
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from rrdbg.engine.machines.ground import Ground, More, disk_scratch
+from rrdbg.engine.machines.live_ram import LiveRam
+from rrdbg.engine.machines.loadvm import STATE_FILE, STATE_NODE
+from rrdbg.errors import QemuDied, QemuLaunchError, QmpError
+from rrdbg.links.images import plain_qcow2
+from rrdbg.links.machine import Machine
+from rrdbg.links.mapped_ram import MappedRam
+from rrdbg.links.qmp import refusal
+from rrdbg.links.vmstate import read_vmstate
+from rrdbg.links.words import Images, RamFile, opened_files, waiting_words
+from rrdbg.model.machine.ram import PAGE, RamBlock
+from rrdbg.model.machine.safety import Versions
+from rrdbg.model.timeline.snapshot import Snapshot
+from rrdbg.store.files import write_atomically
+from rrdbg.store.pages import SUM_BYTES, Pages, differing, page_sum, read_table, write_table
+
+_FILE_URI = Versions(first=(8, 2))
+"""QEMU that takes a state by ``file:``, and opens RAM to be read only; older ones take it by ``fd:``, which 11.1 does
+not for a file."""
+
+_MOST_STATE = 1 << 30
+
+
+@dataclass(slots=True)
+class _Base:
+    """A base image: open as ``file``, holding what ``table`` names."""
+
+    file: int
+    table: array[int]
+    sums: bytes
+
+    def close(self) -> None:
+        os.close(self.file)
+
+
+@dataclass(slots=True)
+class Blank:
+    """A QEMU that waits: its machine, the file through which it gets its state, and its RAM."""
+
+    machine: Machine
+    state: int
+    base: _Base | None
+    live: LiveRam | None
+
+    def discard(self) -> None:
+        """Let go of its files, which QEMU has opened for itself."""
+        os.close(self.state)
+
+
+Sums = tuple[bytes, range]
+"""The checksums of all pages of RAM, and at which addresses of its process that lies."""
+
+
+class Mapping:
+    """Starts and saves such machines on ``ground``; ``block`` is their RAM."""
+
+    def __init__(self, ground: Ground, block: RamBlock) -> None:
+        self._ground = ground
+        self.block = block
+        self.pages = Pages(ground.layout.snapshots)
+        self._base: _Base | None = None
+        self._old_bases: list[_Base] = []
+        self._live: WeakKeyDictionary[Machine, LiveRam] = WeakKeyDictionary()
+        self._private: WeakKeyDictionary[Machine, tuple[_Base, array[int]]] = WeakKeyDictionary()
+        self._by_file = ground.recording.manifest.qemu_version in _FILE_URI
+        self._stock: list[Blank] = []
+        self._stocked = 0
+        self._stocking: asyncio.Task[None] | None = None
+
+    # RAM that is shared, of machines that can be saved.
+
+    def new_ram(self) -> tuple[LiveRam, RamFile]:
+        """RAM for a machine that can be saved, and what its QEMU is told of it."""
+        live = LiveRam(self.block)
+        return live, RamFile(self.block, live.file, shared=True)
+
+    def adopt(self, machine: Machine, live: LiveRam) -> None:
+        """``machine``'s RAM is ``live``."""
+        self._live[machine] = live
+
+    def saves(self, machine: Machine) -> bool:
+        """Whether ``machine`` can be saved."""
+        return machine in self._live
+
+    # Starting.
+
+    async def start(self, snapshot: Snapshot, more: More | None, *, saving: bool) -> Machine:
+        """A machine at ``snapshot``, which is a mapped one; one that can be saved if it is for ``saving``.
+
+        :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
+        :raises RecordingError: a file of it is damaged.
+        """
+        table = await asyncio.to_thread(read_table, self._ground.layout.root / snapshot.files[1], self.block.pages)
+        blank = await self._take(more, saving=saving)
+        try:
+            await self._become(blank, snapshot, table)
+        except BaseException:
+            await blank.machine.close()
+            raise
+        finally:
+            blank.discard()
+        if blank.live:
+            self._live[blank.machine] = blank.live
+        elif blank.base:
+            self._private[blank.machine] = (blank.base, table)
+        return blank.machine
+
+    async def branch(self, machine: Machine, icount: int) -> Machine:
+        """A machine in the state of ``machine``, at ``icount``, that follows no log.
+
+        :raises SnapshotNotNow: the state cannot be saved here.
+        :raises QemuLaunchError: QEMU could not load it.
+        """
+        state, disks = await self._devices(machine, icount)
+        blank = await self._blank(None, saving=True, follows_log=False)
+        try:
+            assert blank.live is not None
+            blank.live.copy(self._live[machine])
+            await self._load(blank, state, disks)
+        except BaseException:
+            await blank.machine.close()
+            raise
+        finally:
+            blank.discard()
+            for file in disks:
+                file.unlink()
+        self._live[blank.machine] = blank.live
+        return blank.machine
+
+    def keep_stocked(self, count: int) -> None:
+        """Have ``count`` blanks wait from now on."""
+        self._stocked = count
+        self._restock_later()
+
+    async def _take(self, more: More | None, *, saving: bool) -> Blank:
+        if more is None and not saving:
+            while self._stock:
+                blank = self._stock.pop(0)
+                if blank.base is self._base and blank.machine.usable:
+                    self._restock_later()
+                    return blank
+                blank.discard()
+                await blank.machine.close()
+        return await self._blank(more, saving=saving)
+
+    async def _blank(self, more: More | None, *, saving: bool, follows_log: bool = True) -> Blank:
+        ground = self._ground
+        if self._base is None and not saving:
+            self._base = await asyncio.to_thread(self._open_base)
+        base, live = (None, LiveRam(self.block)) if saving else (self._base, None)
+        file = live.file if live else base.file if base else -1
+        ram = RamFile(self.block, file, shared=saving, sealed=self._by_file and not saving)
+        directory = ground.directory()
+        images = Images(
+            plain_qcow2(STATE_NODE, ground.empty(directory / STATE_FILE)),
+            ground.disk_nodes(directory, _no_delta),
+        )
+        state = os.memfd_create("rrdbg-state", os.MFD_CLOEXEC)
+        try:
+            machine = await Machine.start(
+                lambda fd: [
+                    *waiting_words(
+                        ground.qemu, ground.invocation, images, ground.layout.bundled,
+                        log=ground.layout.log if follows_log else None, gdb_fd=fd, ram=ram,
+                    ),
+                    *(more(directory) if more else ()),
+                ],
+                directory, opened_files(ground.invocation, ground.layout.bundled),
+                ground.processors if follows_log else None, (state, file),
+            )  # fmt: skip
+        except BaseException:
+            os.close(state)
+            raise
+        try:
+            await machine.qmp.leave_ram_out()
+        except BaseException:
+            os.close(state)
+            await machine.close()
+            raise
+        return Blank(machine, state, base, live)
+
+    async def _become(self, blank: Blank, snapshot: Snapshot, table: array[int]) -> None:
+        root = self._ground.layout.root
+        state = await asyncio.to_thread(_unpacked, root / snapshot.files[0])
+        if blank.live:
+            await asyncio.to_thread(blank.live.fill, table, self.pages)
+        elif blank.base:
+            await asyncio.to_thread(self._write_differences, blank, table)
+        await self._load(blank, state, [root / name for name in snapshot.files[2:]])
+
+    def _write_differences(self, blank: Blank, table: array[int]) -> None:
+        assert blank.base is not None
+        ram = MappedRam(blank.machine.process.pid, blank.base.file, self.block.size)
+        numbers = list(differing(table, blank.base.table))
+        ram.write(zip(numbers, self.pages.views(table[number] for number in numbers), strict=True))
+
+    async def _load(self, blank: Blank, state: bytes, disks: Sequence[Path]) -> None:
+        """Have QEMU take ``state``, with what was written to the disks in ``disks``."""
+        directory = blank.machine.directory
+        for index, file in zip(self._ground.writable_disks, disks, strict=True):
+            # QEMU has it open, but reads all of it anew once it owns the disks.
+            await asyncio.to_thread(_overwrite, file, disk_scratch(directory, index))
+        _write_all(blank.state, state)
+        uri = f"file:/dev/fd/{blank.state}" if self._by_file else f"fd:{blank.state}"
+        try:
+            await blank.machine.qmp.load_state(uri)
+        except QemuDied:
+            raise QemuLaunchError(f"QEMU could not load a state: {await blank.machine.process.death()}") from None
+        except QmpError as error:
+            raise QemuLaunchError(str(error)) from None
+
+    # Saving.
+
+    async def save(self, machine: Machine, icount: int) -> tuple[list[Path], Sums]:
+        """Save the state of ``machine``, at ``icount``, into new files in its directory.
+
+        They are the devices' state, the table of its pages, and one for each writable disk. Also tells what
+        :meth:`sums` would.
+
+        :raises SnapshotNotNow: a little later it will work.
+        :raises QmpError: it failed.
+        :raises OSError: the disk is full.
+        """
+        state, disks = await self._devices(machine, icount)
+        files = [machine.directory / f"{icount}.state", machine.directory / f"{icount}.pages", *disks]
+        live = self._live[machine]
+        await asyncio.to_thread(live.save, self.pages)
+        await asyncio.to_thread(write_atomically, files[0], zlib.compress(state, 1))
+        await asyncio.to_thread(write_table, files[1], live.table)
+        return files, (live.saved_sums, self._place(machine, live.file))
+
+    async def _devices(self, machine: Machine, icount: int) -> tuple[bytes, list[Path]]:
+        """The devices' state of ``machine``, and what its guest has written to each disk."""
+        tag = f"rrdbg-{icount}"
+        await machine.qmp.leave_ram_out()
+        failure = (await machine.monitor(f"savevm {tag}")).strip()
+        if failure:
+            raise refusal(failure)
+        state = await asyncio.to_thread(read_vmstate, machine.directory / STATE_FILE, tag)
+        return state, await self._ground.save_disks(machine.directory, icount, _no_delta)
+
+    async def sums(self, machine: Machine) -> Sums | None:
+        """The checksums of ``machine``'s RAM as it is now; None for a machine that was started in another way."""
+        if live := self._live.get(machine):
+            return await asyncio.to_thread(live.sums), self._place(machine, live.file)
+        if private := self._private.get(machine):
+            return await asyncio.to_thread(self._private_sums, machine, *private), self._place(machine, private[0].file)
+        return None
+
+    def _place(self, machine: Machine, file: int) -> range:
+        where = MappedRam(machine.process.pid, file, self.block.size)
+        return range(where.address, where.address + self.block.size)
+
+    def _private_sums(self, machine: Machine, base: _Base, table: array[int]) -> bytes:
+        """The checksums of RAM that was mapped from ``base``, and held what ``table`` names when it was loaded."""
+        where = MappedRam(machine.process.pid, base.file, self.block.size)
+        sums, loaded = bytearray(base.sums), self.pages.sums(table)
+        numbers = where.own_pages()
+        views = self.pages.views(table[number] for number in numbers)
+        for number, page, view in zip(numbers, where.read(numbers), views, strict=True):
+            place = slice(number * SUM_BYTES, (number + 1) * SUM_BYTES)
+            # Most are as they were; to compare is quicker than to hash.
+            sums[place] = loaded[place] if page == bytes(view) else page_sum(page)
+        return bytes(sums)
+
+    # The base image.
+
+    def make_base(self, snapshots: Sequence[Snapshot]) -> None:
+        """Make the base image of the snapshot in the middle, if there is none yet; blanks that come will map it."""
+        mapped = [snapshot for snapshot in snapshots if snapshot.mapped]
+        if not mapped or not self._ground.recording.writable or self._base_file.exists():
+            return
+        chosen = mapped[len(mapped) // 2]
+        table = read_table(self._ground.layout.root / chosen.files[1], self.block.pages)
+        draft = self._ground.scratch / "base.ram"
+        file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(file, self.block.size)
+            numbers = [number for number, slot in enumerate(table) if slot]
+            for number, view in zip(numbers, self.pages.views(table[number] for number in numbers), strict=True):
+                os.pwrite(file, view, number * PAGE)
+        finally:
+            os.close(file)
+        if self._by_file:
+            draft.chmod(0o400)  # an older QEMU insists on opening it to be written, though it never does
+        # A table without an image is none; an image without its table would be taken for something else.
+        write_table(self._base_table, table)
+        draft.replace(self._base_file)
+        self._leave_base()
+
+    def _open_base(self) -> _Base:
+        if self._base_file.exists():
+            table = read_table(self._base_table, self.block.pages)
+            return _Base(os.open(self._base_file, os.O_RDONLY | os.O_CLOEXEC), table, bytes(self.pages.sums(table)))
+        file = os.memfd_create("rrdbg-zeros", os.MFD_CLOEXEC)
+        os.ftruncate(file, self.block.size)
+        pages = self.block.pages
+        return _Base(file, array("I", bytes(4 * pages)), bytes(SUM_BYTES * pages))
+
+    @property
+    def base_slots(self) -> array[int] | None:
+        """What the base image on disk needs of the pages; None if there is none."""
+        return read_table(self._base_table, self.block.pages) if self._base_table.exists() else None
+
+    @property
+    def _base_file(self) -> Path:
+        return self._ground.layout.snapshots / "base.ram"
+
+    @property
+    def _base_table(self) -> Path:
+        return self._ground.layout.snapshots / "base.pages"
+
+    def _leave_base(self) -> None:
+        if self._base:
+            # Machines that run have it mapped, and are still to be compared with it.
+            self._old_bases.append(self._base)
+            self._base = None
+
+    async def close(self) -> None:
+        """End the blanks that wait, and let go of all files; the other machines must have ended."""
+        self._stocked = 0
+        if self._stocking:
+            self._stocking.cancel()
+            await asyncio.wait((self._stocking,))
+        for blank in self._stock:
+            blank.discard()
+            await blank.machine.close()
+        self._leave_base()
+        for base in self._old_bases:
+            base.close()
+        for live in self._live.values():
+            live.close()
+        self.pages.close()
+
+    def _restock_later(self) -> None:
+        if self._stocked and (self._stocking is None or self._stocking.done()):
+            self._stocking = asyncio.create_task(self._restock())
+
+    async def _restock(self) -> None:
+        # Without a blank everything only takes longer; what is wrong a movement will find out, and tell.
+        with contextlib.suppress(QemuLaunchError, QmpError, QemuDied):
+            while len(self._stock) < self._stocked:
+                self._stock.append(await self._blank(None, saving=False))
+
+
+def _no_delta(_: int) -> None:
+    """Nothing lies between a mapped machine's scratch and the recording's own overlay."""
+
+
+def _unpacked(path: Path) -> bytes:
+    reader = zlib.decompressobj()
+    try:
+        data = reader.decompress(path.read_bytes(), _MOST_STATE)
+    except (OSError, zlib.error) as error:
+        raise QemuLaunchError(f"{path} cannot be read: {error}") from None
+    if not reader.eof:
+        raise QemuLaunchError(f"{path} is damaged.")
+    return data
+
+
+def _overwrite(source: Path, target: Path) -> None:
+    """Write the content of ``source`` into ``target`` as it is, which somebody has open."""
+    with source.open("rb") as reader, target.open("r+b") as writer:
+        writer.truncate(0)
+        shutil.copyfileobj(reader, writer, 1 << 20)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    os.ftruncate(file, 0)
+    done = 0
+    while done < len(data):
+        done += os.pwrite(file, memoryview(data)[done:], done)

@@ -1,0 +1,137 @@
+"""Guest RAM that a QEMU of ours has mapped from a file: where it lies in the process, and which pages are its own.
+
+A private mapping shows the file's pages until they are written to; from then on they are the process's own. Linux tells
+which these are (/proc/PID/pagemap), and lets a process's parent write there (/proc/PID/mem, proc(5)).
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rrdbg.errors import QmpError
+
+PAGE = 4096
+"""Bytes in a page, which is what RAM is saved by."""
+
+_MOST_BUFFERS = 512
+# The upper three bits of a pagemap entry: present, swapped out, and a page of a file.
+_OWN = frozenset({0b100, 0b010, 0b110})
+
+
+class MappedRam:
+    """The ``size`` bytes that the process ``pid`` has mapped from the file that is open here as ``file``.
+
+    :raises QmpError: it has not.
+    """
+
+    def __init__(self, pid: int, file: int, size: int) -> None:
+        self._pid = pid
+        self.size = size
+        """Bytes."""
+        self.address = _address(pid, file)
+        """Where it begins in the process."""
+
+    def write(self, pages: Iterable[tuple[int, memoryview]]) -> None:
+        """Put ``pages``, by number and in order, into the process.
+
+        :raises QmpError: that is not allowed here.
+        """
+        try:
+            memory = os.open(f"/proc/{self._pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                for first, run in _runs(pages):
+                    _write_all(memory, run, self.address + first * PAGE)
+            finally:
+                os.close(memory)
+        except OSError as error:
+            raise _not_allowed(self._pid, error) from None
+
+    def own_pages(self) -> list[int]:
+        """The numbers of the pages that the process, or we, have written to since it has mapped the file.
+
+        :raises QmpError: that is not told here.
+        """
+        try:
+            with Path(f"/proc/{self._pid}/pagemap").open("rb", buffering=0) as file:
+                file.seek(self.address // PAGE * 8)
+                data = file.read(self.size // PAGE * 8)
+        except OSError as error:
+            raise _not_allowed(self._pid, error) from None
+        entries = array("Q", data or b"")
+        return [number for number, entry in enumerate(entries) if entry >> 61 in _OWN]
+
+    def read(self, numbers: Sequence[int]) -> Iterable[bytes]:
+        """The pages of these ``numbers``, one after another.
+
+        :raises QmpError: that is not allowed here.
+        """
+        try:
+            memory = os.open(f"/proc/{self._pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                for first, count in _stretches(numbers):
+                    data = os.pread(memory, count * PAGE, self.address + first * PAGE)
+                    for start in range(0, count * PAGE, PAGE):
+                        yield data[start : start + PAGE]
+            finally:
+                os.close(memory)
+        except OSError as error:
+            raise _not_allowed(self._pid, error) from None
+
+
+def _address(pid: int, file: int) -> int:
+    inode = os.fstat(file).st_ino
+    device = os.fstat(file).st_dev
+    wanted = f"{os.major(device):02x}:{os.minor(device):02x}"
+    try:
+        lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    except OSError as error:
+        raise _not_allowed(pid, error) from None
+    for line in lines:
+        where, _, offset, on, number, *_ = line.split(maxsplit=5)
+        if int(number) == inode and on == wanted:
+            return int(where.partition("-")[0], 16) - int(offset, 16)
+    raise QmpError(f"QEMU (pid {pid}) has not mapped its RAM from the file that it was given.")
+
+
+def _runs(pages: Iterable[tuple[int, memoryview]]) -> Iterable[tuple[int, list[memoryview]]]:
+    """Pages that follow each other, with the number of the first one."""
+    first, run = 0, list[memoryview]()
+    for number, page in pages:
+        if run and (number != first + len(run) or len(run) == _MOST_BUFFERS):
+            yield first, run
+            run = []
+        if not run:
+            first = number
+        run.append(page)
+    if run:
+        yield first, run
+
+
+def _stretches(numbers: Sequence[int]) -> Iterable[tuple[int, int]]:
+    """Numbers that follow each other, as the first one and how many."""
+    first = count = 0
+    for number in numbers:
+        if count and (number != first + count or count == _MOST_BUFFERS):
+            yield first, count
+            count = 0
+        if not count:
+            first = number
+        count += 1
+    if count:
+        yield first, count
+
+
+def _write_all(memory: int, run: list[memoryview], address: int) -> None:
+    done = os.pwritev(memory, run, address)
+    if done != len(run) * PAGE:
+        raise OSError(f"only {done} bytes of {len(run) * PAGE} could be written")
+
+
+def _not_allowed(pid: int, error: OSError) -> QmpError:
+    return QmpError(
+        f"The memory of QEMU (pid {pid}) cannot be reached: {error.strerror or error}. The kernel setting "
+        "yama.ptrace_scope may forbid it (0 and 1 allow it); RRDBG_SNAPSHOTS=loadvm travels without."
+    )

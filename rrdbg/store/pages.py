@@ -1,0 +1,230 @@
+"""``snapshots/pages.bin``: the pages of guest RAM that snapshots are made of, each kept once.
+
+A snapshot has a table with a slot number for each page of RAM, 0 for a page of zeros. Slot N is the N-th page in the
+file, and ``pages.sum`` holds its checksum, by which a page that comes again is recognised. Slots are only ever added:
+after a crash there are some that no table names, which cost room and nothing else. What no table names any more becomes
+a hole in the file, and its checksum zeros.
+
+Invariant: a page is in ``pages.bin`` before its checksum is in ``pages.sum``, and both before a table names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import sys
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from rrdbg.errors import RecordingError
+from rrdbg.store.files import write_atomically
+
+PAGE = 4096
+SUM_BYTES = 16
+NO_SUM = bytes(SUM_BYTES)
+"""Of a page of zeros."""
+
+_CHUNK = 1024
+_ZEROS = bytes(PAGE)
+_FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2
+
+Table = array
+"""Slots by page number (``array("I")``)."""
+
+
+def page_sum(page: bytes | memoryview) -> bytes:
+    """The checksum of a page."""
+    if page == _ZEROS:
+        return NO_SUM
+    return hashlib.blake2b(page, digest_size=SUM_BYTES).digest()
+
+
+def write_table(path: Path, table: array[int]) -> None:
+    """Write a table, all or nothing."""
+    little = array("I", table)
+    if sys.byteorder == "big":
+        little.byteswap()
+    write_atomically(path, zlib.compress(little.tobytes(), 1))
+
+
+def read_table(path: Path, pages: int) -> array[int]:
+    """Read the table of a machine with so many ``pages``.
+
+    :raises RecordingError: it is missing or damaged.
+    """
+    try:
+        reader = zlib.decompressobj()
+        data = reader.decompress(path.read_bytes(), 4 * pages + 1)
+    except (OSError, zlib.error) as error:
+        raise RecordingError(f"{path} cannot be read ({error}); 'rrdbg index' makes the snapshot again.") from None
+    if len(data) != 4 * pages or not reader.eof:
+        raise RecordingError(f"{path} is damaged; 'rrdbg index' makes the snapshot again.")
+    table = array("I", data)
+    if sys.byteorder == "big":
+        table.byteswap()
+    return table
+
+
+def differing(table: array[int], other: array[int]) -> Iterator[int]:
+    """The numbers of the pages in which two tables differ, in order."""
+    # Most of a large guest is the same: comparing a thousand at once takes a microsecond.
+    for start in range(0, len(table), _CHUNK):
+        mine, theirs = table[start : start + _CHUNK], other[start : start + _CHUNK]
+        if mine != theirs:
+            for number, (one, two) in enumerate(zip(mine, theirs, strict=True), start):
+                if one != two:
+                    yield number
+
+
+class Pages:
+    """The pages in the folder ``folder``; only who holds the recording's lock may add any."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "pages.bin"
+        self._sums = folder / "pages.sum"
+        self._slots: dict[bytes, int] | None = None
+        self._map: mmap.mmap | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that they take on disk."""
+        return sum(path.stat().st_blocks * 512 for path in (self._file, self._sums) if path.exists())
+
+    def add(self, pages: Iterable[tuple[bytes, bytes]]) -> list[int]:
+        """The slots of ``pages``, given as (checksum, content), which are kept from now on; 0 for pages of zeros.
+
+        :raises OSError: the disk is full; then nothing has changed.
+        """
+        slots = self._known()
+        found, new = [], []
+        count = self._count()
+        for checksum, content in pages:
+            if checksum == NO_SUM:
+                found.append(0)
+                continue
+            slot = slots.get(checksum)
+            if slot is None:
+                new.append((checksum, content))
+                slot = slots[checksum] = count + len(new)
+            found.append(slot)
+        if new:
+            try:
+                _append(self._file, count * PAGE, b"".join(content for _, content in new))
+                _append(self._sums, count * SUM_BYTES, b"".join(checksum for checksum, _ in new))
+            except BaseException:
+                self._slots = None
+                raise
+        return found
+
+    def views(self, slots: Iterable[int]) -> Iterator[memoryview]:
+        """The contents of ``slots``, zeros for 0.
+
+        :raises RecordingError: one of them is not there.
+        """
+        data = memoryview(self._mapped())
+        zeros = memoryview(_ZEROS)
+        for slot in slots:
+            view = data[(slot - 1) * PAGE : slot * PAGE] if slot else zeros
+            if len(view) != PAGE:
+                raise RecordingError(f"{self._file} is too short; 'rrdbg index' makes the snapshots again.")
+            yield view
+
+    def sums(self, slots: Sequence[int]) -> bytearray:
+        """The checksums of ``slots``, one after another.
+
+        :raises RecordingError: one of them is not there.
+        """
+        data = self._sums.read_bytes() if self._sums.exists() else b""
+        if max(slots, default=0) * SUM_BYTES > len(data):
+            raise RecordingError(f"{self._sums} is too short; 'rrdbg index' makes the snapshots again.")
+        data = NO_SUM + data
+        return bytearray(b"".join([data[slot * SUM_BYTES : (slot + 1) * SUM_BYTES] for slot in slots]))
+
+    def keep_only(self, tables: Iterable[array[int]]) -> None:
+        """Give back the room of all slots that none of ``tables`` names."""
+        named = {0}
+        for table in tables:
+            named.update(table)
+        count = self._count()
+        gone = [slot for slot in range(1, count + 1) if slot not in named]
+        if not gone:
+            return
+        self._slots = None
+        sums = os.open(self._sums, os.O_RDWR | os.O_CLOEXEC)
+        file = os.open(self._file, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            # First nobody may take them for what they were.
+            for slot in gone:
+                os.pwrite(sums, NO_SUM, (slot - 1) * SUM_BYTES)
+            for start, length in _stretches(gone):
+                _punch(file, (start - 1) * PAGE, length * PAGE)
+        finally:
+            os.close(sums)
+            os.close(file)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._unmap()
+
+    def _count(self) -> int:
+        """How many slots are whole."""
+        try:
+            return min(self._file.stat().st_size // PAGE, self._sums.stat().st_size // SUM_BYTES)
+        except FileNotFoundError:
+            return 0
+
+    def _known(self) -> dict[bytes, int]:
+        if self._slots is None:
+            data = self._sums.read_bytes() if self._sums.exists() else b""
+            self._slots = {data[slot * SUM_BYTES : (slot + 1) * SUM_BYTES]: slot + 1 for slot in range(self._count())}
+            self._slots.pop(NO_SUM, None)
+        return self._slots
+
+    def _mapped(self) -> mmap.mmap | bytes:
+        size = self._count() * PAGE
+        if not size:
+            return b""
+        if self._map is None or len(self._map) < size:
+            self._unmap()
+            with self._file.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+        return self._map
+
+    def _unmap(self) -> None:
+        # Views that somebody still has keep it, so it is let go rather than closed.
+        self._map = None
+
+
+def _append(path: Path, at: int, data: bytes) -> None:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.ftruncate(file, at)
+        done = 0
+        while done < len(data):
+            done += os.pwrite(file, memoryview(data)[done:], at + done)
+    finally:
+        os.close(file)
+
+
+def _stretches(slots: Sequence[int]) -> Iterator[tuple[int, int]]:
+    start = length = 0
+    for slot in slots:
+        if length and slot == start + length:
+            length += 1
+        else:
+            if length:
+                yield start, length
+            start, length = slot, 1
+    if length:
+        yield start, length
+
+
+def _punch(file: int, offset: int, length: int) -> None:
+    """Make a hole where the file system can; elsewhere the room is not given back."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.fallocate(file, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, ctypes.c_int64(offset), ctypes.c_int64(length))
