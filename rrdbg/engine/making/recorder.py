@@ -25,12 +25,16 @@ from rrdbg.links.serial_line import SerialLine, TypedInput
 from rrdbg.links.words import Images, disk_node, opened_files, record_words
 from rrdbg.model.machine.drives import Disk
 from rrdbg.model.machine.invocation import Invocation, prepare
+from rrdbg.model.timeline.cost import CostMap, expected_rates
 from rrdbg.model.timeline.fence import last_reachable
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Layout, make_directory
 from rrdbg.store.replaylog import LogSummary, summarise
 from rrdbg.store.trust import remember
+
+SPINNING_BYTES = 2_000_000
+"""Bytes of log a second: 700,000 events. A Linux boot makes 0.5 MB, firmware that waits with ``pause`` 5 to 7."""
 
 KEPT_FREE_BYTES = 32 << 20
 """A recording stops in good order when the disk has less than this left."""
@@ -75,7 +79,10 @@ class RecordProgress:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A finished recording: where, how long in instructions, and why it ended."""
+    """A finished recording: where, how long in instructions, and why it ended.
+
+    ``replay_seconds`` is what a replay of all of it will take, as far as the log tells.
+    """
 
     directory: Path
     icount: int
@@ -83,6 +90,12 @@ class Recorded:
     seconds: float
     log_bytes: int
     ended: str
+    replay_seconds: float
+
+    @property
+    def spins(self) -> bool:
+        """Whether the guest waited in a loop: so many events make a replay slower than the recording was."""
+        return self.log_bytes > SPINNING_BYTES * max(self.seconds, 1.0)
 
 
 class Recorder:
@@ -344,7 +357,9 @@ class Recorder:
         manifest.write(layout.manifest)
         if not self._request.passing:
             remember(layout.manifest)
-        return Recorded(layout.root, summary.total, end, seconds, summary.size_bytes, ended)
+        rates = expected_rates(summary.total, summary.size_bytes, self._cpu_seconds or seconds)
+        expected = CostMap((), summary.profile, rates).seconds(0, end)
+        return Recorded(layout.root, summary.total, end, seconds, summary.size_bytes, ended, expected)
 
     async def _check_initial(self, tag: str) -> None:
         tags = await snapshot_tags(self._layout.initial)

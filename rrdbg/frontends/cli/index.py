@@ -8,6 +8,7 @@ import json
 import math
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
 from rrdbg.frontends.shared.opening import add_budget, add_recording, add_trust, find_recording
@@ -54,6 +55,30 @@ async def run_verify(arguments: argparse.Namespace) -> int:
     return 1 if indexed.unsound else 0
 
 
+async def index_and_tell(path: Path) -> None:
+    """Index the recording at ``path``, which was made just now, and say on standard error what came of it."""
+    line = ProgressLine()
+    try:
+        indexed = await index(path, on_progress=lambda progress: line.show(_text("indexing", progress)))
+    finally:
+        line.clear()
+    print(_summary("Indexed", indexed), file=sys.stderr)
+
+
+def _text(doing: str, progress: IndexProgress) -> str:
+    return (
+        f"[{doing} {progress.share:.0%}: at {progress.icount:,}, {progress.snapshots} snapshots "
+        f"({progress.proved} proved), {progress.eta_seconds:.0f} s left; Ctrl-C keeps them]"
+    )
+
+
+def _summary(done: str, indexed: Indexed) -> str:
+    return (
+        f"{done}: {indexed.snapshots} snapshots ({indexed.proved} proved sound), {size_text(indexed.size)}, "
+        f"in {indexed.seconds:.1f} s."
+    )
+
+
 def _common(parser: argparse.ArgumentParser) -> None:
     add_recording(parser)
     add_trust(parser)
@@ -69,10 +94,7 @@ async def _pass(
 
     def show(progress: IndexProgress) -> None:
         seen[:] = [progress]
-        line.show(
-            f"[{doing} {progress.share:.0%}: at {progress.icount:,}, {progress.snapshots} snapshots "
-            f"({progress.proved} proved), {progress.eta_seconds:.0f} s left; Ctrl-C keeps them]"
-        )
+        line.show(_text(doing, progress))
 
     try:
         return await index(
@@ -95,9 +117,6 @@ def _report(arguments: argparse.Namespace, done: str, indexed: Indexed) -> None:
         }
         print(json.dumps(content))
         return
-    print(
-        f"{done}: {indexed.snapshots} snapshots ({indexed.proved} proved sound), {size_text(indexed.size)}, "
-        f"in {indexed.seconds:.1f} s."
-    )
+    print(_summary(done, indexed))
     for bad in indexed.unsound:
         print(f"The snapshot at {bad.snapshot.icount:,} is not sound: {bad.reason}.", file=sys.stderr)

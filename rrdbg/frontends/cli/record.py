@@ -11,12 +11,16 @@ from pathlib import Path
 
 from rrdbg.engine.making.recorder import Recorder, RecordProgress, RecordRequest
 from rrdbg.errors import UsageError
+from rrdbg.frontends.cli.index import index_and_tell
 from rrdbg.frontends.cli.typist import Typist
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.machine.serial import LineKind
 from rrdbg.model.size import size_text
 from rrdbg.model.timeline.position import parse_count
 from rrdbg.store.library import Library
+
+_LONG_SECONDS = 10.0
+"""A first replay that takes longer is announced."""
 
 _DESCRIPTION = """
 Record a guest: run the QEMU command after '--' in record mode, until the guest shuts down, the console
@@ -57,6 +61,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--until-console", metavar="TEXT", help="end when the guest's console has printed TEXT")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end after SECONDS")
     parser.add_argument("--max-icount", metavar="N", help="end after about N instructions (1e9, 500,000)")
+    parser.add_argument("--index", action="store_true", help="then leave proved snapshots in it, as 'rrdbg index' does")
     parser.add_argument("-q", "--quiet", action="store_true", help="only the guest's console and errors")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- QEMU ARGUMENT...", help="the guest")
     parser.set_defaults(run=run, passes_on=True)
@@ -100,10 +105,21 @@ async def run(arguments: argparse.Namespace) -> int:
         f"Recorded {recorded.icount:,} instructions in {recorded.seconds:.1f} s "
         f"(log {size_text(recorded.log_bytes)}); ended: {recorded.ended}."
     )
-    display.say(
-        f"The recording is {recorded.directory}\n"
-        f"Open it with: rrdbg replay {shlex.quote(str(arguments.output or recorded.directory.name))}"
-    )
+    name = shlex.quote(str(arguments.output or recorded.directory.name))
+    display.say(f"The recording is {recorded.directory}")
+    if recorded.spins:
+        display.say(
+            f"This guest waits by spinning: its log has {size_text(recorded.log_bytes)}, and at each event "
+            "a replay has to wait for QEMU's threads. Halting, or recording less of the waiting, makes it quicker."
+        )
+    if arguments.index:
+        await index_and_tell(recorded.directory)
+    elif recorded.replay_seconds >= _LONG_SECONDS:
+        display.say(
+            f"To replay all of it the first time will take about {recorded.replay_seconds:.0f} s; after "
+            f"'rrdbg index {name}', or with 'rrdbg record --index', any place is reached in less than a second."
+        )
+    display.say(f"Open it with: rrdbg replay {name}")
     return 0
 
 
