@@ -122,6 +122,10 @@ class AttachedMachines:
         """
         return await state_digest(walker.machine)
 
+    def room(self, timeline: Timeline) -> int:
+        """Bytes that the snapshots of ``timeline`` take together."""
+        return sum(snapshot.size for snapshot in timeline.snapshots)
+
     async def settle(self, timeline: Timeline) -> None:
         """There is no next start."""
 

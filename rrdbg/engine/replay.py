@@ -399,7 +399,7 @@ class Replay:
         :raises SnapshotNotNow: QEMU cannot save its state at the cursor.
         :raises UsageError: there can be no second machine.
         """
-        return await self._launcher.branch(await self._cursor.to_save())
+        return await self._launcher.branch(await self._cursor.walker())
 
     async def prove_next(self) -> bool:
         """Prove one more snapshot by a process of its own, while nobody moves; False when no more can be.

@@ -167,11 +167,12 @@ class QmpLink:
             rounds=int(AWAKE_SECONDS * 1000 / WAKE_MILLISECONDS), interfaces=["rrdbg-none"],
         )  # fmt: skip
 
-    async def leave_ram_out(self) -> None:
-        """Have states that are saved or loaded not contain the RAM that is in a file (``x-ignore-shared``)."""
-        names = ("x-ignore-shared", "events")
+    async def leave_ram_out(self, leave: bool) -> None:
+        """Whether states that are saved or loaded lack the RAM that is in a shared file (``x-ignore-shared``)."""
+        capabilities = {"x-ignore-shared": leave, "events": True}
         await self.execute(
-            "migrate-set-capabilities", capabilities=[{"capability": name, "state": True} for name in names]
+            "migrate-set-capabilities",
+            capabilities=[{"capability": name, "state": state} for name, state in capabilities.items()],
         )
 
     async def load_state(self, uri: str) -> None:

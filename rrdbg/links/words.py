@@ -124,21 +124,19 @@ def waiting_words(
     images: Images,
     bundled: Callable[[str], Path],
     *,
-    log: Path | None,
+    log: Path,
     gdb_fd: int,
     ram: RamFile,
 ) -> list[str]:
     """The command of a machine that waits to be told which state it is to take, with its RAM in ``ram``.
 
-    It then replays ``log``; without one it goes on by itself, and records to nowhere: a QEMU that neither records nor
-    replays does not know the state's section "replay". Cards of the network would tell that they have come from
-    elsewhere, by an interrupt that is in no log.
+    It then replays ``log``. Cards of the network would tell that they have come from elsewhere, by an interrupt that is
+    in no log.
     """
-    mode = _icount(invocation, "replay", log, "") if log else _icount(invocation, "record", Path(os.devnull), "")
     return [
         *_debugged(qemu, invocation, images, bundled, gdb_fd),
         *ram.words(),
-        *mode,
+        *_icount(invocation, "replay", log, ""),
         *("-incoming", "defer", "-global", "migration.announce-rounds=0"),
     ]
 

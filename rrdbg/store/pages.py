@@ -1,4 +1,4 @@
-"""``snapshots/pages.bin``: the pages of guest RAM that snapshots are made of, each kept once.
+"""``ram/pages.bin``: the pages of guest RAM that snapshots are made of, each kept once.
 
 A snapshot has a table with a slot number for each page of RAM, 0 for a page of zeros. Slot N is the N-th page in the
 file, and ``pages.sum`` holds its checksum, by which a page that comes again is recognised. Slots are only ever added:
@@ -83,6 +83,7 @@ class Pages:
     """The pages in the folder ``folder``; only who holds the recording's lock may add any."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._file = folder / "pages.bin"
         self._sums = folder / "pages.sum"
         self._slots: dict[bytes, int] | None = None
@@ -111,6 +112,7 @@ class Pages:
                 slot = slots[checksum] = count + len(new)
             found.append(slot)
         if new:
+            self._folder.mkdir(exist_ok=True)
             try:
                 _append(self._file, count * PAGE, b"".join(content for _, content in new))
                 _append(self._sums, count * SUM_BYTES, b"".join(checksum for checksum, _ in new))

@@ -6,7 +6,8 @@ console.log       what the guest wrote to its first serial port
 deliveries.bin    a digest of the log: length, interrupts and exceptions
 timeline.json     snapshots and bookmarks known so far; may grow at any time
 hits.json         what scans have found; may be deleted at any time
-snapshots/        the state and the table of pages of each, never written again once they are complete, and the pages
+snapshots/        the state and the table of pages of each, never written again once they are complete
+ram/              the pages, and an image that running machines map; from there, too, nothing is needed to replay
 disks/            an overlay for each of the guest's disks, as it was at the end of the recording
 files/            copies of the kernel, the initrd and so on
 """
@@ -75,6 +76,11 @@ class Layout:
     def snapshots(self) -> Path:
         """Where snapshot files lie."""
         return self.root / "snapshots"
+
+    @property
+    def ram(self) -> Path:
+        """The pages that snapshots consist of, and the image that machines map."""
+        return self.root / "ram"
 
     @property
     def scratch(self) -> Path:

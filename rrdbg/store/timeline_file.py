@@ -27,10 +27,6 @@ SCHEMA = 3
 _OWN_FILE = re.compile(r"snapshots/[\w-]+\.(qcow2|state|pages)", re.ASCII)
 
 
-SHARED = frozenset({"pages.bin", "pages.sum", "ram.json", "base.ram", "base.pages"})
-"""What lies beside the snapshots and belongs to several of them (:mod:`rrdbg.store.pages`)."""
-
-
 def initial_snapshot(recording: Recording) -> Snapshot:
     """The snapshot that QEMU made at icount 0 while recording.
 
@@ -147,7 +143,7 @@ def clean(recording: Recording, timeline: Timeline) -> Timeline:
         save_timeline(recording, timeline)
     listed = {layout.root / name for snapshot in kept for name in snapshot.files}
     for file in layout.snapshots.iterdir():
-        if file not in listed and file.name not in SHARED:
+        if file not in listed:
             file.unlink()
     for file in (layout.timeline, layout.hits):
         for draft in layout.root.glob(f".{file.name}.*"):

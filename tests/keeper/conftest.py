@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ import pytest
 
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.errors import Stalled
-from rrdbg.links.qmp import QmpLink
+from rrdbg.links.machine import Machine
 from tests.guests.build import QEMU_OPTIONS, run_tool
 
 T = TypeVar("T")
@@ -99,17 +99,18 @@ def hung(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     QEMU 10 and 11 hang where a disk request waits for the log.
     """
-    added = QmpLink.add_node
+    monitor = Machine.monitor
     places: list[int] = []
 
-    async def hang(link: QmpLink, node: Mapping[str, object]) -> None:
-        icount = await link.icount()
-        if not places or icount == places[0]:
-            places.append(icount)
-            raise Stalled("QEMU did not answer.")
-        await added(link, node)
+    async def hang(machine: Machine, line: str) -> str:
+        if line.startswith("savevm"):
+            icount = await machine.icount()
+            if not places or icount == places[0]:
+                places.append(icount)
+                raise Stalled("QEMU did not answer.")
+        return await monitor(machine, line)
 
-    monkeypatch.setattr(QmpLink, "add_node", hang)
+    monkeypatch.setattr(Machine, "monitor", hang)
     return places
 
 

@@ -155,8 +155,9 @@ async def check_tags(replay: Replay, recording: Path) -> None:
     disk = replay.recording.manifest.invocation.disks[0]
     base = Base(recording / "disks/0.qcow2", image_node(disk, Path(disk.source)))
     for known in named:
-        node = disk_through_scratch("disk", base, None, recording / known.files[1])
+        node = disk_through_scratch("disk", base, None, recording / known.files[-1])
         answer = await run_qemu_img(
             "info", "-U", "--output=json", "json:" + json.dumps({**unlocked(node), "backing": None})
         )
-        assert [item["name"] for item in json.loads(answer)["snapshots"]] == [known.tag]
+        # What QEMU is told to load lies elsewhere, and each snapshot inside would keep old clusters.
+        assert not json.loads(answer).get("snapshots")

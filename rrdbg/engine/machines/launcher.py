@@ -168,14 +168,19 @@ class Launcher:
         if self._mapping or self._why_unmapped or not self._maps or not simple:
             return machine
         # The first machine of a recording tells what its RAM is; from the next on it is mapped.
-        block = await find_block(machine.qmp)
+        try:
+            block = await find_block(machine.qmp)
+            if block:
+                note_block(self.recording, block)
+        except BaseException:
+            await machine.close()
+            raise
         if block is None:
             self._why_unmapped = "QEMU does not tell what its RAM is"
             return machine
-        note_block(self.recording, block)
+        await machine.close()
         self._mapping = Mapping(self._ground, block)
         self._mapping.keep_stocked(self._stocked)
-        await machine.close()
         return await self._load_mapped(self._mapping, snapshot, more)
 
     async def _load_mapped(self, mapping: Mapping, snapshot: Snapshot, more: More | None) -> Machine:
@@ -199,11 +204,7 @@ class Launcher:
         :raises SnapshotNotNow: the state cannot be saved here.
         :raises QemuLaunchError: QEMU could not load it.
         """
-        icount = walker.position.icount
-        if self._mapping and self._mapping.saves(walker.machine):
-            machine = await self._mapping.branch(walker.machine, icount)
-        else:
-            machine = await self._loadvm.branch(walker.machine, icount)
+        machine = await self._loadvm.branch(walker.machine, walker.position.icount)
         self._note(Walker(machine, walker.timeline, walker.position), Role.WHAT_IF)
         return machine
 
@@ -284,6 +285,14 @@ class Launcher:
             tables = [read_table(root / known.files[1], pages) for known in timeline.snapshots if known.mapped]
             base = self._mapping.base_slots
             self._mapping.pages.keep_only([*tables, *([base] if base else [])])
+
+    def room(self, timeline: Timeline) -> int:
+        """Bytes that the snapshots of ``timeline`` take together; pages that several have count once."""
+        root = self.recording.layout.root
+        files = [root / name for snapshot in timeline.snapshots if snapshot.mapped for name in snapshot.files]
+        whole = sum(snapshot.size for snapshot in timeline.snapshots if not snapshot.mapped)
+        pages = self._mapping.pages.size if self._mapping else 0
+        return whole + pages + sum(file.stat().st_blocks * 512 for file in files if file.exists())
 
     async def settle(self, timeline: Timeline) -> None:
         """Nothing moves: make the base image that machines map, if the recording has none."""

@@ -45,11 +45,6 @@ class LiveRam:
         self.table = array("I", table)
         self._sums = pages.sums(table)
 
-    def copy(self, other: LiveRam) -> None:
-        """Have it hold what ``other`` holds now."""
-        for start, end in other._data():
-            self._ram[start:end] = other._ram[start:end]
-
     def save(self, pages: Pages) -> int:
         """Keep what has changed since the last time in ``pages``; how many pages that are.
 

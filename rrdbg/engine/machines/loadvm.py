@@ -24,6 +24,10 @@ STATE_FILE = "vmstate.qcow2"
 """The block node of a machine's state, and the file in its directory."""
 
 
+def no_delta(_: int) -> None:
+    """Nothing lies between a mapped machine's scratch and the recording's own overlay."""
+
+
 class LoadVm:
     """Starts and saves such machines on ``ground``."""
 
@@ -93,6 +97,7 @@ class LoadVm:
         :raises QmpError: it failed, for example since the disk is full.
         """
         ground, tag = self._ground, f"rrdbg-{icount}"
+        await machine.qmp.leave_ram_out(False)
         draft = ground.empty(machine.directory / f"{icount}.qcow2")
         try:
             await self._add_save_node(machine, draft)
@@ -109,7 +114,8 @@ class LoadVm:
 
     def delta_of(self, machine: Machine) -> Delta:
         """What lies below the disks of ``machine``."""
-        return partial(self._ground.delta, self._loaded[machine])
+        loaded = self._loaded.get(machine)
+        return partial(self._ground.delta, loaded) if loaded else no_delta
 
     def _prepare(self, snapshot: Snapshot, *, copied: bool = False) -> tuple[Path, Images]:
         """A new machine's directory, and the images in it that lie on those of ``snapshot``.

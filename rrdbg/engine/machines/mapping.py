@@ -25,8 +25,8 @@ from weakref import WeakKeyDictionary
 
 from rrdbg.engine.machines.ground import Ground, More, disk_scratch
 from rrdbg.engine.machines.live_ram import LiveRam
-from rrdbg.engine.machines.loadvm import STATE_FILE, STATE_NODE
-from rrdbg.errors import QemuDied, QemuLaunchError, QmpError
+from rrdbg.engine.machines.loadvm import STATE_FILE, STATE_NODE, no_delta
+from rrdbg.errors import QemuDied, QemuLaunchError, QmpError, Stalled
 from rrdbg.links.images import plain_qcow2
 from rrdbg.links.machine import Machine
 from rrdbg.links.mapped_ram import MappedRam
@@ -44,6 +44,8 @@ _FILE_URI = Versions(first=(8, 2))
 not for a file."""
 
 _MOST_STATE = 1 << 30
+_SAVE_SECONDS = 20.0
+"""It takes some milliseconds, and what a guest has written to a slow disk."""
 
 
 @dataclass(slots=True)
@@ -82,7 +84,7 @@ class Mapping:
     def __init__(self, ground: Ground, block: RamBlock) -> None:
         self._ground = ground
         self.block = block
-        self.pages = Pages(ground.layout.snapshots)
+        self.pages = Pages(ground.layout.ram)
         self._base: _Base | None = None
         self._old_bases: list[_Base] = []
         self._live: WeakKeyDictionary[Machine, LiveRam] = WeakKeyDictionary()
@@ -130,28 +132,6 @@ class Mapping:
             self._private[blank.machine] = (blank.base, table)
         return blank.machine
 
-    async def branch(self, machine: Machine, icount: int) -> Machine:
-        """A machine in the state of ``machine``, at ``icount``, that follows no log.
-
-        :raises SnapshotNotNow: the state cannot be saved here.
-        :raises QemuLaunchError: QEMU could not load it.
-        """
-        state, disks = await self._devices(machine, icount)
-        blank = await self._blank(None, saving=True, follows_log=False)
-        try:
-            assert blank.live is not None
-            blank.live.copy(self._live[machine])
-            await self._load(blank, state, disks)
-        except BaseException:
-            await blank.machine.close()
-            raise
-        finally:
-            blank.discard()
-            for file in disks:
-                file.unlink()
-        self._live[blank.machine] = blank.live
-        return blank.machine
-
     def keep_stocked(self, count: int) -> None:
         """Have ``count`` blanks wait from now on."""
         self._stocked = count
@@ -168,7 +148,7 @@ class Mapping:
                 await blank.machine.close()
         return await self._blank(more, saving=saving)
 
-    async def _blank(self, more: More | None, *, saving: bool, follows_log: bool = True) -> Blank:
+    async def _blank(self, more: More | None, *, saving: bool) -> Blank:
         ground = self._ground
         if self._base is None and not saving:
             self._base = await asyncio.to_thread(self._open_base)
@@ -178,7 +158,7 @@ class Mapping:
         directory = ground.directory()
         images = Images(
             plain_qcow2(STATE_NODE, ground.empty(directory / STATE_FILE)),
-            ground.disk_nodes(directory, _no_delta),
+            ground.disk_nodes(directory, no_delta),
         )
         state = os.memfd_create("rrdbg-state", os.MFD_CLOEXEC)
         try:
@@ -186,18 +166,18 @@ class Mapping:
                 lambda fd: [
                     *waiting_words(
                         ground.qemu, ground.invocation, images, ground.layout.bundled,
-                        log=ground.layout.log if follows_log else None, gdb_fd=fd, ram=ram,
+                        log=ground.layout.log, gdb_fd=fd, ram=ram,
                     ),
                     *(more(directory) if more else ()),
                 ],
                 directory, opened_files(ground.invocation, ground.layout.bundled),
-                ground.processors if follows_log else None, (state, file),
+                ground.processors, (state, file),
             )  # fmt: skip
         except BaseException:
             os.close(state)
             raise
         try:
-            await machine.qmp.leave_ram_out()
+            await machine.qmp.leave_ram_out(True)
         except BaseException:
             os.close(state)
             await machine.close()
@@ -257,12 +237,17 @@ class Mapping:
     async def _devices(self, machine: Machine, icount: int) -> tuple[bytes, list[Path]]:
         """The devices' state of ``machine``, and what its guest has written to each disk."""
         tag = f"rrdbg-{icount}"
-        await machine.qmp.leave_ram_out()
-        failure = (await machine.monitor(f"savevm {tag}")).strip()
+        await machine.qmp.leave_ram_out(True)
+        try:
+            async with asyncio.timeout(_SAVE_SECONDS):
+                failure = (await machine.monitor(f"savevm {tag}")).strip()
+        except (Stalled, TimeoutError) as error:
+            await machine.process.kill()
+            raise QemuDied(f"QEMU hung where a snapshot was to be saved, and was ended: {error}") from None
         if failure:
             raise refusal(failure)
         state = await asyncio.to_thread(read_vmstate, machine.directory / STATE_FILE, tag)
-        return state, await self._ground.save_disks(machine.directory, icount, _no_delta)
+        return state, await self._ground.save_disks(machine.directory, icount, no_delta)
 
     async def sums(self, machine: Machine) -> Sums | None:
         """The checksums of ``machine``'s RAM as it is now; None for a machine that was started in another way."""
@@ -329,11 +314,11 @@ class Mapping:
 
     @property
     def _base_file(self) -> Path:
-        return self._ground.layout.snapshots / "base.ram"
+        return self._ground.layout.ram / "base.ram"
 
     @property
     def _base_table(self) -> Path:
-        return self._ground.layout.snapshots / "base.pages"
+        return self._ground.layout.ram / "base.pages"
 
     def _leave_base(self) -> None:
         if self._base:
@@ -366,10 +351,6 @@ class Mapping:
         with contextlib.suppress(QemuLaunchError, QmpError, QemuDied):
             while len(self._stock) < self._stocked:
                 self._stock.append(await self._blank(None, saving=False))
-
-
-def _no_delta(_: int) -> None:
-    """Nothing lies between a mapped machine's scratch and the recording's own overlay."""
 
 
 def _unpacked(path: Path) -> bytes:

@@ -34,7 +34,7 @@ async def find_block(qmp: QmpLink) -> RamBlock | None:
 def known_block(layout: Layout) -> RamBlock | None:
     """What was found out earlier; None if that was not, or is not kept."""
     try:
-        content = json.loads((layout.snapshots / "ram.json").read_bytes())
+        content = json.loads((layout.ram / "block.json").read_bytes())
         block = RamBlock(str(content["id"]), int(content["size"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -46,4 +46,5 @@ def note_block(recording: Recording, block: RamBlock) -> None:
     """Keep it with the recording, if that can be written."""
     if recording.writable:
         content = json.dumps({"id": block.id, "size": block.size})
-        write_atomically(recording.layout.snapshots / "ram.json", content.encode())
+        recording.layout.ram.mkdir(exist_ok=True)
+        write_atomically(recording.layout.ram / "block.json", content.encode())

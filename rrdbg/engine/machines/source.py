@@ -84,6 +84,9 @@ class Machines(Protocol):
         :raises QmpError: the memory cannot be read here.
         """
 
+    def room(self, timeline: Timeline) -> int:
+        """Bytes that the snapshots of ``timeline`` take together."""
+
     async def settle(self, timeline: Timeline) -> None:
         """Nothing moves: do what makes the next start quicker."""
 

@@ -119,7 +119,7 @@ class Indexer:
             pass_seconds=pass_seconds,
             snapshots=len(snapshots),
             proved=sum(bool(snapshot.sound) for snapshot in snapshots),
-            size=sum(snapshot.size for snapshot in snapshots),
+            size=self._launcher.room(self.keeper.timeline),
             unsound=tuple(self._unsound),
         )
 

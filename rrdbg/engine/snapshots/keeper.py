@@ -49,7 +49,7 @@ _PIECES = 3.5
 _CUT = 2.5
 """How much longer than meant a piece may take before it is interrupted."""
 
-_SHORTEST_PIECE = 0.01
+_SHORTEST_PIECE = 0.002
 """Seconds; each piece costs 1 ms more than what it replays."""
 
 _LEAST_CUT = 0.05
@@ -104,7 +104,7 @@ class Keeper:
         if self._budget is not None:
             return self._budget
         free = shutil.disk_usage(self._launcher.recording.layout.root).free
-        return default_budget(free, sum(snapshot.size for snapshot in self.timeline.snapshots))
+        return default_budget(free, self._launcher.room(self.timeline))
 
     async def advance(
         self, walker: Walker, icount: int, on_progress: ProgressCallback | None, *, reverse: bool = False
@@ -300,6 +300,13 @@ class Keeper:
 
     def _thin(self) -> None:
         """Drop what is over the budget, but for snapshots that a machine stands on."""
-        timeline = self.timeline
-        over = to_drop(timeline.snapshots, timeline.cost, timeline.end.icount, self.budget)
-        self.drop(*(snapshot for snapshot in over if not self._launcher.in_use(snapshot)))
+        budget = self.budget
+        while (excess := self._launcher.room(self.timeline) - budget) > 0:
+            timeline = self.timeline
+            # Pages that others have, too, give no room back; so some are dropped, and then it is looked again.
+            sizes = sum(snapshot.size for snapshot in timeline.snapshots)
+            over = to_drop(timeline.snapshots, timeline.cost, timeline.end.icount, sizes - excess)
+            droppable = [snapshot for snapshot in over if not self._launcher.in_use(snapshot)]
+            if not droppable:
+                return
+            self.drop(*droppable)
