@@ -114,6 +114,10 @@ class Divergence(LinkError):
     exit_code = 4
 
 
+class Overshot(LinkError):
+    """QEMU took an interrupt right behind a ``pause`` before it could be stopped; another one may not."""
+
+
 class HostError(RrdbgError):
     """The operating system refused something: the disk is full, or there are too many open files."""
 

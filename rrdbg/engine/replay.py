@@ -9,6 +9,7 @@ left at an unknown place is dropped and started again when it is needed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -29,9 +30,10 @@ from rrdbg.engine.search.watch import watched_step
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.snapshots.prover import prove_next
 from rrdbg.engine.travel.cursor import Cursor, Steps
+from rrdbg.engine.travel.driver import TRIES
 from rrdbg.engine.travel.finder import Finder
 from rrdbg.engine.travel.points import PointList
-from rrdbg.errors import LinkError, OutOfRange, UsageError
+from rrdbg.errors import LinkError, OutOfRange, Overshot, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.links.memory import resident
 from rrdbg.links.qmp import SnapshotNotNow
@@ -214,7 +216,11 @@ class Replay:
             for _ in range(count):
                 if walker.position >= self.timeline.end:
                     return await self._stop(StopReason.END)
-                self._cursor.position = (await walker.step()).after
+                step = await walker.step()
+                self._cursor.position = step.after
+                if step.missed:
+                    await self._cursor.go(step.missed)
+                    walker = await self._cursor.walker()
             return await self._stop(StopReason.STEP)
 
     @again
@@ -237,8 +243,10 @@ class Replay:
             walker = await self._cursor.walker()
             if walker.position >= self.timeline.end:
                 return await self._stop(StopReason.END)
-            _, hits = await watched_step(walker, points)
+            step, hits = await watched_step(walker, points)
             self._cursor.position = walker.position
+            if step.missed:
+                await self._cursor.go(step.missed)
             return await self._hit_stop(hits[0]) if hits else await self._stop(StopReason.STEP)
 
     @property
@@ -264,7 +272,14 @@ class Replay:
         async with self._cursor.moving():
             walker = await self._cursor.start_at(base)
             try:
-                await visit(walker)
+                for _ in range(TRIES):
+                    with contextlib.suppress(Overshot):
+                        await visit(walker)
+                        break
+                    await walker.machine.close()
+                    walker = await self._cursor.start_at(base)
+                else:
+                    await visit(walker)
                 if walker.position != self._cursor.position:
                     raise LinkError(f"The walk to {self._cursor.position} ended at {walker.position}.")
             except BaseException:

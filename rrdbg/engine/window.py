@@ -23,7 +23,7 @@ from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.search.scan import Accept
 from rrdbg.engine.search.watch import watched_step
-from rrdbg.errors import RspError
+from rrdbg.errors import Overshot, RspError
 from rrdbg.links.machine import Machine
 from rrdbg.links.registers import RegisterFile
 from rrdbg.model.hits.stop import Breakpoint, Hit, Point, StopReason, WatchKind, Watchpoint
@@ -238,6 +238,8 @@ class Window:
                 step, moment.hits = await watched_step(walker, watchpoints)
             else:
                 step = await walker.step()
+            if step.missed:
+                raise Overshot(f"QEMU ran past {step.missed}, a place behind a pause; travel again.")
             moment.begun = not walker.interrupted(step)
 
     def _keep(self, moments: list[_Moment], watchpoints: Sequence[Watchpoint]) -> None:

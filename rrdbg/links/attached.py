@@ -204,6 +204,11 @@ class Lease:
         """Where the threads of somebody else's QEMU run is his matter."""
         yield
 
+    @contextmanager
+    def main_loop_first(self) -> Iterator[None]:
+        """As for :meth:`long_run`."""
+        yield
+
     async def kill(self) -> None:
         """End the lease; QEMU lives on."""
         self._held = False

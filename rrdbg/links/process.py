@@ -218,6 +218,12 @@ class QemuProcess:
         with self._threads.together() if self._threads else contextlib.nullcontext():
             yield
 
+    @contextmanager
+    def main_loop_first(self) -> Iterator[None]:
+        """Have the main loop interrupt the guest as soon as it has something to do, as far as we may."""
+        with self._threads.main_loop_first() if self._threads else contextlib.nullcontext():
+            yield
+
     def last_words(self) -> str:
         """What QEMU printed last, as one line, without its program name; never empty."""
         text = self._output.decode(errors="replace").strip()

@@ -21,6 +21,7 @@ NAMED_THREADS = ("-name", "debug-threads=on")
 """Options with which QEMU gives its threads names; 11.1 does so anyway."""
 
 _MONITOR = "IO mon_iothread"
+_CPU = "CPU 0/TCG"
 _CAP_SYS_NICE = 23
 _NICE_RANGE = 20
 
@@ -56,11 +57,15 @@ class Threads:
         self._processors = processors
         self._all = []
         self._monitors = []
+        self._cpus = []
         with contextlib.suppress(OSError):  # one that ends meanwhile
             for thread in Path(f"/proc/{pid}/task").iterdir():
                 self._all.append(int(thread.name))
-                if (thread / "comm").read_text().rstrip() == _MONITOR:
+                name = (thread / "comm").read_text().rstrip()
+                if name == _MONITOR:
                     self._monitors.append(int(thread.name))
+                elif name == _CPU:
+                    self._cpus.append(int(thread.name))
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -79,6 +84,24 @@ class Threads:
                 _keep(self._monitors, self._processors.all)
                 if _may_raise_priority():
                     _schedule(self._monitors, os.SCHED_BATCH)
+
+    @contextmanager
+    def main_loop_first(self) -> Iterator[None]:
+        """Have the main loop, whenever it has something to do, interrupt the thread that executes the guest.
+
+        Only where that thread may be made one of the others again.
+        """
+        if not _may_raise_priority():
+            yield
+            return
+        with self._processors.one() as processor:
+            _keep(self._all, {processor})
+            _schedule(self._cpus, os.SCHED_IDLE)
+            try:
+                yield
+            finally:
+                _schedule(self._cpus, os.SCHED_BATCH)
+                _keep(self._monitors, self._processors.all)
 
 
 @cache

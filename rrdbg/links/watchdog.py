@@ -54,6 +54,9 @@ class Process(Protocol):
     def long_run(self) -> AbstractContextManager[None]:
         """A context for a run that takes long, in which QEMU gets what makes it quick."""
 
+    def main_loop_first(self) -> AbstractContextManager[None]:
+        """A context in which QEMU's main loop interrupts the guest as soon as it has anything to do, if it can."""
+
     async def kill(self) -> None:
         """Take it away from the machine; harmless if that has happened already."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rrdbg.errors import Divergence, OutOfRange
+from rrdbg.errors import Divergence, OutOfRange, Overshot
 from rrdbg.links.machine import Machine
 from rrdbg.links.rsp import StopReply
 from rrdbg.links.watchdog import ProgressCallback
@@ -21,11 +21,20 @@ from rrdbg.model.timeline.position import Position
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One single step: from where, to where, and what the stub said."""
+    """One single step: from where, to where, and what the stub said.
+
+    It may be ``missed`` that there is a position between: behind a ``pause``, in front of an interrupt that comes
+    there.
+    """
 
     before: Position
     after: Position
     reply: StopReply
+
+    @property
+    def missed(self) -> Position | None:
+        """The position that was passed over, if one was."""
+        return Position(self.after.icount) if self.after.icount > self.before.icount and self.after.phase else None
 
 
 class Walker:
@@ -90,9 +99,11 @@ class Walker:
         """Single-step to ``target``.
 
         :raises OutOfRange: there is no such phase at that icount.
+        :raises Overshot: this machine came by it without a stop.
         """
         while self.position < target:
-            await self.step()
+            if (await self.step()).missed == target:
+                raise Overshot(f"QEMU ran past {target}, a place behind a pause; travel again.")
         if self.position != target:
             raise OutOfRange(
                 f"There is no position {target}: at {target.icount:,} nothing more is delivered; "

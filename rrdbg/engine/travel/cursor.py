@@ -16,7 +16,7 @@ from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.travel.driver import Driver
 from rrdbg.engine.travel.spares import Spares
-from rrdbg.errors import HostError, Interrupted, LinkError, UsageError
+from rrdbg.errors import HostError, Interrupted, LinkError, Overshot, UsageError
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.travel.process import Role
@@ -93,8 +93,12 @@ class Cursor:
             return
         await self.go(base)
         walker = await self.walker()
-        await steps(walker, target)
-        await walker.walk_to(target)  # it says so where there is no such phase
+        try:
+            await steps(walker, target)
+            await walker.walk_to(target)  # it says so where there is no such phase
+        except Overshot:
+            await self.drop()
+            await self.go(target)
         self.position = target
 
     async def start_at(self, icount: int) -> Walker:

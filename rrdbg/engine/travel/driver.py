@@ -12,11 +12,14 @@ from rrdbg.engine.machines.source import Machines
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.travel.spares import Spares
-from rrdbg.errors import LinkError, QemuLaunchError
+from rrdbg.errors import LinkError, Overshot, QemuLaunchError
 from rrdbg.links.unbroken import unbroken
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.timeline.snapshot import Snapshot
 from rrdbg.model.travel.plan import Plan, Rates, RunTo, Start, StepTo, plan_seek, price
+
+TRIES = 40
+"""Machines that may run past a place before it is given up: on a busy host one of three does."""
 
 
 class Driver:
@@ -46,7 +49,14 @@ class Driver:
             # One that has died while it waited is replaced.
             with contextlib.suppress(LinkError):
                 return await self._execute(spare.plan, spare.walker, target, spare.walker)
-        return await self._execute(plan, walker, target)
+        try:
+            return await self._execute(plan, walker, target)
+        except Overshot as error:
+            missed = error
+        for _ in range(TRIES):
+            with contextlib.suppress(Overshot):
+                return await self._execute(plan_seek(self._keeper.timeline, None, target, rates), None, target)
+        raise missed
 
     async def start_at(self, icount: int) -> Walker:
         """A new machine at the plain ``icount``; the caller closes it."""
