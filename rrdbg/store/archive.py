@@ -13,20 +13,22 @@ import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.errors import RecordingError, UsageError
 from rrdbg.model.machine.drives import Disk
 from rrdbg.model.timeline.line import Timeline
-from rrdbg.model.timeline.snapshot import SnapshotKind
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.manifest import Manifest
+from rrdbg.store.pages import Pages, read_table
+from rrdbg.store.ram_block import known_block
 from rrdbg.store.recording import Recording
 
 _MEMBER = re.compile(
     r"manifest\.json|replay\.bin|console\.log|deliveries\.bin|timeline\.json|hits\.json"
-    r"|snapshots/[\w-]+\.qcow2|disks/\d+\.qcow2|files/[\w-]+",
+    r"|snapshots/[\w-]+\.(qcow2|state|pages)|ram/(pages\.bin|pages\.sum|block\.json)|disks/\d+\.qcow2|files/[\w-]+",
     re.ASCII,
 )
 _CHUNK = 1 << 20
@@ -54,8 +56,13 @@ def pack(recording: Recording, out: Path, timeline: Timeline, *, everything: boo
     if out.exists():
         raise UsageError(f"{out} exists already; choose another file with --output, or remove it.")
     draft = out.with_name(f".{out.name}.part")
+    trimmed = None
     try:
-        members = _members(recording, timeline, everything=everything)
+        snapshots = _snapshots(timeline, everything=everything)
+        members = _members(recording, snapshots)
+        if mapped := [snapshot for snapshot in snapshots if snapshot.mapped]:
+            trimmed = tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.absolute().parent)
+            members |= _ram(recording, mapped, Path(trimmed.name))
         total = sum(path.stat().st_size for path in members.values())
         done = 0
         with tarfile.open(draft, "w:gz", compresslevel=_COMPRESSION) as archive:
@@ -72,6 +79,8 @@ def pack(recording: Recording, out: Path, timeline: Timeline, *, everything: boo
         raise RecordingError(f"Cannot pack {recording.name} into {out}: {error}.") from None
     finally:
         draft.unlink(missing_ok=True)
+        if trimmed:
+            trimmed.cleanup()
 
 
 def unpack(archive: Path, directory: Path) -> Iterator[ArchiveProgress]:
@@ -110,11 +119,30 @@ def unpack(archive: Path, directory: Path) -> Iterator[ArchiveProgress]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _members(recording: Recording, timeline: Timeline, *, everything: bool) -> dict[str, Path]:
-    """All but the manifest, by name in the archive."""
-    layout = recording.layout
+def _snapshots(timeline: Timeline, *, everything: bool) -> list[Snapshot]:
+    """Those that go along."""
     kept = (SnapshotKind.INITIAL, SnapshotKind.NAMED)
-    snapshots = [item for item in timeline.snapshots if everything or item.kind in kept]
+    return [item for item in timeline.snapshots if everything or item.kind in kept]
+
+
+def _ram(recording: Recording, snapshots: Sequence[Snapshot], folder: Path) -> dict[str, Path]:
+    """The pages that ``snapshots`` consist of, by name in the archive; what only others need is zeros in it."""
+    layout = recording.layout
+    block = known_block(layout)
+    if block is None:
+        raise RecordingError(f"{layout.ram / 'block.json'} is missing or damaged; 'rrdbg index' makes snapshots anew.")
+    for name in ("pages.bin", "pages.sum"):
+        shutil.copyfile(layout.ram / name, folder / name)
+    tables = [read_table(layout.root / snapshot.files[1], block.pages) for snapshot in snapshots]
+    Pages(folder).keep_only(tables)
+    return {f"ram/{name}": folder / name for name in ("pages.bin", "pages.sum")} | {
+        "ram/block.json": layout.ram / "block.json"
+    }
+
+
+def _members(recording: Recording, snapshots: Sequence[Snapshot]) -> dict[str, Path]:
+    """All but the manifest and the pages, by name in the archive."""
+    layout = recording.layout
     names = {name for item in snapshots for name in item.files} | set(recording.manifest.checksums)
     names |= {
         layout.relative(path)

@@ -40,7 +40,8 @@ def test_verify_tells_of_a_bad_snapshot(cli: Cli, copied: Path) -> None:
     assert isinstance(half["files"], list)
     (copied / half["files"][0]).write_bytes(b"nonsense")
     done = cli("verify", str(copied), check=1)
-    assert "is not sound: QEMU did not start" in done.stderr
+    assert "is not sound" in done.stderr
+    assert "cannot be read" in done.stderr
     # It is the user's, so it stays, and nobody trusts it.
     assert {item["name"]: item["sound"] for item in snapshots(cli, copied)} == {None: True, "half": False}
     assert "(50.0%)" in cli.replay(copied, "seek 50%", "stepi", "rsi")

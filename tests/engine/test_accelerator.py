@@ -124,6 +124,6 @@ async def test_tells_what_a_qemu_says_that_takes_no_plugins(replay: Replay, tmp_
     qemu = tmp_path / "qemu"
     qemu.write_text("#!/bin/sh\necho 'qemu: -plugin: invalid option' >&2\nexit 1\n")
     qemu.chmod(0o755)
-    replay._launcher.qemu = str(qemu)  # type: ignore[attr-defined]
+    replay._launcher._ground.qemu = str(qemu)  # type: ignore[attr-defined]
     info = await replay.accelerator.info()
     assert info.text == f"The accelerator is not used: {qemu} does not load the plugin: qemu: -plugin: invalid option."

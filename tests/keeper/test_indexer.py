@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from rrdbg.engine.machines.launcher import Launcher
-from rrdbg.engine.machines.ram_block import known_block
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
 from rrdbg.engine.snapshots.keeper import Keeper
@@ -24,6 +23,7 @@ from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.pages import Pages, page_sum, read_table
+from rrdbg.store.ram_block import known_block
 from rrdbg.store.recording import Layout, Recording
 from rrdbg.store.timeline_file import clean, load_timeline
 from tests.keeper.conftest import Run

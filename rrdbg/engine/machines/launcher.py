@@ -16,7 +16,7 @@ from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.machines.ground import Ground, More, move_into_place
 from rrdbg.engine.machines.loadvm import LoadVm
 from rrdbg.engine.machines.mapping import Mapping, Sums
-from rrdbg.engine.machines.ram_block import find_block, known_block, note_block
+from rrdbg.engine.machines.ram_block import find_block
 from rrdbg.engine.machines.source import Running
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.errors import HostError, ImageError, QemuLaunchError, RecordingError, UsageError
@@ -31,6 +31,7 @@ from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.travel.process import Role
 from rrdbg.store.pages import read_table
+from rrdbg.store.ram_block import known_block, note_block
 from rrdbg.store.recording import Recording
 from rrdbg.store.workfolder import WorkFolder
 
