@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Sequence
 
 from rrdbg.model.machine.findings import Finding, Level, fit
+from rrdbg.model.shown import shown
 
 _MARKS = {Level.GOOD: "ok", Level.NOTE: "note", Level.WRONG: "WRONG"}
 _MARK_WIDTH = 7
@@ -24,7 +25,7 @@ def findings_text(findings: Sequence[Finding], command: Sequence[str] | None, wi
     lines.append(f"{wrong} thing{'s are' if wrong > 1 else ' is'} wrong." if wrong else "Nothing is wrong.")
     if command is not None:
         lines.append(("This can be recorded: " if wrong else "Record it with: ") + shlex.join(command))
-    return "\n".join(lines)
+    return shown("\n".join(lines))
 
 
 def findings_json(findings: Sequence[Finding], command: Sequence[str] | None) -> str:

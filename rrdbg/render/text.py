@@ -32,6 +32,7 @@ from rrdbg.model.results import (
     TimelineView,
     Where,
 )
+from rrdbg.model.shown import shown
 from rrdbg.model.size import size_text
 from rrdbg.model.timeline.clock import GuestTime, format_time
 from rrdbg.model.timeline.position import Position
@@ -43,6 +44,10 @@ _BYTES = re.compile(r"^(=> 0x[0-9a-f]+(?: <[^>]*>)?:\t)(?:[0-9a-f]{2} ?)+\s*\t",
 
 def render(result: Result, width: int = _WIDTH) -> str:
     """``result`` as one or more lines, without a newline at the end; a drawn line is ``width`` cells wide."""
+    return shown(_text(result, width))
+
+
+def _text(result: Result, width: int) -> str:
     match result:
         case Message(text):
             return text
@@ -140,7 +145,7 @@ def place(position: Position, end: Position, pc: int, instruction: str) -> str:
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns two spaces apart; numbers to the right."""
-    lines = [list(headings), *(list(row) for row in rows)]
+    lines = [list(headings), *([shown(cell).replace("\n", "\\n") for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     right = [_is_number(lines[1][column]) if len(lines) > 1 else False for column in range(len(headings))]
     return "\n".join(

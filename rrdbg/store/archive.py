@@ -111,7 +111,6 @@ def unpack(archive: Path, directory: Path) -> Iterator[ArchiveProgress]:
         Manifest.read(draft / "manifest.json")
         for name in ("snapshots", "disks", "files"):
             (draft / name).mkdir(exist_ok=True)
-        draft.chmod(0o755)
         draft.rename(directory)
     except (OSError, EOFError, tarfile.TarError) as error:
         raise RecordingError(f"Cannot unpack {archive}: {error}. Get it again, or pack again.") from None

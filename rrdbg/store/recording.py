@@ -121,6 +121,8 @@ def make_directory(layout: Layout) -> None:
     """
     try:
         layout.root.mkdir(parents=True)
+        # Whatever the umask: it holds the guest's memory.
+        layout.root.chmod(0o700)
         for name in ("snapshots", "disks", "files"):
             (layout.root / name).mkdir()
     except FileExistsError:

@@ -182,3 +182,12 @@ def is_qemu_of(entry: Path, root: Path) -> bool:
     except OSError:
         return False
     return entry.name.isdecimal() and b"qemu-system" in words.split(b"\0")[0] and bytes(root) in words
+
+
+def test_s8_nobody_else_reads_a_recording_whatever_the_umask(cli: Cli, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        cli("record", "-o", str(tmp_path / "recording"), "--max-icount", "1e5", "--", QEMU, "-m", "16M", "-nodefaults")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "recording").stat().st_mode & 0o777 == 0o700

@@ -151,3 +151,14 @@ def test_points_that_were_not_used_for_long_go(monkeypatch: pytest.MonkeyPatch) 
     index = index.with_scan(many, START, END, [Hit(Position(i + 1), 0, many[0]) for i in range(20)])
     assert [key.address for key in index.points] == [0x102, 0x100], "one that takes too much alone pushes none out"
     assert PointKey.of(many[0]).point(7) == replace(many[0], number=7)
+
+
+def test_a_hit_is_not_counted_twice_where_only_its_icount_is_known() -> None:
+    """A scan knows the hit behind a delivery exactly, and a later one from further away knows only its icount."""
+    point = Breakpoint(1, 0x20)
+    behind = Hit(Position(7, 2), 0x99, point)
+    vague = replace(behind, position=Position(7), exact=False)
+    index = HitIndex().with_scan([point], Position(7, 2), Position(8), [behind])
+    index = index.with_scan([point], Position(0), Position(40), [vague]).with_exact(vague, Position(7, 2))
+    hits = [hit for piece in index.pieces([point], Position(0), Position(40)) for hit in piece.hits or ()]
+    assert [hit.position for hit in hits] == [Position(7, 2)]

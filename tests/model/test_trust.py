@@ -59,7 +59,11 @@ def test_machines_are_allowed(words: str) -> None:
         "-option-rom x", "-semihosting-config enable=on,target=native", "-semihosting", "-audiodev wav,id=a,path=x",
         "-set device.x.romfile=y", "-qmp unix:x,server", "-gdb tcp::1234", "-vnc :1", "-add-fd fd=3,set=2", "-m @x/y",
         "-device '{\"driver\":\"virtio-net-pci\",\"romfile\":\"x\"}'", "-incoming exec:sh", "-sandbox off", "-kernel x",
-        "-append x -daemonize", "-pflash x", "-mem-path /tmp", "-dtb x", "-netdev socket,id=m,listen=:1",
+        # S2: read as JSON by us, and as a list by QEMU; or told twice.
+        '-machine \'{"x,type=virt,dumpdtb=F":null}\'', '-drive \'{"x,if=none,file.driver=nbd":null}\'',
+        '-acpitable \'{"x,data=t":null}\'', '-device \'{"driver":"VGA"}\'', "-machine pc,accel=kvm,accel=tcg",
+        "-device vfio-pci,driver=VGA", "-append x -daemonize", "-pflash x", "-mem-path /tmp", "-dtb x",
+        "-netdev socket,id=m,listen=:1",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("place", ["options", "additions"])
@@ -85,6 +89,11 @@ def test_what_leads_out_of_the_machine_is_not(words: str, place: str) -> None:
         replace(invocation(), chardevs=("x,logfile=/home/user/.bashrc",)),
         replace(invocation(), bundled=(BundledFile("pidfile", "x"),)),
         replace(invocation(), bundled=(BundledFile("kernel", "x", "3/../../../etc/shadow"),)),  # type: ignore[arg-type]
+        # S1: only 3 to 9 are free in QEMU, and each for one file.
+        replace(invocation(), bundled=(BundledFile("kernel", "x", 12),)),
+        replace(invocation(), bundled=(BundledFile("kernel", "x", True),)),
+        replace(invocation(), bundled=(BundledFile("kernel", "x", 3, -1),)),
+        replace(invocation(), bundled=(BundledFile("kernel", "x", 3), BundledFile("initrd", "y", 3))),
         replace(invocation(), disks=(replace(INSIDE, source="/etc/shadow"),)),
         replace(invocation(), disks=(replace(INSIDE, source="files/../../secret"),)),
         replace(invocation(), disks=(replace(INSIDE, format="vmdk"),)),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -163,3 +165,15 @@ async def test_a_qemu_that_dies_is_replaced_unnoticed(workload: Path, tmp_path: 
             assert await move(client, movement) == b"T05thread:01;"
         assert replay.position == Position(7_000_000)
         assert await client.exchange("vKill;1") == b"OK"
+
+
+async def test_s8_nobody_else_connects_whatever_the_umask(workload: Path, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        async with await Replay.open(Path(shutil.copytree(workload, tmp_path / "copy"))) as replay:
+            server = Server(replay)
+            await server.listen(f"unix:{tmp_path / 'socket'}")
+            assert (tmp_path / "socket").stat().st_mode & 0o777 == 0o600
+            await server.close()
+    finally:
+        os.umask(before)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from rrdbg.store.logevents import CharWrite
 from rrdbg.store.logformat import Kind
 from rrdbg.store.recording import Recording
 from tests.oracle import Oracle
-from tests.store.logwriter import LINUX, Item, write_log
+from tests.store.logwriter import LINUX, OLD, Item, write_log
 
 
 def test_kinds_are_read_by_name_plural_and_beginning() -> None:
@@ -161,3 +163,17 @@ def test_packets_in_words() -> None:
     assert describe_packet(ethernet + ipv4) == "34 bytes, ICMP 10.0.2.2 > 10.0.2.15"
     assert describe_packet(ethernet + b"\x08\x06") == "14 bytes, ARP 52:55:00:00:00:01 > 52:54:00:12:34:56"
     assert describe_packet(b"abc") == "3 bytes"
+
+
+def test_s5_a_log_that_claims_to_have_written_two_gigabytes(log: Callable[[bytes], Path], tmp_path: Path) -> None:
+    """16 GB were allocated for it; now no more than the console that there is has."""
+    captured = tmp_path / "console.log"
+    captured.write_bytes(b"hello\n")
+    path = log(write_log(OLD, [(Kind.INSTRUCTION, 5), (Kind.CHAR_WRITE, CharWrite(0x7FFF_FFFF, 0))]))
+    tracemalloc.start()
+    try:
+        with pytest.raises(RecordingError, match="2,147,483,647 bytes"):
+            Console.read(path, captured)
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()

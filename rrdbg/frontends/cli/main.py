@@ -32,6 +32,7 @@ from rrdbg.frontends.cli import (
     serve,
     timeline,
 )
+from rrdbg.model.shown import shown
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -46,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except RrdbgError as error:
         if arguments.debug:
             raise
-        print(f"rrdbg: {error}", file=sys.stderr)
+        print(shown(f"rrdbg: {error}"), file=sys.stderr)
         return error.exit_code
     except OSError as error:
         if arguments.debug:

@@ -11,6 +11,7 @@ from pathlib import Path
 from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.repl.redirect import Redirected, Sink
 from rrdbg.model.results import Result
+from rrdbg.model.shown import shown
 from rrdbg.render.colours import coloured
 from rrdbg.render.csv_table import to_csv
 from rrdbg.render.json_lines import error_to_json, to_json
@@ -43,7 +44,7 @@ class Outlet:
 
     def warn(self, text: str) -> None:
         """Print a sentence to standard error."""
-        print(text, file=sys.stderr, flush=True)
+        print(shown(text), file=sys.stderr, flush=True)
 
     async def send(self, results: Sequence[Result], wanted: Redirected) -> None:
         """Give ``results`` to the file or program that was asked for; a file's name may say that it holds JSON or CSV.

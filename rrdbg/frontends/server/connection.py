@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+import stat
 from pathlib import Path
 
 from rrdbg.engine.replay import Replay
@@ -54,7 +56,7 @@ class Server:
         kind, _, rest = where.rpartition(":") if not where.startswith("unix:") else where.partition(":")
         try:
             if kind == "unix" and rest:
-                self._listener = await asyncio.start_unix_server(self._serve, rest)
+                self._listener = await asyncio.start_unix_server(self._serve, sock=_own_socket(rest))
                 self._path, self.address = Path(rest), rest
             elif kind in ("localhost", "127.0.0.1", "") and rest.isdecimal():
                 self._listener = await asyncio.start_server(self._serve, "127.0.0.1", int(rest))
@@ -226,3 +228,19 @@ async def _first_words(reader: asyncio.StreamReader) -> bytes:
                 return b""
             words += data
     return words
+
+
+def _own_socket(path: str) -> socket.socket:
+    """A socket at ``path`` that only this user may connect to, whatever the umask is.
+
+    :raises OSError: it is not to be had.
+    """
+    own = socket.socket(socket.AF_UNIX)
+    try:
+        # Linux gives the file the rights that the socket itself has when it is bound.
+        os.fchmod(own.fileno(), stat.S_IRUSR | stat.S_IWUSR)
+        own.bind(path)
+    except BaseException:
+        own.close()
+        raise
+    return own

@@ -87,6 +87,9 @@ class Known:
         for low, high in _gaps(self.covered, start, end):
             if low.phase and low.icount in vague:
                 low = Position(low.icount + 1)
+            if high.phase and high.icount in vague:
+                # A hit there may be one behind the phase that is known already.
+                high = Position(high.icount)
             if low < high:
                 covered = _joined([*covered, (low, high)])
                 added += _within(hits, low, high)

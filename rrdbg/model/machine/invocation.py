@@ -29,6 +29,9 @@ NO_FILES = ("none", "default")
 FIRST_FD = 3
 """The number of the first bundled file in QEMU, after standard input, output and error."""
 
+LAST_FD = 9
+"""And of the last one; from there on come sockets."""
+
 _HOST_ONLY = frozenset({"display", "vnc", "spice", "monitor", "qmp", "qmp-pretty", "mon", "pidfile", "D", "d", "name"})
 _REFUSED = {
     "snapshot": "-snapshot throws the disk's snapshots away; rrdbg writes to an overlay anyway, so leave it out",

@@ -83,6 +83,11 @@ def parse_properties(value: str, implied: str = "") -> dict[str, str]:
     return properties
 
 
+def count_items(value: str) -> int:
+    """How many properties ``a=1,b=2`` tells, also if one is told twice."""
+    return len(_split(value))
+
+
 def format_properties(properties: dict[str, str]) -> str:
     """Write ``{"a": "1"}`` as ``a=1`` with commas in values doubled."""
     return ",".join(f"{key}={escape(text)}" for key, text in properties.items())

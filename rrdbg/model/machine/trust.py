@@ -12,14 +12,15 @@ from collections.abc import Iterable, Mapping, Set
 
 from rrdbg.errors import RecordingError, UsageError
 from rrdbg.model.machine.drives import Disk
-from rrdbg.model.machine.invocation import READERS, Invocation
-from rrdbg.model.machine.options import Option, format_properties, parse_options, parse_properties
+from rrdbg.model.machine.invocation import FIRST_FD, LAST_FD, READERS, Invocation
+from rrdbg.model.machine.options import Option, count_items, format_properties, parse_options, parse_properties
 
 _PROGRAM = re.compile(r"qemu-system-[a-z0-9_]+", re.ASCII)
 _NAME = re.compile(r"[\w.-]+", re.ASCII)
 _SHIFT = re.compile(r"\d\d?|auto", re.ASCII)
 _INSIDE = re.compile(r"files/[\w-]+", re.ASCII)
 _BUNDLED = frozenset({"kernel", "initrd", "dtb", "bios"})
+_MOST_SLASHES = 4096
 _FORMATS = frozenset({"raw", "qcow2"})
 """Image formats whose headers :mod:`rrdbg.store.trust` can look into for names of other files."""
 
@@ -122,7 +123,7 @@ def check_invocation(invocation: Invocation) -> None:
             raise _refusal(f"it has a chardev {name!r}")
     for file in invocation.bundled:
         known = READERS if file.inside else _BUNDLED
-        if file.option not in known or not isinstance(file.fd, int | None) or not isinstance(file.slashes, int):
+        if file.option not in known or not _is_number(file.fd) or not _is_number(file.slashes, 0, _MOST_SLASHES):
             raise _refusal(f"it would give QEMU a file as -{file.option} {file.opened_as}")
     for index, disk in enumerate(invocation.disks):
         _check_disk(index, disk)
@@ -130,8 +131,16 @@ def check_invocation(invocation: Invocation) -> None:
         added = parse_options([word for addition in invocation.additions for word in addition.words])
     except UsageError as error:
         raise _refusal(str(error)) from None
+    numbers = [file.fd for file in invocation.bundled if file.fd is not None]
+    if len(set(numbers)) < len(numbers):
+        raise _refusal("it would give QEMU two files by one number")
     opened = {str(file.opened_as) for file in invocation.bundled if file.inside and file.fd is not None}
     _check_options(_without_opened(option, opened) for option in (*invocation.options, *added))
+
+
+def _is_number(value: object, low: int = FIRST_FD, high: int = LAST_FD) -> bool:
+    """A number from ``low`` to ``high``; a truth value, which Python takes for one, is none. A file may have none."""
+    return (value is None and low == FIRST_FD) or (type(value) is int and low <= value <= high)
 
 
 def _without_opened(option: Option, opened: Set[str]) -> Option:
@@ -173,11 +182,14 @@ def _is_allowed(name: str, value: str | None) -> bool:
         return name in _FLAGS
     if name in _VALUES:
         return _VALUES[name].fullmatch(value) is not None
-    # Properties may be told twice, and QEMU may take either.
-    if name not in _LISTS or "/" in value:
+    # What begins as JSON does is read so by some of QEMU's options and not by others.
+    if name not in _LISTS or "/" in value or value.startswith("{"):
         return False
     implied, allowed = _LISTS[name]
     properties = parse_properties(value, implied)
+    # Of properties that are told twice QEMU takes the one or the other; where only one can be meant is what we write.
+    if len(properties) != count_items(value):
+        return False
     first = properties.get(implied, "")
     match name:
         case "machine" | "M":
