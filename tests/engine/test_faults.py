@@ -336,3 +336,29 @@ async def test_a_qemu_or_kernel_without_io_uring_loads_snapshots_by_threads(
         for entry in (busy[900], busy[100]):
             assert (await replay.seek(entry.position)).pc == entry.pc
     assert len(tried.read_text().splitlines()) == 1
+
+
+async def test_a_qemu_that_was_built_without_seccomp_runs_without(
+    workload: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: Oracle
+) -> None:
+    tried = tmp_path / "tried"
+    qemu = tmp_path / "qemu-system-x86_64"
+    qemu.write_text(
+        f'#!/bin/sh\ncase "$*" in *-sandbox*) echo >>{tried}\n'
+        "echo 'qemu: -sandbox on: seccomp support is disabled' >&2\n"
+        f'exit 1;; esac\nexec {shutil.which(qemu.name)} "$@"\n'
+    )
+    qemu.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    async with await Replay.open(Path(shutil.copytree(workload, tmp_path / "copy"))) as replay:
+        for entry in (busy[900], busy[100]):
+            assert (await replay.seek(entry.position)).pc == entry.pc
+    assert len(tried.read_text().splitlines()) == 1
+
+
+async def test_a_replaying_qemu_cannot_start_programs(workload: Path, tmp_path: Path) -> None:
+    """Seccomp is on in it (mode 2), and it may not gain rights by a program that has some."""
+    async with await Replay.open(Path(shutil.copytree(workload, tmp_path / "copy"))) as replay:
+        status = Path(f"/proc/{(await replay.machine()).process.pid}/status").read_text()
+    assert "Seccomp:\t2" in status
+    assert "NoNewPrivs:\t1" in status

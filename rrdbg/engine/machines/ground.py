@@ -10,7 +10,7 @@ from pathlib import Path
 from rrdbg.engine.machines.disks import Base, disk_through_scratch, image_node, read_only_node, save_delta
 from rrdbg.links.images import JsonObject
 from rrdbg.links.scheduling import Processors
-from rrdbg.links.words import disk_node
+from rrdbg.links.words import SANDBOX, disk_node
 from rrdbg.model.machine.drives import Disk
 from rrdbg.model.machine.invocation import Invocation
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
@@ -32,6 +32,8 @@ class Ground:
         self.processors = processors
         """The processors that machines keep to."""
         self.scratch = scratch
+        self.confinement: Sequence[str] = SANDBOX
+        """Options with which QEMU takes rights from itself; none if it was built without."""
         self._numbers = itertools.count()
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import time
 from collections import Counter
@@ -34,6 +35,9 @@ from rrdbg.store.pages import read_table
 from rrdbg.store.ram_block import known_block, note_block
 from rrdbg.store.recording import Recording
 from rrdbg.store.workfolder import WorkFolder
+
+_NO_SANDBOX = re.compile(r"seccomp|sandbox")
+"""What a QEMU says that was built without it."""
 
 SETTING = "RRDBG_SNAPSHOTS"
 """The environment variable that has snapshots saved for QEMU to load, whole, if it is ``loadvm``."""
@@ -148,13 +152,22 @@ class Launcher:
         """
         began = time.monotonic()
         try:
-            machine = await self._start(snapshot, more, saving=saving)
+            machine = await self._start_confined(snapshot, more, saving=saving)
         except OSError as error:
             raise HostError.of(error, f"Cannot start a QEMU at {snapshot.icount:,}") from None
         self._loaded[machine] = snapshot
         walker = Walker(machine, timeline, Position(snapshot.icount))
         self._note(walker, role)
         return walker, time.monotonic() - began
+
+    async def _start_confined(self, snapshot: Snapshot, more: More | None, *, saving: bool) -> Machine:
+        try:
+            return await self._start(snapshot, more, saving=saving)
+        except QemuLaunchError as error:
+            if not self._ground.confinement or not _NO_SANDBOX.search(str(error)):
+                raise
+        self._ground.confinement = ()
+        return await self._start(snapshot, more, saving=saving)
 
     async def _start(self, snapshot: Snapshot, more: More | None, *, saving: bool) -> Machine:
         if snapshot.mapped:

@@ -58,6 +58,7 @@ class LoadVm:
                     ground.qemu, ground.invocation, images, ground.layout.bundled,
                     log=ground.layout.log, tag=snapshot.tag, gdb_fd=fd, ram=ram,
                 ),
+                *ground.confinement,
                 *more(directory),
             ],
             directory, opened_files(ground.invocation, ground.layout.bundled), ground.processors,
@@ -79,9 +80,10 @@ class LoadVm:
             state = Snapshot(icount, tag, SnapshotKind.LADDER, tuple(map(str, files)))
             directory, images = self._prepare(state)
             return await Machine.start(
-                lambda fd: branch_words(
-                    ground.qemu, ground.invocation, images, ground.layout.bundled, tag=tag, gdb_fd=fd
-                ),
+                lambda fd: [
+                    *branch_words(ground.qemu, ground.invocation, images, ground.layout.bundled, tag=tag, gdb_fd=fd),
+                    *ground.confinement,
+                ],
                 directory,
                 opened_files(ground.invocation, ground.layout.bundled),
             )

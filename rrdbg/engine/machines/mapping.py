@@ -43,6 +43,9 @@ _FILE_URI = Versions(first=(8, 2))
 """QEMU that takes a state by ``file:``, and opens RAM to be read only; older ones take it by ``fd:``, which 11.1 does
 not for a file."""
 
+_TO_BE_ACTIVATED = Versions(first=(10, 0))
+"""QEMU that takes up its images only when it is told to go on, which the gdbstub does not do."""
+
 _MOST_STATE = 1 << 30
 _SAVE_SECONDS = 20.0
 """It takes some milliseconds, and what a guest has written to a slow disk."""
@@ -90,6 +93,7 @@ class Mapping:
         self._live: WeakKeyDictionary[Machine, LiveRam] = WeakKeyDictionary()
         self._private: WeakKeyDictionary[Machine, tuple[_Base, array[int]]] = WeakKeyDictionary()
         self._by_file = ground.recording.manifest.qemu_version in _FILE_URI
+        self._activates = ground.recording.manifest.qemu_version in _TO_BE_ACTIVATED
         self._stock: list[Blank] = []
         self._stocked = 0
         self._stocking: asyncio.Task[None] | None = None
@@ -168,6 +172,7 @@ class Mapping:
                         ground.qemu, ground.invocation, images, ground.layout.bundled,
                         log=ground.layout.log, gdb_fd=fd, ram=ram,
                     ),
+                    *ground.confinement,
                     *(more(directory) if more else ()),
                 ],
                 directory, opened_files(ground.invocation, ground.layout.bundled),
@@ -209,6 +214,8 @@ class Mapping:
         uri = f"file:/dev/fd/{blank.state}" if self._by_file else f"fd:{blank.state}"
         try:
             await blank.machine.qmp.load_state(uri)
+            if self._activates:
+                await blank.machine.qmp.execute("blockdev-set-active", active=True)
         except QemuDied:
             raise QemuLaunchError(f"QEMU could not load a state: {await blank.machine.process.death()}") from None
         except QmpError as error:
