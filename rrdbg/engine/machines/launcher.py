@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import shutil
@@ -311,7 +310,8 @@ class Launcher:
     async def settle(self, timeline: Timeline) -> None:
         """Nothing moves: make the base image that machines map, if the recording has none."""
         if self._mapping:
-            await asyncio.to_thread(self._mapping.make_base, timeline.snapshots)
+            # Not in a thread: a session that Python ends at its exit can start none.
+            self._mapping.make_base(timeline.snapshots)
 
     def in_use(self, snapshot: Snapshot) -> bool:
         """True while a machine runs that was started on ``snapshot`` and still needs its files, or others may."""
