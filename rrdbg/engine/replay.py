@@ -35,7 +35,7 @@ from rrdbg.engine.travel.finder import Finder
 from rrdbg.engine.travel.points import PointList
 from rrdbg.errors import LinkError, OutOfRange, Overshot, UsageError
 from rrdbg.links.machine import Machine
-from rrdbg.links.memory import resident
+from rrdbg.links.memory import proportional
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.model.hits.stop import Hit, Point, Stop, StopReason, Watchpoint
 from rrdbg.model.timeline.bookmark import Bookmark
@@ -175,7 +175,7 @@ class Replay:
         return tuple(
             ProcessInfo(
                 pid := known.walker.machine.process.pid, self._cursor.role(known), known.walker.position,
-                resident(pid), now - known.since,
+                proportional(pid), now - known.since,
             )
             for known in self._launcher.running
         )  # fmt: skip

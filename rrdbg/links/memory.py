@@ -15,6 +15,15 @@ def resident(pid: int) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+def proportional(pid: int) -> int:
+    """The bytes of memory that a process holds, of what it shares with others its share only (PSS); 0 as above."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
 def available() -> int:
     """The bytes that new work may take without swapping, by the kernel's estimate; 0 if it gives none."""
     for line in Path("/proc/meminfo").read_text().splitlines():

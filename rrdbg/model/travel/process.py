@@ -21,7 +21,7 @@ class Role(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ProcessInfo:
     """One QEMU: ``position`` is where its guest stands, or has left the recording; ``memory`` is what the process
-    holds of this machine's memory, in bytes; ``seconds`` is its age.
+    holds of this machine's memory, in bytes, of what it shares with others its share only; ``seconds`` is its age.
 
     ``pid`` and ``memory`` are 0 where they cannot be told.
     """
