@@ -14,9 +14,10 @@ import asyncio
 import socket
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from rrdbg.errors import LinkError, QemuDied, QemuLaunchError, Stalled
 from rrdbg.links.address import CONNECT_SECONDS, Address
@@ -29,6 +30,8 @@ LOAD_SECONDS = 30.0
 
 QMP_OPTION = "-qmp unix:PATH,server=on,wait=off"
 GDB_OPTION = "-gdb unix:PATH,server=on,wait=off"
+T = TypeVar("T")
+
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -203,6 +206,10 @@ class Lease:
     def long_run(self) -> Iterator[None]:
         """Where the threads of somebody else's QEMU run is his matter."""
         yield
+
+    async def guard(self, work: Awaitable[T]) -> T:
+        """Await ``work``; that QEMU has ended its connections tell."""
+        return await work
 
     @contextmanager
     def main_loop_first(self) -> Iterator[None]:

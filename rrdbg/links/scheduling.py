@@ -21,7 +21,8 @@ NAMED_THREADS = ("-name", "debug-threads=on")
 """Options with which QEMU gives its threads names; 11.1 does so anyway."""
 
 _MONITOR = "IO mon_iothread"
-_CPU = "CPU 0/TCG"
+_CPU = ("ALL CPUs/TCG", "CPU 0/TCG")
+"""What QEMU calls the thread that executes the guest, up to some version after 7.2 and since then."""
 _CAP_SYS_NICE = 23
 _NICE_RANGE = 20
 
@@ -64,7 +65,7 @@ class Threads:
                 name = (thread / "comm").read_text().rstrip()
                 if name == _MONITOR:
                     self._monitors.append(int(thread.name))
-                elif name == _CPU:
+                elif name in _CPU:
                     self._cpus.append(int(thread.name))
 
     @contextmanager

@@ -18,6 +18,8 @@ _SNAPSHOT = struct.Struct(">QIHHIIQII")
 _OFFSET = 0x00FF_FFFF_FFFF_FE00
 _MOST_BYTES = 1 << 30
 _MOST_SNAPSHOTS = 1 << 16
+_DEBUG = b"debug\0"
+_PAUSED = b"paused\0"
 
 
 def read_vmstate(image: Path, tag: str) -> bytes:
@@ -75,3 +77,17 @@ def _find(file: int, tag: bytes, count: int, offset: int) -> tuple[int, int, int
     if found is None:
         raise LookupError
     return found
+
+
+def as_paused(state: bytes) -> bytes:
+    """``state`` as that of a guest that was stopped by nobody in particular.
+
+    QEMU saves why the guest was stopped when it was saved. One that waits for a state takes up neither a debugger's
+    breakpoint nor a single step (``debug``): it aborts. The section "globalstate" has the length of the word, its end
+    included, and then a field for the word (migration/global_state.c).
+    """
+    name = b"\x0bglobalstate"
+    at = state.find(name) + len(name) + 8  # behind the instance and the version
+    if state.count(name) != 1 or state[at + 4 : at + 4 + len(_DEBUG)] != _DEBUG:
+        return state
+    return state[:at] + len(_PAUSED).to_bytes(4) + _PAUSED + state[at + 4 + len(_PAUSED) :]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from rrdbg.errors import Divergence, QemuDied, RspError, Stalled
 from rrdbg.links.qmp import QmpLink
@@ -30,6 +30,8 @@ _HALT_SECONDS = 5.0
 """How long a guest may take to stop when it is told to; it takes some milliseconds."""
 
 ProgressCallback = Callable[[int], None]
+
+T = TypeVar("T")
 
 
 class Process(Protocol):
@@ -56,6 +58,12 @@ class Process(Protocol):
 
     def main_loop_first(self) -> AbstractContextManager[None]:
         """A context in which QEMU's main loop interrupts the guest as soon as it has anything to do, if it can."""
+
+    async def guard(self, work: Awaitable[T]) -> T:
+        """Await ``work``, but give up when QEMU ends.
+
+        :raises QemuDied: it did.
+        """
 
     async def kill(self) -> None:
         """Take it away from the machine; harmless if that has happened already."""

@@ -31,7 +31,7 @@ from rrdbg.links.images import plain_qcow2
 from rrdbg.links.machine import Machine
 from rrdbg.links.mapped_ram import MappedRam
 from rrdbg.links.qmp import refusal
-from rrdbg.links.vmstate import read_vmstate
+from rrdbg.links.vmstate import as_paused, read_vmstate
 from rrdbg.links.words import Images, RamFile, opened_files, waiting_words
 from rrdbg.model.machine.ram import PAGE, RamBlock
 from rrdbg.model.machine.safety import Versions
@@ -213,7 +213,7 @@ class Mapping:
         _write_all(blank.state, state)
         uri = f"file:/dev/fd/{blank.state}" if self._by_file else f"fd:{blank.state}"
         try:
-            await blank.machine.qmp.load_state(uri)
+            await blank.machine.process.guard(blank.machine.qmp.load_state(uri))
             if self._activates:
                 await blank.machine.qmp.execute("blockdev-set-active", active=True)
         except QemuDied:
@@ -254,7 +254,7 @@ class Mapping:
         if failure:
             raise refusal(failure)
         state = await asyncio.to_thread(read_vmstate, machine.directory / STATE_FILE, tag)
-        return state, await self._ground.save_disks(machine.directory, icount, no_delta)
+        return as_paused(state), await self._ground.save_disks(machine.directory, icount, no_delta)
 
     async def sums(self, machine: Machine) -> Sums | None:
         """The checksums of ``machine``'s RAM as it is now; None for a machine that was started in another way."""
