@@ -25,6 +25,12 @@ from tests.conftest import record
 PLACES = 25
 
 
+@pytest.fixture(autouse=True)
+def whole_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """QEMU writes its clock down only where it saves a whole snapshot into an image."""
+    monkeypatch.setenv("RRDBG_SNAPSHOTS", "loadvm")
+
+
 async def compare(recording: Path, seed: int) -> list[tuple[int, int]]:
     """At random places, what we take QEMU's virtual clock for and what it is, in nanoseconds."""
     pairs = []

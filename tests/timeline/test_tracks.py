@@ -32,7 +32,7 @@ def test_snapshots_have_their_cost(travelled: Path, tracks: TimelineTracks) -> N
     marks = tracks.track("snapshots").marks
     assert [(mark.position.icount, mark.value) for mark in marks] == [(item.icount, item.size) for item in snapshots]
     (named,) = (mark for mark in marks if "half" in mark.text)
-    assert "MB, " in named.text
+    assert "B, loads in" in named.text
     assert "load" in named.text
 
 
