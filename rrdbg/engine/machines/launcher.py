@@ -58,7 +58,7 @@ class Launcher:
         self._hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
         self._loadvm = LoadVm(ground)
         self._mapping: Mapping | None = None
-        self._why_unmapped = not_mapped(manifest.invocation)
+        self._why_unmapped = not_mapped(manifest.invocation, manifest.qemu_version)
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
         self._running: list[Running] = []
         self._stocked = 0

@@ -1,0 +1,86 @@
+"""Pages of RAM, each kept once: what was put in comes out, also after a crash and after others were dropped."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rrdbg.errors import RecordingError
+from rrdbg.store.pages import NO_SUM, PAGE, Pages, differing, page_sum, read_table, write_table
+
+ZEROS = bytes(PAGE)
+
+
+def page(number: int) -> bytes:
+    return number.to_bytes(4, "little") * (PAGE // 4)
+
+
+def put(pages: Pages, contents: list[bytes]) -> array[int]:
+    return array("I", pages.add((page_sum(content), content) for content in contents))
+
+
+def content(pages: Pages, table: array[int]) -> list[bytes]:
+    return [bytes(view) for view in pages.views(table)]
+
+
+def test_a_page_is_kept_once(tmp_path: Path) -> None:
+    pages = Pages(tmp_path / "ram")
+    first = put(pages, [page(1), page(2), ZEROS, page(1)])
+    assert first == array("I", [1, 2, 0, 1])
+    assert put(Pages(tmp_path / "ram"), [page(2), page(3)]) == array("I", [2, 3]), "another session knows them"
+    assert content(pages, first) == [page(1), page(2), ZEROS, page(1)]
+    assert pages.sums(first)[32:48] == NO_SUM
+    assert bytes(pages.sums(first)[:16]) == page_sum(page(1))
+
+
+def test_what_nobody_names_gives_its_room_back_and_is_not_taken_for_what_it_was(tmp_path: Path) -> None:
+    pages = Pages(tmp_path / "ram")
+    kept, dropped = put(pages, [page(n) for n in range(1, 300)]), put(pages, [page(n) for n in range(300, 900)])
+    before = pages.size
+    pages.keep_only([kept])
+    assert pages.size < before
+    again = put(pages, [page(n) for n in range(300, 900)])
+    assert not set(again) & set(dropped)
+    assert content(pages, again) == [page(n) for n in range(300, 900)]
+    assert content(pages, kept) == [page(n) for n in range(1, 300)]
+
+
+@pytest.mark.parametrize("cut", [1, PAGE - 1, PAGE])
+def test_a_crash_in_the_middle_leaves_what_was_whole(tmp_path: Path, cut: int) -> None:
+    """Pages are written before their checksums: a page without one is as if it were not there."""
+    pages = Pages(tmp_path / "ram")
+    whole = put(pages, [page(1), page(2)])
+    with (tmp_path / "ram/pages.bin").open("ab") as file:
+        file.write(page(3)[:cut])
+    later = Pages(tmp_path / "ram")
+    more = put(later, [page(4), page(1)])
+    assert content(later, whole) == [page(1), page(2)]
+    assert content(later, more) == [page(4), page(1)]
+
+
+def test_a_table_survives_and_a_damaged_one_is_told_of(tmp_path: Path) -> None:
+    table = array("I", range(5000))
+    write_table(tmp_path / "t", table)
+    assert read_table(tmp_path / "t", 5000) == table
+    for pages in (4999, 5001):
+        with pytest.raises(RecordingError, match="damaged"):
+            read_table(tmp_path / "t", pages)
+    (tmp_path / "t").write_bytes(b"nonsense")
+    with pytest.raises(RecordingError, match="cannot be read"):
+        read_table(tmp_path / "t", 5000)
+    with pytest.raises(RecordingError, match="too short"):
+        list(Pages(tmp_path / "ram").views([7]))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2999), st.integers(0, 9)), max_size=50))
+def test_tables_differ_where_they_differ(changes: list[tuple[int, int]]) -> None:
+    one = array("I", bytes(4 * 3000))
+    other = array("I", one)
+    for place, value in changes:
+        other[place] = value
+    assert list(differing(one, other)) == [place for place in range(3000) if one[place] != other[place]]
