@@ -26,7 +26,7 @@ from weakref import WeakKeyDictionary
 from rrdbg.engine.machines.ground import Ground, More, disk_scratch
 from rrdbg.engine.machines.live_ram import LiveRam
 from rrdbg.engine.machines.loadvm import STATE_FILE, STATE_NODE, no_delta
-from rrdbg.errors import QemuDied, QemuLaunchError, QmpError, Stalled
+from rrdbg.errors import QemuDied, QemuLaunchError, QmpError, RecordingError, Stalled
 from rrdbg.links.images import plain_qcow2
 from rrdbg.links.machine import Machine
 from rrdbg.links.mapped_ram import MappedRam
@@ -118,13 +118,18 @@ class Mapping:
     async def start(self, snapshot: Snapshot, more: More | None, *, saving: bool) -> Machine:
         """A machine at ``snapshot``, which is a mapped one; one that can be saved if it is for ``saving``.
 
-        :raises QemuLaunchError: QEMU could not load it; the message is QEMU's.
-        :raises RecordingError: a file of it is damaged.
+        :raises QemuLaunchError: QEMU could not load it, or a file of it is missing or damaged.
         """
-        table = await asyncio.to_thread(read_table, self._ground.layout.root / snapshot.files[1], self.block.pages)
+        try:
+            table = await asyncio.to_thread(read_table, self._ground.layout.root / snapshot.files[1], self.block.pages)
+        except RecordingError as error:
+            raise QemuLaunchError(str(error)) from None
         blank = await self._take(more, saving=saving)
         try:
             await self._become(blank, snapshot, table)
+        except RecordingError as error:
+            await blank.machine.close()
+            raise QemuLaunchError(str(error)) from None
         except BaseException:
             await blank.machine.close()
             raise
