@@ -197,7 +197,11 @@ class Launcher:
         return await self._load_mapped(self._mapping, snapshot, more)
 
     async def _load_mapped(self, mapping: Mapping, snapshot: Snapshot, more: More | None) -> Machine:
-        live, ram = mapping.new_ram()
+        try:
+            live, ram = mapping.new_ram()
+        except OSError:
+            # A limit of a file's size holds for RAM in a file, too; then QEMU keeps it, and saves it whole.
+            return await self._loadvm.start(snapshot, more or _nothing, None)
         try:
             machine = await self._loadvm.start(snapshot, more or _nothing, ram)
         except BaseException:

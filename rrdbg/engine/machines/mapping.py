@@ -159,9 +159,12 @@ class Mapping:
 
     async def _blank(self, more: More | None, *, saving: bool) -> Blank:
         ground = self._ground
-        if self._base is None and not saving:
-            self._base = await asyncio.to_thread(self._open_base)
-        base, live = (None, LiveRam(self.block)) if saving else (self._base, None)
+        try:
+            if self._base is None and not saving:
+                self._base = await asyncio.to_thread(self._open_base)
+            base, live = (None, LiveRam(self.block)) if saving else (self._base, None)
+        except OSError as error:
+            raise QemuLaunchError(f"There is no room for the guest's RAM: {error.strerror}.") from None
         file = live.file if live else base.file if base else -1
         ram = RamFile(self.block, file, shared=saving, sealed=self._by_file and not saving)
         directory = ground.directory()
