@@ -34,6 +34,7 @@ from rrdbg.store.logformat import (
     event_end,
     instructions_in_run,
 )
+from rrdbg.store.opening import open_regular
 
 _CACHE_HEAD = struct.Struct("<8sI?QQQQQQ")
 _CACHE_MAGIC = b"rrdbglg2"
@@ -164,7 +165,7 @@ def open_log(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     :raises LogError: see :func:`read_header`.
     """
     try:
-        file = path.open("rb")
+        file = open_regular(path)
     except OSError as error:
         raise LogError(f"The replay log {path} cannot be opened: {error.strerror}.") from error
     with file:
