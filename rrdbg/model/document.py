@@ -146,6 +146,13 @@ class Document:
             return "on" if self._value else "off"
         return str(self.integer(-LARGEST)) if isinstance(self._value, int) else self.text()
 
+    def written(self, *, without: str) -> str:
+        """An object as JSON, but for one of its members.
+
+        :raises DocumentError: it is no object.
+        """
+        return json.dumps({key: value for key, value in self._members().items() if key != without})
+
     def is_object(self) -> bool:
         """Whether it is an object, with keys."""
         return isinstance(self._value, dict)

@@ -65,11 +65,13 @@ def checksum(path: Path) -> str:
     return checksum_inside(path.parent, path.name)
 
 
-def checksum_inside(root: Path, name: str) -> str:
-    """The same of the file ``name`` of the recording at ``root``.
+def checksum_inside(root: Path, name: str, size: int | None = None) -> str:
+    """The same of the file ``name`` of the recording at ``root``, or of its first ``size`` bytes.
 
     :raises OSError: the file cannot be read.
     :raises RecordingError: it is no regular file inside of the recording.
     """
     with open_inside(root, name) as file:
+        if size is not None:
+            return hashlib.blake2b(file.read(size), digest_size=32).hexdigest()
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()

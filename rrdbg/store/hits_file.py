@@ -34,10 +34,14 @@ def load_hits(recording: Recording) -> HitIndex:
     What others have found would be answers that nobody here can vouch for: it is found anew.
     """
     identity, path = _identity(recording), recording.layout.hits
-    if identity is None or not recording.believes(path.name):
+    if identity is None:
         return HitIndex()
     try:
-        content = Document.parse(read_regular(path, _MOST_BYTES))
+        data = read_regular(path, _MOST_BYTES)
+        if not recording.believes(data):
+            _log.warning("%s was not written here, and is not used.", path)
+            return HitIndex()
+        content = Document.parse(data)
         if content["schema"].integer() != SCHEMA or content["log"].text() != identity:
             _log.warning("%s is of another rrdbg or another recording, and is not used.", path)
             return HitIndex()
@@ -59,8 +63,7 @@ def save_hits(recording: Recording, index: HitIndex) -> None:
         return
     lines = ",\n  ".join(json.dumps(_entry(key, known)) for key, known in index.points.items())
     head = f'{{"schema": {SCHEMA}, "log": {json.dumps(identity)},\n "points": [\n  '
-    write_atomically(recording.layout.hits, f"{head}{lines}\n ]}}\n".encode())
-    recording.note(recording.layout.hits)
+    write_atomically(recording.layout.hits, recording.marked(f"{head}{lines}\n ]".encode()))
 
 
 def _identity(recording: Recording) -> str | None:

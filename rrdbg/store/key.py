@@ -10,6 +10,8 @@ from rrdbg.errors import HostError
 from rrdbg.store.files import state_directory
 
 _BYTES = 32
+MARK = b',\n "mark": "'
+"""What stands before the mark in a file of JSON."""
 
 
 def mark(content: bytes) -> str:
@@ -18,6 +20,25 @@ def mark(content: bytes) -> str:
     :raises HostError: the secret can neither be read nor made.
     """
     return hashlib.blake2b(content, key=_key(), digest_size=32).hexdigest()
+
+
+def with_mark(identity: str, content: bytes) -> bytes:
+    """``content``, a JSON object without its last brace, with a mark of ours as its last member, and the brace.
+
+    ``identity`` is the recording that it belongs to.
+
+    :raises HostError: as :func:`mark`.
+    """
+    return content + MARK + mark(identity.encode() + content).encode() + b'"}\n'
+
+
+def has_mark(identity: str, content: bytes) -> bool:
+    """Whether :func:`with_mark` has made ``content``, here."""
+    head, found, end = content.rpartition(MARK)
+    try:
+        return bool(found) and end == mark(identity.encode() + head).encode() + b'"}\n'
+    except HostError:
+        return False
 
 
 def _key() -> bytes:

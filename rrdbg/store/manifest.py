@@ -78,7 +78,9 @@ class Manifest:
         except OSError as error:
             raise RecordingError(f"Cannot read {path}: {error.strerror}.") from None
         except DocumentError as error:
-            raise RecordingError(f"{path} is damaged: {error}. Record the guest again.") from None
+            raise RecordingError(
+                f"{path} is damaged: {error}. Get the recording again, or record the guest again."
+            ) from None
         try:
             schema = content["schema"].integer(-LARGEST)
             if schema > SCHEMA:
@@ -93,7 +95,9 @@ class Manifest:
         try:
             return _manifest(content)
         except DocumentError as error:
-            raise RecordingError(f"{path} is damaged: {error}. Record the guest again.") from None
+            raise RecordingError(
+                f"{path} is damaged: {error}. Get the recording again, or record the guest again."
+            ) from None
 
 
 def _manifest(content: Document) -> Manifest:

@@ -21,9 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.errors import LogError, RecordingError, UsageError
+from rrdbg.model.document import Document, DocumentError
 from rrdbg.model.machine.drives import Disk
 from rrdbg.store.files import checksum, checksum_inside, write_atomically
 from rrdbg.store.images import check_images
+from rrdbg.store.key import MARK, has_mark, with_mark
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.opening import is_inside, read_regular
 from rrdbg.store.replaylog import LogSummary, summarise
@@ -32,6 +34,8 @@ from rrdbg.store.trust import check_foreign, is_own, remember
 
 _MOST_DIGEST = 1 << 33
 """Bytes of a digest: 9 for each of a thousand million interrupts."""
+
+_MOST_MARKED = 64 << 20
 
 _LOCK_SECONDS = 0.5
 """How long to try: a child that rrdbg was forking when it was killed holds the lock until it becomes a QEMU."""
@@ -162,6 +166,7 @@ class Recording:
         self._lock = lock
         self._identity = identity
         self._believed = believed
+        self._strange = frozenset() if believed is None or lock is None else self._not_made()
 
     @classmethod
     def open(cls, root: Path, *, trusted: bool = False) -> Recording:
@@ -231,14 +236,47 @@ class Recording:
         """False where snapshots cannot be kept, since the directory is read-only."""
         return self._lock is not None
 
-    def believes(self, name: str) -> bool:
+    def has_made(self, name: str) -> bool:
         """Whether the file of that name was computed here."""
         return self._believed is None or name in self._believed
 
+    def believes(self, content: bytes) -> bool:
+        """Whether ``content``, that of a file of JSON, was written here, by :meth:`marked`."""
+        return self._believed is None or has_mark(self._identity, content)
+
+    def marked(self, content: bytes) -> bytes:
+        """``content``, JSON without its last brace, so that :meth:`believes` knows it again.
+
+        :raises HostError: this user has no key, and none can be made.
+        """
+        return with_mark(self._identity, content)
+
+    def remove_strange(self) -> int:
+        """Delete the files of snapshots and pages that were not made here, and tell how many there were.
+
+        :raises RecordingError: they cannot be deleted, and machines would use them.
+        """
+        strange = self._not_made()
+        if self._lock is None:
+            if any(name.startswith("ram/") for name in strange):
+                raise RecordingError(
+                    f"{self.layout.ram} was made elsewhere, and {self.layout.root} is read-only. Open a copy, or add "
+                    "--trust once."
+                )
+            return 0
+        for name in strange:
+            (self.layout.root / name).unlink()
+        self._strange = frozenset()
+        return len(strange)
+
+    def _not_made(self) -> frozenset[str]:
+        return frozenset(name for name in map(self.layout.relative, computed(self.layout)) if not self.has_made(name))
+
     def note(self, *written: Path) -> None:
-        """Put ``written``, which was just written here, under the seal, and the snapshots and pages that there are."""
+        """Put ``written``, files that were just written here, under the seal, and snapshots and pages that are new."""
         assert self._believed is not None, "only who holds the lock writes"
-        names = self._believed | {self.layout.relative(path) for path in written}
+        names = self._believed | {self.layout.relative(path) for path in (*written, *computed(self.layout))}
+        names -= self._strange
         there = {name for name in names if is_inside(self.layout.root, name)}
         self._believed = frozenset(there)
         seal(self.layout.root, self._identity, there)
@@ -246,6 +284,8 @@ class Recording:
     def close(self) -> None:
         """Let others use it."""
         if self._lock is not None:
+            if self._believed:
+                self.note()  # also what was made as the session ended
             os.close(self._lock)
             self._lock = None
 
@@ -275,13 +315,28 @@ def adopt(root: Path) -> None:
     """
     layout = Layout(root.absolute())
     remember(layout.manifest)
-    files = [*computed(layout), layout.timeline, layout.hits, layout.deliveries]
+    files = [*computed(layout), layout.deliveries]
     names = [name for name in map(layout.relative, files) if is_inside(layout.root, name)]
     try:
         identity = checksum(layout.manifest)
     except OSError as error:
         raise RecordingError(f"Cannot read {layout.manifest}: {error.strerror}.") from None
     seal(layout.root, identity, names)
+    for path in (layout.timeline, layout.hits):
+        _mark_again(path, identity)
+
+
+def _mark_again(path: Path, identity: str) -> None:
+    try:
+        content = read_regular(path, _MOST_MARKED)
+        _ = Document.parse(content).items()
+    except (FileNotFoundError, DocumentError):
+        return  # whoever reads it next says what is wrong with it
+    except OSError as error:
+        raise RecordingError(f"Cannot read {path}: {error.strerror}.") from None
+    # It has the mark of whoever wrote it, or none if it is an older one.
+    head = content.rpartition(MARK)[0] or Document.parse(content).written(without="mark").removesuffix("}").encode()
+    write_atomically(path, with_mark(identity, head))
 
 
 def take_lock(layout: Layout) -> int | None:

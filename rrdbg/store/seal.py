@@ -60,7 +60,7 @@ def sealed(root: Path, identity: str) -> frozenset[str]:
     """The files in the recording at ``root`` that are as rrdbg has left them here; ``identity`` is its manifest's."""
     stamps = _read(root, identity)
     known = {name for name, stamp in stamps.items() if name != _PAGES and _is_same(root, name, stamp)}
-    if (pages := stamps.get(_PAGES)) and _SUMS in known and _pages_are_same(root, pages):
+    if _PAGES in stamps and _SUMS in known and _pages_are_same(root, stamps):
         known.add(_PAGES)
     return frozenset(known)
 
@@ -90,14 +90,18 @@ def _stamp(root: Path, name: str, before: Stamp | None) -> Stamp:
 
 def _is_same(root: Path, name: str, stamp: Stamp) -> bool:
     try:
-        return stamp.is_of(root, name) or bool(stamp.checksum and checksum_inside(root, name) == stamp.checksum)
+        if stamp.is_of(root, name):
+            return True
+        # A session that was killed may have added pages, which have checksums of their own.
+        size = stamp.size if name == _SUMS else None
+        return bool(stamp.checksum) and checksum_inside(root, name, size) == stamp.checksum
     except (OSError, RecordingError):
         return False
 
 
-def _pages_are_same(root: Path, stamp: Stamp) -> bool:
+def _pages_are_same(root: Path, stamps: Mapping[str, Stamp]) -> bool:
     try:
-        return stamp.is_of(root, _PAGES) or pages_are_whole(root / "ram")
+        return all(stamps[name].is_of(root, name) for name in (_PAGES, _SUMS)) or pages_are_whole(root / "ram")
     except (OSError, RecordingError):
         return False
 

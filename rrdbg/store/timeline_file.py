@@ -11,7 +11,7 @@ import dataclasses
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rrdbg.errors import HostError, RecordingError
@@ -24,7 +24,7 @@ from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.files import write_atomically
 from rrdbg.store.opening import is_inside, read_regular
-from rrdbg.store.recording import Recording, computed, incomplete
+from rrdbg.store.recording import Recording, incomplete
 
 SCHEMA = 3
 """2 added costs and digests, 3 notes of bookmarks and marks; files of older schemas are read as ones without them."""
@@ -70,7 +70,8 @@ def load_timeline(recording: Recording) -> Timeline:
     timeline = Timeline(Position(manifest.end), recording.log.deliveries, (initial_snapshot(recording),), cost=cost)
     path = recording.layout.timeline
     try:
-        content = Document.parse(read_regular(path, _MOST_BYTES))
+        data = read_regular(path, _MOST_BYTES)
+        content = Document.parse(data)
         if content["schema"].integer() > SCHEMA:
             raise RecordingError(f"{path} was written by a newer rrdbg; update rrdbg to open this recording.")
         kept = _read(content)
@@ -82,15 +83,18 @@ def load_timeline(recording: Recording) -> Timeline:
         ) from None
     except OSError as error:
         raise RecordingError(f"Cannot read {path}: {error.strerror}.") from None
-    if not recording.believes(path.name):
+    if not recording.believes(data):
         # Bookmarks are words of whoever made them. All else would be taken for what was found out here.
-        named = {item.name: Bookmark(Position(item.icount)) for item in kept.snapshots if item.name}
-        return dataclasses.replace(timeline, bookmarks=named | dict(kept.bookmarks))
+        return dataclasses.replace(timeline, bookmarks=_places_of(kept.snapshots) | dict(kept.bookmarks))
+    lost = []
     for snapshot in kept.snapshots:
         if all(_is_believed(recording, name) for name in snapshot.files):
             timeline = timeline.with_snapshot(snapshot)
+        else:
+            lost.append(snapshot)
     cost = CostMap(kept.pieces, timeline.cost.profile, rates)
-    return dataclasses.replace(timeline, bookmarks=kept.bookmarks, cost=cost, marks=kept.marks)
+    bookmarks = _places_of(lost) | dict(kept.bookmarks)
+    return dataclasses.replace(timeline, bookmarks=bookmarks, cost=cost, marks=kept.marks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +164,14 @@ def _name(text: str) -> str:
     return text
 
 
+def _places_of(snapshots: Iterable[Snapshot]) -> dict[str, Bookmark]:
+    """Where the user's own among ``snapshots`` are, which are not there, by their names."""
+    return {item.name: Bookmark(Position(item.icount), "of a snapshot") for item in snapshots if item.name}
+
+
 def _is_believed(recording: Recording, name: str) -> bool:
     needs = (name,) if not name.endswith(".pages") else (name, "ram/pages.bin", "ram/pages.sum")
-    return all(map(recording.believes, needs)) and is_inside(recording.layout.root, name)
+    return all(map(recording.has_made, needs)) and is_inside(recording.layout.root, name)
 
 
 def save_timeline(recording: Recording, timeline: Timeline) -> None:
@@ -189,8 +198,8 @@ def save_timeline(recording: Recording, timeline: Timeline) -> None:
     }
     lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
     try:
-        write_atomically(recording.layout.timeline, ("{" + ",\n ".join(lines) + "}\n").encode())
-        recording.note(recording.layout.timeline, *computed(recording.layout))
+        write_atomically(recording.layout.timeline, recording.marked(("{" + ",\n ".join(lines)).encode()))
+        recording.note()
     except OSError as error:
         raise HostError.of(error, "Cannot keep the snapshots, bookmarks and marks of now") from None
 
@@ -209,20 +218,14 @@ def clean(recording: Recording, timeline: Timeline) -> Timeline:
     :raises HostError: the directory cannot be written.
     """
     layout = recording.layout
-    strange = [path for path in computed(layout) if not recording.believes(layout.relative(path))]
-    if not recording.writable:
-        if any(path.parent == layout.ram for path in strange):
-            raise RecordingError(
-                f"{layout.ram} was made elsewhere, and {layout.root} is read-only. Open a copy, or add --trust once."
-            )
-        return timeline
-    for path in strange:
-        path.unlink()
+    strange = recording.remove_strange()
     if strange:
         _log.warning(
             "%d files of snapshots in %s were not made here, and are made again as they are needed.",
-            len(strange), layout.root,
+            strange, layout.root,
         )  # fmt: skip
+    if not recording.writable:
+        return timeline
     kept = tuple(snapshot for snapshot in timeline.snapshots if snapshot.kind is not SnapshotKind.LADDER)
     if len(kept) < len(timeline.snapshots):
         timeline = dataclasses.replace(timeline, snapshots=kept)
