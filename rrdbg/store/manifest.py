@@ -60,8 +60,12 @@ class Manifest:
 
         :raises OSError: the disk is full, or the directory not writable.
         """
+        write_atomically(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
         content = {"schema": SCHEMA, **dataclasses.asdict(self)}
-        write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+        return (json.dumps(content, indent=2) + "\n").encode()
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -78,9 +82,7 @@ class Manifest:
         except OSError as error:
             raise RecordingError(f"Cannot read {path}: {error.strerror}.") from None
         except DocumentError as error:
-            raise RecordingError(
-                f"{path} is damaged: {error}. Get the recording again, or record the guest again."
-            ) from None
+            raise _damaged(path, error) from None
         try:
             schema = content["schema"].integer(-LARGEST)
             if schema > SCHEMA:
@@ -95,9 +97,11 @@ class Manifest:
         try:
             return _manifest(content)
         except DocumentError as error:
-            raise RecordingError(
-                f"{path} is damaged: {error}. Get the recording again, or record the guest again."
-            ) from None
+            raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: DocumentError) -> RecordingError:
+    return RecordingError(f"{path} is damaged: {error}. Get the recording again, or record the guest again.")
 
 
 def _manifest(content: Document) -> Manifest:

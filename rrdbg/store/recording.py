@@ -134,7 +134,7 @@ def make_directory(layout: Layout) -> None:
         # Whatever the umask: it holds the guest's memory.
         layout.root.chmod(0o700)
         for name in ("snapshots", "disks", "files"):
-            (layout.root / name).mkdir()
+            (layout.root / name).mkdir(mode=0o700)
     except FileExistsError:
         raise UsageError(f"{layout.root} exists already; choose another place with --output, or remove it.") from None
     except OSError as error:

@@ -32,10 +32,14 @@ class Signal(Enum):
     SEND_AGAIN = "-"
     INTERRUPT = "ctrl-c"
     DAMAGED = "wrong checksum"
-    MALFORMED = "too long, or ends inside an escape"
+    MALFORMED = "ends inside an escape, or becomes too long without its runs"
+    ENDLESS = "many times too long, and goes on"
 
 
 Event = Packet | Signal
+
+_ENDLESS = 16
+"""How many times too long a packet may be that is read to its end, to be answered with an error."""
 
 _BETWEEN = {ord("+"): Signal.RECEIVED, ord("-"): Signal.SEND_AGAIN, 3: Signal.INTERRUPT}
 
@@ -73,6 +77,9 @@ class PacketParser:
                 self._sum = (self._sum + byte) & 0xFF
                 if self._length <= self._limit:
                     self._body.append(byte)
+                elif self._length > _ENDLESS * self._limit:
+                    yield Signal.ENDLESS
+                    return
 
     def _finish(self, body: bytes, checksum: bytes) -> Event:
         if checksum.lower() != b"%02x" % self._sum:
