@@ -1,8 +1,8 @@
 """What stands in front of QEMU where the host can confine it: a program of its own, run by its path, never imported.
 
 ``confine.py MEASURE ... -- PROGRAM ARGUMENT ...`` takes from itself what the measures say and executes PROGRAM in its
-own place, with the same process id. A measure is ``read=PATH`` or ``write=PATH``, a file or folder that may be read (and
-executed) or also written, and all others not; or ``offline``, a network that nothing leads out of. Rights to files are
+own place, with the same process id. A measure is ``read=PATH`` or ``write=PATH``, a file or folder that may be read
+(and executed) or also written, and all others not; or ``offline``, a network that nothing leads out of. Rights to files are
 taken by Landlock (landlock(7)), as far as this kernel knows them. What fails ends it: nobody runs a QEMU that he takes
 for confined.
 """
@@ -41,7 +41,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def landlock_version() -> int:
     """What this kernel knows of Landlock: 1 and more, or 0 for nothing."""
-    return max(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG)), 0)
+    return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG))))
 
 
 def go_offline() -> None:

@@ -1,7 +1,7 @@
 """What a QEMU may reach of this host: its own program, the recording, and a folder to write to.
 
-TCG is no security boundary (QEMU's docs/system/security.rst), and a state that is loaded may lie: a guest's way out is a
-fault of a device model. So QEMU gives up what it does not need before it sees any of that. There are three measures,
+TCG is no security boundary (QEMU's docs/system/security.rst), and a state that is loaded may lie: a guest's way out is
+a fault of a device model. So QEMU gives up what it does not need before it sees any of that. There are three measures,
 each where the host has it: QEMU's own filter of system calls, which starts no programs; Landlock, by which it sees no
 other files and makes no TCP connections; and a network of its own, in which there is nobody.
 

@@ -153,13 +153,9 @@ class Document:
         """
         return json.dumps({key: value for key, value in self._members().items() if key != without})
 
-    def is_object(self) -> bool:
-        """Whether it is an object, with keys."""
-        return isinstance(self._value, dict)
-
-    def is_list(self) -> bool:
-        """Whether it is a list."""
-        return isinstance(self._value, list)
+    def plain(self) -> Any:
+        """The value as Python has it, whatever it is."""
+        return self._value
 
     def is_false(self) -> bool:
         """Whether it is the value false."""
