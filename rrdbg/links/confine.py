@@ -2,9 +2,9 @@
 
 ``confine.py MEASURE ... -- PROGRAM ARGUMENT ...`` takes from itself what the measures say and executes PROGRAM in its
 own place, with the same process id. A measure is ``read=PATH`` or ``write=PATH``, a file or folder that may be read
-(and executed) or also written, and all others not; or ``offline``, a network that nothing leads out of. Rights to files are
-taken by Landlock (landlock(7)), as far as this kernel knows them. What fails ends it: nobody runs a QEMU that he takes
-for confined.
+(and executed) or also written, and all others not; or ``offline``, a network that nothing leads out of. Rights to
+files are taken by Landlock (landlock(7)), as far as this kernel knows them. What fails ends it: nobody runs a QEMU that
+he takes for confined.
 """
 
 import ctypes

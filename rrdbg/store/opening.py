@@ -48,8 +48,9 @@ def read_inside(root: Path, name: str, most: int) -> bytes:
     :raises OSError: as :func:`open_inside`.
     """
     with open_inside(root, name) as file:
-        data = file.read(most + 1)
-    if len(data) > most:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(size) if size <= most else b""
+    if size > most:
         raise RecordingError(f"{root / name} has more than {most:,} bytes, which no recording's file of that name has.")
     return data
 

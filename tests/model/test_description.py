@@ -29,8 +29,8 @@ def invocation(words: str = "", binary: str = "qemu-system-x86_64") -> Invocatio
     [
         "-m 256M -nographic -no-reboot -kernel vmlinuz -initrd initrd -append 'console=ttyS0 root=/dev/vda panic=-1'",
         "-M q35,smm=off -cpu max,+avx2 -smp 1 -m 1G -vga std -serial stdio -boot order=c,menu=off -accel tcg",
-        "-machine virt,gic-version=3 -cpu cortex-a57 -drive if=none,media=cdrom,id=d0 "
-        "-device virtio-blk-device,drive=d0 -rtc base=2020-01-01",
+        "-machine virt,gic-version=3 -drive if=none,media=cdrom,id=d0 -device virtio-blk-device,drive=d0 -cpu max",
+        "-rtc base=2020-01-01",
         "-nic user,model=virtio-net-pci,restrict=on -device virtio-rng-pci,rng=r -object rng-builtin,id=r",
         "-netdev user,id=n -device rtl8139,netdev=n,mac=52:54:00:12:34:56 -device isa-debug-exit,iobase=0xf4,iosize=4",
         "-chardev null,id=c -device isa-serial,chardev=c -serial null -serial chardev:c -global PIIX4_PM.disable_s3=1",

@@ -19,6 +19,7 @@ JSON = {
     "engine/machines/disks.py": "what qemu-img prints",
     "frontends/server/control.py": "what render has just written",
     "frontends/gdb/channel.py": "what our own server sends",
+    "frontends/gdb/declared.py": "what our own server sends",
 }
 OPENING = {
     "store/opening.py": "the one place",
