@@ -20,12 +20,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrdbg.errors import LogError, RecordingError, UsageError
+from rrdbg.errors import HostError, LogError, RecordingError, UsageError
 from rrdbg.model.document import Document, DocumentError
 from rrdbg.model.machine.drives import Disk
 from rrdbg.store.files import checksum, checksum_inside, write_atomically
 from rrdbg.store.images import check_images
-from rrdbg.store.key import MARK, has_mark, with_mark
+from rrdbg.store.key import has_mark, with_mark
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.opening import is_inside, read_regular
 from rrdbg.store.replaylog import LogSummary, summarise
@@ -327,16 +327,14 @@ def adopt(root: Path) -> None:
 
 
 def _mark_again(path: Path, identity: str) -> None:
+    """Give a file the mark of this user in the place of somebody else's, or of none."""
     try:
-        content = read_regular(path, _MOST_MARKED)
-        _ = Document.parse(content).items()
+        content = Document.parse(read_regular(path, _MOST_MARKED)).written(without="mark")
+        write_atomically(path, with_mark(identity, content.removesuffix("}").encode()))
     except (FileNotFoundError, DocumentError):
         return  # whoever reads it next says what is wrong with it
     except OSError as error:
-        raise RecordingError(f"Cannot read {path}: {error.strerror}.") from None
-    # It has the mark of whoever wrote it, or none if it is an older one.
-    head = content.rpartition(MARK)[0] or Document.parse(content).written(without="mark").removesuffix("}").encode()
-    write_atomically(path, with_mark(identity, head))
+        raise HostError.of(error, f"Cannot take {path} for your own") from None
 
 
 def take_lock(layout: Layout) -> int | None:

@@ -139,7 +139,7 @@ def test_s4_what_is_no_regular_file_is_not_opened(cli: Cli, foreign: Path, name:
         done = run(cli, *words_for(command, foreign))
         assert b"SECRET" not in done.stdout + done.stderr
     assert secret.read_text() == "SECRET\n"
-    assert run(cli, *words_for("replay", foreign)).returncode == 1 or name == "lock" and kind == "fifo"
+    assert run(cli, *words_for("replay", foreign)).returncode == 1 or (name == "lock" and kind == "fifo")
     for made in ("packed", "page.html"):
         if (foreign.parent / made).exists():
             assert b"SECRET" not in (foreign.parent / made).read_bytes()
@@ -153,7 +153,22 @@ def test_s4_a_checksum_of_a_file_elsewhere(cli: Cli, foreign: Path) -> None:
     assert run(cli, *words_for("replay", foreign)).returncode == 1
 
 
-VALUES = (None, True, -1, 1.5, 1e308, 1 << 80, "", "x" * 1000, [], {}, [[]], {"a": 1}, "\x00", "\ud800")
+VALUES: tuple[object, ...] = (
+    None,
+    True,
+    -1,
+    1.5,
+    1e308,
+    1 << 80,
+    "",
+    "x" * 1000,
+    [],
+    {},
+    [[]],
+    {"a": 1},
+    "\x00",
+    "\ud800",
+)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +176,7 @@ VALUES = (None, True, -1, 1.5, 1e308, 1 << 80, "", "x" * 1000, [], {}, [[]], {"a
 )
 def test_s5_values_of_the_manifest(cli: Cli, foreign: Path, key: str) -> None:
     before = json.loads((foreign / "manifest.json").read_text())
-    for value in VALUES[::3]:
+    for value in VALUES[::2]:
         (foreign / "manifest.json").write_text(json.dumps(before | {key: value}))
         for command in ("info", "replay"):
             run(cli, *words_for(command, foreign))
@@ -276,9 +291,7 @@ def test_s7_what_others_have_written_is_shown_and_not_sent(cli: Cli, foreign: Pa
     assert not any(raw in refused.stderr for raw in RAW)
 
 
-def test_s8_recordings_are_for_this_user_alone_whatever_the_umask(
-    cli: Cli, heapbug_guest: Path, tmp_path: Path
-) -> None:
+def test_s8_recordings_are_for_this_user_alone(cli: Cli, heapbug_guest: Path, tmp_path: Path) -> None:
     own, other = tmp_path / "own", tmp_path / "other"
     before = os.umask(0)
     try:
