@@ -16,6 +16,7 @@ from rrdbg.links.confinement import SANDBOX, Confinement, Measure, Reach, confin
 from rrdbg.links.process import find_qemu
 
 ALL = frozenset(Measure)
+QUIET = ("-display", "none", "-monitor", "stdio")
 QEMU = Path("/opt/qemu/bin/qemu-system-x86_64")
 
 
@@ -124,7 +125,7 @@ def test_a_confined_qemu_opens_its_own_files_and_no_others(name: str, host: froz
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*made.prefix, qemu, "-M", machine, "-display", "none", "-nodefaults", "-monitor", "stdio", *made.options, *more],
+            [*made.prefix, qemu, "-M", machine, "-nodefaults", *made.options, *more, *QUIET],
             input="quit\n", capture_output=True, text=True, timeout=60, cwd=tmp_path / "scratch",
         )  # fmt: skip
 
