@@ -53,6 +53,19 @@ def load_hits(recording: Recording) -> HitIndex:
         return HitIndex()
 
 
+def are_foreign(recording: Recording) -> bool:
+    """Whether ``recording`` has hits that were not found here, which are used for nothing.
+
+    :raises RecordingError: they are in no regular file.
+    """
+    try:
+        return not recording.believes(read_regular(recording.layout.hits, _MOST_BYTES))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise RecordingError(f"Cannot read {recording.layout.hits}: {error.strerror}.") from None
+
+
 def save_hits(recording: Recording, index: HitIndex) -> None:
     """Keep ``index`` with the recording, unless that is read-only or no directory of ours.
 

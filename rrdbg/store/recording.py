@@ -252,7 +252,7 @@ class Recording:
         return with_mark(self._identity, content)
 
     def remove_strange(self) -> int:
-        """Delete the files of snapshots and pages that were not made here, and tell how many there were.
+        """Delete the files of snapshots and pages that were not made here; how many of snapshots there were.
 
         :raises RecordingError: they cannot be deleted, and machines would use them.
         """
@@ -267,7 +267,7 @@ class Recording:
         for name in strange:
             (self.layout.root / name).unlink()
         self._strange = frozenset()
-        return len(strange)
+        return sum(name.startswith("snapshots/") for name in strange)
 
     def _not_made(self) -> frozenset[str]:
         return frozenset(name for name in map(self.layout.relative, computed(self.layout)) if not self.has_made(name))

@@ -325,6 +325,7 @@ def test_s9_forged_hits_and_costs_are_no_answers(cli: Cli, foreign: Path) -> Non
     told = cli.replay(foreign, "info hits")
     assert "was not written here, and is not used" in told
     assert "Nothing was looked for yet." in told
+    assert "hits.json was not written here" in cli("verify", str(foreign), check=1).stderr
     shown = run(cli, "timeline", str(foreign), "-o", str(foreign.parent / "page.html"))
     assert shown.returncode == 0
     assert b"forged" not in (foreign.parent / "page.html").read_bytes()
