@@ -14,6 +14,7 @@ def recording_facts(recording: Recording, timeline: Timeline) -> RecordingInfo:
         recording.name,
         {
             "directory": str(recording.layout.root),
+            "origin": "made here, or trusted" if recording.own else "made elsewhere",
             "created": f"{manifest.created} UTC",
             "qemu": f"{manifest.invocation.binary} {manifest.qemu_version}",
             "command": list(manifest.command),

@@ -7,21 +7,26 @@ member may not be larger than it says.
 
 from __future__ import annotations
 
+import gzip
 import io
-import json
+import os
 import re
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path
+from typing import Self
 
 from rrdbg.errors import RecordingError, UsageError
 from rrdbg.model.machine.drives import Disk
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.manifest import Manifest
+from rrdbg.store.opening import open_inside, open_regular
 from rrdbg.store.pages import Pages, read_table
 from rrdbg.store.ram_block import known_block
 from rrdbg.store.recording import Recording
@@ -32,6 +37,9 @@ _MEMBER = re.compile(
     re.ASCII,
 )
 _CHUNK = 1 << 20
+_MOST_PADDING = 1 << 20
+"""Zeros that may follow the last file; the library writes 10 KiB at most."""
+
 # The data is mostly qcow2 with zeros and kernels: level 1 is four times as fast as 6, and 5 % larger.
 _COMPRESSION = 1
 
@@ -65,12 +73,12 @@ def pack(recording: Recording, out: Path, timeline: Timeline, *, everything: boo
             members |= _ram(recording, mapped, Path(trimmed.name))
         total = sum(path.stat().st_size for path in members.values())
         done = 0
-        with tarfile.open(draft, "w:gz", compresslevel=_COMPRESSION) as archive:
+        with _new_archive(draft) as archive:
             content = _portable_manifest(recording)
             archive.addfile(_header("manifest.json", len(content)), io.BytesIO(content))
             for name, path in members.items():
-                with path.open("rb") as file:
-                    header = _header(name, path.stat().st_size)
+                with _open_member(recording, path) as file:
+                    header = _header(name, os.fstat(file.fileno()).st_size)
                     yield ArchiveProgress(name, done, total)
                     archive.addfile(header, file)
                 done += header.size
@@ -97,22 +105,24 @@ def unpack(archive: Path, directory: Path) -> Iterator[ArchiveProgress]:
     except OSError as error:
         raise RecordingError(f"Cannot unpack into {directory}: {error.strerror}.") from None
     try:
-        total = archive.stat().st_size
         room = shutil.disk_usage(draft).free
-        with tarfile.open(archive, "r:gz") as source:
-            for member in source:
-                yield ArchiveProgress(member.name, source.offset, total)
-                room -= member.size
-                if room < 0:
-                    raise RecordingError(
-                        f"{archive} holds more than there is room for at {directory.parent}; nothing was unpacked."
-                    )
-                _extract(source, member, draft)
+        with open_regular(archive.resolve()) as packed, gzip.GzipFile(fileobj=packed) as unpacked:
+            total = os.fstat(packed.fileno()).st_size
+            with tarfile.open(fileobj=unpacked, mode="r|", tarinfo=_Member) as source:
+                for member in source:
+                    yield ArchiveProgress(member.name, packed.tell(), total)
+                    room -= member.size
+                    if room < 0:
+                        raise RecordingError(
+                            f"{archive} holds more than there is room for at {directory.parent}; nothing was unpacked."
+                        )
+                    _extract(source, member, draft)
+            _check_rest(unpacked)
         Manifest.read(draft / "manifest.json")
         for name in ("snapshots", "disks", "files"):
             (draft / name).mkdir(exist_ok=True)
         draft.rename(directory)
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError) as error:
         raise RecordingError(f"Cannot unpack {archive}: {error}. Get it again, or pack again.") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -155,10 +165,9 @@ def _members(recording: Recording, snapshots: Sequence[Snapshot]) -> dict[str, P
 
 
 def _portable_manifest(recording: Recording) -> bytes:
-    content = json.loads(recording.layout.manifest.read_bytes())
-    for index, disk in enumerate(content["invocation"]["disks"]):
-        disk["source"] = _disk_name(index)
-    return (json.dumps(content, indent=2) + "\n").encode()
+    manifest = recording.manifest
+    disks = [replace(disk, source=_disk_name(index)) for index, disk in enumerate(manifest.invocation.disks)]
+    return replace(manifest, invocation=replace(manifest.invocation, disks=tuple(disks))).to_bytes()
 
 
 def _whole_image(disk: Disk, path: Path) -> Path:
@@ -167,7 +176,7 @@ def _whole_image(disk: Disk, path: Path) -> Path:
     What lies below may be named by the command line, or in a qcow2's header, which holds a magic, a version and the
     offset of the backing file's name, 0 for none.
     """
-    with path.open("rb") as file:
+    with open_regular(path.resolve()) as file:
         head = file.read(16)
     if disk.backing is not None or (head[:4] == b"QFI\xfb" and int.from_bytes(head[8:16], "big")):
         raise RecordingError(
@@ -193,6 +202,44 @@ def _extract(source: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> No
     if file is None or not _MEMBER.fullmatch(member.name):
         raise RecordingError(f"{member.name!r} is nothing that a packed recording has; nothing was unpacked.")
     path = root / member.name
-    path.parent.mkdir(exist_ok=True)
-    with path.open("xb") as out:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as out:
         shutil.copyfileobj(file, out, _CHUNK)
+
+
+class _Member(tarfile.TarInfo):
+    """The header of a plain file, and nothing else.
+
+    Looked at before the library acts on it: it would read extended headers into memory, whatever they say they are, and
+    make a file of gigabytes of a sparse one's few bytes.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """The header in ``buf``.
+
+        :raises RecordingError: it is another one.
+        """
+        member = super().frombuf(buf, encoding, errors)
+        if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.size < 0:
+            raise RecordingError(f"{member.name!r} is nothing that a packed recording has; nothing was unpacked.")
+        return member
+
+
+def _new_archive(path: Path) -> tarfile.TarFile:
+    # GNU's format has room for any size in the header itself; the other one puts those above 8 GiB beside it.
+    return tarfile.open(path, "w:gz", compresslevel=_COMPRESSION, format=tarfile.GNU_FORMAT)
+
+
+def _open_member(recording: Recording, path: Path) -> BufferedReader:
+    layout = recording.layout
+    if path.is_relative_to(layout.root):
+        return open_inside(layout.root, layout.relative(path))
+    return open_regular(path.resolve())  # a disk image of the user's, where he has told that it is
+
+
+def _check_rest(unpacked: gzip.GzipFile) -> None:
+    """Read to the end, where a checksum tells whether all was as it was packed."""
+    rest = unpacked.read(_MOST_PADDING + 1)
+    if len(rest) > _MOST_PADDING or rest.strip(b"\0"):
+        raise tarfile.ReadError("something else follows the last of its files")

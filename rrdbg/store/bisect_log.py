@@ -9,13 +9,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from rrdbg.errors import RecordingError, UsageError
+from rrdbg.model.document import Document, DocumentError
 from rrdbg.model.hits.bisection import Probe, Verdict
 from rrdbg.model.timeline.position import Position
+from rrdbg.store.opening import read_regular
 
 VERSION = 1
+
+_MOST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +108,39 @@ def read_bisect_log(path: Path) -> tuple[Head, Sequence[Probe]]:
     :raises RecordingError: it cannot be read, or is no such log.
     """
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        lines = read_regular(path.resolve(), _MOST_BYTES).split(b"\n")[:-1]
     except OSError as error:
         raise RecordingError(f"Cannot read the log {path}: {error.strerror}.") from None
     try:
-        head, *probes = [json.loads(line) for line in lines]
-        if head["rrdbg-bisect"] != VERSION:
+        if not lines:
+            raise DocumentError("it is empty")
+        head, *probes = map(Document.parse, lines)
+        if head["rrdbg-bisect"].integer() != VERSION:
             raise RecordingError(f"{path} is the log of a newer rrdbg; use that one.")
         return _head(head), [_probe(entry) for entry in probes]
-    except (ValueError, KeyError, TypeError):
+    except DocumentError:
         raise RecordingError(f"{path} is not a log of 'rrdbg bisect', or is damaged.") from None
 
 
-def _head(content: dict[str, Any]) -> Head:
-    good, bad = Position(*content["good"]), Position(*content["bad"])
-    return Head(content["recording"], content["identity"], content["kind"], tuple(content["words"]), good, bad)
+def _head(content: Document) -> Head:
+    return Head(
+        content["recording"].text(), content["identity"].text(), content["kind"].text(),
+        tuple(word.text() for word in content["words"].values()), _position(content["good"]),
+        _position(content["bad"]),
+    )  # fmt: skip
 
 
-def _probe(content: dict[str, Any]) -> Probe:
-    position = Position(*content["position"])
-    return Probe(position, Verdict(content["verdict"]), str(content["value"]), float(content["seconds"]))
+def _probe(content: Document) -> Probe:
+    try:
+        verdict = Verdict(content["verdict"].text())
+    except ValueError as error:
+        raise DocumentError(str(error)) from None
+    return Probe(_position(content["position"]), verdict, content["value"].text(), content["seconds"].number())
+
+
+def _position(content: Document) -> Position:
+    icount, phase = content.values(2, 2)
+    return Position(icount.integer(), phase.integer())
 
 
 def _pair(position: Position) -> list[int]:

@@ -10,31 +10,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from rrdbg.store.opening import open_inside
+
 
 def state_directory() -> Path:
     """The user's directory for what rrdbg keeps from one session to the next (XDG), which may not be there yet."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "rrdbg"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, private: bool = True) -> None:
     """Replace ``path`` by ``content``; whoever reads it at any moment gets the old or the new, whole.
+
+    A ``private`` one is for this user alone, whatever the umask is.
 
     :raises OSError: the disk is full, or the directory not writable; the old content is then untouched.
     """
-    with replacing(path) as file:
+    with replacing(path, private=private) as file:
         file.write(content)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write what replaces ``path`` at the end, if no error comes before.
+def replacing(path: Path, *, private: bool = True) -> Iterator[BinaryIO]:
+    """A file to write what replaces ``path`` at the end, if no error comes before; ``private`` as above.
 
     :raises OSError: the disk is full, or the directory not writable; the old content is then untouched.
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, _as_others_are())
+            if not private:
+                os.fchmod(handle, _as_others_are())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -55,6 +60,18 @@ def checksum(path: Path) -> str:
     """BLAKE2b-256 of a file, in hex; about 1 GB/s.
 
     :raises OSError: the file cannot be read.
+    :raises RecordingError: it is a link, or no regular file.
     """
-    with path.open("rb") as file:
+    return checksum_inside(path.parent, path.name)
+
+
+def checksum_inside(root: Path, name: str, size: int | None = None) -> str:
+    """The same of the file ``name`` of the recording at ``root``, or of its first ``size`` bytes.
+
+    :raises OSError: the file cannot be read.
+    :raises RecordingError: it is no regular file inside of the recording.
+    """
+    with open_inside(root, name) as file:
+        if size is not None:
+            return hashlib.blake2b(file.read(size), digest_size=32).hexdigest()
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()

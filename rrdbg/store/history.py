@@ -7,7 +7,7 @@ import ipaddress
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from rrdbg.errors import RecordingError
@@ -27,6 +27,7 @@ from rrdbg.store.logevents import (
     events,
 )
 from rrdbg.store.logformat import Kind, Shutdown
+from rrdbg.store.opening import read_regular
 
 _KINDS = {
     Kind.INTERRUPT: EventKind.INTERRUPT,
@@ -46,6 +47,8 @@ _KINDS = {
 """What the kinds of the log are called. QEMU logs no cause of a reset (softmmu/runstate.c, qemu_reset_requested)."""
 
 
+_MOST_CONSOLE = 1 << 28
+_MOST_LINE = 1 << 16
 _DELIVERIES = (Kind.INTERRUPT, Kind.EXCEPTION)
 _PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6"}
 
@@ -92,9 +95,18 @@ def _placed(log: Path, wanted: set[Kind], start: int, end: int | None) -> Iterat
 class Console:
     """What the guest printed on its console, and the icount at which it printed each byte."""
 
-    def __init__(self, text: bytes, icounts: array[int]) -> None:
+    def __init__(self, text: bytes, writes: Iterable[tuple[int, int]]) -> None:
+        """``writes`` are those that made ``text``, in order: the icount of each, and how many bytes it wrote."""
         self.text = text
-        self._icounts = icounts
+        # By writes, not by bytes: one event of 9 bytes may claim two thousand million of them.
+        self._icounts = array("Q")
+        self._starts = array("Q")
+        start = 0
+        for icount, size in writes:
+            self._icounts.append(icount)
+            self._starts.append(start)
+            start += size
+        self._size = start
 
     @classmethod
     def read(cls, log: Path, captured: Path) -> Console:
@@ -102,35 +114,35 @@ class Console:
 
         :raises RecordingError: they do not fit, since the guest wrote to other devices, too, or a file is damaged.
         """
-        icounts = array("Q")
-        text = captured.read_bytes()
-        written = 0
-        for event in events(log, (Kind.CHAR_WRITE,)):
-            assert isinstance(event.data, CharWrite)
-            written += max(event.data.accepted, 0)
-            # A log may claim any number of bytes; what it takes to note them is bounded by the console that there is.
-            if written <= len(text):
-                icounts.extend([_writer(event)] * max(event.data.accepted, 0))
-        if len(text) != written:
+        try:
+            text = read_regular(captured, _MOST_CONSOLE)
+        except OSError as error:
+            raise RecordingError(f"Cannot read the console {captured}: {error.strerror}.") from None
+        console = cls(text, _writes(log))
+        if console._size != len(text):
             raise RecordingError(
-                f"Where the console's lines were printed cannot be told: the guest wrote {written:,} bytes, and "
+                f"Where the console's lines were printed cannot be told: the guest wrote {console._size:,} bytes, and "
                 f"its console has {len(text):,}; the others went to other ports, which the log does not tell apart."
             )
-        return cls(text, icounts)
+        return console
 
     def lines(self, before: Position | None = None) -> Iterator[tuple[Position, str]]:
-        """Each line and where its first byte is about to be printed; all that is printed ``before`` a position."""
+        """Each line and where its first byte is about to be printed; all that is printed ``before`` a position.
+
+        One of more than 64 KiB is cut into several.
+        """
         size = len(self.text) if before is None else self.size_at(before)
         start = 0
         while start < size:
-            end = self.text.find(b"\n", start, size)
-            end = size if end < 0 else end
-            yield Position(self._icounts[start]), self.text[start:end].decode(errors="replace").rstrip("\r")
-            start = end + 1
+            most = min(start + _MOST_LINE, size)
+            end = self.text.find(b"\n", start, most)
+            line = self.text[start : most if end < 0 else end]
+            yield self._place(start), line.decode(errors="replace").rstrip("\r")
+            start = most if end < 0 else end + 1
 
     def size_at(self, position: Position) -> int:
         """How many bytes are printed at ``position``."""
-        return bisect_left(self._icounts, position.icount)
+        return self._start(bisect_left(self._icounts, position.icount))
 
     def between(self, start: Position, end: Position) -> str:
         """What is printed between two positions."""
@@ -138,9 +150,22 @@ class Console:
 
     def find(self, text: str, after: Position) -> Position | None:
         """Where ``text`` is about to be printed next after a position; None if it is not printed any more."""
-        first = bisect_right(self._icounts, after.icount)
+        first = self._start(bisect_right(self._icounts, after.icount))
         found = self.text.find(text.encode(), first)
-        return None if found < 0 else Position(self._icounts[found])
+        return None if found < 0 else self._place(found)
+
+    def _start(self, write: int) -> int:
+        return self._starts[write] if write < len(self._starts) else self._size
+
+    def _place(self, byte: int) -> Position:
+        return Position(self._icounts[bisect_right(self._starts, byte) - 1])
+
+
+def _writes(log: Path) -> Iterator[tuple[int, int]]:
+    for event in events(log, (Kind.CHAR_WRITE,)):
+        assert isinstance(event.data, CharWrite)
+        if event.data.accepted > 0:
+            yield _writer(event), event.data.accepted
 
 
 def _writer(event: Event) -> int:

@@ -8,37 +8,62 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
 from typing import Any
 
+from rrdbg.errors import RecordingError
+from rrdbg.model.document import Document, DocumentError
 from rrdbg.model.hits.index import HitIndex, Known, PointKey
 from rrdbg.model.hits.stop import Hit, Point, ValueChange
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.files import write_atomically
+from rrdbg.store.opening import read_regular
 from rrdbg.store.recording import Recording
 
 SCHEMA = 1
 """To be raised also when scans find something else than before in the same recording."""
 
+_MOST_BYTES = 64 << 20
+_LONGEST = 1 << 16
+
 _log = logging.getLogger(__name__)
 
 
 def load_hits(recording: Recording) -> HitIndex:
-    """What earlier sessions have found in ``recording``; nothing if it is no directory of ours."""
+    """What earlier sessions have found in ``recording``, here; nothing if it is no directory of ours.
+
+    What others have found would be answers that nobody here can vouch for: it is found anew.
+    """
     identity, path = _identity(recording), recording.layout.hits
     if identity is None:
         return HitIndex()
     try:
-        content = json.loads(path.read_bytes())
-        if content["schema"] != SCHEMA or content["log"] != identity:
+        data = read_regular(path, _MOST_BYTES)
+        if not recording.believes(data):
+            _log.warning("%s was not written here, and is not used.", path)
+            return HitIndex()
+        content = Document.parse(data)
+        if content["schema"].integer() != SCHEMA or content["log"].text() != identity:
             _log.warning("%s is of another rrdbg or another recording, and is not used.", path)
             return HitIndex()
-        return HitIndex(dict(map(_point, content["points"])))
+        return HitIndex(dict(map(_point, content["points"].values())))
     except FileNotFoundError:
         return HitIndex()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        _log.warning("%s is damaged (%r), and is not used.", path, error)
+    except (OSError, RecordingError, DocumentError) as error:
+        _log.warning("%s is damaged (%s), and is not used.", path, error)
         return HitIndex()
+
+
+def are_foreign(recording: Recording) -> bool:
+    """Whether ``recording`` has hits that were not found here, which are used for nothing.
+
+    :raises RecordingError: they are in no regular file.
+    """
+    try:
+        return not recording.believes(read_regular(recording.layout.hits, _MOST_BYTES))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise RecordingError(f"Cannot read {recording.layout.hits}: {error.strerror}.") from None
 
 
 def save_hits(recording: Recording, index: HitIndex) -> None:
@@ -51,7 +76,7 @@ def save_hits(recording: Recording, index: HitIndex) -> None:
         return
     lines = ",\n  ".join(json.dumps(_entry(key, known)) for key, known in index.points.items())
     head = f'{{"schema": {SCHEMA}, "log": {json.dumps(identity)},\n "points": [\n  '
-    write_atomically(recording.layout.hits, f"{head}{lines}\n ]}}\n".encode())
+    write_atomically(recording.layout.hits, recording.marked(f"{head}{lines}\n ]".encode()))
 
 
 def _identity(recording: Recording) -> str | None:
@@ -76,23 +101,38 @@ def _hit(hit: Hit) -> list[object]:
     return where if hit.exact else [*where, False]
 
 
-def _point(entry: dict[str, Any]) -> tuple[PointKey, Known]:
-    key = PointKey(str(entry["kind"]), int(entry["address"]), int(entry["length"]))
-    point = key.point()
-    covered = tuple((_position(low_high[:2]), _position(low_high[2:])) for low_high in entry["covered"])
-    hits = tuple(_read_hit(point, item) for item in entry["hits"])
+def _point(entry: Document) -> tuple[PointKey, Known]:
+    key = PointKey(
+        entry["kind"].text(16), entry["address"].integer(0, (1 << 64) - 1), entry["length"].integer(0, _LONGEST)
+    )
+    try:
+        point = key.point()
+    except ValueError as error:
+        raise DocumentError(str(error)) from None
+    covered = tuple(_stretch(item) for item in entry["covered"].values())
+    hits = tuple(_read_hit(point, item) for item in entry["hits"].values())
     if list(covered) != sorted(covered) or list(hits) != sorted(hits, key=lambda hit: hit.position):
-        raise ValueError("not in order")
+        raise DocumentError(f"{entry.place} is not in order")
     return key, Known(covered, hits)
 
 
-def _read_hit(point: Point, item: Sequence[Any]) -> Hit:
-    rest = list(item[3:])
-    exact = rest.pop() if rest and rest[-1] is False else True
-    change = ValueChange(*map(bytes.fromhex, rest)) if rest else None
-    return Hit(_position(item[:2]), int(item[2]), point, change, exact)
+def _stretch(item: Document) -> tuple[Position, Position]:
+    low, low_phase, high, high_phase = (value.integer() for value in item.values(4, 4))
+    return Position(low, low_phase), Position(high, high_phase)
 
 
-def _position(pair: Sequence[Any]) -> Position:
-    icount, phase = pair
-    return Position(int(icount), int(phase))
+def _read_hit(point: Point, item: Document) -> Hit:
+    icount, phase, pc, *rest = item.values(3, 6)
+    vague = bool(rest) and rest[-1].is_false()
+    values = [_bytes(value) for value in (rest[:-1] if vague else rest)]
+    if len(values) not in (0, 2):
+        raise DocumentError(f"{item.place} has one value, not two or none")
+    change = ValueChange(*values) if values else None
+    return Hit(Position(icount.integer(), phase.integer()), pc.integer(0, (1 << 64) - 1), point, change, not vague)
+
+
+def _bytes(value: Document) -> bytes:
+    try:
+        return bytes.fromhex(value.text())
+    except ValueError:
+        raise DocumentError(f"{value.place} is not in hexadecimal digits") from None

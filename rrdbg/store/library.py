@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from rrdbg.errors import RecordingError
+from rrdbg.store.opening import is_inside
 from rrdbg.store.recording import Layout, take_lock
 
 _LATEST = "latest"
@@ -72,14 +73,16 @@ class Library:
         """The complete recordings in the library, by name."""
         if not self.root.is_dir():
             return []
-        return sorted(path for path in self.root.iterdir() if not path.is_symlink() and Layout(path).manifest.is_file())
+        return sorted(
+            path for path in self.root.iterdir() if not path.is_symlink() and is_inside(path, "manifest.json")
+        )
 
     def remove(self, recording: Path) -> None:
         """Delete a recording and all its snapshots.
 
         :raises RecordingError: it is no recording, or in use; nothing was deleted.
         """
-        if not Layout(recording).manifest.is_file():
+        if not is_inside(recording, "manifest.json"):
             raise RecordingError(f"{recording} is not a recording; nothing was deleted.")
         lock = take_lock(Layout(recording))
         try:

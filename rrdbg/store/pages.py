@@ -21,6 +21,7 @@ from pathlib import Path
 
 from rrdbg.errors import RecordingError
 from rrdbg.store.files import write_atomically
+from rrdbg.store.opening import is_inside, open_inside, read_inside
 
 PAGE = 4096
 SUM_BYTES = 16
@@ -28,6 +29,10 @@ NO_SUM = bytes(SUM_BYTES)
 """Of a page of zeros."""
 
 _CHUNK = 1024
+_MOST_TABLE = 1 << 28
+"""Bytes of a packed table; one of 64 GiB of RAM has 67 million unpacked."""
+
+_MOST_SUMS = 1 << 32
 _ZEROS = bytes(PAGE)
 _FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2
 
@@ -57,7 +62,7 @@ def read_table(path: Path, pages: int) -> array[int]:
     """
     try:
         reader = zlib.decompressobj()
-        data = reader.decompress(path.read_bytes(), 4 * pages + 1)
+        data = reader.decompress(read_inside(path.parent, path.name, _MOST_TABLE), 4 * pages + 1)
     except (OSError, zlib.error) as error:
         raise RecordingError(f"{path} cannot be read ({error}); 'rrdbg index' makes the snapshot again.") from None
     if len(data) != 4 * pages or not reader.eof:
@@ -139,7 +144,7 @@ class Pages:
 
         :raises RecordingError: one of them is not there.
         """
-        data = self._sums.read_bytes() if self._sums.exists() else b""
+        data = self._all_sums()
         if max(slots, default=0) * SUM_BYTES > len(data):
             raise RecordingError(f"{self._sums} is too short; 'rrdbg index' makes the snapshots again.")
         data = NO_SUM + data
@@ -155,8 +160,8 @@ class Pages:
         if not gone:
             return
         self._slots = None
-        sums = os.open(self._sums, os.O_RDWR | os.O_CLOEXEC)
-        file = os.open(self._file, os.O_RDWR | os.O_CLOEXEC)
+        sums = os.open(self._sums, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        file = os.open(self._file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             # First nobody may take them for what they were.
             for slot in gone:
@@ -178,9 +183,13 @@ class Pages:
         except FileNotFoundError:
             return 0
 
+    def _all_sums(self) -> bytes:
+        there = is_inside(self._folder, self._sums.name)
+        return read_inside(self._folder, self._sums.name, _MOST_SUMS) if there else b""
+
     def _known(self) -> dict[bytes, int]:
         if self._slots is None:
-            data = self._sums.read_bytes() if self._sums.exists() else b""
+            data = self._all_sums()
             self._slots = {data[slot * SUM_BYTES : (slot + 1) * SUM_BYTES]: slot + 1 for slot in range(self._count())}
             self._slots.pop(NO_SUM, None)
         return self._slots
@@ -191,13 +200,30 @@ class Pages:
             return b""
         if self._map is None or len(self._map) < size:
             self._unmap()
-            with self._file.open("rb") as file:
+            with open_inside(self._folder, self._file.name) as file:
                 self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         return self._map
 
     def _unmap(self) -> None:
         # Views that somebody still has keep it, so it is let go rather than closed.
         self._map = None
+
+
+def pages_are_whole(folder: Path) -> bool:
+    """Whether each page in ``folder`` has its checksum; 0.8 GB/s.
+
+    :raises OSError: a file is missing.
+    :raises RecordingError: one is no regular file.
+    """
+    with open_inside(folder, "pages.bin") as pages, open_inside(folder, "pages.sum") as sums:
+        while expected := sums.read(SUM_BYTES * _CHUNK):
+            data = pages.read(PAGE * (len(expected) // SUM_BYTES))
+            for number in range(len(expected) // SUM_BYTES):
+                wanted = expected[number * SUM_BYTES : (number + 1) * SUM_BYTES]
+                # What no table names any more has no checksum, and may hold anything.
+                if wanted != NO_SUM and page_sum(data[number * PAGE : (number + 1) * PAGE]) != wanted:
+                    return False
+    return True
 
 
 def _append(path: Path, at: int, data: bytes) -> None:

@@ -25,7 +25,7 @@ def write_pcapng(path: Path, packets: Iterable[GuestEvent], clock: GuestClock) -
     :raises OSError: the file cannot be written.
     """
     count = 0
-    with replacing(path) as file:
+    with replacing(path, private=False) as file:
         file.write(_block(_SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)))
         options = _option(_NAME, b"to the guest") + _option(_RESOLUTION, bytes([9])) + _option(0, b"")
         file.write(_block(_INTERFACE, struct.pack("<HHI", _ETHERNET, 0, 0) + options))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 
+from rrdbg.errors import RecordingError
+from rrdbg.model.document import Document, DocumentError
 from rrdbg.model.machine.ram import PAGE, RamBlock
 from rrdbg.store.files import write_atomically
+from rrdbg.store.opening import read_inside
 from rrdbg.store.recording import Layout, Recording
 
 _MOST_BYTES = 1 << 46
@@ -15,11 +18,11 @@ _MOST_BYTES = 1 << 46
 def known_block(layout: Layout) -> RamBlock | None:
     """What was found out earlier; None if that was not, or is not kept."""
     try:
-        content = json.loads((layout.ram / "block.json").read_bytes())
-        block = RamBlock(str(content["id"]), int(content["size"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        content = Document.parse(read_inside(layout.root, "ram/block.json", 4096))
+        block = RamBlock(content["id"].text(128), content["size"].integer(1, _MOST_BYTES))
+    except (OSError, RecordingError, DocumentError):
         return None
-    sane = re.fullmatch(r"[\w.-]+", block.id, re.ASCII) and 0 < block.size <= _MOST_BYTES and block.size % PAGE == 0
+    sane = re.fullmatch(r"[\w.-]+", block.id, re.ASCII) and block.size % PAGE == 0
     return block if sane else None
 
 

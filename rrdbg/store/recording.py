@@ -20,12 +20,22 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrdbg.errors import LogError, RecordingError, UsageError
+from rrdbg.errors import HostError, LogError, RecordingError, UsageError
+from rrdbg.model.document import Document, DocumentError
 from rrdbg.model.machine.drives import Disk
-from rrdbg.store.files import checksum, write_atomically
+from rrdbg.store.files import checksum, checksum_inside, write_atomically
+from rrdbg.store.images import check_images
+from rrdbg.store.key import has_mark, with_mark
 from rrdbg.store.manifest import Manifest
+from rrdbg.store.opening import is_inside, read_regular
 from rrdbg.store.replaylog import LogSummary, summarise
-from rrdbg.store.trust import check_foreign, is_own
+from rrdbg.store.seal import seal, sealed
+from rrdbg.store.trust import check_foreign, is_own, remember
+
+_MOST_DIGEST = 1 << 33
+"""Bytes of a digest: 9 for each of a thousand million interrupts."""
+
+_MOST_MARKED = 64 << 20
 
 _LOCK_SECONDS = 0.5
 """How long to try: a child that rrdbg was forking when it was killed holds the lock until it becomes a QEMU."""
@@ -124,7 +134,7 @@ def make_directory(layout: Layout) -> None:
         # Whatever the umask: it holds the guest's memory.
         layout.root.chmod(0o700)
         for name in ("snapshots", "disks", "files"):
-            (layout.root / name).mkdir()
+            (layout.root / name).mkdir(mode=0o700)
     except FileExistsError:
         raise UsageError(f"{layout.root} exists already; choose another place with --output, or remove it.") from None
     except OSError as error:
@@ -132,13 +142,31 @@ def make_directory(layout: Layout) -> None:
 
 
 class Recording:
-    """An opened recording: its manifest, and the digest of its log."""
+    """An opened recording: its manifest, the digest of its log, and which of its other files rrdbg has written here.
 
-    def __init__(self, layout: Layout, manifest: Manifest, log: LogSummary, lock: int | None) -> None:
+    ``own`` tells that the user's own manifest stands in it; a foreign one was written anew. ``believed`` are files
+    that were computed from the recording here, or are trusted: others are as if they were not there.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        manifest: Manifest,
+        log: LogSummary,
+        lock: int | None,
+        *,
+        own: bool = True,
+        identity: str = "",
+        believed: frozenset[str] | None = frozenset(),
+    ) -> None:
         self.layout = layout
         self.manifest = manifest
         self.log = log
+        self.own = own
         self._lock = lock
+        self._identity = identity
+        self._believed = believed
+        self._strange = frozenset() if believed is None or lock is None else self._not_made()
 
     @classmethod
     def open(cls, root: Path, *, trusted: bool = False) -> Recording:
@@ -151,12 +179,22 @@ class Recording:
         if not root.is_dir():
             raise RecordingError(f"There is no recording at {root}. 'rrdbg ls' lists the recordings.")
         manifest = Manifest.read(layout.manifest)
-        if not trusted and not is_own(layout.manifest):
-            check_foreign(layout.root, manifest)
+        own = trusted or is_own(layout.manifest)
+        if own:
+            check_images(layout.root)
+        else:
+            manifest = check_foreign(layout.root, manifest)
         lock = take_lock(layout)
         try:
             _check_files(layout, manifest)
-            return cls(layout, manifest, _digest(layout), lock)
+            identity = checksum(layout.manifest)
+            believed = sealed(layout.root, identity)
+            log = _digest(layout, manifest, believed=layout.deliveries.name in believed)
+            recording = cls(layout, manifest, log, lock, own=own, identity=identity, believed=believed)
+            if lock is not None and layout.deliveries.name not in believed:
+                write_atomically(layout.deliveries, log.to_bytes())
+                recording.note(layout.deliveries)
+            return recording
         except BaseException:
             if lock is not None:
                 os.close(lock)
@@ -164,16 +202,29 @@ class Recording:
 
     @classmethod
     def peek(cls, root: Path) -> Recording:
-        """Open a recording to tell about it only: nothing is checked, locked or written.
+        """Open a recording to tell about it only: nothing is locked, written or run.
 
         :raises RecordingError: it is missing or damaged.
         """
         layout = Layout(root.absolute())
         manifest = Manifest.read(layout.manifest)
-        try:
-            return cls(layout, manifest, LogSummary.from_bytes(layout.deliveries.read_bytes()), None)
-        except (FileNotFoundError, LogError):
-            return cls(layout, manifest, summarise(layout.log), None)
+        identity = checksum(layout.manifest)
+        believed = sealed(layout.root, identity)
+        log = _digest(layout, manifest, believed=layout.deliveries.name in believed)
+        own = is_own(layout.manifest)
+        return cls(layout, manifest, log, None, own=own, identity=identity, believed=believed)
+
+    @classmethod
+    def join(cls, root: Path, *, own: bool) -> Recording:
+        """Open a recording that another process has open and has checked: it holds the lock, and says whose it is.
+
+        :raises RecordingError: it is missing or damaged.
+        """
+        layout = Layout(root.absolute())
+        manifest = Manifest.read(layout.manifest)
+        if not own:
+            manifest = check_foreign(layout.root, manifest)
+        return cls(layout, manifest, _digest(layout, manifest, believed=True), None, own=own, believed=None)
 
     @property
     def name(self) -> str:
@@ -185,9 +236,56 @@ class Recording:
         """False where snapshots cannot be kept, since the directory is read-only."""
         return self._lock is not None
 
+    def has_made(self, name: str) -> bool:
+        """Whether the file of that name was computed here."""
+        return self._believed is None or name in self._believed
+
+    def believes(self, content: bytes) -> bool:
+        """Whether ``content``, that of a file of JSON, was written here, by :meth:`marked`."""
+        return self._believed is None or has_mark(self._identity, content)
+
+    def marked(self, content: bytes) -> bytes:
+        """``content``, JSON without its last brace, so that :meth:`believes` knows it again.
+
+        :raises HostError: this user has no key, and none can be made.
+        """
+        return with_mark(self._identity, content)
+
+    def remove_strange(self) -> int:
+        """Delete the files of snapshots and pages that were not made here; how many of snapshots there were.
+
+        :raises RecordingError: they cannot be deleted, and machines would use them.
+        """
+        strange = self._not_made()
+        if self._lock is None:
+            if any(name.startswith("ram/") for name in strange):
+                raise RecordingError(
+                    f"{self.layout.ram} was made elsewhere, and {self.layout.root} is read-only. Open a copy, or add "
+                    "--trust once."
+                )
+            return 0
+        for name in strange:
+            (self.layout.root / name).unlink()
+        self._strange = frozenset()
+        return sum(name.startswith("snapshots/") for name in strange)
+
+    def _not_made(self) -> frozenset[str]:
+        return frozenset(name for name in map(self.layout.relative, computed(self.layout)) if not self.has_made(name))
+
+    def note(self, *written: Path) -> None:
+        """Put ``written``, files that were just written here, under the seal, and snapshots and pages that are new."""
+        assert self._believed is not None, "only who holds the lock writes"
+        names = self._believed | {self.layout.relative(path) for path in (*written, *computed(self.layout))}
+        names -= self._strange
+        there = {name for name in names if is_inside(self.layout.root, name)}
+        self._believed = frozenset(there)
+        seal(self.layout.root, self._identity, there)
+
     def close(self) -> None:
         """Let others use it."""
         if self._lock is not None:
+            if self._believed:
+                self.note()  # also what was made as the session ended
             os.close(self._lock)
             self._lock = None
 
@@ -198,6 +296,47 @@ class Recording:
         self.close()
 
 
+def computed(layout: Layout) -> list[Path]:
+    """The files of snapshots and pages that there are, but for the initial one, which was recorded."""
+    folders = (layout.snapshots, layout.ram)
+    return [
+        path
+        for folder in folders
+        if folder.is_dir() and not folder.is_symlink()
+        for path in sorted(folder.iterdir())
+        if path != layout.initial
+    ]
+
+
+def adopt(root: Path) -> None:
+    """Take the recording at ``root`` for the user's own, with all that was computed from it.
+
+    :raises RecordingError: it cannot be read.
+    """
+    layout = Layout(root.absolute())
+    remember(layout.manifest)
+    files = [*computed(layout), layout.deliveries]
+    names = [name for name in map(layout.relative, files) if is_inside(layout.root, name)]
+    try:
+        identity = checksum(layout.manifest)
+    except OSError as error:
+        raise RecordingError(f"Cannot read {layout.manifest}: {error.strerror}.") from None
+    seal(layout.root, identity, names)
+    for path in (layout.timeline, layout.hits):
+        _mark_again(path, identity)
+
+
+def _mark_again(path: Path, identity: str) -> None:
+    """Give a file the mark of this user in the place of somebody else's, or of none."""
+    try:
+        content = Document.parse(read_regular(path, _MOST_MARKED)).written(without="mark")
+        write_atomically(path, with_mark(identity, content.removesuffix("}").encode()))
+    except (FileNotFoundError, DocumentError):
+        return  # whoever reads it next says what is wrong with it
+    except OSError as error:
+        raise HostError.of(error, f"Cannot take {path} for your own") from None
+
+
 def take_lock(layout: Layout) -> int | None:
     """A file descriptor that holds the recording's lock, until it is closed; None where the directory is read-only.
 
@@ -205,7 +344,11 @@ def take_lock(layout: Layout) -> int | None:
     """
     if not os.access(layout.root, os.W_OK):
         return None
-    lock = os.open(layout.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        lock = os.open(layout.root / "lock", flags, 0o600)
+    except OSError as error:
+        raise RecordingError(f"Cannot use {layout.root / 'lock'}: {error.strerror}.") from None
     deadline = time.monotonic() + _LOCK_SECONDS
     while not _try_lock(lock):
         if time.monotonic() > deadline:
@@ -234,7 +377,7 @@ def _check_files(layout: Layout, manifest: Manifest) -> None:
     for name, expected in manifest.checksums.items():
         path = layout.root / name
         try:
-            found = checksum(path)
+            found = checksum_inside(layout.root, name)
         except FileNotFoundError:
             raise incomplete(path) from None
         except OSError as error:
@@ -246,11 +389,24 @@ def _check_files(layout: Layout, manifest: Manifest) -> None:
             )
 
 
-def _digest(layout: Layout) -> LogSummary:
-    try:
-        return LogSummary.from_bytes(layout.deliveries.read_bytes())
-    except (FileNotFoundError, LogError):
+def _digest(layout: Layout, manifest: Manifest, *, believed: bool) -> LogSummary:
+    """What the log tells; by the digest of it if that was made here.
+
+    :raises RecordingError: the log is damaged, or of another length than the manifest says.
+    """
+    summary = _kept_digest(layout) if believed else None
+    if summary is None:
         summary = summarise(layout.log)
-        if os.access(layout.root, os.W_OK):
-            write_atomically(layout.deliveries, summary.to_bytes())
-        return summary
+    if manifest.icount > summary.total:
+        raise RecordingError(
+            f"{layout.manifest} is damaged: it tells of {manifest.icount:,} instructions, and {layout.log.name} has "
+            f"{summary.total:,}. Get the recording again."
+        )
+    return summary
+
+
+def _kept_digest(layout: Layout) -> LogSummary | None:
+    try:
+        return LogSummary.from_bytes(read_regular(layout.deliveries, _MOST_DIGEST))
+    except (FileNotFoundError, LogError):
+        return None

@@ -17,7 +17,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
-from rrdbg.errors import LogError
+from rrdbg.errors import LogError, RecordingError
 from rrdbg.model.timeline.deliveries import Deliveries
 from rrdbg.model.timeline.profile import MOST_SAMPLES, Profile
 from rrdbg.store.logformat import (
@@ -34,10 +34,14 @@ from rrdbg.store.logformat import (
     event_end,
     instructions_in_run,
 )
+from rrdbg.store.opening import open_regular
 
 _CACHE_HEAD = struct.Struct("<8sI?QQQQQQ")
 _CACHE_MAGIC = b"rrdbglg2"
 _CACHE_SHUTDOWN = struct.Struct("<QB")
+
+MOST_AT_ONCE = 1 << 12
+"""How many interrupts and exceptions may come without an instruction between them; a real guest has two or three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +168,11 @@ def open_log(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     :raises LogError: see :func:`read_header`.
     """
     try:
-        file = path.open("rb")
+        file = open_regular(path)
     except OSError as error:
         raise LogError(f"The replay log {path} cannot be opened: {error.strerror}.") from error
+    except RecordingError as error:
+        raise LogError(str(error)) from None
     with file:
         try:
             header = file.read(HEADER_SIZE)
@@ -281,6 +287,8 @@ def _scan(path: Path, data: mmap, version: int) -> LogSummary:
             elif kind <= 2:  # INTERRUPT or EXCEPTION
                 icounts.append(total)
                 kinds.append(kind)
+                if len(icounts) > MOST_AT_ONCE and icounts[-MOST_AT_ONCE - 1] == total:
+                    raise Damage(offset, f"more than {MOST_AT_ONCE:,} interrupts come at one instruction")
                 offset += 1
             elif first_shutdown <= kind < char_write:
                 shutdowns.append(Shutdown(total, SHUTDOWN_CAUSES[kind - first_shutdown]))

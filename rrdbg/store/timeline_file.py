@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from rrdbg.errors import HostError, RecordingError
+from rrdbg.model.document import Document, DocumentError
 from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.cost import CostMap, Piece, expected_rates
 from rrdbg.model.timeline.line import Timeline
@@ -19,12 +23,17 @@ from rrdbg.model.timeline.mark import Mark
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.files import write_atomically
+from rrdbg.store.opening import is_inside, read_regular
 from rrdbg.store.recording import Recording, incomplete
 
 SCHEMA = 3
 """2 added costs and digests, 3 notes of bookmarks and marks; files of older schemas are read as ones without them."""
 
 _OWN_FILE = re.compile(r"snapshots/[\w-]+\.(qcow2|state|pages)", re.ASCII)
+_TAG = re.compile(r"[\w. -]{1,128}", re.ASCII)
+_MOST_BYTES = 64 << 20
+
+_log = logging.getLogger(__name__)
 
 
 def initial_snapshot(recording: Recording) -> Snapshot:
@@ -61,35 +70,108 @@ def load_timeline(recording: Recording) -> Timeline:
     timeline = Timeline(Position(manifest.end), recording.log.deliveries, (initial_snapshot(recording),), cost=cost)
     path = recording.layout.timeline
     try:
-        content = json.loads(path.read_bytes())
-        if content["schema"] > SCHEMA:
+        data = read_regular(path, _MOST_BYTES)
+        content = Document.parse(data)
+        if content["schema"].integer() > SCHEMA:
             raise RecordingError(f"{path} was written by a newer rrdbg; update rrdbg to open this recording.")
-        snapshots = [
-            Snapshot(**item | {"kind": SnapshotKind(item["kind"]), "files": tuple(item["files"])})
-            for item in content["snapshots"]
-        ]
-        bookmarks = {
-            name: Bookmark(Position(icount, phase), *note)
-            for name, (icount, phase, *note) in content["bookmarks"].items()
-        }
-        marks = {
-            str(name): tuple(Mark(Position(int(icount), int(phase)), str(text)) for icount, phase, text in items)
-            for name, items in content.get("marks", {}).items()
-        }
-        pieces = tuple(Piece(int(low), int(high), float(took)) for low, high, took in content.get("cost", ()))
-        cost = CostMap(pieces, timeline.cost.profile, rates)
+        kept = _read(content)
     except FileNotFoundError:
         return timeline
-    except (ValueError, KeyError, TypeError) as error:
+    except DocumentError as error:
         raise RecordingError(
-            f"{path} is damaged ({error!r}); delete it to go on without its snapshots and bookmarks."
+            f"{path} is damaged ({error}); delete it to go on without its snapshots and bookmarks."
         ) from None
-    for snapshot in snapshots:
-        if not all(_OWN_FILE.fullmatch(name) for name in snapshot.files):
-            raise RecordingError(f"{path} is damaged: {snapshot.files} are no files of this recording's snapshots.")
-        if all((recording.layout.root / name).is_file() for name in snapshot.files):
+    except OSError as error:
+        raise RecordingError(f"Cannot read {path}: {error.strerror}.") from None
+    if not recording.believes(data):
+        # Bookmarks are words of whoever made them. All else would be taken for what was found out here.
+        return dataclasses.replace(timeline, bookmarks=_places_of(kept.snapshots) | dict(kept.bookmarks))
+    lost = []
+    for snapshot in kept.snapshots:
+        if all(_is_believed(recording, name) for name in snapshot.files):
             timeline = timeline.with_snapshot(snapshot)
-    return dataclasses.replace(timeline, bookmarks=bookmarks, cost=cost, marks=marks)
+        else:
+            lost.append(snapshot)
+    cost = CostMap(kept.pieces, timeline.cost.profile, rates)
+    bookmarks = _places_of(lost) | dict(kept.bookmarks)
+    return dataclasses.replace(timeline, bookmarks=bookmarks, cost=cost, marks=kept.marks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the file holds."""
+
+    snapshots: Sequence[Snapshot]
+    bookmarks: Mapping[str, Bookmark]
+    marks: Mapping[str, tuple[Mark, ...]]
+    pieces: tuple[Piece, ...]
+
+
+def _read(content: Document) -> _Kept:
+    marks = content.get("marks")
+    cost = content.get("cost")
+    return _Kept(
+        [_snapshot(item) for item in content["snapshots"].values()],
+        {_name(name): _bookmark(item) for name, item in content["bookmarks"].items()},
+        {name: tuple(map(_mark, items.values())) for name, items in marks.items()} if marks else {},
+        tuple(map(_piece, cost.values())) if cost else (),
+    )
+
+
+def _snapshot(item: Document) -> Snapshot:
+    files = tuple(name.text() for name in item["files"].values(1, 1000))
+    for file in files:
+        if not _OWN_FILE.fullmatch(file):
+            raise DocumentError(f"{file!r} is no file of this recording's snapshots")
+    tag = item["tag"].text()
+    if not _TAG.fullmatch(tag):
+        raise DocumentError(f"{tag!r} is no snapshot's tag")
+    try:
+        kind = SnapshotKind(item["kind"].text())
+    except ValueError as error:
+        raise DocumentError(str(error)) from None
+    size, seconds, sound = item.get("size"), item.get("load_seconds"), item.get("sound")
+    name, digest = item.get("name"), item.get("digest")
+    return Snapshot(
+        item["icount"].integer(), tag, kind, files,
+        size=size.integer() if size else 0,
+        load_seconds=seconds.number() if seconds else None,
+        sound=sound.flag() if sound else None,
+        name=_name(name.text()) if name else None,
+        digest=digest.text(256) if digest else None,
+    )  # fmt: skip
+
+
+def _bookmark(item: Document) -> Bookmark:
+    icount, phase, *note = item.values(2, 3)
+    return Bookmark(Position(icount.integer(), phase.integer()), *(text.text() for text in note))
+
+
+def _mark(item: Document) -> Mark:
+    icount, phase, text = item.values(3, 3)
+    return Mark(Position(icount.integer(), phase.integer()), text.text())
+
+
+def _piece(item: Document) -> Piece:
+    low, high, took = item.values(3, 3)
+    start = low.integer()
+    return Piece(start, high.integer(start + 1), took.number())
+
+
+def _name(text: str) -> str:
+    if not text or len(text) > 256:
+        raise DocumentError("a name is empty, or longer than 256 characters")
+    return text
+
+
+def _places_of(snapshots: Iterable[Snapshot]) -> dict[str, Bookmark]:
+    """Where the user's own among ``snapshots`` are, which are not there, by their names."""
+    return {item.name: Bookmark(Position(item.icount), "of a snapshot") for item in snapshots if item.name}
+
+
+def _is_believed(recording: Recording, name: str) -> bool:
+    needs = (name,) if not name.endswith(".pages") else (name, "ram/pages.bin", "ram/pages.sum")
+    return all(map(recording.has_made, needs)) and is_inside(recording.layout.root, name)
 
 
 def save_timeline(recording: Recording, timeline: Timeline) -> None:
@@ -116,7 +198,8 @@ def save_timeline(recording: Recording, timeline: Timeline) -> None:
     }
     lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
     try:
-        write_atomically(recording.layout.timeline, ("{" + ",\n ".join(lines) + "}\n").encode())
+        write_atomically(recording.layout.timeline, recording.marked(("{" + ",\n ".join(lines)).encode()))
+        recording.note()
     except OSError as error:
         raise HostError.of(error, "Cannot keep the snapshots, bookmarks and marks of now") from None
 
@@ -134,14 +217,20 @@ def clean(recording: Recording, timeline: Timeline) -> Timeline:
 
     :raises HostError: the directory cannot be written.
     """
+    layout = recording.layout
+    strange = recording.remove_strange()
+    if strange:
+        _log.warning(
+            "%d files of snapshots in %s were not made here, and are made again as they are needed.",
+            strange, layout.root,
+        )  # fmt: skip
     if not recording.writable:
         return timeline
-    layout = recording.layout
     kept = tuple(snapshot for snapshot in timeline.snapshots if snapshot.kind is not SnapshotKind.LADDER)
     if len(kept) < len(timeline.snapshots):
         timeline = dataclasses.replace(timeline, snapshots=kept)
         save_timeline(recording, timeline)
-    listed = {layout.root / name for snapshot in kept for name in snapshot.files}
+    listed = {layout.initial, *(layout.root / name for snapshot in kept for name in snapshot.files)}
     for file in layout.snapshots.iterdir():
         if file not in listed:
             file.unlink()

@@ -39,7 +39,8 @@ def test_verify_tells_of_a_bad_snapshot(cli: Cli, copied: Path) -> None:
     (half,) = (item for item in snapshots(cli, copied) if item["name"] == "half")
     assert isinstance(half["files"], list)
     (copied / half["files"][0]).write_bytes(b"nonsense")
-    done = cli("verify", str(copied), check=1)
+    # It is not the file that was written here. Trusted all the same, it is looked at.
+    done = cli("verify", "--trust", str(copied), check=1)
     assert "is not sound" in done.stderr
     assert "cannot be read" in done.stderr
     # It is the user's, so it stays, and nobody trusts it.
@@ -120,10 +121,16 @@ def test_packed_and_unpacked_elsewhere(cli: Cli, copied: Path, tmp_path: Path) -
     assert "Packed" in cli("pack", str(copied), "-o", str(archive)).stdout
     assert "exists already" in cli("pack", str(copied), "-o", str(archive), check=2).stderr
     shutil.rmtree(copied)
-    cli("unpack", str(archive))
+    cli("unpack", "--trust", str(archive))
     (unpacked,) = (path for path in cli.root.iterdir() if (path / "manifest.json").exists() and not path.is_symlink())
     assert cli.replay(unpacked, "seek @here", "info registers").splitlines()[2:] == before
     assert [item["name"] for item in snapshots(cli, unpacked)] == [None, "half"]
+    # Of whoever is not trusted the words are taken, and not the states.
+    cli("unpack", str(archive), "-o", str(tmp_path / "foreign"))
+    told = cli.replay(tmp_path / "foreign", "seek @half", "seek @here", "info registers")
+    assert "were not made here" in told
+    assert before[-1] in told
+    assert {item["name"] for item in snapshots(cli, tmp_path / "foreign")} == {None}
 
 
 def test_the_disk_images_go_with_a_packed_recording(cli: Cli, tmp_path: Path) -> None:

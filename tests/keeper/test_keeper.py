@@ -20,7 +20,7 @@ from rrdbg.model.timeline.cost import CostMap, Piece
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
-from rrdbg.store.recording import Recording
+from rrdbg.store.recording import Recording, adopt
 from rrdbg.store.timeline_file import clean, load_timeline
 from tests.keeper.conftest import Run
 
@@ -148,6 +148,7 @@ def test_what_a_killed_session_left_is_swept_up(run: Run[Any], copied: Path) -> 
     content = json.loads(path.read_bytes())
     content["snapshots"][0]["kind"] = "ladder"
     path.write_text(json.dumps(content))
+    adopt(copied)
     (copied / "snapshots" / "123.qcow2").write_bytes(b"half a snapshot")
     (copied / ".timeline.json.abc").write_bytes(b"{")
     lost = timeline.snapshots[1]
@@ -173,6 +174,7 @@ def test_a_snapshot_that_cannot_be_loaded_is_gone_around(
                 expected[snapshot.icount] = await (await replay.machine()).register_packet()
         for snapshot in (named, behind):
             (copied / snapshot.files[0]).write_bytes(b"nonsense")
+        adopt(copied)
         with caplog.at_level(logging.WARNING):
             for icount, packet in expected.items():
                 # One that has a machine already may rather walk.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from array import array
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,7 +149,7 @@ def test_a_console_that_shares_the_log_is_refused(tmp_path: Path) -> None:
 
 
 def test_find_goes_on_from_where_it_is() -> None:
-    console = Console(b"one two one", array("Q", range(100, 111)))
+    console = Console(b"one two one", [(icount, 1) for icount in range(100, 111)])
     assert console.find("one", START) == Position(100)
     assert console.find("one", Position(100)) == Position(108)
     assert console.find("one", Position(108)) is None

@@ -15,9 +15,10 @@ from rrdbg.model.machine.findings import Finding, Level, good, note, wrong
 from rrdbg.model.machine.handmade import missing_flags
 from rrdbg.model.machine.qemu_versions import about_version
 from rrdbg.model.machine.safety import snapshot_hazard
-from rrdbg.store.files import checksum
+from rrdbg.store.files import checksum_inside
 from rrdbg.store.logformat import KNOWN_VERSIONS
 from rrdbg.store.manifest import Manifest
+from rrdbg.store.opening import is_inside
 from rrdbg.store.recording import Layout, Recording, take_lock
 from rrdbg.store.replaylog import LogSummary, summarise
 from rrdbg.store.timeline_file import load_timeline
@@ -80,14 +81,15 @@ def _version_of(summary: LogSummary, manifest: Manifest) -> Finding:
 def _files(layout: Layout, manifest: Manifest) -> Iterator[Finding]:
     sound = 0
     for name, expected in manifest.checksums.items():
-        path = layout.root / name
         try:
-            if checksum(path) == expected:
+            if checksum_inside(layout.root, name) == expected:
                 sound += 1
                 continue
             yield wrong("files", f"{name} is not what was recorded: its checksum differs.", _AGAIN)
         except OSError as error:
             yield wrong("files", f"{name} cannot be read: {error.strerror}.", _AGAIN)
+        except RecordingError as error:
+            yield wrong("files", str(error), _AGAIN)
     yield good("files", f"{sound} of {len(manifest.checksums)} files have the checksums of the manifest.")
 
 
@@ -118,7 +120,7 @@ def _timeline(root: Path) -> Iterator[Finding]:
         )
         return
     unsound = [snapshot for snapshot in snapshots if snapshot.sound is False]
-    lost = [item for item in snapshots if not all((recording.layout.root / file).is_file() for file in item.files)]
+    lost = [item for item in snapshots if not all(is_inside(recording.layout.root, file) for file in item.files)]
     for snapshot in lost:
         yield wrong("snapshots", f"Files of the one at {snapshot.icount:,} are missing.", "rrdbg verify drops it.")
     for snapshot in unsound:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rrdbg.engine.making.recorder import KEPT_FREE_BYTES
 from rrdbg.errors import LinkError, QemuLaunchError, RecordingError
+from rrdbg.links.confinement import Measure, host_measures
 from rrdbg.links.process import qemu_version
 from rrdbg.links.programs import gdb_has_python, gdb_version, output_of, qemu_programs
 from rrdbg.model.machine.findings import Finding, good, note, wrong
@@ -41,6 +42,7 @@ async def examine_setup(library: Path, gdb: str = "gdb") -> list[Finding]:
         *await asyncio.to_thread(examine_place, library),
         _temporary_files(),
         *_rights(),
+        await _confinement(),
         _open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
     ]
 
@@ -139,6 +141,18 @@ def _rights() -> list[Finding]:
             note("setpriv", "It is not installed: if rrdbg is killed, its QEMUs go on.", f"{_INSTALL} util-linux.")
         )
     return found or [good("/proc", "QEMU's memory can be read; QEMUs end with rrdbg.")]
+
+
+async def _confinement() -> Finding:
+    host = await host_measures()
+    told = f"Of a QEMU that replays: {'; '.join(measure for measure in Measure if measure in host)}."
+    if missing := [measure for measure in Measure if measure not in host]:
+        return note(
+            "confinement",
+            f"{told} Not here: {'; '.join(missing)}.",
+            "Open recordings that you fear in a container, or on Linux 6.12 and newer with user namespaces allowed.",
+        )
+    return good("confinement", told)
 
 
 def _open_files(limit: int) -> Finding:

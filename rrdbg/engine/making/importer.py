@@ -34,10 +34,9 @@ from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.foreign import utc
 from rrdbg.store.logformat import KNOWN_VERSIONS
 from rrdbg.store.manifest import Manifest
-from rrdbg.store.recording import Layout, Recording, make_directory
+from rrdbg.store.recording import Layout, Recording, adopt, make_directory
 from rrdbg.store.replaylog import LogSummary, summarise
 from rrdbg.store.timeline_file import load_timeline
-from rrdbg.store.trust import remember
 
 _VMSTATE_NODE = "rrdbg-vmstate-file"
 LOAD_SECONDS = 60.0
@@ -250,7 +249,7 @@ class Importer:
         )
         write_atomically(layout.deliveries, self._summary.to_bytes())
         manifest.write(layout.manifest)
-        remember(layout.manifest)
+        adopt(layout.root)
 
     async def _replay_from_the_snapshot(self, expected: str) -> None:
         """Replay once more, as all travelling does, measuring how long it takes, and compare."""

@@ -29,9 +29,8 @@ from rrdbg.model.timeline.cost import CostMap, expected_rates
 from rrdbg.model.timeline.fence import last_reachable
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
-from rrdbg.store.recording import Layout, make_directory
+from rrdbg.store.recording import Layout, adopt, make_directory
 from rrdbg.store.replaylog import LogSummary, summarise
-from rrdbg.store.trust import remember
 
 SPINNING_BYTES = 2_000_000
 """Bytes of log a second: 700,000 events. A Linux boot makes 0.5 MB, firmware that waits with ``pause`` 5 to 7."""
@@ -356,7 +355,7 @@ class Recorder:
         write_atomically(layout.deliveries, summary.to_bytes())
         manifest.write(layout.manifest)
         if not self._request.passing:
-            remember(layout.manifest)
+            adopt(layout.root)
         rates = expected_rates(summary.total, summary.size_bytes, self._cpu_seconds or seconds)
         expected = CostMap((), summary.profile, rates).seconds(0, end)
         return Recorded(layout.root, summary.total, end, seconds, summary.size_bytes, ended, expected)

@@ -45,7 +45,7 @@ class SegmentTask:
     """Find all hits of ``points`` in a segment of ``recording``, or only the ``last`` one.
 
     ``accept`` must be a value that can be sent, too. ``first`` and ``final`` tell where in its scan the segment lies;
-    a ``careful`` one depends on nothing before it.
+    a ``careful`` one depends on nothing before it. ``own`` tells that the recording is that of whoever sends it.
     """
 
     recording: Path
@@ -56,6 +56,7 @@ class SegmentTask:
     final: bool = True
     careful: bool = False
     last: bool = False
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,7 @@ from rrdbg.model.size import parse_size
 from rrdbg.model.timeline.events import EventKind, GuestEvent, parse_kind
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.library import Library
-from rrdbg.store.recording import Layout
-from rrdbg.store.trust import remember
+from rrdbg.store.recording import adopt
 
 Place = Position | int | str
 """A position, an icount, or a position as commands take it: ``"50%"``, ``"+1e6"``, ``"end"``, ``"@oops"``."""
@@ -87,7 +86,7 @@ class AsyncReplay:
         budget = parse_size(snapshot_budget) if isinstance(snapshot_budget, str) else snapshot_budget
         root = Library.default().find(None if path is None else os.fspath(path))
         if trust:
-            remember(Layout(root.absolute()).manifest)
+            adopt(root)
         cursor = await open_with_workers(root, jobs or processors(), dask, budget=budget, spares=spares)
         try:
             return cls(cursor, symbols_of(cursor.recording, os.fspath(symbols) if symbols else None), gdb)

@@ -14,6 +14,9 @@ from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
 from rrdbg.frontends.shared.opening import add_budget, add_recording, add_trust, find_recording
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.size import size_text
+from rrdbg.store.hits_file import are_foreign
+from rrdbg.store.library import Library
+from rrdbg.store.recording import Recording
 
 _INDEX = """
 Replay a recording once and leave snapshots in it, each proved by a second QEMU, so that every place is reached
@@ -48,11 +51,14 @@ async def run_index(arguments: argparse.Namespace) -> int:
 
 
 async def run_verify(arguments: argparse.Namespace) -> int:
-    """Verify; 1 if a snapshot is not sound."""
+    """Verify; 1 if a snapshot is not sound, or hits lie there that were not found here."""
+    foreign = are_foreign(Recording.peek(Library.default().find(arguments.recording))) and not arguments.trust
     # A spacing that is never reached and a budget that is never used up: the snapshots there are, and no others.
     indexed = await _pass(arguments, "verifying", budget=sys.maxsize, spacing=math.inf, prove=True)
     _report(arguments, "Verified", indexed)
-    return 1 if indexed.unsound else 0
+    if foreign:
+        print("hits.json was not written here: what it tells was not found, and is not used.", file=sys.stderr)
+    return 1 if indexed.unsound or foreign else 0
 
 
 async def index_and_tell(path: Path) -> None:

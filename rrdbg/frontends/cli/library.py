@@ -17,9 +17,8 @@ from rrdbg.render.json_lines import to_json
 from rrdbg.render.text import render, table
 from rrdbg.store.archive import ArchiveProgress, pack, unpack
 from rrdbg.store.library import Library
-from rrdbg.store.recording import Layout, Recording
+from rrdbg.store.recording import Recording, adopt
 from rrdbg.store.timeline_file import load_timeline
-from rrdbg.store.trust import remember
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -113,7 +112,7 @@ async def run_unpack(arguments: argparse.Namespace) -> int:
     directory = Path(arguments.output) if arguments.output else library.fresh(name)
     await _show(unpack(Path(arguments.file), directory), "unpacking")
     if arguments.trust:
-        remember(Layout(directory.absolute()).manifest)
+        adopt(directory)
     library.mark_latest(directory)
     print(f"The recording is {directory}\nOpen it with: rrdbg replay {arguments.output or directory.name}")
     return 0

@@ -47,7 +47,7 @@ async def run_timeline(arguments: argparse.Namespace) -> int:
 
 
 def _write(path: Path, content: bytes) -> str:
-    write_atomically(path, content)
+    write_atomically(path, content, private=False)
     return size_text(len(content))
 
 

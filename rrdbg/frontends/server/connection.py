@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import socket
 import stat
 from pathlib import Path
@@ -18,6 +19,14 @@ from rrdbg.links.rsp import frame
 
 _LAST_WORDS = (b"D", b"k", b"vKill")
 _LEAVE_SECONDS = 2.0
+_SILENT_SECONDS = 30.0
+"""How long a client may say nothing at all; a GDB speaks at once."""
+
+_MOST_VISITORS = 32
+_OWN_FILES = 64
+"""File descriptors that are left to rrdbg and its machines."""
+
+_BACKLOG = 16
 
 
 class Server:
@@ -43,6 +52,7 @@ class Server:
         self._acknowledging = True
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
+        self._most_visitors = _most_visitors()
         self.address = ""
         """What GDB's ``target remote`` takes."""
 
@@ -56,13 +66,13 @@ class Server:
         kind, _, rest = where.rpartition(":") if not where.startswith("unix:") else where.partition(":")
         try:
             if kind == "unix" and rest:
-                self._listener = await asyncio.start_unix_server(self._serve, sock=_own_socket(rest))
+                self._listener = await asyncio.start_unix_server(self._serve, sock=_own_socket(rest), backlog=_BACKLOG)
                 self._path, self.address = Path(rest), rest
             elif kind in ("localhost", "127.0.0.1", "") and rest.isdecimal():
-                self._listener = await asyncio.start_server(self._serve, "127.0.0.1", int(rest))
+                self._listener = await asyncio.start_server(self._serve, "127.0.0.1", int(rest), backlog=_BACKLOG)
                 self.address = f"localhost:{self._listener.sockets[0].getsockname()[1]}"
             elif public and kind and rest.isdecimal():
-                self._listener = await asyncio.start_server(self._serve, kind.strip("[]"), int(rest))
+                self._listener = await asyncio.start_server(self._serve, kind.strip("[]"), int(rest), backlog=_BACKLOG)
                 self.address = f"{kind}:{self._listener.sockets[0].getsockname()[1]}"
                 return True
             else:
@@ -90,6 +100,10 @@ class Server:
             self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._visitors) >= self._most_visitors:
+            writer.write(frame(b"E.Too many clients are connected."))
+            writer.close()
+            return
         self._visitors[writer] = asyncio.current_task()
         raw = writer.get_extra_info("socket")
         if raw.family != socket.AF_UNIX:
@@ -142,9 +156,14 @@ class Server:
                     self._send_again()
                 elif event is Signal.DAMAGED:
                     self._acknowledge(b"-")
+                elif event is Signal.ENDLESS:
+                    self._send(b"E.A packet is too long.")
+                    return
                 elif event is Signal.MALFORMED:
                     self._acknowledge(b"+")
                     self._send(b"E01")
+            if self._writer:
+                await self._writer.drain()  # whoever reads nothing is told nothing more
             data = await reader.read(PACKET_SIZE)
 
     def _send_again(self) -> None:
@@ -218,16 +237,24 @@ class Server:
 
 
 async def _first_words(reader: asyncio.StreamReader) -> bytes:
-    """What a client says first, or all of :data:`GREETING`; empty if it leaves before."""
+    """What a client says first, or all of :data:`GREETING`; empty if it leaves before, or says nothing for long."""
     words = b""
-    with contextlib.suppress(ConnectionError):
-        while words != GREETING and GREETING.startswith(words):
-            # No more than that: what follows is for whoever reads on.
-            data = await reader.read(len(GREETING) - len(words))
-            if not data:
-                return b""
-            words += data
-    return words
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(_SILENT_SECONDS):
+            while words != GREETING and GREETING.startswith(words):
+                # No more than that: what follows is for whoever reads on.
+                data = await reader.read(len(GREETING) - len(words))
+                if not data:
+                    return b""
+                words += data
+            return words
+    return b""
+
+
+def _most_visitors() -> int:
+    """How many connections there may be, as file descriptors allow it."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return _MOST_VISITORS if limit < 0 else max(2, min(_MOST_VISITORS, (limit - _OWN_FILES) // 2))
 
 
 def _own_socket(path: str) -> socket.socket:

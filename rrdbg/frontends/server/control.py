@@ -22,8 +22,10 @@ from rrdbg.commands.help import COMMANDS
 from rrdbg.engine.machines.progress import Progress
 from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.server.stub import Stub
+from rrdbg.model.document import Document, DocumentError
 from rrdbg.render.json_lines import to_json
 from rrdbg.render.text import render
+from rrdbg.store.opening import is_inside
 
 VERSION = 1
 GREETING = b"rrdbg control 1\n"
@@ -74,15 +76,15 @@ class Control:
         return {
             "rrdbg": VERSION,
             "recording": recording.name,
-            "kernel": str(kernel) if kernel.is_file() else "",
+            "kernel": str(kernel) if is_inside(kernel.parent, kernel.name) else "",
             "declarations": declarations(),
             **self._place(),
         }
 
     def _take(self, line: bytes) -> None:
         try:
-            request = json.loads(line)
-        except ValueError:
+            request = Document.parse(line).plain()
+        except DocumentError:
             request = None
         if request == {"cancel": True}:
             self._cancelled = True

@@ -7,6 +7,7 @@ a body begins a new packet, since a real one would be escaped.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -32,12 +33,30 @@ class Signal(Enum):
     SEND_AGAIN = "-"
     INTERRUPT = "ctrl-c"
     DAMAGED = "wrong checksum"
-    MALFORMED = "too long, or ends inside an escape"
+    MALFORMED = "ends inside an escape, or becomes too long without its runs"
+    ENDLESS = "many times too long, and goes on"
 
 
 Event = Packet | Signal
 
+_ENDLESS = 16
+"""How many times too long a packet may be that is read to its end, to be answered with an error."""
+
 _BETWEEN = {ord("+"): Signal.RECEIVED, ord("-"): Signal.SEND_AGAIN, 3: Signal.INTERRUPT}
+
+
+_NUMBER = re.compile(rb"[0-9a-fA-F]{1,16}")
+
+
+def number(digits: bytes | str) -> int:
+    """A number of at most 64 bits, as packets have them: hexadecimal digits and nothing else.
+
+    :raises ValueError: it is none.
+    """
+    raw = digits.encode() if isinstance(digits, str) else digits
+    if _NUMBER.fullmatch(raw) is None:
+        raise ValueError(f"{raw[:20]!r} is no number of 1 to 16 hexadecimal digits")
+    return int(raw, 16)
 
 
 class PacketParser:
@@ -73,6 +92,9 @@ class PacketParser:
                 self._sum = (self._sum + byte) & 0xFF
                 if self._length <= self._limit:
                     self._body.append(byte)
+                elif self._length > _ENDLESS * self._limit:
+                    yield Signal.ENDLESS
+                    return
 
     def _finish(self, body: bytes, checksum: bytes) -> Event:
         if checksum.lower() != b"%02x" % self._sum:

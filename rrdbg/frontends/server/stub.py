@@ -19,7 +19,7 @@ from rrdbg.engine.replay import Replay
 from rrdbg.engine.window import Window
 from rrdbg.errors import Interrupted, QemuDied, RrdbgError, RspError, UsageError
 from rrdbg.frontends.server.conditions import Conditions
-from rrdbg.frontends.server.packets import PACKET_SIZE
+from rrdbg.frontends.server.packets import PACKET_SIZE, number
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.frontends.server.stops import INTERRUPTED, QUIET, TRAP, ClientFeatures, stop_reply
 from rrdbg.frontends.server.what_if import WhatIf
@@ -193,7 +193,7 @@ class Stub:
 
     async def _description(self, rest: bytes) -> bytes:
         name, _, span = rest.decode().rpartition(":")
-        start, length = (int(number, 16) for number in span.split(","))
+        start, length = map(number, span.split(","))
         text = (await self.replay.machine()).description.get(name)
         if text is None:
             return b"E00"
@@ -208,13 +208,13 @@ class Stub:
 
     async def _thread(self, rest: bytes) -> bytes:
         process, _, thread = rest.removeprefix(b"p").rpartition(b".")
-        return b"OK" if int(thread, 16) == 1 and int(process or b"1", 16) == 1 else _MALFORMED
+        return b"OK" if number(thread) == 1 and number(process or b"1") == 1 else _MALFORMED
 
     async def _physical_mode(self, _: bytes) -> bytes:
         return b"1" if self._physical else b"0"
 
     async def _set_physical(self, rest: bytes) -> bytes:
-        self._physical = int(rest) != 0
+        self._physical = number(rest) != 0
         return b"OK"
 
     # Reading
@@ -224,7 +224,7 @@ class Stub:
 
     async def _register(self, rest: bytes) -> bytes:
         layout = (await self.replay.machine()).register_file
-        return layout.digits(await self.window.register_packet(), int(rest, 16)) or _MALFORMED
+        return layout.digits(await self.window.register_packet(), number(rest)) or _MALFORMED
 
     async def _memory(self, rest: bytes) -> bytes:
         try:
@@ -239,7 +239,7 @@ class Stub:
             return _NOT_MAPPED
 
     async def _read(self, rest: bytes) -> bytes:
-        address, length = (int(number, 16) for number in rest.split(b","))
+        address, length = map(number, rest.split(b","))
         length = min(length, (PACKET_SIZE - 64) // 2)
         if self._physical:
             return await (await self.replay.machine()).read_physical(address, length)

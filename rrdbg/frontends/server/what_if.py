@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import Interrupted, TravelError
+from rrdbg.errors import Interrupted, TravelError, UsageError
+from rrdbg.frontends.server.packets import number
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.frontends.server.stops import INTERRUPTED, TRAP, ClientFeatures, breakpoint_word
 from rrdbg.links.machine import Machine
@@ -64,8 +65,10 @@ class WhatIf:
 
     async def answer(self, packet: bytes) -> bytes:
         """The reply to a packet that this machine takes and that does not move the guest."""
+        if len(packet) > 2 * _QEMU_BYTES:
+            raise UsageError("A packet for QEMU is longer than it takes.")  # it would never answer
         if packet.startswith(b"x"):
-            digits = await self._machine.exchange(b"m" + packet[1:])
+            digits = await self._machine.exchange(_shortened(b"m" + packet[1:]))
             return digits if len(digits) == 3 and digits[:1] == b"E" else b"b" + bytes.fromhex(digits.decode())
         return await self._machine.exchange(_shortened(packet))
 
@@ -105,7 +108,7 @@ def _shortened(packet: bytes) -> bytes:
     if packet[:1] != b"m":
         return packet
     address, _, length = packet[1:].partition(b",")
-    return b"m%s,%x" % (address, min(int(length, 16), _QEMU_BYTES))
+    return b"m%x,%x" % (number(address), min(number(length), _QEMU_BYTES))
 
 
 _QEMU_BYTES = 0x7C0

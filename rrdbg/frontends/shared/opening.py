@@ -13,8 +13,8 @@ from rrdbg.engine.search.parallel.local import LocalExecutor
 from rrdbg.errors import UsageError
 from rrdbg.model.size import parse_size
 from rrdbg.store.library import Library
-from rrdbg.store.recording import Layout, Recording
-from rrdbg.store.trust import remember
+from rrdbg.store.opening import open_regular
+from rrdbg.store.recording import Recording, adopt
 
 SPARES = 3
 """Spare machines unless told otherwise: for a step back, for a search, and to go to what that has found."""
@@ -40,7 +40,7 @@ def find_recording(arguments: argparse.Namespace) -> Path:
     """
     path = Library.default().find(arguments.recording)
     if arguments.trust:
-        remember(Layout(path.absolute()).manifest)
+        adopt(path)
     return path
 
 
@@ -96,7 +96,7 @@ def symbols_of(recording: Recording, given: str | None) -> Path | None:
         return Path(given).absolute()
     try:
         kernel = recording.layout.bundled("kernel")
-        with kernel.open("rb") as file:
+        with open_regular(kernel) as file:
             return kernel if file.read(4) == b"\x7fELF" else None
     except FileNotFoundError:
         return None

@@ -151,7 +151,7 @@ async def _look(task: SegmentTask, over: Any) -> Part:
 
 
 async def _perform(task: SegmentTask, found: _Collected) -> None:
-    opened = await Opened.open(task.recording)
+    opened = await Opened.open(task.recording, own=task.own)
     try:
         await opened.perform(task, found)
     finally:

@@ -20,15 +20,15 @@ class Opened:
         self._timeline = timeline
 
     @classmethod
-    async def open(cls, path: Path, processors: Processors | None = None) -> Opened:
+    async def open(cls, path: Path, *, own: bool, processors: Processors | None = None) -> Opened:
         """Open the recording at ``path``; whoever sends the tasks has checked it, and keeps its snapshots meanwhile.
 
-        Its machines share ``processors``, all that there are by default.
+        ``own`` tells that it is that one's own. Its machines share ``processors``, all that there are by default.
 
         :raises RecordingError: it is not there.
         :raises QemuLaunchError: its QEMU is not here.
         """
-        recording = Recording.peek(path)
+        recording = Recording.join(path, own=own)
         return cls(await Launcher.create(recording, processors), load_timeline(recording))
 
     async def perform(self, task: SegmentTask, listener: Listener) -> None:

@@ -34,6 +34,7 @@ class Parallel:
         self._launcher = launcher
         self._executor = executor
         self._root = launcher.recording.layout.root
+        self._own = launcher.recording.own
 
     async def close(self) -> None:
         """Let the workers go."""
@@ -60,6 +61,7 @@ class Parallel:
             SegmentTask(
                 self._root, segment, tuple(points), accept,
                 first=segment is segments[0], final=segment is segments[-1], careful=careful,
+                own=self._own,
             )
             for segment in segments
         ]  # fmt: skip
@@ -90,7 +92,10 @@ class Parallel:
             return None
 
         async def among(segments: Sequence[Segment]) -> Hit | None:
-            tasks = [SegmentTask(self._root, segment, tuple(points), accept, last=True) for segment in segments]
+            tasks = [
+                SegmentTask(self._root, segment, tuple(points), accept, last=True, own=self._own)
+                for segment in segments
+            ]
             with self._launcher.holding(segment.snapshot for segment in segments):
                 parts = self._executor.run(tasks, self._memory(), _progress(timeline, segments, report))
                 async with aclosing(parts):

@@ -64,7 +64,7 @@ async def main() -> None:
 
 async def _work(task: SegmentTask, opened: dict[Path, Opened], processors: Processors, pipe: _Pipe) -> None:
     if task.recording not in opened:
-        opened[task.recording] = await Opened.open(task.recording, processors)
+        opened[task.recording] = await Opened.open(task.recording, own=task.own, processors=processors)
     await opened[task.recording].perform(task, pipe)
 
 
