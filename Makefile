@@ -44,6 +44,7 @@ demo: setup ## Record two guests, find a bug by walking backwards, and see how
 
 bench: setup ## Measure beside QEMU's and GDB's own reverse execution; writes docs/reference/benchmarks.md (ARGS='--help')
 	$(BIN)/python -m benchmarks --json benchmarks/results/latest.json --page docs/reference/benchmarks.md $(ARGS)
+	$(BIN)/python -m benchmarks.pace --json benchmarks/results/pace.json --page docs/reference/pace.md
 
 lint: setup ## Check style, types and the direction of imports
 	$(BIN)/ruff check

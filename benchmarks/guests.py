@@ -58,14 +58,21 @@ class Guest:
         made = folder / self.name
         shutil.copytree(self.recording, made, copy_function=_link_or_copy)
         if not snapshots:
-            for file in (made / "snapshots").glob("[0-9]*.qcow2"):
-                file.unlink()
-            (made / "timeline.json").unlink(missing_ok=True)
+            forget(made)
         return made
 
 
+def forget(recording: Path) -> None:
+    """Remove all that was computed of ``recording``, but what its RAM is."""
+    for file in (recording / "snapshots").iterdir():
+        if file.name != "initial.qcow2":
+            file.unlink()
+    for name in ("timeline.json", "hits.json", "ram/pages.bin", "ram/pages.sum", "ram/base.ram", "ram/base.pages"):
+        (recording / name).unlink(missing_ok=True)
+
+
 def _link_or_copy(source: str, target: str) -> str:
-    if source.endswith(".qcow2"):
+    if source.endswith((".qcow2", ".state", ".pages")):
         os.link(source, target)
         return target
     return shutil.copy2(source, target)
@@ -118,7 +125,5 @@ async def indexed(guest: Guest) -> Indexed:
     with Recording.open(guest.recording) as recording:
         if not recording.writable:
             raise RecordingError(f"{guest.recording} is read-only; the benchmarks need snapshots in it.")
-    for file in (guest.recording / "snapshots").glob("[0-9]*.qcow2"):
-        file.unlink()
-    (guest.recording / "timeline.json").unlink(missing_ok=True)
+    forget(guest.recording)
     return await index(guest.recording)

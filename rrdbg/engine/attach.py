@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from collections.abc import Awaitable
 from importlib.metadata import version as package_version
 from pathlib import Path
 
 from rrdbg.engine.machines.digest import state_digest
-from rrdbg.engine.machines.source import Running
+from rrdbg.engine.machines.source import Running, Waiting, given
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.snapshots.keeper import Keeper
@@ -93,6 +94,11 @@ class AttachedMachines:
         self._walker = Walker(machine, timeline, Position(icount))
         return self._walker, time.monotonic() - began
 
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """There is one QEMU, which never waits to become something else."""
+        return ()
+
     async def branch(self, walker: Walker) -> Machine:
         """There is none.
 
@@ -132,8 +138,8 @@ class AttachedMachines:
     def forgotten(self, timeline: Timeline) -> None:
         """Snapshots have no files of ours."""
 
-    async def save(self, walker: Walker, kind: SnapshotKind, *, digest: bool = False) -> Snapshot:
-        """Save a snapshot in QEMU's images, for this session only.
+    async def save(self, walker: Walker, kind: SnapshotKind, *, digest: bool = False) -> Awaitable[Snapshot]:
+        """Save a snapshot in QEMU's images, for this session only; it is there at once.
 
         :raises SnapshotNotNow: a little later it will work.
         :raises QmpError: it failed, or the budget is used up.
@@ -148,7 +154,7 @@ class AttachedMachines:
         size = next(item.size for item in await internal_snapshots(qmp) if item.tag == tag)
         self._left -= size
         found = await self.digest(walker) if digest else None
-        return Snapshot(icount, tag, kind, (), size=size, digest=found)
+        return given(Snapshot(icount, tag, kind, (), size=size, digest=found))
 
     def in_use(self, snapshot: Snapshot) -> bool:
         """No snapshot has files of ours."""

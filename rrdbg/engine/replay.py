@@ -42,7 +42,7 @@ from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.line import STOPS, Timeline
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.travel.process import ProcessInfo, SpareLimits
+from rrdbg.model.travel.process import ProcessInfo, Role, SpareLimits
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline, save_timeline
 
@@ -170,15 +170,19 @@ class Replay:
 
     @property
     def processes(self) -> tuple[ProcessInfo, ...]:
-        """The QEMUs that run now, the oldest first."""
+        """The QEMUs that run now, the oldest first, and behind them those that wait."""
         now = time.monotonic()
-        return tuple(
+        running = tuple(
             ProcessInfo(
                 pid := known.walker.machine.process.pid, self._cursor.role(known), known.walker.position,
                 proportional(pid), now - known.since,
             )
             for known in self._launcher.running
         )  # fmt: skip
+        return running + tuple(
+            ProcessInfo(blank.pid, Role.BLANK, None, proportional(blank.pid), now - blank.since)
+            for blank in self._launcher.waiting
+        )
 
     async def spares_ready(self) -> None:
         """Wait until the machines are there that the next movement will probably need."""

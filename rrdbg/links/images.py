@@ -139,9 +139,13 @@ def through_scratch(node: str, image: Path, scratch: Path, image_is: str = "raw"
     }
 
 
-def plain_qcow2(node: str, image: Path) -> JsonObject:
-    """The block node ``node``: a qcow2 image, written in place."""
-    return {"driver": "qcow2", "node-name": node, "file": {"driver": "file", "filename": str(image)}}
+def plain_qcow2(node: str, image: Path, *, scratch: bool = False) -> JsonObject:
+    """The block node ``node``: a qcow2 image, written in place; one that is for ``scratch`` need not outlive a crash.
+
+    Waiting for the disk takes 100 ms of a ``savevm`` that else takes 7.
+    """
+    cache = {"cache": {"no-flush": True}} if scratch else {}
+    return {"driver": "qcow2", "node-name": node, **cache, "file": {"driver": "file", "filename": str(image), **cache}}
 
 
 def as_option(description: Mapping[str, object]) -> str:

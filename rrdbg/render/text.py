@@ -232,7 +232,7 @@ def _snapshots(result: Snapshots) -> str:
 def _processes(result: Processes) -> str:
     rows = [
         (
-            str(known.pid or "?"), known.role.value, str(known.position),
+            str(known.pid or "?"), known.role.value, "any snapshot" if known.position is None else str(known.position),
             size_text(known.memory) if known.memory else "?", f"{known.seconds:.0f} s",
         )
         for known in result.processes

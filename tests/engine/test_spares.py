@@ -37,7 +37,7 @@ def pids(replay: Replay, role: Role) -> set[int]:
 
 
 def places(replay: Replay, role: Role) -> list[int]:
-    return sorted(known.position.icount for known in replay.processes if known.role is role)
+    return sorted(known.position.icount for known in replay.processes if known.position and known.role is role)
 
 
 def test_spares_wait_before_the_cursor_and_are_used(run: Run[Any], provided: Replay, busy: Oracle) -> None:
@@ -95,7 +95,7 @@ def test_a_spare_of_a_dropped_snapshot_is_not_given_away(run: Run[Any], provided
         snapshot = await replay.snapshot()
         await replay.seek(busy[2000].position)
         await replay.spares_ready()
-        old = {known.pid for known in replay.processes if known.position.icount == snapshot.icount}
+        old = {known.pid for known in replay.processes if known.position and known.position.icount == snapshot.icount}
         assert len(old) == 2
         replay._keeper.drop(snapshot)
         await replay.reverse_stepi()

@@ -90,14 +90,14 @@ async def jump(replay: Replay, wanted: Sequence[Position], expected: dict[Positi
     outcome = Outcome()
     for place in wanted:
         try:
-            exact = await _is_exact(replay, place, expected)
+            exact = await is_exact(replay, place, expected)
         except _FAILURES as error:
             outcome.noticed += 1
             outcome.errors[f"{type(error).__name__}: {error}"] += 1
             if replay.lost:
                 break
             try:
-                outcome.recovered += await _is_exact(replay, place, expected)
+                outcome.recovered += await is_exact(replay, place, expected)
             except _FAILURES as again:
                 outcome.errors[f"again: {type(again).__name__}: {again}"] += 1
         else:
@@ -108,7 +108,8 @@ async def jump(replay: Replay, wanted: Sequence[Position], expected: dict[Positi
     return outcome
 
 
-async def _is_exact(replay: Replay, place: Position, expected: dict[Position, str]) -> bool:
+async def is_exact(replay: Replay, place: Position, expected: dict[Position, str]) -> bool:
+    """Whether a jump to ``place`` ends in the state that ``expected`` has for it."""
     async with asyncio.timeout(SECONDS_PER_JUMP):
         await replay.seek(place)
     return await state_digest(await replay.machine()) == expected[place]

@@ -18,24 +18,27 @@ from rrdbg.errors import QmpError
 from rrdbg.links.machine import Machine
 from rrdbg.links.qmp import QmpLink
 
-BY_PAGES = "pages:"
+BY_PAGES = "ram:"
 
 _BLOCK = 1 << 16
 _ZEROS = bytes(_BLOCK)
 
 
-async def state_digest(machine: Machine, sums: bytes = b"", elsewhere: range = range(0)) -> str:
-    """BLAKE2b-256, in hex, of all registers and RAM of a stopped ``machine``.
-
-    Of RAM at the addresses ``elsewhere`` in its process the checksums ``sums`` are taken in its place; such a digest
-    begins with :data:`BY_PAGES`, and is only equal to another one of its kind.
+async def state_digest(machine: Machine, elsewhere: range = range(0)) -> str:
+    """BLAKE2b-256, in hex, of all registers and RAM of a stopped ``machine``, but for RAM ``elsewhere`` in its process.
 
     :raises QmpError: the monitor does not tell where the RAM is, or it cannot be read.
     """
     packet = await machine.register_packet()
-    if not sums:
-        return await _of(machine.qmp, machine.process.pid, packet)
-    return BY_PAGES + await _of(machine.qmp, machine.process.pid, packet + sums, elsewhere)
+    return await _of(machine.qmp, machine.process.pid, packet, elsewhere)
+
+
+def with_pages(digest: str, sums: bytes) -> str:
+    """The digest of a state of which ``digest`` says all but the RAM whose pages have the checksums ``sums``.
+
+    It begins with :data:`BY_PAGES`, and is only equal to another one of its kind.
+    """
+    return BY_PAGES + hashlib.blake2b(digest.encode() + sums, digest_size=32).hexdigest()
 
 
 async def monitor_digest(qmp: QmpLink, pid: int) -> str:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from rrdbg.engine.machines.digest import state_digest
+from rrdbg.engine.machines.digest import state_digest, with_pages
 from rrdbg.engine.machines.ground import Ground, More, move_into_place
 from rrdbg.engine.machines.loadvm import LoadVm
-from rrdbg.engine.machines.mapping import Mapping, Sums
+from rrdbg.engine.machines.mapping import Mapping, Taken
 from rrdbg.engine.machines.ram_block import find_block
-from rrdbg.engine.machines.source import Running
+from rrdbg.engine.machines.source import Running, Waiting, given
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.errors import HostError, ImageError, QemuLaunchError, RecordingError, UsageError
 from rrdbg.links.images import create_empty
@@ -131,6 +133,11 @@ class Launcher:
         """The machines that run now, the oldest first."""
         self._running = [known for known in self._running if known.walker.machine.process.alive]
         return tuple(self._running)
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """Those that wait to become any snapshot, the oldest first."""
+        return self._mapping.waiting if self._mapping else ()
 
     async def start(
         self,
@@ -266,34 +273,41 @@ class Launcher:
         :raises QmpError: the memory cannot be read here.
         """
         found = await self._mapping.sums(walker.machine) if self._mapping else None
-        return await state_digest(walker.machine, *(found or ()))
+        if found is None:
+            return await state_digest(walker.machine)
+        sums, place = found
+        return with_pages(await state_digest(walker.machine, place), sums)
 
-    async def save(self, walker: Walker, kind: SnapshotKind, *, digest: bool = False) -> Snapshot:
+    async def save(self, walker: Walker, kind: SnapshotKind, *, digest: bool = False) -> Awaitable[Snapshot]:
         """Save a snapshot where ``walker`` stands, which must be a plain position, with its ``digest`` if wanted.
 
-        The files appear in the recording only when they are complete.
+        The guest may go on; the snapshot is there when what this gives was awaited, and so it must be before the next
+        one. The files appear in the recording only when they are complete.
 
         :raises SnapshotNotNow: a little later it will work.
         :raises QmpError: it failed, for example since the disk is full.
         """
+        machine, icount = walker.machine, walker.position.icount
+        if self._mapping and self._mapping.saves(machine):
+            taken = await self._mapping.take(machine, icount)
+            seen = await state_digest(machine, self._mapping.place(machine)) if digest else None
+            return asyncio.create_task(asyncio.to_thread(self._keep, self._mapping, taken, icount, kind, seen))
+        drafts = await self._loadvm.save(machine, icount)
+        seen = await state_digest(machine) if digest else None
+        return given(self._in_place(drafts, icount, kind, seen))
+
+    def _keep(self, mapping: Mapping, taken: Taken, icount: int, kind: SnapshotKind, seen: str | None) -> Snapshot:
+        before = mapping.pages.size
+        sums = mapping.keep(taken)
+        snapshot = self._in_place(taken.files, icount, kind, with_pages(seen, sums) if seen else None)
+        return replace(snapshot, size=snapshot.size + mapping.pages.size - before)
+
+    def _in_place(self, drafts: Sequence[Path], icount: int, kind: SnapshotKind, digest: str | None) -> Snapshot:
         layout = self.recording.layout
-        icount = walker.position.icount
-        before = self._mapping.pages.size if self._mapping else 0
-        if self._mapping and self._mapping.saves(walker.machine):
-            sums: Sums | None
-            drafts, sums = await self._mapping.save(walker.machine, icount)
-        else:
-            drafts = await self._loadvm.save(walker.machine, icount)
-            sums = None
-        checksum = await state_digest(walker.machine, *(sums or ())) if digest else None
         finals = [layout.snapshots / draft.name for draft in drafts]
         move_into_place(drafts, finals)
         size = sum(final.stat().st_blocks * 512 for final in finals)
-        if self._mapping:
-            size += self._mapping.pages.size - before
-        return Snapshot(
-            icount, f"rrdbg-{icount}", kind, tuple(map(layout.relative, finals)), size=size, digest=checksum
-        )
+        return Snapshot(icount, f"rrdbg-{icount}", kind, tuple(map(layout.relative, finals)), size=size, digest=digest)
 
     def forgotten(self, timeline: Timeline) -> None:
         """Snapshots were dropped, and ``timeline`` has those that are left: give the room of their pages back."""

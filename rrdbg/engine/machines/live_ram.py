@@ -10,12 +10,17 @@ import ctypes
 import mmap
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rrdbg.model.machine.ram import PAGE, RamBlock
 from rrdbg.store.pages import SUM_BYTES, Pages, page_sum
 
-_BLOCK = 16 * PAGE
+_BLOCKS = (256 * PAGE, 16 * PAGE, PAGE)
+"""What is compared at once: each call may have to wait for Python's other threads, so most of it in large pieces."""
+
+Changed = Sequence[tuple[int, bytes]]
+"""Pages by number, and what they hold."""
+
 _compare = ctypes.CDLL(None).memcmp
 _compare.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
@@ -34,6 +39,7 @@ class LiveRam:
         self.table = array("I", bytes(4 * block.pages))
         """The slots of what was saved last."""
         self._sums = bytearray(SUM_BYTES * block.pages)
+        self._owed = set[int]()  # taken and not kept: the disk may have been full
 
     def fill(self, table: array[int], pages: Pages) -> None:
         """Have it hold what ``table`` names in ``pages``, before QEMU has looked at it."""
@@ -45,19 +51,25 @@ class LiveRam:
         self.table = array("I", table)
         self._sums = pages.sums(table)
 
-    def save(self, pages: Pages) -> int:
-        """Keep what has changed since the last time in ``pages``; how many pages that are.
+    def take(self) -> Changed:
+        """The pages that have changed since the last time. The guest may go on; they must be kept before the next."""
+        self._owed.update(self._changed())
+        changed = [(number, self._ram[number * PAGE : (number + 1) * PAGE]) for number in sorted(self._owed)]
+        for number, content in changed:
+            self._saved[number * PAGE : (number + 1) * PAGE] = content
+        return changed
+
+    def keep(self, changed: Changed, pages: Pages) -> None:
+        """Put what was taken into ``pages``, and into :attr:`table`.
 
         :raises OSError: the disk is full.
         """
-        changed = [(number, self._ram[number * PAGE : (number + 1) * PAGE]) for number in self._changed()]
         summed = [(page_sum(content), content) for _, content in changed]
         slots = pages.add(summed)
-        for (number, content), (checksum, _), slot in zip(changed, summed, slots, strict=True):
-            self._saved[number * PAGE : (number + 1) * PAGE] = content
+        for (number, _), (checksum, _), slot in zip(changed, summed, slots, strict=True):
             self._sums[number * SUM_BYTES : (number + 1) * SUM_BYTES] = checksum
             self.table[number] = slot
-        return len(changed)
+            self._owed.discard(number)
 
     @property
     def saved_sums(self) -> bytes:
@@ -67,7 +79,7 @@ class LiveRam:
     def sums(self) -> bytes:
         """The checksums of all pages as they are now."""
         now = bytearray(self._sums)
-        for number in self._changed():
+        for number in self._owed.union(self._changed()):
             checksum = page_sum(self._ram[number * PAGE : (number + 1) * PAGE])
             now[number * SUM_BYTES : (number + 1) * SUM_BYTES] = checksum
         return bytes(now)
@@ -83,13 +95,19 @@ class LiveRam:
 
     def _changed(self) -> Iterator[int]:
         """The numbers of pages that differ from what was saved last."""
-        ram, saved = self._addresses
         for start, end in self._data():
-            for block in range(start, end, _BLOCK):
-                if _compare(ram + block, saved + block, min(_BLOCK, end - block)):
-                    for page in range(block, min(block + _BLOCK, end), PAGE):
-                        if _compare(ram + page, saved + page, PAGE):
-                            yield page // PAGE
+            yield from self._differing(start, end, _BLOCKS)
+
+    def _differing(self, start: int, end: int, sizes: Sequence[int]) -> Iterator[int]:
+        ram, saved = self._addresses
+        size, *smaller = sizes
+        for at in range(start, end, size):
+            stop = min(at + size, end)
+            if _compare(ram + at, saved + at, stop - at):
+                if smaller:
+                    yield from self._differing(at, stop, smaller)
+                else:
+                    yield at // PAGE
 
     def _data(self) -> Iterator[tuple[int, int]]:
         """Stretches of the file that were ever written to; all else is zeros."""

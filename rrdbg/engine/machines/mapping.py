@@ -16,16 +16,18 @@ import asyncio
 import contextlib
 import os
 import shutil
+import time
 import zlib
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from rrdbg.engine.machines.ground import Ground, More, disk_scratch
-from rrdbg.engine.machines.live_ram import LiveRam
+from rrdbg.engine.machines.live_ram import Changed, LiveRam
 from rrdbg.engine.machines.loadvm import STATE_FILE, STATE_NODE, no_delta
+from rrdbg.engine.machines.source import Waiting
 from rrdbg.errors import QemuDied, QemuLaunchError, QmpError, RecordingError, Stalled
 from rrdbg.links.images import plain_qcow2
 from rrdbg.links.machine import Machine
@@ -71,10 +73,24 @@ class Blank:
     state: int
     base: _Base | None
     live: LiveRam | None
+    since: float = field(default_factory=time.monotonic)
 
     def discard(self) -> None:
         """Let go of its files, which QEMU has opened for itself."""
         os.close(self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a snapshot is made of: the devices' state, the pages that have changed, and the files it will be in.
+
+    These are the devices' state, the table of pages, and one for each writable disk, which is there already.
+    """
+
+    state: bytes
+    live: LiveRam
+    changed: Changed
+    files: tuple[Path, ...]
 
 
 Sums = tuple[bytes, range]
@@ -146,6 +162,11 @@ class Mapping:
         self._stocked = count
         self._restock_later()
 
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """The blanks that wait, the oldest first."""
+        return tuple(Waiting(blank.machine.process.pid, blank.since) for blank in self._stock)
+
     async def _take(self, more: More | None, *, saving: bool) -> Blank:
         if more is None and not saving:
             while self._stock:
@@ -169,7 +190,7 @@ class Mapping:
         ram = RamFile(self.block, file, shared=saving, sealed=self._by_file and not saving)
         directory = ground.directory()
         images = Images(
-            plain_qcow2(STATE_NODE, ground.empty(directory / STATE_FILE)),
+            plain_qcow2(STATE_NODE, ground.empty(directory / STATE_FILE), scratch=True),
             ground.disk_nodes(directory, no_delta),
         )
         state = os.memfd_create("rrdbg-state", os.MFD_CLOEXEC)
@@ -231,23 +252,30 @@ class Mapping:
 
     # Saving.
 
-    async def save(self, machine: Machine, icount: int) -> tuple[list[Path], Sums]:
-        """Save the state of ``machine``, at ``icount``, into new files in its directory.
-
-        They are the devices' state, the table of its pages, and one for each writable disk. Also tells what
-        :meth:`sums` would.
+    async def take(self, machine: Machine, icount: int) -> Taken:
+        """The state of ``machine``, at ``icount``, which may go on then.
 
         :raises SnapshotNotNow: a little later it will work.
         :raises QmpError: it failed.
         :raises OSError: the disk is full.
         """
         state, disks = await self._devices(machine, icount)
-        files = [machine.directory / f"{icount}.state", machine.directory / f"{icount}.pages", *disks]
         live = self._live[machine]
-        await asyncio.to_thread(live.save, self.pages)
-        await asyncio.to_thread(write_atomically, files[0], zlib.compress(state, 1))
-        await asyncio.to_thread(write_table, files[1], live.table)
-        return files, (live.saved_sums, self._place(machine, live.file))
+        changed = await asyncio.to_thread(live.take)
+        stem = machine.directory / str(icount)
+        return Taken(state, live, changed, (stem.with_suffix(".state"), stem.with_suffix(".pages"), *disks))
+
+    def keep(self, taken: Taken) -> bytes:
+        """Write what was ``taken`` into its files, which takes longer than taking it; the checksums of all pages.
+
+        What was taken first of a machine is kept first.
+
+        :raises OSError: the disk is full.
+        """
+        taken.live.keep(taken.changed, self.pages)
+        write_atomically(taken.files[0], zlib.compress(taken.state, 1))
+        write_table(taken.files[1], taken.live.table)
+        return taken.live.saved_sums
 
     async def _devices(self, machine: Machine, icount: int) -> tuple[bytes, list[Path]]:
         """The devices' state of ``machine``, and what its guest has written to each disk."""
@@ -271,6 +299,13 @@ class Mapping:
         if private := self._private.get(machine):
             return await asyncio.to_thread(self._private_sums, machine, *private), self._place(machine, private[0].file)
         return None
+
+    def place(self, machine: Machine) -> range:
+        """At which addresses of its process the RAM of ``machine`` lies, which can be saved.
+
+        :raises QmpError: that is not told here.
+        """
+        return self._place(machine, self._live[machine].file)
 
     def _place(self, machine: Machine, file: int) -> range:
         where = MappedRam(machine.process.pid, file, self.block.size)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +27,21 @@ class Running:
     since: float
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A machine that waits to become any snapshot: its process, and since when, by the monotonic clock."""
+
+    pid: int
+    since: float
+
+
+def given(snapshot: Snapshot) -> Awaitable[Snapshot]:
+    """A snapshot that is there already, for who awaits one."""
+    found = asyncio.get_running_loop().create_future()
+    found.set_result(snapshot)
+    return found
+
+
 class Machines(Protocol):
     """Starts machines on the snapshots of one recording, and saves new snapshots from them."""
 
@@ -43,6 +59,10 @@ class Machines(Protocol):
     @property
     def running(self) -> Sequence[Running]:
         """The machines that run now, the oldest first."""
+
+    @property
+    def waiting(self) -> Sequence[Waiting]:
+        """Those that wait, the oldest first."""
 
     async def start(
         self, snapshot: Snapshot, timeline: Timeline, role: Role = Role.SEARCHING, *, saving: bool = False
@@ -93,8 +113,11 @@ class Machines(Protocol):
     def forgotten(self, timeline: Timeline) -> None:
         """Snapshots were dropped, and ``timeline`` has those that are left: give their room back."""
 
-    async def save(self, walker: Walker, kind: SnapshotKind, *, digest: bool = False) -> Snapshot:
+    async def save(self, walker: Walker, kind: SnapshotKind, *, digest: bool = False) -> Awaitable[Snapshot]:
         """Save a snapshot where ``walker`` stands, which must be a plain position, with its ``digest`` if wanted.
+
+        The guest may go on; the snapshot is there when what this gives was awaited, and so it must be before the next
+        one.
 
         :raises SnapshotNotNow: a little later it will work.
         :raises QmpError: it failed, for example since the disk is full.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.snapshots.keeper import Keeper
-from rrdbg.engine.snapshots.prover import failure
+from rrdbg.engine.snapshots.prover import failure, prove_next
 from rrdbg.errors import Divergence, QemuDied, RecordingError
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
@@ -106,6 +106,7 @@ class Indexer:
                 pass_seconds = await passing if passing.done() else 0.0
                 if prover:
                     await prover
+                    await self._prove_rest()
             finally:
                 for task in running:
                     task.cancel()
@@ -160,6 +161,11 @@ class Indexer:
                 if snapshot.icount < reached.icount:  # else the pass has begun anew
                     await self._prove_one(snapshot, reached)
             waiting = [reached] if reached.files else []
+
+    async def _prove_rest(self) -> None:
+        """Prove what the pass has come by without a stop; it may have been interrupted just there."""
+        while await prove_next(self._launcher, self.keeper):
+            self._proved = sum(bool(snapshot.sound) for snapshot in self.keeper.timeline.snapshots)
 
     async def _prove_one(self, snapshot: Snapshot, reached: Snapshot) -> None:
         assert reached.digest is not None

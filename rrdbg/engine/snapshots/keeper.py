@@ -13,10 +13,11 @@ still only taken where a replay breakpoint stopped the guest.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -53,6 +54,12 @@ _SHORTEST_PIECE = 0.002
 """Seconds; each piece costs 1 ms more than what it replays."""
 
 _LEAST_CUT = 0.05
+
+_FILLED = 0.9
+"""The part of the budget that is left full when it was used up."""
+
+WRITE_SECONDS = 0.5
+"""A snapshot is written down this much later at most: 20 ms for fifty of them, which a new one each need not pay."""
 
 _WIDE_GAP = 1.5
 """Spacings that a gap must have to be parted."""
@@ -95,6 +102,8 @@ class Keeper:
         self._digests = digests
         self._on_snapshot = on_snapshot
         self._visited: int | None = None
+        self._writing: asyncio.Future[Snapshot] | None = None
+        self._to_write: asyncio.TimerHandle | None = None
         self._fatal: set[int] = set()  # where a QEMU has died as it saved; the movement is made once more
         self.timeline = timeline
 
@@ -111,10 +120,20 @@ class Keeper:
     ) -> None:
         """Run ``walker``, which must have no breakpoints, to the plain ``icount``, leaving snapshots behind it.
 
+        A snapshot is written while the guest goes on; all are there at the end.
+
         ``reverse`` tells that the user goes back inside one gap: the second time in a row, temporary snapshots are laid
         between the one before it and ``icount``, at doubling distances, so that the next steps back replay little.
         """
         ladder = self._ladder(walker.position.icount, icount) if reverse else []
+        try:
+            await self._run_on(walker, icount, ladder, on_progress)
+        finally:
+            await self._kept()
+
+    async def _run_on(
+        self, walker: Walker, icount: int, ladder: Sequence[int], on_progress: ProgressCallback | None
+    ) -> None:
         while walker.position.icount < icount:
             here = walker.position.icount
             # Without snapshots to leave there is no reason to stop, and each stop costs 2 ms.
@@ -131,15 +150,19 @@ class Keeper:
 
     async def _leave(self, walker: Walker, icount: int, *, rung: bool) -> None:
         """Take a snapshot where ``walker`` stands if one is due there, or the checksum of one that is there."""
-        if known := self.timeline.snapshot_at(icount):
+        known = self.timeline.snapshot_at(icount)
+        if self._writing and not (known or rung or self._writing.done()):
+            return  # the end of the next piece is soon enough
+        await self._kept()
+        if known:
             if self._digests:
                 checked = replace(known, digest=await self._launcher.digest(walker))
                 self._keep(checked)
                 self._on_snapshot(checked)
         elif self._due(icount):
-            await self._try_save(walker, SnapshotKind.PERIODIC)
+            await self._begin(walker, SnapshotKind.PERIODIC)
         elif rung:
-            await self._try_save(walker, SnapshotKind.LADDER)
+            await self._begin(walker, SnapshotKind.LADDER)
 
     def lacks(self, low: int, high: int) -> bool:
         """True if a run from ``low`` to ``high`` would leave snapshots, if its machine can be saved."""
@@ -172,19 +195,18 @@ class Keeper:
 
         :raises QmpError: QEMU cannot, or not now.
         """
-        began = time.monotonic()
-        snapshot = await unbroken(self._launcher.save(walker, kind, digest=self._digests))
-        snapshot = replace(snapshot, name=name)
-        self._keep(snapshot)
-        self._last_save = time.monotonic() - began
-        self._saved_for += self._last_save
+        saved = await unbroken(self._save(walker, kind))
+        self._keep(replace(saved, name=name), at_once=True)
         self._thin()
-        return snapshot
+        return replace(saved, name=name)
+
+    async def _save(self, walker: Walker, kind: SnapshotKind) -> Snapshot:
+        return await (await self._launcher.save(walker, kind, digest=self._digests))
 
     def adopt(self, snapshot: Snapshot, name: str | None) -> Snapshot:
         """Make a snapshot that is there already one of the user's."""
         adopted = replace(snapshot, kind=SnapshotKind.NAMED, name=name)
-        self._keep(adopted)
+        self._keep(adopted, at_once=True)
         return adopted
 
     def loaded(self, snapshot: Snapshot, seconds: float) -> None:
@@ -203,7 +225,7 @@ class Keeper:
         """Do not load ``snapshot`` any more: one of ours is dropped, one of the user's stays, marked as unsound."""
         _log.warning("The snapshot at %s is not used any more: %s", f"{snapshot.icount:,}", why)
         if snapshot.kind is SnapshotKind.NAMED:
-            self._keep(replace(snapshot, sound=False))
+            self._keep(replace(snapshot, sound=False), at_once=True)
         else:
             self.drop(snapshot)
 
@@ -218,7 +240,7 @@ class Keeper:
         for snapshot in snapshots:
             self.timeline = self.timeline.without_snapshot(snapshot.icount)
         if self._launcher.recording.writable:
-            save_timeline(self._launcher.recording, self.timeline)
+            self._write()
             for snapshot in snapshots:
                 unlink_snapshot(self._launcher.recording, snapshot)
             self._launcher.forgotten(self.timeline)
@@ -227,14 +249,34 @@ class Keeper:
         """Drop the temporary snapshots, and write down the costs that were measured last."""
         try:
             self.drop(*(snapshot for snapshot in self.timeline.snapshots if snapshot.kind is SnapshotKind.LADDER))
-            save_timeline(self._launcher.recording, self.timeline)
+            self._write()
         except HostError as error:
             # What was kept last still holds; the temporary ones are removed when it is opened next.
             _log.warning("%s", error)
 
-    def _keep(self, snapshot: Snapshot) -> None:
+    def _keep(self, snapshot: Snapshot, *, at_once: bool = False) -> None:
         self.timeline = self.timeline.with_snapshot(snapshot)
+        if at_once:
+            self._write()
+        elif self._to_write is None:
+            self._to_write = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._write_now)
+
+    def _write_now(self) -> None:
+        try:
+            self._write()
+        except HostError as error:
+            self._no_more(error)
+
+    def _write(self) -> None:
+        if self._to_write:
+            self._to_write.cancel()
+            self._to_write = None
         save_timeline(self._launcher.recording, self.timeline)
+
+    def _no_more(self, error: Exception) -> None:
+        # Snapshots only save time: without room for more, travel goes on with those there are.
+        self._full = True
+        _log.warning("No more snapshots are taken: %s", error)
 
     def _measured(self, piece: Piece) -> None:
         self.timeline = replace(self.timeline, cost=self.timeline.cost.with_piece(piece))
@@ -279,29 +321,51 @@ class Keeper:
         places = {plain(place) for place in rungs(self.timeline.cost, low, here)}
         return sorted(place for place in places if low < place < here)
 
-    async def _try_save(self, walker: Walker, kind: SnapshotKind) -> bool:
+    async def _begin(self, walker: Walker, kind: SnapshotKind) -> None:
+        """Save a snapshot where ``walker`` stands, if that can be; it is written while the guest goes on."""
         icount = walker.position.icount
         if self._full or icount in self._fatal or not self._launcher.saves(walker):
-            return False
+            return
+        began = time.monotonic()
         try:
-            snapshot = await self.save(walker, kind)
+            saved = await unbroken(self._launcher.save(walker, kind, digest=self._digests))
         except SnapshotNotNow:
-            return False
+            return
         except QemuDied:
             self._fatal.add(icount)
             raise
         except (QmpError, ImageError, HostError, OSError) as error:
-            # Snapshots only save time: without room for more, travel goes on with those there are.
-            self._full = True
-            _log.warning("No more snapshots are taken: %s", error)
-            return False
-        self._on_snapshot(snapshot)
-        return True
+            self._no_more(error)
+            return
+        self._writing = asyncio.ensure_future(saved)
+        self._last_save = time.monotonic() - began
+        self._saved_for += self._last_save
+
+    async def _kept(self) -> None:
+        """Wait until the snapshot that is being written is there, if there is one, and list it."""
+        if self._writing is None:
+            return
+        writing, began = self._writing, time.monotonic()
+        try:
+            await unbroken(_end(writing))
+        finally:
+            self._writing = None
+            self._saved_for += time.monotonic() - began
+            try:
+                self._keep(writing.result())
+            except (QmpError, ImageError, HostError, OSError) as error:
+                self._no_more(error)
+            else:
+                self._on_snapshot(writing.result())
+                self._thin()
 
     def _thin(self) -> None:
         """Drop what is over the budget, but for snapshots that a machine stands on."""
         budget = self.budget
-        while (excess := self._launcher.room(self.timeline) - budget) > 0:
+        if self._launcher.room(self.timeline) <= budget:
+            return
+        # Room for the next ones, too: to find which pages are still needed all tables are read.
+        while (excess := self._launcher.room(self.timeline) - int(budget * _FILLED)) > 0:
             timeline = self.timeline
             # Pages that others have, too, give no room back; so some are dropped, and then it is looked again.
             sizes = sum(snapshot.size for snapshot in timeline.snapshots)
@@ -310,3 +374,7 @@ class Keeper:
             if not droppable:
                 return
             self.drop(*droppable)
+
+
+async def _end(work: asyncio.Future[Snapshot]) -> None:
+    await asyncio.wait((work,))

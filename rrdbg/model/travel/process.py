@@ -16,6 +16,7 @@ class Role(StrEnum):
     SEARCHING = "searching"
     PROVING = "proving"
     WHAT_IF = "what-if"
+    BLANK = "blank"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,13 @@ class ProcessInfo:
     """One QEMU: ``position`` is where its guest stands, or has left the recording; ``memory`` is what the process
     holds of this machine's memory, in bytes, of what it shares with others its share only; ``seconds`` is its age.
 
-    ``pid`` and ``memory`` are 0 where they cannot be told.
+    A blank waits to be told which snapshot to become, and has no position yet. ``pid`` and ``memory`` are 0 where they
+    cannot be told.
     """
 
     pid: int
     role: Role
-    position: Position
+    position: Position | None
     memory: int
     seconds: float
 

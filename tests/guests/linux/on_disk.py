@@ -40,12 +40,18 @@ class DiskGuest:
     image: Path
 
 
+def make_loader(guest: LinuxGuest) -> Path:
+    """An initramfs for ``guest`` that loads drivers and hands over to the disk's ``/init``, beside its own."""
+    modules = fetch_modules(guest.kernel, MODULES)
+    files = {f"modules/{number}-{module.name}": module.read_bytes() for number, module in enumerate(modules)}
+    target = guest.initrd.with_name("initramfs-disk.cpio")
+    return make_initramfs(target, files, init=LOADER, applets=_LOADER_APPLETS)
+
+
 def build_linux_on_disk(out_dir: Path, image: Path) -> DiskGuest:
     """Make the initramfs below ``out_dir``, and a fresh root file system in the file ``image``."""
     guest = build_linux(out_dir)
-    modules = fetch_modules(guest.kernel, MODULES)
-    files = {f"modules/{number}-{module.name}": module.read_bytes() for number, module in enumerate(modules)}
-    initrd = make_initramfs(guest.initrd.with_name("initramfs-disk.cpio"), files, init=LOADER, applets=_LOADER_APPLETS)
+    initrd = make_loader(guest)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         for folder in ("bin", "dev", "proc", "sys", "kept"):
