@@ -38,7 +38,8 @@ async def _info_registers(session: Session, text: str) -> Result:
 )  # fmt: skip
 async def _info_snapshots(session: Session, text: str) -> Result:
     nothing_more(text, "info snapshots")
-    return Snapshots(session.replay.timeline.snapshots, session.replay.timeline.end)
+    replay = session.replay
+    return Snapshots(replay.timeline.snapshots, replay.timeline.end, *replay.snapshot_room)
 
 
 @INSPECT.command(
@@ -78,7 +79,8 @@ async def _info_timeline(session: Session, text: str) -> Result:
 @INSPECT.command(
     "info processes", Category.SESSION, "List the QEMUs that run for this session, and what each is for.",
     details="The cursor's stands where you are. Spares were started while nothing moved, where the next movement will "
-    "probably begin; 'rrdbg replay --spares N' tells how many there may be. A paused QEMU takes memory only.",
+    "probably begin; 'rrdbg replay --spares N' tells how many there may be. Blanks wait to become any snapshot. A "
+    "paused QEMU takes memory only, of what it shares with others its share.",
     examples=("info processes",),
 )  # fmt: skip
 async def _info_processes(session: Session, text: str) -> Result:

@@ -184,6 +184,11 @@ class Replay:
             for blank in self._launcher.waiting
         )
 
+    @property
+    def snapshot_room(self) -> tuple[int, int]:
+        """How many bytes the snapshots take, and how many they may."""
+        return self._launcher.room(self.timeline), self._keeper.budget
+
     async def spares_ready(self) -> None:
         """Wait until the machines are there that the next movement will probably need."""
         await self._cursor.spares.ready()

@@ -145,10 +145,12 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Snapshots:
-    """The snapshots of a timeline that ends at ``end``."""
+    """The snapshots of a timeline that ends at ``end``; they take ``used`` bytes of ``budget``."""
 
     snapshots: tuple[Snapshot, ...]
     end: Position
+    used: int
+    budget: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,9 @@ def _snapshots(result: Snapshots) -> str:
         )
         for snapshot in result.snapshots
     ]
-    return table(("Position", "%", "Size", "Load s", "Kind", "Sound", "Name"), rows)
+    listed = table(("Position", "%", "Size", "Load s", "Kind", "Sound", "Name"), rows)
+    used = f"They take {size_text(result.used)}, and may take {size_text(result.budget)}"
+    return f"{listed}\n{used}; 'rrdbg replay --snapshot-budget SIZE' sets another bound."
 
 
 def _processes(result: Processes) -> str:

@@ -81,6 +81,7 @@ def test_snapshots_stay(cli: Cli, copied: Path) -> None:
     assert "Snapshot 'middle'" in cli.replay(copied, "seek 50%", "snapshot middle")
     output = cli.replay(copied, "info snapshots", "bookmark here", "seek 10%", "seek @here")
     assert "middle" in output
+    assert "\nThey take " in output
     assert output.splitlines()[-1].startswith(output.splitlines()[1].split()[0])
 
 

@@ -113,6 +113,8 @@ class Mapping:
         self._stock: list[Blank] = []
         self._stocked = 0
         self._stocking: asyncio.Task[None] | None = None
+        self._making: asyncio.Task[None] | None = None
+        self._promised = False
 
     # RAM that is shared, of machines that can be saved.
 
@@ -169,13 +171,19 @@ class Mapping:
 
     async def _take(self, more: More | None, *, saving: bool) -> Blank:
         if more is None and not saving:
+            if not self._stock and self._making and not self._promised:
+                # It is ready sooner than another one that is begun now.
+                self._promised = True
+                try:
+                    await asyncio.wait((self._making,))
+                finally:
+                    self._promised = False
             while self._stock:
                 blank = self._stock.pop(0)
                 if blank.base is self._base and blank.machine.usable:
                     self._restock_later()
                     return blank
-                blank.discard()
-                await blank.machine.close()
+                await _end(blank)
         return await self._blank(more, saving=saving)
 
     async def _blank(self, more: More | None, *, saving: bool) -> Blank:
@@ -379,12 +387,12 @@ class Mapping:
     async def close(self) -> None:
         """End the blanks that wait, and let go of all files; the other machines must have ended."""
         self._stocked = 0
-        if self._stocking:
-            self._stocking.cancel()
-            await asyncio.wait((self._stocking,))
+        for task in (self._stocking, self._making):
+            if task:
+                task.cancel()
+                await asyncio.wait((task,))
         for blank in self._stock:
-            blank.discard()
-            await blank.machine.close()
+            await _end(blank)
         self._leave_base()
         for base in self._old_bases:
             base.close()
@@ -400,7 +408,19 @@ class Mapping:
         # Without a blank everything only takes longer; what is wrong a movement will find out, and tell.
         with contextlib.suppress(QemuLaunchError, QmpError, QemuDied):
             while len(self._stock) < self._stocked:
-                self._stock.append(await self._blank(None, saving=False))
+                self._making = asyncio.create_task(self._stock_one())
+                try:
+                    await self._making
+                finally:
+                    self._making = None
+
+    async def _stock_one(self) -> None:
+        self._stock.append(await self._blank(None, saving=False))
+
+
+async def _end(blank: Blank) -> None:
+    blank.discard()
+    await blank.machine.close()
 
 
 def _unpacked(path: Path) -> bytes:
