@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.figures import Series
-from benchmarks.forward import from_start
 from benchmarks.guests import GUESTS, forget
 from benchmarks.processes import busy_processors
 from rrdbg.engine.replay import Replay
@@ -24,6 +23,7 @@ from rrdbg.errors import RrdbgError
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
+from tests.forward import from_start
 from tests.guests.build import GuestError
 from tests.guests.real import REAL_GUESTS, record
 from tests.matrix.jumps import forward, is_exact, places

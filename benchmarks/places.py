@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.forward import from_start
 from benchmarks.guests import Guest
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
@@ -19,6 +18,7 @@ from rrdbg.model.hits.stop import Breakpoint, Watchpoint
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
+from tests.forward import from_start
 
 STEPS = 100
 """How many single steps are walked back."""

@@ -7,20 +7,17 @@ at each step over QMP: phase 0 is the first stop at an icount, 1 the next, and s
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.links.machine import Machine
 from rrdbg.links.registers import RegisterFile
 from rrdbg.model.hits.stop import WatchKind, Watchpoint
 from rrdbg.model.timeline.deliveries import Delivery
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
-from rrdbg.store.recording import Recording
-from rrdbg.store.timeline_file import load_timeline
+from tests.forward import from_start
 
 
 @dataclass(frozen=True)
@@ -79,33 +76,20 @@ async def observe(root: Path, start: int, steps: int, watched: Mapping[int, int]
 
     ``watched`` maps addresses to lengths.
     """
-    async with _forward(root) as (machine, timeline):
-        return await _note(machine, timeline, start, steps, watched or {})
+    async with from_start(root) as walker:
+        return await _note(walker.machine, walker.timeline, start, steps, watched or {})
 
 
 async def observe_to_the_end(root: Path, start: int, steps: int, watched: Mapping[int, int]) -> tuple[Oracle, bool]:
     """As `observe`; also tells whether any of ``watched`` is written in what follows, up to the end."""
-    async with _forward(root) as (machine, timeline):
+    async with from_start(root) as walker:
+        machine, timeline = walker.machine, walker.timeline
         oracle = await _note(machine, timeline, start, steps, watched)
         for number, (address, length) in enumerate(watched.items()):
             await machine.insert(Watchpoint(number, address, length, WatchKind.WRITE))
         reply = await machine.run_to(timeline.end.icount)
         assert reply.watched or await machine.icount() == timeline.end.icount
         return oracle, bool(reply.watched)
-
-
-@asynccontextmanager
-async def _forward(root: Path) -> AsyncIterator[tuple[Machine, Timeline]]:
-    """A machine at the start of the recording, which only goes forward."""
-    with Recording.open(root) as recording:
-        launcher = await Launcher.create(recording)
-        timeline = load_timeline(recording)
-        walker, _ = await launcher.start(timeline.snapshots[0], timeline)
-        try:
-            yield walker.machine, timeline
-        finally:
-            await walker.machine.close()
-            await launcher.close()
 
 
 async def _note(machine: Machine, timeline: Timeline, start: int, steps: int, watched: Mapping[int, int]) -> Oracle:

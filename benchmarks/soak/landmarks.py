@@ -6,10 +6,10 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.forward import from_start
 from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.replay import Replay
 from rrdbg.model.timeline.position import Position
+from tests.forward import from_start
 
 
 @dataclass(frozen=True, slots=True)

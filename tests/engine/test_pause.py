@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.forward import from_start
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.window import Window
 from rrdbg.model.timeline.position import Position
 from tests.conftest import GUEST_DIR, failing_clearly, record
 from tests.engine.conftest import Run
+from tests.forward import from_start
 from tests.guests.build import build
 
 STEPS = 400
