@@ -25,10 +25,9 @@ def fuzz(*positional: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]) -
 
     A long run takes ``RRDBG_FUZZ_SECONDS`` for each fuzzer, and prints how many inputs it has tried.
     """
-    options = settings(
-        max_examples=_EXAMPLES, deadline=5000, suppress_health_check=list(HealthCheck),
-        **({"derandomize": False, "database": None} if _SECONDS else {}),
-    )  # fmt: skip
+    options = settings(max_examples=_EXAMPLES, deadline=5000, suppress_health_check=list(HealthCheck))
+    if _SECONDS:
+        options = settings(options, derandomize=False, database=None)
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         tried = 0

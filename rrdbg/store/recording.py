@@ -251,8 +251,8 @@ class Recording:
         """
         return with_mark(self._identity, content)
 
-    def remove_strange(self) -> int:
-        """Delete the files of snapshots and pages that were not made here; how many of snapshots there were.
+    def remove_strange(self) -> None:
+        """Delete the files of snapshots and pages that were not made here.
 
         :raises RecordingError: they cannot be deleted, and machines would use them.
         """
@@ -263,11 +263,10 @@ class Recording:
                     f"{self.layout.ram} was made elsewhere, and {self.layout.root} is read-only. Open a copy, or add "
                     "--trust once."
                 )
-            return 0
+            return
         for name in strange:
             (self.layout.root / name).unlink()
         self._strange = frozenset()
-        return sum(name.startswith("snapshots/") for name in strange)
 
     def _not_made(self) -> frozenset[str]:
         return frozenset(name for name in map(self.layout.relative, computed(self.layout)) if not self.has_made(name))

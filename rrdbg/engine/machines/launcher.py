@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from rrdbg.engine.machines.confined import Confinement
 from rrdbg.engine.machines.digest import state_digest
 from rrdbg.engine.machines.ground import Ground, More, move_into_place
 from rrdbg.engine.machines.loadvm import LoadVm
@@ -34,9 +35,6 @@ from rrdbg.store.pages import read_table
 from rrdbg.store.ram_block import known_block, note_block
 from rrdbg.store.recording import Recording
 from rrdbg.store.workfolder import WorkFolder
-
-_NO_SANDBOX = re.compile(r"seccomp|sandbox")
-"""What a QEMU says that was built without it."""
 
 SETTING = "RRDBG_SNAPSHOTS"
 """The environment variable that has snapshots saved for QEMU to load, whole, if it is ``loadvm``."""
@@ -94,7 +92,9 @@ class Launcher:
             scratch = folder.path
         launcher = cls(Ground(recording, qemu, scratch, processors or Processors()), folder)
         try:
-            await create_empty(scratch / "empty.qcow2")
+            launcher._ground.confinement, _ = await asyncio.gather(
+                Confinement.of(recording, Path(qemu), scratch), create_empty(scratch / "empty.qcow2")
+            )
         except ImageError as error:
             await launcher.close()
             raise HostError(
@@ -109,6 +109,11 @@ class Launcher:
     def recording(self) -> Recording:
         """What the machines replay."""
         return self._ground.recording
+
+    @property
+    def confinement(self) -> Sequence[str]:
+        """What the machines give up, and what not, each as a sentence without its stop."""
+        return self._ground.confinement.told
 
     @property
     def qemu(self) -> str:
@@ -151,22 +156,13 @@ class Launcher:
         """
         began = time.monotonic()
         try:
-            machine = await self._start_confined(snapshot, more, saving=saving)
+            machine = await self._start(snapshot, more, saving=saving)
         except OSError as error:
             raise HostError.of(error, f"Cannot start a QEMU at {snapshot.icount:,}") from None
         self._loaded[machine] = snapshot
         walker = Walker(machine, timeline, Position(snapshot.icount))
         self._note(walker, role)
         return walker, time.monotonic() - began
-
-    async def _start_confined(self, snapshot: Snapshot, more: More | None, *, saving: bool) -> Machine:
-        try:
-            return await self._start(snapshot, more, saving=saving)
-        except QemuLaunchError as error:
-            if not self._ground.confinement or not _NO_SANDBOX.search(str(error)):
-                raise
-        self._ground.confinement = ()
-        return await self._start(snapshot, more, saving=saving)
 
     async def _start(self, snapshot: Snapshot, more: More | None, *, saving: bool) -> Machine:
         if snapshot.mapped:
@@ -177,7 +173,7 @@ class Launcher:
         simple = snapshot.kind is SnapshotKind.INITIAL or not self._ground.writable_disks
         if self._mapping and self._maps and simple:
             return await self._load_mapped(self._mapping, snapshot, more)
-        machine = await self._loadvm.start(snapshot, more or _nothing, None)
+        machine = await self._loadvm.start(snapshot, more or More(), None)
         if self._mapping or self._why_unmapped or not self._maps or not simple:
             return machine
         # The first machine of a recording tells what its RAM is; from the next on it is mapped.
@@ -201,9 +197,9 @@ class Launcher:
             live, ram = mapping.new_ram()
         except OSError:
             # A limit of a file's size holds for RAM in a file, too; then QEMU keeps it, and saves it whole.
-            return await self._loadvm.start(snapshot, more or _nothing, None)
+            return await self._loadvm.start(snapshot, more or More(), None)
         try:
-            machine = await self._loadvm.start(snapshot, more or _nothing, ram)
+            machine = await self._loadvm.start(snapshot, more or More(), ram)
         except BaseException:
             live.close()
             raise
@@ -332,7 +328,3 @@ class Launcher:
             yield
         finally:
             self._held -= held
-
-
-def _nothing(_: Path) -> tuple[str, ...]:
-    return ()

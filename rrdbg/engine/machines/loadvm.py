@@ -58,11 +58,11 @@ class LoadVm:
                     ground.qemu, ground.invocation, images, ground.layout.bundled,
                     log=ground.layout.log, tag=snapshot.tag, gdb_fd=fd, ram=ram,
                 ),
-                *ground.confinement,
-                *more(directory),
+                *ground.confinement.options(),
+                *more.words(directory),
             ],
             directory, opened_files(ground.invocation, ground.layout.bundled), ground.processors,
-            () if ram is None else (ram.fd,),
+            () if ram is None else (ram.fd,), ground.confinement.words(directory, read=more.read),
         )  # fmt: skip
         self._loaded[machine] = snapshot
         return machine
@@ -82,10 +82,11 @@ class LoadVm:
             return await Machine.start(
                 lambda fd: [
                     *branch_words(ground.qemu, ground.invocation, images, ground.layout.bundled, tag=tag, gdb_fd=fd),
-                    *ground.confinement,
+                    *ground.confinement.options(),
                 ],
                 directory,
                 opened_files(ground.invocation, ground.layout.bundled),
+                confined=ground.confinement.words(directory, by_itself=True),
             )
         finally:
             # QEMU has them open.

@@ -172,6 +172,8 @@ class Mapping:
             plain_qcow2(STATE_NODE, ground.empty(directory / STATE_FILE)),
             ground.disk_nodes(directory, no_delta),
         )
+        # An older QEMU opens what it maps privately to be written, and never does.
+        opened_to_write = [Path(f"/dev/fd/{file}")] if base and not ram.sealed else []
         state = os.memfd_create("rrdbg-state", os.MFD_CLOEXEC)
         try:
             machine = await Machine.start(
@@ -180,11 +182,12 @@ class Mapping:
                         ground.qemu, ground.invocation, images, ground.layout.bundled,
                         log=ground.layout.log, gdb_fd=fd, ram=ram,
                     ),
-                    *ground.confinement,
-                    *(more(directory) if more else ()),
+                    *ground.confinement.options(),
+                    *(more.words(directory) if more else ()),
                 ],
                 directory, opened_files(ground.invocation, ground.layout.bundled),
                 ground.processors, (state, file),
+                ground.confinement.words(directory, read=more.read if more else (), write=opened_to_write),
             )  # fmt: skip
         except BaseException:
             os.close(state)
