@@ -53,11 +53,12 @@ _SAVE_SECONDS = 20.0
 
 @dataclass(slots=True)
 class _Base:
-    """A base image: open as ``file``, holding what ``table`` names."""
+    """A base image: open as ``file``, holding what ``table`` names; the recording has it if it is ``kept``."""
 
     file: int
     table: array[int]
     sums: bytes
+    kept: bool = True
 
     def close(self) -> None:
         os.close(self.file)
@@ -173,7 +174,7 @@ class Mapping:
             ground.disk_nodes(directory, no_delta),
         )
         # An older QEMU opens what it maps privately to be written, and never does.
-        opened_to_write = [Path(f"/dev/fd/{file}")] if base and not ram.sealed else []
+        opened_to_write = [Path(f"/dev/fd/{file}")] if base and base.kept and not ram.sealed else []
         state = os.memfd_create("rrdbg-state", os.MFD_CLOEXEC)
         try:
             machine = await Machine.start(
@@ -323,7 +324,7 @@ class Mapping:
         file = os.memfd_create("rrdbg-zeros", os.MFD_CLOEXEC)
         os.ftruncate(file, self.block.size)
         pages = self.block.pages
-        return _Base(file, array("I", bytes(4 * pages)), bytes(SUM_BYTES * pages))
+        return _Base(file, array("I", bytes(4 * pages)), bytes(SUM_BYTES * pages), kept=False)
 
     @property
     def base_slots(self) -> array[int] | None:
