@@ -17,7 +17,7 @@ def recording_facts(recording: Recording, timeline: Timeline, confinement: Seque
         {
             "directory": str(recording.layout.root),
             "origin": "made here, or trusted" if recording.own else "made elsewhere",
-            "confinement": list(confinement),
+            "confinement": "; ".join(confinement),
             "created": f"{manifest.created} UTC",
             "qemu": f"{manifest.invocation.binary} {manifest.qemu_version}",
             "command": list(manifest.command),

@@ -64,6 +64,11 @@ class Confinement:
             *([f"what it asks for: {self.why_not}"] if self.why_not else ()),
         )
 
+    @property
+    def io_uring(self) -> bool:
+        """Whether QEMU may read files so; it would lead around a filter of system calls."""
+        return Measure.SOCKETS not in self.measures
+
     def options(self) -> tuple[str, ...]:
         """The options of QEMU's own."""
         return options_of(self.measures)

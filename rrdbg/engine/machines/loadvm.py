@@ -134,7 +134,8 @@ class LoadVm:
             return directory, Images(plain_qcow2(STATE_NODE, state), disks)
         state = ground.empty(directory / STATE_FILE)
         # By io_uring QEMU 7.2 hangs where a file ends within its first sector, and does not say that it is none.
-        aio = self._aio if saved.exists() and saved.stat().st_size >= _SECTOR else THREADS
+        whole = saved.exists() and saved.stat().st_size >= _SECTOR
+        aio = self._aio if whole and ground.confinement.io_uring else THREADS
         return directory, Images(through_scratch(STATE_NODE, saved, state, aio=aio), disks)
 
     async def _add_save_node(self, machine: Machine, draft: Path) -> None:
