@@ -31,17 +31,17 @@ def shown_safely(text: str) -> bool:
     return not any(character in text for character in RAW)
 
 
-async def test_a_worker_takes_no_modules_from_where_the_user_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_takes_no_modules_from_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """He may stand in a recording that somebody has sent, with files in it called as modules are."""
     started: list[str] = []
 
     async def remember(*command: str, **_: object) -> None:
         started.extend(command)
+        raise InterruptedError
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", remember)
-    await Worker.start(0)
+    with pytest.raises(InterruptedError):
+        asyncio.run(Worker.start(0))
     for name in ("asyncio", "json", "pickle", "rrdbg", "traceback"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     done = subprocess.run(started, cwd=tmp_path, input=b"", stdout=subprocess.PIPE, timeout=30)
