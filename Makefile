@@ -1,4 +1,4 @@
-.PHONY: help setup test demo bench lint clean
+.PHONY: help setup test fuzz demo bench lint clean
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
@@ -23,6 +23,12 @@ setup: ## Install what is missing: Debian packages, and the virtual environment 
 test: lint ## Run linters, type checker and all tests (some of them: make test ARGS='-k NAME')
 	$(PYTEST) $(or $(ARGS),$(PARALLEL))
 	$(if $(ARGS),,$(MAKE) --no-print-directory test-newer)
+
+FUZZ_SECONDS ?= 3600
+
+fuzz: setup ## Let each fuzzer try other inputs for an hour (FUZZ_SECONDS=60); with the tests they run some seconds
+	RRDBG_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) --timeout 0 -p no:logging -k test_fuzz -rP tests/store/test_fuzz.py \
+		tests/server/test_bounds.py $(ARGS)
 
 # A small part with QEMU 10.0; the whole is test-matrix.
 test-newer: $(QEMU_10)/complete

@@ -1,25 +1,58 @@
-"""How long fuzzing goes on: some seconds with the other tests; ``RRDBG_FUZZ_EXAMPLES`` makes a long run of it."""
+"""How long fuzzing goes on: some seconds with the other tests; ``RRDBG_FUZZ_SECONDS`` makes a long run of it."""
 
 from __future__ import annotations
 
+import functools
 import os
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("RRDBG_FUZZ_EXAMPLES", "150"))
-"""How many inputs each fuzzer tries. 300,000 take about an hour."""
+_EXAMPLES = 150
+"""How many inputs a fuzzer tries at once; in a long run it does so again and again, each time with others."""
 
+_SECONDS = float(os.environ.get("RRDBG_FUZZ_SECONDS", "0"))
 _MOST_MEMORY = 64 << 20
 
-short: Callable[[Any], Any] = settings(
-    max_examples=EXAMPLES, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-"""A decorator for fuzzers: no example may take more than 5 s."""
+
+def fuzz(*positional: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]) -> Callable[[Any], Any]:
+    """A decorator as hypothesis' ``given``, for fuzzers: no example may take more than 5 s.
+
+    A long run takes ``RRDBG_FUZZ_SECONDS`` for each fuzzer, and prints how many inputs it has tried.
+    """
+    options = settings(max_examples=_EXAMPLES, deadline=5000, suppress_health_check=list(HealthCheck))
+    if _SECONDS:
+        options = settings(options, derandomize=False, database=None)
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        tried = 0
+
+        @functools.wraps(test)
+        def counted(*arguments: Any, **more: Any) -> None:
+            nonlocal tried
+            tried += 1
+            test(*arguments, **more)
+
+        once: Callable[..., None] = given(*positional, **named)(options(counted))
+        if not _SECONDS:
+            return once
+
+        @functools.wraps(once)
+        def again(*arguments: Any, **more: Any) -> None:
+            end = time.monotonic() + _SECONDS
+            while time.monotonic() < end:
+                once(*arguments, **more)
+            print(f"{test.__name__}: {tried:,} inputs")
+
+        return again
+
+    return decorate
+
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rrdbg.model.results import RecordingInfo
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.store.recording import Recording
 
 
-def recording_facts(recording: Recording, timeline: Timeline) -> RecordingInfo:
-    """The facts that ``info recording`` and ``rrdbg info`` show."""
+def recording_facts(recording: Recording, timeline: Timeline, confinement: Sequence[str]) -> RecordingInfo:
+    """The facts that ``info recording`` and ``rrdbg info`` show; ``confinement`` is that of a QEMU that replays it."""
     manifest = recording.manifest
     return RecordingInfo(
         recording.name,
         {
             "directory": str(recording.layout.root),
             "origin": "made here, or trusted" if recording.own else "made elsewhere",
+            "confinement": "; ".join(confinement),
             "created": f"{manifest.created} UTC",
             "qemu": f"{manifest.invocation.binary} {manifest.qemu_version}",
             "command": list(manifest.command),

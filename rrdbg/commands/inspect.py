@@ -64,7 +64,7 @@ async def _info_hits(session: Session, text: str) -> Result:
 )
 async def _info_recording(session: Session, text: str) -> Result:
     nothing_more(text, "info recording")
-    return recording_facts(session.replay.recording, session.replay.timeline)
+    return recording_facts(session.replay.recording, session.replay.timeline, session.replay.confinement)
 
 
 @INSPECT.command(

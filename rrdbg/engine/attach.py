@@ -48,6 +48,8 @@ class AttachedMachines:
     single = True
     """A start ends the machine before."""
 
+    confinement = ("nothing is taken from a QEMU that somebody else has started",)
+
     def __init__(self, recording: Recording, qemu: AttachedQemu, *, writable: bool, budget: int) -> None:
         self.recording = recording
         self.writable = writable

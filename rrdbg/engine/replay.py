@@ -144,6 +144,11 @@ class Replay:
         await self.close()
 
     @property
+    def confinement(self) -> Sequence[str]:
+        """What the QEMUs that replay give up, and what not, each as a sentence without its stop."""
+        return self._launcher.confinement
+
+    @property
     def position(self) -> Position:
         """Where the cursor is."""
         return self._cursor.position

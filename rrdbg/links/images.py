@@ -98,6 +98,22 @@ async def describe_image(path: Path) -> ImageDescription:
     )
 
 
+async def image_files(path: Path, kind: str) -> list[Path]:
+    """The files that QEMU opens for the image ``path`` of that format: that one, and those below it.
+
+    :raises LinkError: qemu-img cannot read it.
+    :raises ImageError: there are others than raw and qcow2 among them, which may name more.
+    """
+    if kind == "raw":
+        return [path]
+    chain = json.loads(await run_qemu_img("info", "-U", "--backing-chain", "--output=json", "-f", kind, path))
+    for image in chain:
+        more = image.get("format-specific", {}).get("data", {}).get("data-file")
+        if image["format"] not in ("raw", "qcow2") or more or not Path(image["filename"]).is_file():
+            raise ImageError(f"{image['filename']} is no file of a raw or qcow2 image alone.")
+    return [Path(image["filename"]).absolute() for image in chain]
+
+
 async def copy_state(
     image: Path, tag: str, made: Path, *, backing: Path | None = None, backing_format: str = "raw"
 ) -> None:

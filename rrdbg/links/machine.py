@@ -64,18 +64,21 @@ class Machine:
         files: Mapping[int, Path] | None = None,
         processors: Processors | None = None,
         passed: Sequence[int] = (),
+        confined: Sequence[str] = (),
     ) -> Machine:
         """Start QEMU with ``command(fd of its gdbstub's socket)`` and wait until it stands at its snapshot.
 
         ``directory`` holds files of this machine alone; it goes when the machine goes. ``files`` are those that QEMU
         finds opened, by number. ``processors`` are those of which it keeps to one whenever it runs;
-        the file descriptors ``passed`` stay open in it.
+        the file descriptors ``passed`` stay open in it. It is ``confined`` by those words.
 
         :raises QemuLaunchError: it did not start, or could not load the snapshot.
         """
         ours, theirs = socket_pair()
         try:
-            process = await QemuProcess.start(command(theirs.fileno()), [theirs], directory, files, processors, passed)
+            process = await QemuProcess.start(
+                command(theirs.fileno()), [theirs], directory, files, processors, passed, confined
+            )
         except BaseException:
             ours.close()
             theirs.close()

@@ -78,6 +78,11 @@ async def qemu_version(path: str) -> str:
     return version.strip()
 
 
+def in_front_of_qemu(words: Sequence[str], directory: Path = Path("/"), kind: str = "other") -> list[str]:
+    """The program that does what ``words`` say and becomes what follows (:mod:`rrdbg.links.become_qemu`)."""
+    return [sys.executable, "-I", "-S", _STUB, str(os.getpid()), str(directory), kind, *words, "--"]
+
+
 def socket_pair() -> tuple[socket.socket, socket.socket]:
     """Two connected sockets: ours, and one that a QEMU can be given."""
     ours, low = socket.socketpair()
@@ -111,13 +116,15 @@ class QemuProcess:
         files: Mapping[int, Path] | None = None,
         processors: Processors | None = None,
         passed: Sequence[int] = (),
+        confined: Sequence[str] = (),
     ) -> QemuProcess:
         """Start QEMU and negotiate QMP.
 
         ``sockets`` are QEMU's ends of socket pairs that ``command`` names by ``fd=``; they are closed here.
         ``files`` are opened to be read as file descriptors 3 to 9; ``command`` names them as ``/dev/fd/N``. QEMU stands
         in ``directory``, and has the file descriptors ``passed``, which stay open here, too. One that replays is given
-        ``processors``, to keep to one of them whenever it runs.
+        ``processors``, to keep to one of them whenever it runs. It is ``confined`` by those words
+        (:func:`rrdbg.links.confinement.words_of`).
 
         :raises QemuLaunchError: it could not be started, or ended at once; the message has what it printed.
         :raises QemuDied: somebody killed it.
@@ -142,10 +149,12 @@ class QemuProcess:
             process = subprocess.Popen(  # noqa: ASYNC220
                 [
                     *_until_we_die(),
-                    *(sys.executable, "-I", "-S", _STUB),
-                    *(str(os.getpid()), str(directory or Path.cwd()), "replay" if processors else "other"),
-                    *(f"{low}={high}" for low, high in opened.items()),
-                    *("--", *words),
+                    *in_front_of_qemu(
+                        [*(f"{low}={high}" for low, high in opened.items()), *confined],
+                        directory or Path.cwd(),
+                        "replay" if processors else "other",
+                    ),
+                    *words,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

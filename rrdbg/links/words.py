@@ -23,9 +23,6 @@ That cannot be a disk of the guest's: a save at the start would wait for ever fo
 
 CONSOLE = "rrdbg-console"
 
-SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
-"""What a replaying QEMU needs no right to: to start programs, to become somebody else, to change its priorities."""
-
 
 @dataclass(frozen=True, slots=True)
 class RamFile:

@@ -26,7 +26,7 @@ from rrdbg.model.machine.drives import Disk
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.manifest import Manifest
-from rrdbg.store.opening import open_inside, open_regular
+from rrdbg.store.opening import is_inside, open_inside, open_regular
 from rrdbg.store.pages import Pages, read_table
 from rrdbg.store.ram_block import known_block
 from rrdbg.store.recording import Recording
@@ -118,6 +118,10 @@ def unpack(archive: Path, directory: Path) -> Iterator[ArchiveProgress]:
                         )
                     _extract(source, member, draft)
             _check_rest(unpacked)
+        if not is_inside(draft, "manifest.json"):
+            raise RecordingError(
+                f"{archive} is no packed recording: it has no manifest.json. Get it again, or pack again."
+            )
         Manifest.read(draft / "manifest.json")
         for name in ("snapshots", "disks", "files"):
             (draft / name).mkdir(exist_ok=True)
@@ -203,6 +207,8 @@ def _extract(source: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> No
         raise RecordingError(f"{member.name!r} is nothing that a packed recording has; nothing was unpacked.")
     path = root / member.name
     path.parent.mkdir(mode=0o700, exist_ok=True)
+    if path.exists():
+        raise tarfile.ReadError(f"it has {member.name} twice")
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as out:
         shutil.copyfileobj(file, out, _CHUNK)
 

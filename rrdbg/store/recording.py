@@ -17,19 +17,21 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from rrdbg.errors import HostError, LogError, RecordingError, UsageError
 from rrdbg.model.document import Document, DocumentError
 from rrdbg.model.machine.drives import Disk
-from rrdbg.store.files import checksum, checksum_inside, write_atomically
+from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.images import check_images
 from rrdbg.store.key import has_mark, with_mark
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.opening import is_inside, read_regular
 from rrdbg.store.replaylog import LogSummary, summarise
-from rrdbg.store.seal import seal, sealed
+from rrdbg.store.seal import Stamp, seal, sealed, unchanged
 from rrdbg.store.trust import check_foreign, is_own, remember
 
 _MOST_DIGEST = 1 << 33
@@ -158,6 +160,7 @@ class Recording:
         own: bool = True,
         identity: str = "",
         believed: frozenset[str] | None = frozenset(),
+        seen: Mapping[str, Stamp] = MappingProxyType({}),
     ) -> None:
         self.layout = layout
         self.manifest = manifest
@@ -165,6 +168,7 @@ class Recording:
         self.own = own
         self._lock = lock
         self._identity = identity
+        self._seen = seen
         self._believed = believed
         self._strange = frozenset() if believed is None or lock is None else self._not_made()
 
@@ -186,14 +190,17 @@ class Recording:
             manifest = check_foreign(layout.root, manifest)
         lock = take_lock(layout)
         try:
-            _check_files(layout, manifest)
             identity = checksum(layout.manifest)
-            believed = sealed(layout.root, identity)
+            known = unchanged(layout.root, identity, manifest.checksums)
+            seen = _check_files(layout, manifest, known)
+            believed = sealed(layout.root, identity, but=manifest.checksums)
             log = _digest(layout, manifest, believed=layout.deliveries.name in believed)
-            recording = cls(layout, manifest, log, lock, own=own, identity=identity, believed=believed)
+            recording = cls(layout, manifest, log, lock, own=own, identity=identity, believed=believed, seen=seen)
             if lock is not None and layout.deliveries.name not in believed:
                 write_atomically(layout.deliveries, log.to_bytes())
                 recording.note(layout.deliveries)
+            elif lock is not None and seen != known:
+                recording.note()
             return recording
         except BaseException:
             if lock is not None:
@@ -209,7 +216,7 @@ class Recording:
         layout = Layout(root.absolute())
         manifest = Manifest.read(layout.manifest)
         identity = checksum(layout.manifest)
-        believed = sealed(layout.root, identity)
+        believed = sealed(layout.root, identity, but=manifest.checksums)
         log = _digest(layout, manifest, believed=layout.deliveries.name in believed)
         own = is_own(layout.manifest)
         return cls(layout, manifest, log, None, own=own, identity=identity, believed=believed)
@@ -251,8 +258,8 @@ class Recording:
         """
         return with_mark(self._identity, content)
 
-    def remove_strange(self) -> int:
-        """Delete the files of snapshots and pages that were not made here; how many of snapshots there were.
+    def remove_strange(self) -> None:
+        """Delete the files of snapshots and pages that were not made here.
 
         :raises RecordingError: they cannot be deleted, and machines would use them.
         """
@@ -263,11 +270,10 @@ class Recording:
                     f"{self.layout.ram} was made elsewhere, and {self.layout.root} is read-only. Open a copy, or add "
                     "--trust once."
                 )
-            return 0
+            return
         for name in strange:
             (self.layout.root / name).unlink()
         self._strange = frozenset()
-        return sum(name.startswith("snapshots/") for name in strange)
 
     def _not_made(self) -> frozenset[str]:
         return frozenset(name for name in map(self.layout.relative, computed(self.layout)) if not self.has_made(name))
@@ -279,7 +285,7 @@ class Recording:
         names -= self._strange
         there = {name for name in names if is_inside(self.layout.root, name)}
         self._believed = frozenset(there)
-        seal(self.layout.root, self._identity, there)
+        seal(self.layout.root, self._identity, there, self._seen)
 
     def close(self) -> None:
         """Let others use it."""
@@ -373,20 +379,26 @@ def incomplete(path: Path | str) -> RecordingError:
     return RecordingError(f"The recording is incomplete: {path} is missing. Restore it, or record again.")
 
 
-def _check_files(layout: Layout, manifest: Manifest) -> None:
+def _check_files(layout: Layout, manifest: Manifest, known: Mapping[str, Stamp]) -> Mapping[str, Stamp]:
+    """What there is to know again of the recorded files; those that are ``known`` are not read.
+
+    :raises RecordingError: one is not what was recorded.
+    """
+    seen = {}
     for name, expected in manifest.checksums.items():
         path = layout.root / name
         try:
-            found = checksum_inside(layout.root, name)
+            seen[name] = known[name] if name in known else Stamp.look(layout.root, name)
         except FileNotFoundError:
             raise incomplete(path) from None
         except OSError as error:
             raise RecordingError(f"Cannot read {path}: {error.strerror}.") from None
-        if found != expected:
+        if seen[name].checksum != expected:
             raise RecordingError(
                 f"{path} is not the file that was recorded: its checksum differs from the manifest's. "
                 "It was changed, truncated, or belongs to another recording; restore it, or record again."
             )
+    return seen
 
 
 def _digest(layout: Layout, manifest: Manifest, *, believed: bool) -> LogSummary:

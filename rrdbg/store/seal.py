@@ -6,17 +6,20 @@ only if they are under this seal, which is marked by a key that lies outside of 
 (:mod:`rrdbg.store.key`).
 
 A file is known again by what the file system says about it, which nobody changes by accident: 0.02 ms each. Where that
-differs, as in a copy, its content decides, and the seal is then made anew. The pages of RAM, the largest file, are
+differs, as in a copy, its content decides, and the seal is then made anew. So the recorded files, too, are read once
+and not at each opening. The pages of RAM, the largest file, are
 not summed: each has its own checksum in ``pages.sum``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from rrdbg.errors import HostError, RecordingError
 from rrdbg.model.document import Document, DocumentError
@@ -55,24 +58,50 @@ class Stamp:
             status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns,
         )  # fmt: skip
 
+    @classmethod
+    def look(cls, root: Path, name: str, checksum: str | None = None) -> Stamp:
+        """That of a file as it is now, whose content is read, unless it has that ``checksum``.
 
-def sealed(root: Path, identity: str) -> frozenset[str]:
-    """The files in the recording at ``root`` that are as rrdbg has left them here; ``identity`` is its manifest's."""
+        :raises OSError: it cannot be read.
+        :raises RecordingError: it is no regular file inside of the recording.
+        """
+        # First the look, then the content: a change meanwhile is one that the next look sees.
+        status = status_inside(root, name)
+        summed = checksum_inside(root, name) if checksum is None else checksum
+        return cls(status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, summed)
+
+
+def unchanged(root: Path, identity: str, names: Iterable[str]) -> dict[str, Stamp]:
+    """What is known here of the content of those files ``names`` that are untouched since; none is read."""
     stamps = _read(root, identity)
+    found = {}
+    for name in names:
+        with contextlib.suppress(OSError, RecordingError):
+            if name in stamps and stamps[name].is_of(root, name):
+                found[name] = stamps[name]
+    return found
+
+
+def sealed(root: Path, identity: str, *, but: Container[str] = ()) -> frozenset[str]:
+    """The files in the recording at ``root`` that are as rrdbg has left them here; ``identity`` is its manifest's.
+
+    Those that were recorded, which have a checksum in the manifest, are to be left out: ``but`` them.
+    """
+    stamps = {name: stamp for name, stamp in _read(root, identity).items() if name not in but}
     known = {name for name, stamp in stamps.items() if name != _PAGES and _is_same(root, name, stamp)}
     if _PAGES in stamps and _SUMS in known and _pages_are_same(root, stamps):
         known.add(_PAGES)
     return frozenset(known)
 
 
-def seal(root: Path, identity: str, names: Iterable[str]) -> None:
-    """Put the files ``names`` under the seal, and no others; what lies there unchanged is not read again.
+def seal(root: Path, identity: str, names: Iterable[str], seen: Mapping[str, Stamp] = MappingProxyType({})) -> None:
+    """Put the files ``names`` and those ``seen`` under the seal, no others; what lies there unchanged is not read.
 
     Failing that what they hold is found again some day, and that is told to the log.
     """
     before = _read(root, identity)
     try:
-        stamps = {name: _stamp(root, name, before.get(name)) for name in sorted(names)}
+        stamps = {name: _stamp(root, name, before.get(name)) for name in sorted(names)} | dict(seen)
         content = {"schema": _SCHEMA, "files": _listed(stamps), "mark": _mark(identity, stamps)}
         write_atomically(root / NAME, (json.dumps(content) + "\n").encode())
     except (OSError, HostError, RecordingError) as error:
@@ -82,10 +111,7 @@ def seal(root: Path, identity: str, names: Iterable[str]) -> None:
 def _stamp(root: Path, name: str, before: Stamp | None) -> Stamp:
     if before and before.is_of(root, name):
         return before
-    # First the look, then the content: a change meanwhile is one that the next look sees.
-    status = status_inside(root, name)
-    summed = "" if name in _NOT_SUMMED else checksum_inside(root, name)
-    return Stamp(status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, summed)
+    return Stamp.look(root, name, "" if name in _NOT_SUMMED else None)
 
 
 def _is_same(root: Path, name: str, stamp: Stamp) -> bool:

@@ -84,6 +84,7 @@ def load_timeline(recording: Recording) -> Timeline:
     except OSError as error:
         raise RecordingError(f"Cannot read {path}: {error.strerror}.") from None
     if not recording.believes(data):
+        _tell_of(kept.snapshots, recording)
         # Bookmarks are words of whoever made them. All else would be taken for what was found out here.
         return dataclasses.replace(timeline, bookmarks=_places_of(kept.snapshots) | dict(kept.bookmarks))
     lost = []
@@ -92,9 +93,19 @@ def load_timeline(recording: Recording) -> Timeline:
             timeline = timeline.with_snapshot(snapshot)
         else:
             lost.append(snapshot)
+    _tell_of(lost, recording)
     cost = CostMap(kept.pieces, timeline.cost.profile, rates)
     bookmarks = _places_of(lost) | dict(kept.bookmarks)
     return dataclasses.replace(timeline, bookmarks=bookmarks, cost=cost, marks=kept.marks)
+
+
+def _tell_of(lost: Sequence[Snapshot], recording: Recording) -> None:
+    """Say it to who will miss them; what no timeline names, as a session leaves that was killed, nobody does."""
+    if lost and recording.writable:
+        _log.warning(
+            "%d of the snapshots in %s were not made here, and are made again as they are needed.",
+            len(lost), recording.layout.root,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +209,9 @@ def save_timeline(recording: Recording, timeline: Timeline) -> None:
     }
     lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
     try:
-        write_atomically(recording.layout.timeline, recording.marked(("{" + ",\n ".join(lines)).encode()))
+        # First the seal: who is killed in between has files that nobody lists, and none that are not believed.
         recording.note()
+        write_atomically(recording.layout.timeline, recording.marked(("{" + ",\n ".join(lines)).encode()))
     except OSError as error:
         raise HostError.of(error, "Cannot keep the snapshots, bookmarks and marks of now") from None
 
@@ -218,12 +230,7 @@ def clean(recording: Recording, timeline: Timeline) -> Timeline:
     :raises HostError: the directory cannot be written.
     """
     layout = recording.layout
-    strange = recording.remove_strange()
-    if strange:
-        _log.warning(
-            "%d files of snapshots in %s were not made here, and are made again as they are needed.",
-            strange, layout.root,
-        )  # fmt: skip
+    recording.remove_strange()
     if not recording.writable:
         return timeline
     kept = tuple(snapshot for snapshot in timeline.snapshots if snapshot.kind is not SnapshotKind.LADDER)

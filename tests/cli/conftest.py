@@ -63,9 +63,11 @@ def cli(tmp_path: Path) -> Cli:
 
 @pytest.fixture(scope="session")
 def heapbug_recording(tmp_path_factory: pytest.TempPathFactory, heapbug_guest: Path) -> Path:
-    """A recording of heapbug up to its panic; not to be changed."""
+    """A recording of heapbug up to its panic; ``as-recorded`` beside it is not to be changed."""
     root = tmp_path_factory.mktemp("heapbug")
     Cli(root)("record", "-o", str(root / "heapbug"), "--until-console", "PANIC", "--", *bare_metal(heapbug_guest))
+    # Whoever looks at it in its place leaves snapshots there.
+    shutil.copytree(root / "heapbug", root / "as-recorded")
     return root / "heapbug"
 
 
@@ -79,5 +81,10 @@ def workload_recording(tmp_path_factory: pytest.TempPathFactory, workload_guest:
 
 @pytest.fixture
 def copied(heapbug_recording: Path, tmp_path: Path) -> Path:
-    """A copy of the recording of heapbug, to be damaged."""
-    return Path(shutil.copytree(heapbug_recording, tmp_path / "heapbug"))
+    """A copy of the recording of heapbug as it was made, to be damaged; to ``cli`` it is somebody else's."""
+    return Path(shutil.copytree(heapbug_recording.with_name("as-recorded"), tmp_path / "heapbug"))
+
+
+def nobodys_state(folder: Path) -> str:
+    """``XDG_STATE_HOME`` of a user who has made nothing yet."""
+    return str(folder / "nobody's state")

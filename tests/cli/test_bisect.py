@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import rrdbg
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, bare_metal, nobodys_state
 from tests.cli.test_record import wait_until
 from tests.guests.build import symbol
 from tests.oracle import observe
@@ -71,6 +71,25 @@ def test_memory_without_a_gdb_as_json(cli: Cli, copied: Path, magic: int, turned
     )  # fmt: skip
     assert (turn["old"], turn["new"], turn["function"], turn["backtrace"]) == (GOOD, BAD, None, [])
     assert not done.stderr
+
+
+def test_a_copy_of_ones_own_is_ones_own(cli: Cli, tmp_path: Path, heapbug_guest: Path, magic: int) -> None:
+    """Snapshots and hits are known by what is in them: nothing is said of a copy, and nothing is made again."""
+    own, copy = tmp_path / "own", tmp_path / "copy"
+    cli("record", "-o", str(own), "--until-console", "PANIC", "--index", "--", *bare_metal(heapbug_guest))
+    asked = ("--memory", f"{magic:#x}:8=={BAD}", "--json", "--no-gdb")
+    first = cli("bisect", str(own), *asked)
+    shutil.copytree(own, copy, copy_function=shutil.copyfile)
+    again = cli("bisect", str(copy), *asked)
+    assert not again.stderr
+    assert lines(again.stdout)[-1]["position"] == lines(first.stdout)[-1]["position"]
+    there = {path.name for path in own.glob("snapshots/*")}
+    assert len(there) > 1
+    assert {path.name for path in copy.glob("snapshots/*")} >= there
+    # To somebody else it says so, once.
+    said = cli("bisect", str(copy), *asked, XDG_STATE_HOME=nobodys_state(tmp_path)).stderr
+    assert "were not made here" in said
+    assert not cli("bisect", str(copy), *asked, XDG_STATE_HOME=nobodys_state(tmp_path)).stderr
 
 
 def test_locals_are_judged_by_gdb(cli: Cli, copied: Path, turned: int) -> None:

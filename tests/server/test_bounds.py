@@ -9,12 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from rrdbg.frontends.server.packets import PACKET_SIZE, Packet, PacketParser, Signal, number
 from rrdbg.links.rsp import frame
-from tests.fuzz import bounded_memory, short
+from tests.fuzz import bounded_memory, fuzz
 from tests.server.conftest import connect, connecting, serving
 
 
@@ -40,8 +39,7 @@ def test_s10_numbers() -> None:
     assert number(b"10") == 16
 
 
-@given(st.lists(st.binary(max_size=40) | st.sampled_from([b"$", b"#", b"}", b"*~", b"$m", b"\x03"]), max_size=40))
-@short
+@fuzz(st.lists(st.binary(max_size=40) | st.sampled_from([b"$", b"#", b"}", b"*~", b"$m", b"\x03"]), max_size=40))
 def test_fuzz_packets(pieces: list[bytes]) -> None:
     parser = PacketParser(limit=32)
     with bounded_memory():

@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from rrdbg.errors import RrdbgError
@@ -26,7 +25,7 @@ from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Layout, Recording, adopt
 from rrdbg.store.replaylog import summarise
 from rrdbg.store.timeline_file import load_timeline
-from tests.fuzz import altered, bounded_memory, mutilated, short
+from tests.fuzz import altered, bounded_memory, fuzz, mutilated
 from tests.store.logwriter import OLD, write_log
 
 
@@ -36,8 +35,7 @@ def sent(workload: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(workload, tmp_path_factory.mktemp("sent") / "workload"))
 
 
-@given(data=st.data())
-@short
+@fuzz(data=st.data())
 def test_fuzz_manifest(sent: Path, workload: Path, data: st.DataObject) -> None:
     path = Layout(sent).manifest
     content = json.loads(Layout(workload).manifest.read_bytes())
@@ -66,8 +64,7 @@ HITS = {
 }  # fmt: skip
 
 
-@given(data=st.data())
-@short
+@fuzz(data=st.data())
 def test_fuzz_timeline(sent: Path, data: st.DataObject) -> None:
     layout = Layout(sent)
     raw = json.dumps(altered(TIMELINE, data)).encode()
@@ -80,8 +77,7 @@ def test_fuzz_timeline(sent: Path, data: st.DataObject) -> None:
         assert timeline.cost.seconds(0, timeline.end.icount) >= 0
 
 
-@given(data=st.data())
-@short
+@fuzz(data=st.data())
 def test_fuzz_hits(sent: Path, data: st.DataObject) -> None:
     layout = Layout(sent)
     identity = Manifest.read(layout.manifest).checksums["replay.bin"]
@@ -100,8 +96,7 @@ def test_fuzz_hits(sent: Path, data: st.DataObject) -> None:
             index.pieces([key.point(1)], Position(0), Position(9))
 
 
-@given(data=st.data())
-@short
+@fuzz(data=st.data())
 def test_fuzz_log(tmp_path: Path, data: st.DataObject) -> None:
     known = [
         (Kind.INSTRUCTION, 5), (Kind.INTERRUPT, None), (Kind.CHAR_WRITE, CharWrite(1, 0)), (Kind.INSTRUCTION, 7),
@@ -133,8 +128,7 @@ def packed(workload: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (folder / "archive").read_bytes()
 
 
-@given(data=st.data())
-@short
+@fuzz(data=st.data())
 def test_fuzz_archive(packed: bytes, tmp_path: Path, data: st.DataObject) -> None:
     """Altered as it lies there, which gzip's checksum tells, and below that."""
     import gzip

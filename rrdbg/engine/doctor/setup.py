@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import platform
 import resource
@@ -15,8 +16,8 @@ from pathlib import Path
 
 from rrdbg.engine.making.recorder import KEPT_FREE_BYTES
 from rrdbg.errors import LinkError, QemuLaunchError, RecordingError
-from rrdbg.links.confinement import Measure, host_measures
-from rrdbg.links.process import qemu_version
+from rrdbg.links.confinement import Measure, measures_for
+from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.programs import gdb_has_python, gdb_version, output_of, qemu_programs
 from rrdbg.model.machine.findings import Finding, good, note, wrong
 from rrdbg.model.machine.qemu_versions import about_version
@@ -42,7 +43,7 @@ async def examine_setup(library: Path, gdb: str = "gdb") -> list[Finding]:
         *await asyncio.to_thread(examine_place, library),
         _temporary_files(),
         *_rights(),
-        await _confinement(),
+        *await _confinement(),
         _open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
     ]
 
@@ -143,16 +144,27 @@ def _rights() -> list[Finding]:
     return found or [good("/proc", "QEMU's memory can be read; QEMUs end with rrdbg.")]
 
 
-async def _confinement() -> Finding:
-    host = await host_measures()
-    told = f"Of a QEMU that replays: {'; '.join(measure for measure in Measure if measure in host)}."
-    if missing := [measure for measure in Measure if measure not in host]:
-        return note(
-            "confinement",
-            f"{told} Not here: {'; '.join(missing)}.",
-            "Open recordings that you fear in a container, or on Linux 6.12 and newer with user namespaces allowed.",
-        )
-    return good("confinement", told)
+async def _confinement() -> list[Finding]:
+    """One finding for all programs that the same holds for; each is tried, as QEMU can be built without a sandbox."""
+    programs: dict[frozenset[Measure], list[str]] = defaultdict(list)
+    for name in qemu_programs():
+        with contextlib.suppress(QemuLaunchError):
+            await qemu_version(name)  # _qemus tells of one that is none
+            programs[await measures_for(Path(find_qemu(name)))].append(name)
+    found = []
+    for measures, names in programs.items():
+        held = "; ".join(measure for measure in Measure if measure in measures) or "nothing is taken from it"
+        told = f"Of a QEMU that replays ({_listed(names)}): {held}."
+        if missing := [measure for measure in Measure if measure not in measures]:
+            found.append(
+                note(
+                    "confinement", f"{told} Not here: {'; '.join(missing)}.",
+                    "Open recordings that you fear in a container, or on a Linux with Landlock (5.13 and newer).",
+                )
+            )  # fmt: skip
+        else:
+            found.append(good("confinement", told))
+    return found
 
 
 def _open_files(limit: int) -> Finding:

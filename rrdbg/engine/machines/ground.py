@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from rrdbg.engine.machines.confined import Confinement
 from rrdbg.engine.machines.disks import Base, disk_through_scratch, image_node, read_only_node, save_delta
 from rrdbg.links.images import JsonObject
 from rrdbg.links.scheduling import Processors
-from rrdbg.links.words import SANDBOX, disk_node
+from rrdbg.links.words import disk_node
 from rrdbg.model.machine.drives import Disk
 from rrdbg.model.machine.invocation import Invocation
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
@@ -19,8 +21,13 @@ from rrdbg.store.recording import Layout, Recording
 Delta = Callable[[int], Path | None]
 """The file that holds what was written to the disk of a number, if anything was."""
 
-More = Callable[[Path], Sequence[str]]
-"""Options of QEMU's to be added, for the machine's own directory."""
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """Options of QEMU's to be added, for the machine's own directory, and the files that they ``read``."""
+
+    words: Callable[[Path], Sequence[str]] = lambda _: ()
+    read: Sequence[Path] = ()
 
 
 class Ground:
@@ -32,8 +39,8 @@ class Ground:
         self.processors = processors
         """The processors that machines keep to."""
         self.scratch = scratch
-        self.confinement: Sequence[str] = SANDBOX
-        """Options with which QEMU takes rights from itself; none if it was built without."""
+        self.confinement = Confinement(Path(qemu))
+        """What QEMU gives up; nothing until that is known."""
         self._numbers = itertools.count()
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import time
 from collections import Counter
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from rrdbg.engine.machines.confined import Confinement
 from rrdbg.engine.machines.digest import state_digest, with_pages
 from rrdbg.engine.machines.ground import Ground, More, move_into_place
 from rrdbg.engine.machines.loadvm import LoadVm
@@ -36,9 +36,6 @@ from rrdbg.store.pages import read_table
 from rrdbg.store.ram_block import known_block, note_block
 from rrdbg.store.recording import Recording
 from rrdbg.store.workfolder import WorkFolder
-
-_NO_SANDBOX = re.compile(r"seccomp|sandbox")
-"""What a QEMU says that was built without it."""
 
 SETTING = "RRDBG_SNAPSHOTS"
 """The environment variable that has snapshots saved for QEMU to load, whole, if it is ``loadvm``."""
@@ -96,7 +93,9 @@ class Launcher:
             scratch = folder.path
         launcher = cls(Ground(recording, qemu, scratch, processors or Processors()), folder)
         try:
-            await create_empty(scratch / "empty.qcow2")
+            launcher._ground.confinement, _ = await asyncio.gather(
+                Confinement.of(recording, Path(qemu), scratch), create_empty(scratch / "empty.qcow2")
+            )
         except ImageError as error:
             await launcher.close()
             raise HostError(
@@ -111,6 +110,11 @@ class Launcher:
     def recording(self) -> Recording:
         """What the machines replay."""
         return self._ground.recording
+
+    @property
+    def confinement(self) -> Sequence[str]:
+        """What the machines give up, and what not, each as a sentence without its stop."""
+        return self._ground.confinement.told
 
     @property
     def qemu(self) -> str:
@@ -158,22 +162,13 @@ class Launcher:
         """
         began = time.monotonic()
         try:
-            machine = await self._start_confined(snapshot, more, saving=saving)
+            machine = await self._start(snapshot, more, saving=saving)
         except OSError as error:
             raise HostError.of(error, f"Cannot start a QEMU at {snapshot.icount:,}") from None
         self._loaded[machine] = snapshot
         walker = Walker(machine, timeline, Position(snapshot.icount))
         self._note(walker, role)
         return walker, time.monotonic() - began
-
-    async def _start_confined(self, snapshot: Snapshot, more: More | None, *, saving: bool) -> Machine:
-        try:
-            return await self._start(snapshot, more, saving=saving)
-        except QemuLaunchError as error:
-            if not self._ground.confinement or not _NO_SANDBOX.search(str(error)):
-                raise
-        self._ground.confinement = ()
-        return await self._start(snapshot, more, saving=saving)
 
     async def _start(self, snapshot: Snapshot, more: More | None, *, saving: bool) -> Machine:
         if snapshot.mapped:
@@ -184,7 +179,7 @@ class Launcher:
         simple = snapshot.kind is SnapshotKind.INITIAL or not self._ground.writable_disks
         if self._mapping and self._maps and simple:
             return await self._load_mapped(self._mapping, snapshot, more)
-        machine = await self._loadvm.start(snapshot, more or _nothing, None)
+        machine = await self._loadvm.start(snapshot, more or More(), None)
         if self._mapping or self._why_unmapped or not self._maps or not simple:
             return machine
         # The first machine of a recording tells what its RAM is; from the next on it is mapped.
@@ -208,9 +203,9 @@ class Launcher:
             live, ram = mapping.new_ram()
         except OSError:
             # A limit of a file's size holds for RAM in a file, too; then QEMU keeps it, and saves it whole.
-            return await self._loadvm.start(snapshot, more or _nothing, None)
+            return await self._loadvm.start(snapshot, more or More(), None)
         try:
-            machine = await self._loadvm.start(snapshot, more or _nothing, ram)
+            machine = await self._loadvm.start(snapshot, more or More(), ram)
         except BaseException:
             live.close()
             raise
@@ -346,7 +341,3 @@ class Launcher:
             yield
         finally:
             self._held -= held
-
-
-def _nothing(_: Path) -> tuple[str, ...]:
-    return ()

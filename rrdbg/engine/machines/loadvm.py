@@ -58,11 +58,11 @@ class LoadVm:
                     ground.qemu, ground.invocation, images, ground.layout.bundled,
                     log=ground.layout.log, tag=snapshot.tag, gdb_fd=fd, ram=ram,
                 ),
-                *ground.confinement,
-                *more(directory),
+                *ground.confinement.options(),
+                *more.words(directory),
             ],
             directory, opened_files(ground.invocation, ground.layout.bundled), ground.processors,
-            () if ram is None else (ram.fd,),
+            () if ram is None else (ram.fd,), ground.confinement.words(directory, read=more.read),
         )  # fmt: skip
         self._loaded[machine] = snapshot
         return machine
@@ -82,10 +82,11 @@ class LoadVm:
             return await Machine.start(
                 lambda fd: [
                     *branch_words(ground.qemu, ground.invocation, images, ground.layout.bundled, tag=tag, gdb_fd=fd),
-                    *ground.confinement,
+                    *ground.confinement.options(),
                 ],
                 directory,
                 opened_files(ground.invocation, ground.layout.bundled),
+                confined=ground.confinement.words(directory, by_itself=True),
             )
         finally:
             # QEMU has them open.
@@ -133,7 +134,8 @@ class LoadVm:
             return directory, Images(plain_qcow2(STATE_NODE, state, scratch=True), disks)
         state = ground.empty(directory / STATE_FILE)
         # By io_uring QEMU 7.2 hangs where a file ends within its first sector, and does not say that it is none.
-        aio = self._aio if saved.exists() and saved.stat().st_size >= _SECTOR else THREADS
+        whole = saved.exists() and saved.stat().st_size >= _SECTOR
+        aio = self._aio if whole and ground.confinement.io_uring else THREADS
         return directory, Images(through_scratch(STATE_NODE, saved, state, aio=aio), disks)
 
     async def _add_save_node(self, machine: Machine, draft: Path) -> None:

@@ -55,11 +55,12 @@ _SAVE_SECONDS = 20.0
 
 @dataclass(slots=True)
 class _Base:
-    """A base image: open as ``file``, holding what ``table`` names."""
+    """A base image: open as ``file``, holding what ``table`` names; the recording has it if it is ``kept``."""
 
     file: int
     table: array[int]
     sums: bytes
+    kept: bool = True
 
     def close(self) -> None:
         os.close(self.file)
@@ -201,6 +202,8 @@ class Mapping:
             plain_qcow2(STATE_NODE, ground.empty(directory / STATE_FILE), scratch=True),
             ground.disk_nodes(directory, no_delta),
         )
+        # An older QEMU opens what it maps privately to be written, and never does.
+        opened_to_write = [Path(f"/dev/fd/{file}")] if base and base.kept and not ram.sealed else []
         state = os.memfd_create("rrdbg-state", os.MFD_CLOEXEC)
         try:
             machine = await Machine.start(
@@ -209,11 +212,12 @@ class Mapping:
                         ground.qemu, ground.invocation, images, ground.layout.bundled,
                         log=ground.layout.log, gdb_fd=fd, ram=ram,
                     ),
-                    *ground.confinement,
-                    *(more(directory) if more else ()),
+                    *ground.confinement.options(),
+                    *(more.words(directory) if more else ()),
                 ],
                 directory, opened_files(ground.invocation, ground.layout.bundled),
                 ground.processors, (state, file),
+                ground.confinement.words(directory, read=more.read if more else (), write=opened_to_write),
             )  # fmt: skip
         except BaseException:
             os.close(state)
@@ -363,7 +367,7 @@ class Mapping:
         file = os.memfd_create("rrdbg-zeros", os.MFD_CLOEXEC)
         os.ftruncate(file, self.block.size)
         pages = self.block.pages
-        return _Base(file, array("I", bytes(4 * pages)), bytes(SUM_BYTES * pages))
+        return _Base(file, array("I", bytes(4 * pages)), bytes(SUM_BYTES * pages), kept=False)
 
     @property
     def base_slots(self) -> array[int] | None:

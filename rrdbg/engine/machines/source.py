@@ -57,6 +57,10 @@ class Machines(Protocol):
         """
 
     @property
+    def confinement(self) -> Sequence[str]:
+        """What its QEMUs give up, and what not, each as a sentence without its stop."""
+
+    @property
     def running(self) -> Sequence[Running]:
         """The machines that run now, the oldest first."""
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rrdbg.engine.machines.ground import More
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.links.plugin import Plugin
@@ -58,7 +59,7 @@ class Survey:
             create_tally(directory / _FILE, points)
             return plugin.words(directory / _FILE)
 
-        walker, _ = await launcher.start(snapshot, timeline, more=more)
+        walker, _ = await launcher.start(snapshot, timeline, more=More(more, (plugin.path,)))
         return cls(walker, points)
 
     async def close(self) -> None:

@@ -7,10 +7,10 @@ its time is up is cancelled; a loop of pure Python nobody can end, so the thread
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import sys
 import threading
 import traceback
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,13 +101,14 @@ def load(text: str) -> Callable[[Replay], Any]:
     path = Path(name)
     if not colon or not path.is_file():
         raise UsageError(f"'{text}' names no Python function; write FILE.py:FUNCTION.")
-    spec = importlib.util.spec_from_file_location(f"rrdbg_predicate_{path.stem}", path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise UsageError(f"{path} is no Python file; its name must end in .py.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
+    module = types.ModuleType(f"rrdbg_predicate_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
     try:
-        spec.loader.exec_module(module)
+        # The text itself: what was compiled from it may lie beside it, and may have come with a recording.
+        exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
     except Exception as error:  # noqa: BLE001  # the user's file may raise anything
         raise UsageError(f"{path} cannot be loaded: {_told(error)}") from None
     found = getattr(module, function, None)

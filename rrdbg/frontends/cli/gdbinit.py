@@ -33,5 +33,5 @@ def source_line() -> str:
 
 def init_line() -> str:
     """The same, and which rrdbg 'rrdbg open' starts: this one."""
-    program = f"{shlex.quote(sys.executable)} -m rrdbg"
+    program = f"{shlex.quote(sys.executable)} -P -m rrdbg"
     return f"python gdb.execute({source_line()!r}); gdb.execute({f'set rrdbg program {program}'!r})"

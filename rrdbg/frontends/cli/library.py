@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rrdbg.commands.facts import recording_facts
+from rrdbg.engine.machines.confined import confinement_of
 from rrdbg.errors import RecordingError
 from rrdbg.frontends.shared.opening import add_recording, add_trust, find_recording
 from rrdbg.frontends.shared.progress import ProgressLine
@@ -78,9 +79,9 @@ async def run_ls(arguments: argparse.Namespace) -> int:
 
 
 async def run_info(arguments: argparse.Namespace) -> int:
-    """Show the facts, without QEMU and without the recording's lock."""
+    """Show the facts, without a machine and without the recording's lock."""
     recording = Recording.peek(Library.default().find(arguments.recording))
-    info = recording_facts(recording, load_timeline(recording))
+    info = recording_facts(recording, load_timeline(recording), await confinement_of(recording))
     print(to_json(info) if arguments.json else render(info))
     return 0
 

@@ -6,7 +6,8 @@ backend, which it knows by the backend's id; so a backend without one is given o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from rrdbg.errors import UsageError
 from rrdbg.model.machine.options import Option, format_properties, parse_properties
@@ -25,6 +26,12 @@ anew; a timer of the guest's clock, due at once, is exact. After a load it would
 
 _CARD_PROPERTIES = {"macaddr": "mac"}
 """How ``-nic`` calls what ``-net nic`` calls otherwise."""
+
+
+def has_network(words: Sequence[str]) -> bool:
+    """Whether a machine with these ``words`` is connected to something."""
+    following = pairwise(words)
+    return any(option in ("-netdev", "-nic") and not value.startswith("none") for option, value in following)
 
 
 class Networks:

@@ -46,7 +46,8 @@ class Worker:
     async def start(cls, number: int) -> Worker:
         """Start one; its machines keep to the processor of that ``number``."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "rrdbg.engine.search.parallel.worker", str(number),
+            # -P: in the folder where the user stands there may be a recording of others, and files called as modules.
+            sys.executable, "-P", "-m", "rrdbg.engine.search.parallel.worker", str(number),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         return cls(process)

@@ -219,8 +219,8 @@ OPTIONS: Mapping[str, Form] = {
     "object": Form(implied="qom-type", json=True, choices={
         "filter-replay": {"qom-type": NAME, "id": NAME, "netdev": NETDEV},
         "memory-backend-ram": {
-            "qom-type": NAME, "id": NAME, "size": SIZE, "prealloc": SWITCH, "share": SWITCH, "merge": SWITCH,
-            "dump": SWITCH,
+            "qom-type": NAME, "id": NAME, "size": SIZE, "share": SWITCH, "merge": SWITCH, "dump": SWITCH,
+            "prealloc": choice("off", "no", "false"),
         },
         "rng-builtin": {"qom-type": NAME, "id": NAME},
     }),

@@ -40,12 +40,12 @@ _MOST = 512
 """How many options, files or disks a machine may have."""
 
 
-def describe(invocation: Invocation) -> Invocation:
-    """``invocation``, which somebody else has written, written anew.
+def describe(invocation: Invocation, *, own: bool = False) -> Invocation:
+    """``invocation``, which somebody else has written, written anew; the disks of the user's ``own`` lie anywhere.
 
     :raises RecordingError: it asks for more than a machine, or that cannot be told; the message says for what.
     """
-    return _Description(invocation).written()
+    return _Description(invocation, own=own).written()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class _Part:
 class _Description:
     """What was understood of an invocation; lives for one call of :func:`describe`."""
 
-    def __init__(self, invocation: Invocation) -> None:
+    def __init__(self, invocation: Invocation, *, own: bool) -> None:
         self._invocation = invocation
         if not _PROGRAM.fullmatch(invocation.binary):
             raise refusal(f"it would run the program {invocation.binary!r}, which is no qemu-system-ARCHITECTURE")
@@ -74,7 +74,7 @@ class _Description:
         for name in invocation.chardevs:
             _check_id("a chardev", name)
         _check_files(invocation.bundled)
-        self._disks = [_disk(index, disk) for index, disk in enumerate(invocation.disks)]
+        self._disks = [disk if own else _disk(index, disk) for index, disk in enumerate(invocation.disks)]
         self._options = [_part(option) for option in invocation.options]
         self._additions = [(addition.reason, list(_added(addition))) for addition in invocation.additions]
         self._check_names()
