@@ -12,7 +12,7 @@ from rrdbg.commands.arguments import read_position
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import GdbError, HostError, Interrupted, RrdbgError, UsageError
+from rrdbg.errors import HostError, Interrupted, RrdbgError, UsageError
 from rrdbg.frontends.repl.blocks import Block
 from rrdbg.frontends.repl.output import Outlet
 from rrdbg.frontends.repl.redirect import Redirected, Sink, read_redirect
@@ -143,10 +143,6 @@ class Shell:
             if task and task.cancelling():
                 raise asyncio.CancelledError from None
             raise
-        except GdbError:
-            if self.debugger and not self.debugger.alive:
-                self._lose_debugger()
-            raise
         except BrokenPipeError:
             raise  # whoever reads what we print has gone, and so do we
         except OSError as error:
@@ -154,6 +150,8 @@ class Shell:
         finally:
             self._running, self._for_gdb = None, False
             self._waiting.end()
+            if self.debugger and not self.debugger.alive:
+                self._lose_debugger()
             self.session.visits.note(self.replay.position)
 
     async def _show_all(self, work: AsyncGenerator[Result, None], wanted: Redirected) -> None:
