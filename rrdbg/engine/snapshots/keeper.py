@@ -173,7 +173,7 @@ class Keeper:
         :raises QmpError: QEMU cannot, or not now.
         """
         began = time.monotonic()
-        snapshot = await unbroken(self._launcher.save(walker, kind, digest=self._digests))
+        snapshot = await unbroken(self._launcher.save(walker, kind, digest=self._digests), walker.machine.close)
         snapshot = replace(snapshot, name=name)
         self._keep(snapshot)
         self._last_save = time.monotonic() - began

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 
+from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.queries.bisect import CHECKS, Bisector
 from rrdbg.engine.queries.changes import changes
 from rrdbg.engine.queries.predicates import Predicate
@@ -87,6 +88,7 @@ async def run(arguments: argparse.Namespace) -> int:
         trust=arguments.trust, jobs=arguments.jobs, dask=arguments.dask,
     )  # fmt: skip
     async with api, AsyncExitStack() as stack:
+        stack.enter_context(interrupted_at(lambda: api.position, "the predicate was being asked"))
         bisection = await _ends(api, arguments, head)
         report = Report(api, wanted, json=arguments.json, quiet=arguments.quiet)
         judge = await stack.enter_async_context(predicate(wanted, api, arguments))
