@@ -122,9 +122,15 @@ class Shell:
         """
         steps = COUNTED_STEPS.fullmatch(line)
         if steps and self.debugger:
-            if not self.debugger.in_what_if and not await self.debugger.has_points():
+            count = parse_count(steps["count"])
+            backwards = await self.debugger.goes_backwards()
+            if backwards and "r" not in steps["verb"]:
+                line = f"reverse-stepi {count}"
+            # GDB has something to say to a 'reverse-stepi' there.
+            says_no = backwards and "r" in steps["verb"]
+            if not says_no and not self.debugger.in_what_if and not await self.debugger.has_points():
                 return Ours(*COMMANDS.match(line))
-            line = f"{steps['verb']} {parse_count(steps['count'])}"
+            line = f"{steps['verb']} {count}"
         return dispatch(line, self.canonical, structured=self._outlet.json)
 
     async def _perform(self, work: AsyncGenerator[Result, None], wanted: Redirected) -> None:

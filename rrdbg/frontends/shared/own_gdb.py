@@ -178,6 +178,10 @@ class Debugger:
         script.write_text(f"{line}\n")
         return f"source {script}"
 
+    async def goes_backwards(self) -> bool:
+        """True after ``set exec-direction reverse``, when GDB's commands go the other way."""
+        return "reverse" in (await self._gdb.console("show exec-direction")).lower()
+
     async def has_points(self) -> bool:
         """True if a breakpoint or watchpoint of GDB's is enabled."""
         return bool(await self._points())
