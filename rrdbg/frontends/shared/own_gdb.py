@@ -113,6 +113,7 @@ class Debugger:
         :raises RrdbgError: a movement failed.
         """
         await self.refresh()
+        line = await self.symbols.compilable_condition(line)
         stub = self._server.stub
         aftermath = stub.aftermath = Aftermath()
         try:
