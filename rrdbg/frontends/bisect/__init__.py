@@ -15,7 +15,7 @@ from rrdbg.engine.queries.changes import changes
 from rrdbg.engine.queries.predicates import Predicate
 from rrdbg.errors import Interrupted, Undecided, UsageError
 from rrdbg.frontends.api import AsyncReplay
-from rrdbg.frontends.bisect.choosing import Asked, asked, predicate
+from rrdbg.frontends.bisect.choosing import Asked, asked, check_had_value, predicate
 from rrdbg.frontends.bisect.report import Report
 from rrdbg.frontends.shared.long_work import Waiting
 from rrdbg.frontends.shared.opening import add_budget, add_debugger, add_jobs, add_recording, add_trust
@@ -121,6 +121,9 @@ async def _bisect(
     except (Interrupted, asyncio.CancelledError):
         report.interrupted(bisector.bisection, log.name if log else None)
         raise
+    except Undecided:
+        check_had_value(judge)
+        raise
     return await report.turn(turn)
 
 
@@ -138,6 +141,7 @@ async def _scan(api: AsyncReplay, judge: Predicate, bisection: Bisection, report
         waiting.end()
     report.scanned(bisection)
     if not ever:
+        check_had_value(judge)
         raise Undecided(f"It never turns true between {bisection.good} and {bisection.bad}.")
     return 0
 
