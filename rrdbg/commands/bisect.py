@@ -9,7 +9,7 @@ from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.bisect import Bisector
 from rrdbg.engine.queries.predicates import FormulaPredicate
-from rrdbg.errors import Interrupted, RrdbgError, UsageError
+from rrdbg.errors import GdbError, Interrupted, RrdbgError, UsageError
 from rrdbg.model.hits.bisection import Bisection
 from rrdbg.model.hits.predicate import ExpressionFormula
 from rrdbg.model.program.agent import Expression
@@ -58,4 +58,7 @@ async def _condition(session: Session, text: str) -> Expression:
             raise UsageError(f"'{text}' is not bytecode in hexadecimal.") from None
     if session.symbols is None:
         raise UsageError("Without a GDB there are no expressions; use 'rrdbg bisect RECORDING --memory ADDR:LEN==HEX'.")
-    return await session.symbols.condition(text)
+    try:
+        return await session.symbols.condition(text)
+    except GdbError as error:
+        raise UsageError(f"The condition '{text}' is wrong: {error}") from None

@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
 from pathlib import Path
 
+from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.machines.again import again
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.progress import Progress, ProgressListener
@@ -107,14 +108,15 @@ class Replay:
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
         """
-        recording = await asyncio.to_thread(Recording.open, path)
-        try:
-            timeline = clean(recording, load_timeline(recording))
-            launcher = await Launcher.create(recording)
-            launcher.keep_stocked(BLANKS if spares else 0)
-        except BaseException:
-            recording.close()
-            raise
+        with interrupted_at(lambda: START, "the recording was being opened"):
+            recording = await asyncio.to_thread(Recording.open, path)
+            try:
+                timeline = clean(recording, load_timeline(recording))
+                launcher = await Launcher.create(recording)
+                launcher.keep_stocked(BLANKS if spares else 0)
+            except BaseException:
+                recording.close()
+                raise
         return cls(
             recording,
             launcher,

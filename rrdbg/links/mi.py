@@ -2,17 +2,18 @@
 
 One command is in flight at a time. GDB answers it with a result record (``^done``, ``^running``, ``^error``) that
 carries the command's token; where the command set the guest going, ``*stopped`` follows when it stands again, and
-then what the user's ``commands`` for that stop do, which may set it going anew. While the guest runs GDB reads no
-command, and so a second, empty one is answered when all that is over. What the user would have read on the console
-comes in between, and is collected. The records are taken apart by pygdbmi; its own controller waits 0.2 s after each
-command, an asyncio pipe 0.2 ms.
+then what the user's ``commands`` for that stop do, which may set it going anew. Where GDB says ``^running`` and then
+cannot do it ("Could not insert hardware breakpoints"), an ``^error`` with the same token follows instead of a stop.
+While the guest runs GDB reads no command, and so a second, empty one is answered when all that is over. What the user
+would have read on the console comes in between, and is collected. The records are taken apart by pygdbmi; its own
+controller waits 0.2 s after each command, an asyncio pipe 0.2 ms.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
+import os
 import shutil
 import signal
 from dataclasses import dataclass, field
@@ -30,6 +31,10 @@ _NOTHING = "-gdb-show confirm"
 """A command that does nothing and gives no text."""
 
 _END_SECONDS = 5.0
+_TELLINGS = 16
+_TELLING_SECONDS = 0.3
+"""How often GDB is told of a Ctrl-C, and how long it has for it each time."""
+
 _LINE_BYTES = 64 << 20
 """The longest record: a list of all symbols."""
 
@@ -47,7 +52,8 @@ class Answer:
 class _Pending:
     token: int
     result: asyncio.Future[dict[str, Any]]
-    stopped: asyncio.Future[dict[str, Any]]
+    end: asyncio.Future[dict[str, Any]]
+    """Of a command that has set the guest going: the stop, or the error that kept the guest where it was."""
     text: list[str] = field(default_factory=list)
     last: dict[str, Any] | None = None
     moving: bool = False
@@ -61,6 +67,7 @@ class Gdb:
         self._tokens = itertools.count(1)
         self._turn = asyncio.Lock()
         self._pending: _Pending | None = None
+        self._work: asyncio.Task[Answer] | None = None
         self._begun = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
 
@@ -109,11 +116,22 @@ class Gdb:
         :raises Stalled: no answer within :data:`ANSWER_SECONDS`.
         """
         async with self._turn:
-            answer = await self._exchange(command)
-            if answer.stopped is None:
-                return answer
-            after = await self._exchange(_NOTHING)
-            return Answer(answer.values, answer.text + after.text, after.stopped or answer.stopped)
+            work = self._work = asyncio.create_task(self._whole(command))
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                # The next command would wait for this one, and take its text for its own.
+                await unbroken(self.give_up())
+                raise
+            finally:
+                self._work = None
+
+    async def _whole(self, command: str) -> Answer:
+        answer = await self._exchange(command)
+        if answer.stopped is None:
+            return answer
+        after = await self._exchange(_NOTHING)
+        return Answer(answer.values, answer.text + after.text, after.stopped or answer.stopped)
 
     async def _exchange(self, command: str) -> Answer:
         loop = asyncio.get_running_loop()
@@ -123,12 +141,13 @@ class Gdb:
         try:
             self._process.stdin.write(f"{pending.token}{command}\n".encode())
             record = await self._result(pending, command)
+            if record["message"] == "running":
+                end = await self._or_end(pending.end)
+                record = end if end["message"] == "error" else record
             if record["message"] == "error":
                 message = str(record["payload"].get("msg", "GDB gives no reason")).strip()
                 before = "".join(pending.text).replace(message, "").strip()
                 raise GdbError(f"{before}\n{message}" if before else message)
-            if record["message"] == "running":
-                await self._or_end(pending.stopped)
             return Answer(record["payload"] or {}, "".join(pending.text), pending.last)
         finally:
             self._pending = None
@@ -149,11 +168,6 @@ class Gdb:
         """False once it has ended."""
         return not self._reader.done()
 
-    @property
-    def busy(self) -> bool:
-        """True while a command is under way."""
-        return self._pending is not None
-
     async def running(self) -> None:
         """Wait until a command that another task executes has set the guest going."""
         await self._begun.wait()
@@ -161,9 +175,33 @@ class Gdb:
         await asyncio.shield(self._pending.result)
 
     def interrupt(self) -> None:
-        """What Ctrl-C does: ask for the guest to be stopped."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGINT)
+        """What Ctrl-C does: ask for the guest to be stopped, and for what GDB runs besides to end."""
+        self._signal(signal.SIGINT)
+
+    async def give_up(self, delay: float = 0.0) -> None:
+        """See to the end of the command that is under way, after ``delay`` seconds in which it may come by itself.
+
+        GDB looks at a Ctrl-C only between two pieces of work, so it is told again; one that hears nothing is ended.
+        """
+        work = self._work
+        if work is None:
+            return
+        await asyncio.wait((work,), timeout=delay)
+        for _ in range(_TELLINGS):
+            if work.done():
+                break
+            self.interrupt()
+            await asyncio.wait((work,), timeout=_TELLING_SECONDS)
+        else:
+            self._signal(signal.SIGKILL)
+            await asyncio.wait((work,))
+        if not work.cancelled():
+            work.exception()  # nobody else may ask
+
+    def _signal(self, number: int) -> None:
+        """Send a signal to GDB and what it has started."""
+        if self._process.returncode is None:
+            os.killpg(self._process.pid, number)
 
     async def close(self) -> None:
         """End it."""
@@ -197,10 +235,12 @@ class Gdb:
         kind = record["type"]
         if kind == "result" and record.get("token") == pending.token and not pending.result.done():
             pending.result.set_result(record)
+        elif kind == "result" and record.get("token") == pending.token and not pending.end.done():
+            pending.end.set_result(record)
         elif kind == "notify" and record["message"] == "stopped":
             pending.last, pending.moving = record["payload"] or {}, False
-            if pending.result.done() and not pending.stopped.done():
-                pending.stopped.set_result(pending.last)
+            if pending.result.done() and not pending.end.done():
+                pending.end.set_result(record)
         elif kind == "notify" and record["message"] == "running":
             pending.moving = True
         elif kind in ("console", "target", "output", "log"):

@@ -70,7 +70,15 @@ async def qemu_version(path: str) -> str:
         )
     except OSError as error:
         raise QemuLaunchError(f"Cannot run {path}: {error.strerror}.") from None
-    output = (await process.communicate())[0].decode(errors="replace")
+    try:
+        async with asyncio.timeout(_END_SECONDS):
+            output = (await process.communicate())[0].decode(errors="replace")
+    except TimeoutError:
+        raise QemuLaunchError(f"{path} --version has not ended within {_END_SECONDS:.0f} s.") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     first = output.partition("\n")[0]
     _, found, version = first.partition("QEMU emulator version ")
     if not found:
@@ -272,7 +280,9 @@ class QemuProcess:
     async def quit(self) -> None:
         """End it in order by QMP, so that a recorder completes its log; kill it if it does not go."""
         if self.alive:
-            await self.qmp.quit()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_END_SECONDS):
+                    await self.qmp.quit()
         with contextlib.suppress(TimeoutError):
             await self.ended(_END_SECONDS)
         await self.kill()

@@ -10,6 +10,7 @@ from rrdbg.links.mi import Gdb
 from rrdbg.model.program.agent import Expression
 from rrdbg.model.program.function import list_parameters, read_parameters
 from rrdbg.model.program.tracing import Parameter, Tracepoint, read_listings
+from rrdbg.model.program.untyped import Untyped, is_untyped, names_in, unknown_type, with_addresses
 from rrdbg.model.program.variable import Variable
 from rrdbg.model.results import Frame
 
@@ -18,6 +19,10 @@ _STANDARD = re.compile(r"\$(pc|sp|fp)\b")
 _REAL = {"pc": "rip", "sp": "rsp", "fp": "rbp"}
 _NOT_SCALAR = "Value not scalar"
 _SYMBOL = re.compile(r"(\S+(?: \+ \d+)?) in section")
+
+_CONDITION = re.compile(
+    r"(?P<head>\s*(?:(?:t|h|th)?br?(?:e|ea|eak)?\s(?P<location>.*?)\bif\b|cond\w*\s+\d+\s))(?P<condition>.+)", re.DOTALL
+)
 
 _HELD = "$_rrdbg_variable"
 
@@ -36,6 +41,8 @@ class GdbSymbols:
         :raises GdbError: it cannot be evaluated here, or has no address.
         """
         await self._refresh()
+        if is_untyped(await self._type(expression)):
+            raise GdbError(unknown_type(expression))
         await self._gdb.console(f"set {_HELD} = &({expression})")
         address = await self._number(f"(unsigned long){_HELD}")
         return Variable(address, await self._number(f"(unsigned long)sizeof(*{_HELD})"), f"*{_HELD}")
@@ -110,7 +117,7 @@ class GdbSymbols:
 
     async def _section(self, location: str, expression: str) -> dict[int, Expression]:
         """``expression`` compiled for each address of ``location``."""
-        expression = await self._with_real_registers(expression)
+        expression = await self._compilable(expression, location)
         command = f"maintenance agent-eval -at {location}, "
         try:
             text = await self._gdb.console(command + expression)
@@ -147,8 +154,37 @@ class GdbSymbols:
 
     async def _here(self, expression: str) -> Expression:
         """``expression`` compiled for where the cursor is."""
-        real = await self._with_real_registers(expression)
+        real = await self._compilable(expression)
         return next(iter(read_listings(await self._gdb.console(f"maintenance agent-eval {real}")).values()))
+
+    async def compilable_condition(self, line: str) -> str:
+        """A line that sets a breakpoint with a condition, or a condition, as GDB compiles it right."""
+        match = _CONDITION.fullmatch(line)
+        if match is None:
+            return line
+        await self._refresh()
+        return match["head"] + await self._compilable(match["condition"], (match["location"] or "").strip())
+
+    async def _compilable(self, expression: str, location: str = "") -> str:
+        """``expression`` as GDB compiles it right, for ``location`` or for where the cursor is."""
+        untyped: dict[str, Untyped] = {}
+        for name in names_in(expression):
+            found = is_untyped(await self._type(name))
+            if found and not (location and await self._is_local(name, location)):
+                address = await self._number(f"(unsigned long)&{name}")
+                untyped[name] = Untyped(address, found["kind"] == "text")
+        return await self._with_real_registers(with_addresses(expression, untyped))
+
+    async def _type(self, expression: str) -> str:
+        """The type of an expression as GDB shows it; empty where it has none."""
+        try:
+            return await self._gdb.console(f"whatis {expression}")
+        except GdbError:
+            return ""
+
+    async def _is_local(self, name: str, location: str) -> bool:
+        scope = await self._gdb.console(f"info scope {location}")
+        return re.search(rf"^Symbol {name} is ", scope, re.MULTILINE) is not None
 
     async def _with_real_registers(self, expression: str) -> str:
         """``expression`` with the machine's own registers for ``$pc``, ``$sp``, ``$fp``, which GDB cannot compile."""

@@ -26,7 +26,7 @@ SHORT_SECONDS = 0.005
 """A run that is over by then is left alone: what makes long ones quick costs 1 ms."""
 
 _POLL_SECONDS = 0.2
-_HALT_SECONDS = 5.0
+_HALT_SECONDS = 3.0
 """How long a guest may take to stop when it is told to; it takes some milliseconds."""
 
 ProgressCallback = Callable[[int], None]

@@ -105,8 +105,16 @@ def test_locals_are_judged_by_gdb(cli: Cli, copied: Path, turned: int) -> None:
         "--json",
     )
     assert lines(done.stdout)[-1]["new"] == "32"
-    done = cli("bisect", str(copied), "--expr", "nonsense == 1", check=3)
-    assert 'No symbol "nonsense" in current context' in done.stderr
+
+
+@pytest.mark.parametrize("wrong", ["nonsense == 1", "tasks[3].bogus > 1", "rounds >"])
+def test_an_expression_that_is_wrong(cli: Cli, copied: Path, wrong: str) -> None:
+    """It is not the recording that has no answer: the request is at fault."""
+    for words in ([], ["--scan", "--good", "99.99%"]):
+        done = cli("bisect", str(copied), "--expr", wrong, *words, check=2)
+        assert f"The expression '{wrong}' is wrong, or has no value there: " in done.stderr
+    done = cli("replay", str(copied), "--batch", "-ex", f"bisect {wrong}", check=2)
+    assert "is wrong" in done.stdout + done.stderr
 
 
 def test_the_console(cli: Cli, copied: Path) -> None:

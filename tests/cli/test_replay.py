@@ -149,7 +149,7 @@ def test_help(cli: Cli, heapbug_recording: Path) -> None:
         ("break 12 34", 2, "is not an address"),
         ("break", 2, "needs an address"),
         ("watch *0x1000", 2, "is not a place to watch"),
-        ("watch *0x1000:0", 2, "1 to 4096 bytes"),
+        ("watch *0x1000:0", 2, "1 to 65,536 bytes"),
         ("delete 7", 2, "no breakpoint or watchpoint number 7"),
         ("x/4xg 0xdeadbeef00000000", 1, "Cannot read"),
         ("x/4zz $pc", 2, "is not a format"),

@@ -12,7 +12,7 @@ from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.snapshots.prover import FAILURES, failure
-from rrdbg.errors import LinkError, QmpError, RrdbgError
+from rrdbg.errors import Interrupted, LinkError, QmpError, RrdbgError
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.model.machine.findings import Finding, good, note, wrong
 from rrdbg.model.timeline.position import Position
@@ -35,6 +35,8 @@ async def try_guest(command: Sequence[str], shift: str, say: Callable[[str], Non
         request = RecordRequest(command, folder / "trial", shift, timeout=SECONDS, passing=True)
         try:
             recorded = await Recorder(request).run()
+        except Interrupted:
+            raise
         except RrdbgError as error:
             return [
                 wrong("trial", f"It cannot be recorded: {error}", "See what QEMU says, and change the command line.")

@@ -11,14 +11,15 @@ import datetime
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import BinaryIO
 
+from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.machines.disks import image_node, read_only_node
-from rrdbg.errors import LinkError, QemuDied, RecordingError, UsageError
+from rrdbg.errors import QemuDied, RecordingError, Stalled, UsageError
 from rrdbg.links.images import create_empty, create_overlay, describe_image, image_format, plain_qcow2, snapshot_tags
 from rrdbg.links.process import QemuProcess, find_qemu, qemu_version
 from rrdbg.links.serial_line import SerialLine, TypedInput
@@ -27,6 +28,7 @@ from rrdbg.model.machine.drives import Disk
 from rrdbg.model.machine.invocation import Invocation, prepare
 from rrdbg.model.timeline.cost import CostMap, expected_rates
 from rrdbg.model.timeline.fence import last_reachable
+from rrdbg.model.timeline.position import Position
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Layout, adopt, make_directory
@@ -44,6 +46,9 @@ _REASONS = {
     "guest-panic": "the guest panicked",
 }
 _POLL_SECONDS = 0.05
+_REACTION_SECONDS = 5.0
+"""How long QEMU may take to answer when a recording is to end."""
+
 _CONSOLE_CHUNK = 1 << 16
 
 
@@ -118,8 +123,10 @@ class Recorder:
         self._typed: TypedInput | None = None
         self._line: SerialLine
         self._ended: asyncio.Future[str]
+        self._starting: asyncio.Task[object] | None = None
         self._console = bytearray()
         self._exited = False
+        self._icount = 0
         self._cpu_seconds = 0.0
         now = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
         self._created = now.isoformat()
@@ -135,9 +142,11 @@ class Recorder:
         return self._request.in_place
 
     def stop(self, why: str) -> None:
-        """End the recording in order, as soon as possible."""
+        """End the recording in order, as soon as possible; before the guest runs, :meth:`run` raises Interrupted."""
         if not self._ended.done():
             self._ended.set_result(why)
+            if self._starting:
+                self._starting.cancel()
 
     def type(self, data: bytes) -> None:
         """Type ``data`` to the guest's first serial port; nothing happens where the user has none to type to."""
@@ -152,21 +161,22 @@ class Recorder:
         :raises RecordingError: what QEMU left is not a complete recording.
         """
         self._ended = asyncio.get_running_loop().create_future()
+        self._starting = asyncio.current_task()
         qemu = find_qemu(self.invocation.binary)
-        version = await qemu_version(qemu)
-        make_directory(self._layout)
-        try:
-            await self._bring_files()
-            seconds = await self._record(qemu)
-        except LinkError as error:
-            if isinstance(error, QemuDied):
-                raise QemuDied(f"{error} The recording is incomplete and cannot be replayed; it was removed.") from None
-            raise
-        except BaseException:
-            raise
-        finally:
-            if not self._ended.done() or self._ended.cancelled():
+        with interrupted_at(lambda: Position(self._icount), "a recording was being made, which is not kept"):
+            version = await qemu_version(qemu)
+            make_directory(self._layout)
+            try:
+                await self._bring_files()
+                seconds = await self._record(qemu)
+            except BaseException as error:
                 shutil.rmtree(self._layout.root, ignore_errors=True)
+                if isinstance(error, QemuDied | Stalled):
+                    what = "The recording is incomplete, cannot be replayed, and was removed."
+                    raise type(error)(f"{error} {what}") from None
+                raise
+            finally:
+                self._starting = None
         return await self._finish(qemu, version, seconds)
 
     async def _bring_files(self) -> None:
@@ -252,7 +262,7 @@ class Recorder:
         try:
             with self._layout.console.open("rb") as console:
                 try:
-                    await process.guard(self._until_ended(process, began, console))
+                    await process.guard(self._ending_at_once(self._until_ended(process, began, console)))
                 except QemuDied:
                     # A device may end QEMU by exit(0), as riscv's test finisher does: QEMU then completes the log.
                     if await process.ended() != 0:
@@ -266,6 +276,21 @@ class Recorder:
         finally:
             await process.kill()
         return seconds
+
+    async def _ending_at_once(self, work: Coroutine[object, object, None]) -> None:
+        """Await ``work``, which is over soon once the recording is to end, unless QEMU hangs.
+
+        :raises Stalled: it does.
+        """
+        task = asyncio.create_task(work)
+        try:
+            await asyncio.wait((task, self._ended), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task,), timeout=_REACTION_SECONDS)
+            if not task.done():
+                raise Stalled(f"QEMU has not reacted for {_REACTION_SECONDS:.0f} s, and was ended.")
+            task.result()
+        finally:
+            task.cancel()
 
     def _disk_node(self, index: int, disk: Disk) -> dict[str, object]:
         if disk.read_only:
@@ -293,6 +318,7 @@ class Recorder:
         async with process.qmp.events("SHUTDOWN", "GUEST_PANICKED") as events:
             shutdown = asyncio.create_task(events.get())
             try:
+                self._starting = None
                 await self._somebody_is_there()
                 # Only now: a guest may end within some milliseconds, and its end must not be missed.
                 await process.qmp.resume()
@@ -302,7 +328,7 @@ class Recorder:
                     )
                     self._read_console(console)
                     seconds = time.monotonic() - began
-                    icount = await process.qmp.icount()
+                    icount = self._icount = await process.qmp.icount()
                     self._on_progress(RecordProgress(icount, seconds, self._layout.log.stat().st_size))
                     if shutdown.done():
                         self.stop(_shutdown_reason(shutdown.result()))

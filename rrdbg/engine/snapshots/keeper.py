@@ -195,7 +195,7 @@ class Keeper:
 
         :raises QmpError: QEMU cannot, or not now.
         """
-        saved = await unbroken(self._save(walker, kind))
+        saved = await unbroken(self._save(walker, kind), walker.machine.close)
         self._keep(replace(saved, name=name), at_once=True)
         self._thin()
         return replace(saved, name=name)
@@ -328,7 +328,7 @@ class Keeper:
             return
         began = time.monotonic()
         try:
-            saved = await unbroken(self._launcher.save(walker, kind, digest=self._digests))
+            saved = await unbroken(self._launcher.save(walker, kind, digest=self._digests), walker.machine.close)
         except SnapshotNotNow:
             return
         except QemuDied:

@@ -27,6 +27,9 @@ Steps = Callable[[Walker, Position], Awaitable[None]]
 LAST_STEPS = 32
 """Instructions before the target of a jump that are stepped through if somebody wants to see them: 10 ms."""
 
+_SETTLE_SECONDS = 3.0
+"""How long a machine whose movement was broken off may take to tell where it stands; it takes a millisecond."""
+
 
 class Cursor:
     """A position that is moved by bringing machines to it; ``report`` is called on the way.
@@ -187,18 +190,28 @@ class Cursor:
 
     async def _settle(self, origin: Position) -> None:
         """After a cancelled run, find out where the cursor's machine stands, and make it a plain place."""
+        try:
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                if await self._stands_plainly(origin):
+                    return
+        except (TimeoutError, LinkError):
+            pass  # a QEMU that hangs or has died: it stands nowhere
+        await self.drop()
+        self.position = origin
+
+    async def _stands_plainly(self, origin: Position) -> bool:
+        """Bring the cursor to where its machine was stopped; false if it cannot be told where that is."""
         walker = self._walker
         if walker is None or not walker.machine.usable:
             # Broken off in an exchange: the position is where the movement began, or the last one that it came to.
             await self.drop()
-            return
+            return True
         icount = await walker.machine.icount()
         if icount == origin.icount and not self.timeline.deliveries.is_plain(icount):
             # Where among the phases it stands cannot be told: start again.
-            await self.drop()
-            self.position = origin
-            return
+            return False
         walker.position = Position(icount)
         while not self.timeline.deliveries.is_plain(walker.position.icount):
             await walker.step()
         self.position = walker.position
+        return True

@@ -21,6 +21,9 @@ from rrdbg.model.travel.plan import Plan, Rates, RunTo, Start, StepTo, plan_seek
 TRIES = 40
 """Machines that may run past a place before it is given up: on a busy host one of three does."""
 
+_START_SECONDS = 2.0
+"""How long a machine that is being started is waited for when nobody wants it any more; it takes 0.3 s at most."""
+
 
 class Driver:
     """Brings machines of one recording, ``spares`` among them, to where they are wanted.
@@ -133,7 +136,7 @@ class Driver:
         try:
             walker, seconds = await asyncio.shield(starting)
         except asyncio.CancelledError:
-            # A start takes 0.3 s at most; half a machine would be worse than the wait.
+            # Half a machine would be worse than the wait.
             await unbroken(_end(starting))
             raise
         self._rates = replace(self._rates, start_seconds=seconds)
@@ -142,6 +145,8 @@ class Driver:
 
 
 async def _end(starting: asyncio.Task[tuple[Walker, float]]) -> None:
-    """End a machine that is being started; one that fails to start needs no end."""
-    with contextlib.suppress(LinkError):
+    """End a machine that is being started; one that fails to start needs no end, and one that hangs is broken off."""
+    await asyncio.wait((starting,), timeout=_START_SECONDS)
+    starting.cancel()
+    with contextlib.suppress(LinkError, asyncio.CancelledError):
         await (await starting)[0].machine.close()

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rrdbg.errors import UsageError
-from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
-
-LONGEST_WATCH = 4096
-"""Bytes that one watchpoint covers at most."""
+from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint, check_watch_length
 
 
 class PointList:
@@ -28,12 +25,11 @@ class PointList:
         return point
 
     def add_watchpoint(self, address: int, length: int, kind: WatchKind = WatchKind.WRITE) -> Watchpoint:
-        """Watch ``length`` bytes (1 to 4096) at ``address``.
+        """Watch ``length`` bytes at ``address``.
 
         :raises UsageError: the length is out of range.
         """
-        if not 1 <= length <= LONGEST_WATCH:
-            raise UsageError(f"A watchpoint covers 1 to {LONGEST_WATCH} bytes, not {length}.")
+        check_watch_length(length)
         point = Watchpoint(self._next_number, address, length, kind)
         self._add(point)
         return point

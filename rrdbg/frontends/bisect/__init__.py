@@ -9,12 +9,13 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 
+from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.queries.bisect import CHECKS, Bisector
 from rrdbg.engine.queries.changes import changes
 from rrdbg.engine.queries.predicates import Predicate
 from rrdbg.errors import Interrupted, Undecided, UsageError
 from rrdbg.frontends.api import AsyncReplay
-from rrdbg.frontends.bisect.choosing import Asked, asked, predicate
+from rrdbg.frontends.bisect.choosing import Asked, asked, check_had_value, predicate
 from rrdbg.frontends.bisect.report import Report
 from rrdbg.frontends.shared.long_work import Waiting
 from rrdbg.frontends.shared.opening import add_budget, add_debugger, add_jobs, add_recording, add_trust
@@ -87,6 +88,7 @@ async def run(arguments: argparse.Namespace) -> int:
         trust=arguments.trust, jobs=arguments.jobs, dask=arguments.dask,
     )  # fmt: skip
     async with api, AsyncExitStack() as stack:
+        stack.enter_context(interrupted_at(lambda: api.position, "the predicate was being asked"))
         bisection = await _ends(api, arguments, head)
         report = Report(api, wanted, json=arguments.json, quiet=arguments.quiet)
         judge = await stack.enter_async_context(predicate(wanted, api, arguments))
@@ -119,6 +121,9 @@ async def _bisect(
     except (Interrupted, asyncio.CancelledError):
         report.interrupted(bisector.bisection, log.name if log else None)
         raise
+    except Undecided:
+        check_had_value(judge)
+        raise
     return await report.turn(turn)
 
 
@@ -136,6 +141,7 @@ async def _scan(api: AsyncReplay, judge: Predicate, bisection: Bisection, report
         waiting.end()
     report.scanned(bisection)
     if not ever:
+        check_had_value(judge)
         raise Undecided(f"It never turns true between {bisection.good} and {bisection.bad}.")
     return 0
 

@@ -7,6 +7,7 @@ import asyncio
 import json
 from contextlib import AsyncExitStack
 
+from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.queries.parting import Pair, different_events
 from rrdbg.errors import Undecided
 from rrdbg.frontends.api import AsyncReplay
@@ -58,6 +59,7 @@ async def run(arguments: argparse.Namespace) -> int:
     """Compare, and tell where they part."""
     async with AsyncExitStack() as stack:
         sides = [await stack.enter_async_context(await _open(arguments, side)) for side in _SIDES]
+        stack.enter_context(interrupted_at(lambda: sides[0].position, "the recordings were being compared"))
         report = _Report(sides, json=arguments.json, quiet=arguments.quiet or arguments.json)
         pair = Pair(sides[0].cursor, sides[1].cursor)
         start = await sides[0].position_of(arguments.start)

@@ -18,6 +18,9 @@ from rrdbg.frontends.shared.opening import symbols_of
 from rrdbg.model.hits.bisection import Judgement, Verdict
 from rrdbg.model.hits.predicate import ExpressionFormula, MemoryTest
 
+_NO_MEMORY = "Cannot access memory"
+"""What GDB says where the expression is right, and what it reads is not mapped yet."""
+
 KINDS = {"expr": "expr", "memory": "memory", "python": "python", "console": "console", "run": "command"}
 """The kinds of predicates, which are options, and the names of their values."""
 
@@ -103,6 +106,15 @@ async def _expression(text: str, api: AsyncReplay) -> Predicate:
     return FormulaPredicate(ExpressionFormula(place.expressions[0]))
 
 
+def check_had_value(predicate: Predicate) -> None:
+    """Whether what was asked for made sense at one place at least.
+
+    :raises UsageError: GDB could evaluate the expression nowhere: a name is misspelt, or it is no expression.
+    """
+    if isinstance(predicate, _GdbPredicate):
+        predicate.check_had_value()
+
+
 class _GdbPredicate:
     """An expression that GDB evaluates where the cursor is. Where it cannot, the expression does not hold."""
 
@@ -112,6 +124,15 @@ class _GdbPredicate:
     def __init__(self, text: str, api: AsyncReplay) -> None:
         self._text = text
         self._api = api
+        self._never: str | None = ""
+
+    def check_had_value(self) -> None:
+        """Whether GDB has known at one place at least what the expression means.
+
+        :raises UsageError: it has not.
+        """
+        if self._never:
+            raise UsageError(f"The expression '{self._text}' is wrong, or has no value there: {self._never}")
 
     async def judge(self, replay: Replay) -> Judgement:
         """What GDB says at the cursor."""
@@ -120,5 +141,8 @@ class _GdbPredicate:
             value = await symbols.value(self._text)
             holds = await symbols.number(f"(long)(({self._text}) != 0)")
         except GdbError as error:
+            if self._never is not None and _NO_MEMORY not in str(error):
+                self._never = str(error)
             return Judgement(Verdict.GOOD, f"<{error}>")
+        self._never = None
         return Judgement(Verdict.BAD if holds else Verdict.GOOD, value)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
 from rrdbg.frontends.shared.opening import add_budget, add_recording, add_trust, find_recording
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.size import size_text
+from rrdbg.model.timeline.position import Position
 from rrdbg.store.hits_file import are_foreign
 from rrdbg.store.library import Library
 from rrdbg.store.recording import Recording
@@ -103,15 +104,13 @@ async def _pass(
         line.show(_text(doing, progress))
 
     try:
-        return await index(
-            find_recording(arguments),
-            budget=budget, spacing=spacing, prove=prove, on_progress=show,
-        )  # fmt: skip
-    except asyncio.CancelledError:
-        line.clear()
-        if seen:
-            print(f"Interrupted at {seen[0].icount:,}; {seen[0].snapshots} snapshots are kept.", file=sys.stderr)
-        raise
+        with interrupted_at(
+            lambda: Position(seen[0].icount if seen else 0), f"{doing} the recording; what was made is kept"
+        ):
+            return await index(
+                find_recording(arguments),
+                budget=budget, spacing=spacing, prove=prove, on_progress=show,
+            )  # fmt: skip
     finally:
         line.clear()
 

@@ -14,6 +14,7 @@ from rrdbg.errors import UsageError
 from rrdbg.frontends.gdb.declared import Declared
 from rrdbg.model.program.function import Function, list_parameters, read_parameters
 from rrdbg.model.program.tracing import Print, Tracepoint, read_listings
+from rrdbg.model.program.untyped import Untyped, is_untyped, names_in, unknown_type, with_addresses
 
 _BYTES = re.compile(r"\*.+:\d+")
 _REGISTER = re.compile(r"\$\w+(?::\d+)?")
@@ -63,6 +64,8 @@ def variable(expression: str) -> str:
     if match := _ADDRESS_AND_LENGTH.fullmatch(expression):
         return f"*{match[1]}:{match[2]}"
     value = gdb.parse_and_eval(expression)
+    if is_untyped(str(value.type)):
+        raise UsageError(unknown_type(expression))
     address = value.address
     if address is None:
         raise UsageError(f"'{expression}' has no address; name a variable, or write *ADDRESS:LENGTH.")
@@ -89,7 +92,7 @@ def condition(expression: str) -> str:
 
     :raises UsageError: it has local variables.
     """
-    code = read_listings(gdb.execute(f"maintenance agent-eval {expression}", to_string=True))
+    code = read_listings(gdb.execute(f"maintenance agent-eval {_compilable(expression)}", to_string=True))
     compiled = next(iter(code.values()))
     if "$" not in expression and compiled.reads_registers:
         raise UsageError(f"'{expression}' needs a local variable, which is not there at other positions.")
@@ -156,6 +159,7 @@ def _bytecode(place: str, address: int, expression: str) -> str:
     """
     # GDB takes no bare address there, and compiles for the cursor then.
     where = "" if place.startswith("*") else f"-at {place}, "
+    expression = _compilable(expression, place if where else "")
     try:
         text = gdb.execute(f"maintenance agent-eval {where}{expression}", to_string=True)
     except gdb.error as error:
@@ -168,6 +172,21 @@ def _bytecode(place: str, address: int, expression: str) -> str:
     if not where and "$" not in expression and code.reads_registers:
         raise UsageError(f"'{expression}' needs a local variable, which GDB does not find at {place}; write FILE:LINE.")
     return code.code.hex()
+
+
+def _compilable(expression: str, place: str = "") -> str:
+    """``expression`` as GDB compiles it right, for ``place`` or for where the cursor is."""
+    untyped: dict[str, Untyped] = {}
+    for name in names_in(expression):
+        try:
+            symbol = gdb.parse_and_eval(name)
+        except gdb.error:
+            continue
+        found = is_untyped(str(symbol.type))
+        scope = gdb.execute(f"info scope {place}", to_string=True) if found and place else ""
+        if found and symbol.address is not None and f"Symbol {name} is " not in scope:
+            untyped[name] = Untyped(_number(symbol.address), found["kind"] == "text")
+    return with_addresses(expression, untyped)
 
 
 def _number(value: gdb.Value) -> int:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RrdbgError
 from rrdbg.frontends.repl.interactive import interact
@@ -63,7 +64,8 @@ async def work(replay: Replay, lines: Sequence[str], arguments: argparse.Namespa
     outlet = Outlet(json=arguments.json, colours=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
     waiting = Waiting(ProgressLine(quiet=arguments.json))
     async with AsyncExitStack() as stack:
-        debugger = await _debugger(stack, replay, arguments, outlet)
+        with interrupted_at(lambda: replay.position, "GDB was being started"):
+            debugger = await _debugger(stack, replay, arguments, outlet)
         with Shell(replay, debugger, outlet, waiting) as shell:
             try:
                 await shell.open(arguments.at)

@@ -12,7 +12,7 @@ from rrdbg.commands.arguments import read_position
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import GdbError, HostError, Interrupted, RrdbgError, UsageError
+from rrdbg.errors import HostError, Interrupted, RrdbgError, UsageError
 from rrdbg.frontends.repl.blocks import Block
 from rrdbg.frontends.repl.output import Outlet
 from rrdbg.frontends.repl.redirect import Redirected, Sink, read_redirect
@@ -122,9 +122,15 @@ class Shell:
         """
         steps = COUNTED_STEPS.fullmatch(line)
         if steps and self.debugger:
-            if not self.debugger.in_what_if and not await self.debugger.has_points():
+            count = parse_count(steps["count"])
+            backwards = await self.debugger.goes_backwards()
+            if backwards and "r" not in steps["verb"]:
+                line = f"reverse-stepi {count}"
+            # GDB has something to say to a 'reverse-stepi' there.
+            says_no = backwards and "r" in steps["verb"]
+            if not says_no and not self.debugger.in_what_if and not await self.debugger.has_points():
                 return Ours(*COMMANDS.match(line))
-            line = f"{steps['verb']} {parse_count(steps['count'])}"
+            line = f"{steps['verb']} {count}"
         return dispatch(line, self.canonical, structured=self._outlet.json)
 
     async def _perform(self, work: AsyncGenerator[Result, None], wanted: Redirected) -> None:
@@ -143,10 +149,6 @@ class Shell:
             if task and task.cancelling():
                 raise asyncio.CancelledError from None
             raise
-        except GdbError:
-            if self.debugger and not self.debugger.alive:
-                self._lose_debugger()
-            raise
         except BrokenPipeError:
             raise  # whoever reads what we print has gone, and so do we
         except OSError as error:
@@ -154,6 +156,8 @@ class Shell:
         finally:
             self._running, self._for_gdb = None, False
             self._waiting.end()
+            if self.debugger and not self.debugger.alive:
+                self._lose_debugger()
             self.session.visits.note(self.replay.position)
 
     async def _show_all(self, work: AsyncGenerator[Result, None], wanted: Redirected) -> None:

@@ -93,7 +93,9 @@ class Server:
         for writer, _ in visitors:
             writer.close()
         if leaving := [task for _, task in visitors if task]:
-            await asyncio.wait(leaving, timeout=_LEAVE_SECONDS)
+            _, waiting = await asyncio.wait(leaving, timeout=_LEAVE_SECONDS)
+            for task in waiting:
+                task.cancel()  # it waits for a QEMU that hangs
         for writer, _ in visitors:
             writer.transport.abort()  # it does not read what was sent to it
         if self._path:
@@ -119,6 +121,8 @@ class Server:
             elif words and (self._writer is None or self._leaving):
                 async with self._turn:
                     await self._attend(reader, writer, words)
+        except asyncio.CancelledError:
+            pass  # everything ends; asyncio would print a traceback
         finally:
             del self._visitors[writer]
             writer.close()

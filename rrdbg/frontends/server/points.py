@@ -11,13 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rrdbg.errors import UsageError
-from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
+from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint, check_watch_length
 from rrdbg.model.program.agent import Expression
 
 _PACKET = re.compile(rb"([0-4]),([0-9a-fA-F]{1,16}),([0-9a-fA-F]{1,8})((?:;.*)?)", re.DOTALL)
 _CONDITION = re.compile(rb"X([0-9a-fA-F]{1,8}),")
 _WATCH = {2: WatchKind.WRITE, 3: WatchKind.READ, 4: WatchKind.ACCESS}
-_LONGEST_WATCH = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +96,7 @@ class PointSet:
         number = -1 - len(self._made)
         if key.kind < 2:
             return Breakpoint(number, key.address)
-        if not 1 <= key.length <= _LONGEST_WATCH:
-            raise UsageError(f"A watchpoint covers 1 to {_LONGEST_WATCH} bytes, not {key.length}.")
+        check_watch_length(key.length)
         return Watchpoint(number, key.address, key.length, _WATCH[key.kind])
 
 

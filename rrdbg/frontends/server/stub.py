@@ -76,6 +76,8 @@ class Stub:
         self._what_if: WhatIf | None = None
         self._physical = False
         self._interrupted_at = -math.inf
+        self.halted = False
+        """True while nothing may move, since what the client does is being ended: it may be a script of movements."""
         self.aftermath = Aftermath()
         """What became of what the client asked for last, for a front end whose own GDB the client is."""
         self.commanding = False
@@ -248,7 +250,12 @@ class Stub:
     # Points
 
     async def _insert(self, rest: bytes) -> bytes:
-        self.points.insert(rest)
+        try:
+            self.points.insert(rest)
+        except UsageError as error:
+            # GDB only says that it could not.
+            self.aftermath.failure = error
+            raise
         return b"OK"
 
     async def _remove(self, rest: bytes) -> bytes:
@@ -301,7 +308,7 @@ class Stub:
 
     async def _moved(self, movement: Callable[[], Awaitable[bytes]]) -> bytes:
         """The stop reply of a movement; whatever happens, GDB gets one, since it believes that the guest runs."""
-        if time.monotonic() - self._interrupted_at < AT_ONCE_SECONDS:
+        if self.halted or time.monotonic() - self._interrupted_at < AT_ONCE_SECONDS:
             self._interrupted_at = -math.inf
             self.aftermath.failure = Interrupted(f"Interrupted at {self.replay.position}.")
             return self._features.stop(INTERRUPTED)

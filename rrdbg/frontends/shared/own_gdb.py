@@ -36,6 +36,7 @@ _HITS = {
 }
 _WATCHES = ("wpt", "hw-rwpt", "hw-awpt")
 _IN_SCRIPT = re.compile(r"^\S+block\.gdb:\d+: Error in sourced command file:\n")
+_TOLD = "Program received signal SIGINT"
 _ENDS = (StopReason.START, StopReason.END)
 
 
@@ -49,6 +50,7 @@ class Debugger:
         self._gdb = gdb
         self._seen = server.stub.state
         self._names: frozenset[str] = frozenset()
+        self._ending: asyncio.Task[None] | None = None
         self.symbols = GdbSymbols(gdb, self.refresh)
         """What GDB knows of the guest's program."""
 
@@ -111,15 +113,21 @@ class Debugger:
         :raises RrdbgError: a movement failed.
         """
         await self.refresh()
-        aftermath = self._server.stub.aftermath = Aftermath()
+        line = await self.symbols.compilable_condition(line)
+        stub = self._server.stub
+        aftermath = stub.aftermath = Aftermath()
         try:
             answer = await self._gdb.execute(f"-interpreter-exec console {quoted(self._one_line(line))}")
         except GdbError as error:
+            if stub.halted:
+                raise self._interrupted("") from None
             raise aftermath.failure or GdbError(_IN_SCRIPT.sub("", str(error))) from None
+        else:
+            if stub.halted or isinstance(aftermath.failure, Interrupted):
+                raise self._interrupted(_up_to_first_end(answer.text))
         finally:
-            self._seen = self._server.stub.state
-        if isinstance(aftermath.failure, Interrupted):
-            raise Interrupted(f"{answer.text.strip()}\n{aftermath.failure}".strip())
+            stub.halted = False
+            self._seen = stub.state
         if aftermath.failure:
             raise aftermath.failure
         if answer.stopped is None or self.in_what_if:
@@ -136,17 +144,17 @@ class Debugger:
         await self._renew_watchpoints()
 
     def interrupt(self) -> None:
-        """Ctrl-C: end a movement, or else what GDB is busy with."""
+        """Ctrl-C: end what GDB does, which may be a script of many movements; a GDB that does not react is ended."""
+        self._server.stub.halted = True
         if self.moving:
             self._server.interrupt()
-            return
-        self._server.stub.interrupt()
-        # It may be between two steps of a movement, which ends then. GDB's own work only GDB can end.
-        asyncio.get_running_loop().call_later(AT_ONCE_SECONDS, self._interrupt_gdb)
+        if self._ending is None or self._ending.done():
+            self._ending = asyncio.create_task(self._gdb.give_up(AT_ONCE_SECONDS))
 
-    def _interrupt_gdb(self) -> None:
-        if self._gdb.busy and not self.moving:
-            self._gdb.interrupt()
+    def _interrupted(self, text: str) -> Interrupted:
+        """What to tell of a Ctrl-C, after the ``text`` that was printed before it."""
+        remark = "" if self.alive else " GDB did not react to it, and was ended."
+        return Interrupted(f"{text}\nInterrupted at {self._replay.position}.{remark}".strip())
 
     async def complete(self, line: str) -> list[str]:
         """The lines that GDB would complete ``line`` to."""
@@ -170,6 +178,10 @@ class Debugger:
         script = self._folder / "block.gdb"
         script.write_text(f"{line}\n")
         return f"source {script}"
+
+    async def goes_backwards(self) -> bool:
+        """True after ``set exec-direction reverse``, when GDB's commands go the other way."""
+        return "reverse" in (await self._gdb.console("show exec-direction")).lower()
 
     async def has_points(self) -> bool:
         """True if a breakpoint or watchpoint of GDB's is enabled."""
@@ -197,6 +209,12 @@ class Debugger:
             at_end = aftermath.reason in _ENDS and not stopped.get("reason")
             return Stop(aftermath.reason if at_end else StopReason.STEP, replay.position, pc)
         return Stop(reason, replay.position, pc, tuple(_hits(stopped, pc, aftermath, replay)))
+
+
+def _up_to_first_end(text: str) -> str:
+    """What GDB printed until it was told of a Ctrl-C; a script goes on, and is told so at each of its movements."""
+    parts = text.split(_TOLD)
+    return _TOLD.join(parts[:2]).strip()
 
 
 def translated(line: str) -> str:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rrdbg.errors import UsageError
 from rrdbg.model.timeline.position import Position
+
+LONGEST_WATCH = 1 << 16
+"""Bytes that one watchpoint covers at most, which is also the longest value that GDB shows by itself."""
 
 
 class StopReason(StrEnum):
@@ -52,6 +56,17 @@ class Watchpoint:
 
 
 Point = Breakpoint | Watchpoint
+
+
+def check_watch_length(length: int) -> None:
+    """Whether a watchpoint can have so many bytes.
+
+    :raises UsageError: it cannot.
+    """
+    if not 1 <= length <= LONGEST_WATCH:
+        raise UsageError(
+            f"A watchpoint covers 1 to {LONGEST_WATCH:,} bytes, not {length:,}; watch a part of it, such as one member."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,73 @@
+"""What GDB cannot do it says, also after it has said that the guest runs; and what GDB does ends on Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from rrdbg.errors import Interrupted
+from tests.shell.conftest import Opened
+
+SCRIPTS = [
+    "while 1\nstepi\nend",
+    "while 1\nreverse-stepi\nend",
+    "python import time; print('up'); time.sleep(100)",
+    "python import os; print('up'); os.system('sleep 100')",
+]
+DEAF = "python\nimport signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\ntime.sleep(100)\nend"
+
+
+async def test_a_large_object_is_watched(opened: Opened, heapbug: Path) -> None:
+    """GDB asks for one watchpoint over all of it, and its old and new value are what it was written last."""
+    async with opened(heapbug) as user:
+        size = int((await user("print sizeof(tasks)")).split("= ")[1])
+        assert size > 512
+        await user("watch *(unsigned char (*)[5000]) &tasks")
+        assert "Hardware watchpoint 1" in await user("rc")
+        large = user.position
+        await user("delete")
+        await user("end")
+        whole = await user("print *(unsigned char (*)[5000]) &tasks")
+        await user(f"seek {large}")
+        assert await user("print *(unsigned char (*)[5000]) &tasks") != whole
+        await user("stepi")
+        assert (await user("print *(unsigned char (*)[5000]) &tasks")).split("=")[1] == whole.split("=")[1]
+
+
+async def test_what_gdb_cannot_insert_is_said(opened: Opened, heapbug: Path) -> None:
+    async with opened(heapbug) as user:
+        await user("set max-value-size unlimited")
+        await user("watch *(unsigned char (*)[70000]) &tasks")
+        here = user.position
+        for line in ("reverse-continue", "continue", "stepi"):
+            async with asyncio.timeout(20):
+                assert "1 to 65,536 bytes, not 70,000" in await user.refused(line)
+            assert user.position == here
+        await user("delete")
+        assert "$" in await user("print 6 * 7")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+async def test_what_gdb_does_ends_on_ctrl_c(opened: Opened, heapbug: Path, script: str) -> None:
+    async with opened(heapbug, at="50%") as user:
+        asyncio.get_running_loop().call_later(1.5, os.kill, os.getpid(), signal.SIGINT)
+        with pytest.raises(Interrupted) as caught:
+            async with asyncio.timeout(20):
+                await user.shell.run(script)
+        assert str(caught.value).endswith(f"Interrupted at {user.position}.")
+        assert "= 42" in await user("print 6 * 7"), "GDB goes on"
+
+
+async def test_a_gdb_that_does_not_react_is_ended(opened: Opened, heapbug: Path) -> None:
+    async with opened(heapbug, at="50%") as user:
+        here = user.position
+        asyncio.get_running_loop().call_later(1, os.kill, os.getpid(), signal.SIGINT)
+        async with asyncio.timeout(30):
+            said = await user.refused(DEAF)
+        assert said == f"Interrupted at {here}. GDB did not react to it, and was ended."
+        assert any("GDB is gone" in warning for warning in user.noted.errors)
+        assert str(here) in await user("when")
