@@ -158,10 +158,9 @@ def first_replay_words(
     What the guest prints goes to the file ``console``, as when it was recorded.
     """
     return [
-        *_machine(qemu, invocation, images, bundled, _captured(console)),
-        *_null_chardevs(invocation),
+        *_machine(qemu, alone := invocation.without_host(), images, bundled, _captured(console)),
+        *words_of(alone.host_options),
         *NAMED_THREADS,
-        "-display", "none",
         "-S",
         "-icount", f"shift={invocation.shift},rr=replay,rrfile={escape(str(log))}",
     ]  # fmt: skip
@@ -191,10 +190,9 @@ def _debugged(
     qemu: str, invocation: Invocation, images: Images, bundled: Callable[[str], Path], gdb_fd: int
 ) -> list[str]:
     return [
-        *_machine(qemu, invocation, images, bundled, {"backend": "null", "id": CONSOLE}),
-        *_null_chardevs(invocation),
+        *_machine(qemu, alone := invocation.without_host(), images, bundled, {"backend": "null", "id": CONSOLE}),
+        *words_of(alone.host_options),
         *NAMED_THREADS,
-        "-display", "none",
         "-S",
         "-chardev", f"socket,id=rrdbg-gdb,fd={gdb_fd}",
         "-gdb", "chardev:rrdbg-gdb",
@@ -203,10 +201,6 @@ def _debugged(
 
 def _captured(console: Path) -> dict[str, str]:
     return {"backend": "file", "id": CONSOLE, "path": str(console)}
-
-
-def _null_chardevs(invocation: Invocation) -> list[str]:
-    return [word for name in invocation.chardevs for word in ("-chardev", f"null,id={name}")]
 
 
 def _machine(

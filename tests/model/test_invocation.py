@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from rrdbg.errors import UsageError
@@ -31,13 +33,78 @@ def added(invocation: Invocation) -> list[str]:
         ("-netdev", "user"), ("-net", "nic"), ("-device", "e1000,netdev=n"), ("-nic", "user,model=e1000e"),
         ("-device", '{"driver": "e1000-82545em"}'), ("-device", "{"),
         ("-drive", "file=x,snapshot=on"), ("-drive", "if=ide"),
-        ("-drive", "file=x,if=sd"), ("-rtc", "clock=host"),
+        ("-drive", "file=x,if=sd"), ("-rtc", "clock=host"), ("-cpu", "host,+x2apic"), ("-machine", "smp.cpus=2"),
+        ("-netdev", "vhost-user,id=n,chardev=c"), ("-netdev", "tap,id=n,vhost=on"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_replayed_is_refused_with_a_reason(arguments: tuple[str, ...]) -> None:
     with pytest.raises(UsageError) as refusal:
         prepared(*arguments)
     assert len(str(refusal.value)) > 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        pytest.param(("-M", "isapc", "-vga", "cirrus"), "use -vga std", id="F8-isapc"),
+        pytest.param(("-nodefaults", "-device", "isa-cirrus-vga"), "aborts QEMU", id="F8-cirrus"),
+        pytest.param(
+            ("-object", "memory-backend-file,id=r,size=16M,mem-path=ram,share=on"), "leave share=on out", id="F10"
+        ),
+        pytest.param(("-virtfs", "local,path=/tmp,mount_tag=x,security_model=none"), "initramfs", id="F11-virtfs"),
+        pytest.param(("-fsdev", "local,id=f,path=/tmp,security_model=none"), "initramfs", id="F11-fsdev"),
+        pytest.param(("-device", "virtio-9p-pci,fsdev=f,mount_tag=x"), "initramfs", id="F11-9p"),
+        pytest.param(("-device", "vhost-user-fs-pci,chardev=c,tag=x"), "initramfs", id="F11-vhost-user-fs"),
+        pytest.param(("-device", "vhost-vsock-pci,guest-cid=3"), "virtio-serial-pci", id="F11-vsock"),
+        pytest.param(("-device", "usb-ehci"), "piix3-usb-uhci", id="F12-ehci"),
+        pytest.param(("-M", "q35", "-usb"), "leave -usb out", id="F12-q35"),
+        pytest.param(("-M", "q35,usb=on"), "leave -usb out", id="F12-q35-machine"),
+        pytest.param(("-usb", "-device", "usb-kbd"), "virtio-keyboard-pci", id="F12-kbd"),
+        pytest.param(("-device", "usb-tablet", "-device", "qemu-xhci"), "with a USB device", id="F12-xhci"),
+        pytest.param(("-device", "usb-host,vendorid=1"), "belongs to the host", id="F12-host"),
+    ],
+)
+def test_devices_that_do_not_replay_are_refused_by_name(arguments: tuple[str, ...], why: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(why)):
+        prepared(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("binary", "board", "why"),
+    [("ppc64", (), "mac99"), ("ppc64", ("-M", "pseries-7.2"), "random"), ("aarch64", ("-M", "raspi3b"), "raspi0")],
+)
+def test_f8_f13_boards_that_do_not_replay_are_refused_by_name(binary: str, board: tuple[str, ...], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        prepared(*board, binary=f"qemu-system-{binary}")
+
+
+def test_f8_an_old_pc_is_given_the_card_that_comes_back() -> None:
+    assert "-vga std" in added(prepared("-M", "isapc"))
+    assert "-vga std" not in added(prepared("-M", "isapc", "-vga", "none"))
+    assert "-vga std" not in added(prepared("-M", "isapc", "-nodefaults"))
+    prepared("-device", "qemu-xhci")
+
+
+def test_f7_replays_have_nothing_of_the_hosts() -> None:
+    """No forwarded or listening port, no tap; the guest's cards stay, each on a hub of its own."""
+    recorded = prepared(
+        *("-netdev", "user,id=n,hostfwd=tcp::10023-:22", "-device", "virtio-net-pci,netdev=n"),
+        *("-nic", "tap,mac=52:54:00:00:00:01,ifname=t0", "-nic", "none", "-chardev", "socket,id=c,port=1,server=on"),
+        *("-serial", "pty", "-D", "qemu.log"),
+    )
+    words = " ".join(recorded.machine_words())
+    assert "hostfwd=tcp::10023-:22" in words
+    assert "ifname=t0" in words
+    assert "vnet_hdr=off" in words
+    replayed = recorded.without_host()
+    words = " ".join([*replayed.machine_words(), *words_of(replayed.host_options)])
+    assert "-netdev user,id=n,restrict=on" in words
+    assert "-device virtio-net-pci,netdev=n" in words
+    assert "-nic hubport,hubid=1,mac=52:54:00:00:00:01,id=rrdbg-nic2,model=virtio-net-pci" in words
+    assert "-chardev null,id=c -display none" in words
+    assert not re.search(r"hostfwd|tap|t0|port=1|qemu\.log", words)
+    assert not replayed.line.types
+    assert replayed.without_host() == replayed
 
 
 @pytest.mark.parametrize("shift", ["11", "-1", "x", ""])
@@ -134,8 +201,8 @@ def test_networks_are_recorded() -> None:
 
 
 def test_a_network_without_an_id_is_given_one() -> None:
-    invocation = prepared("-nic", "user,model=virtio-net-pci", "-nic", "tap,id=t,model=rtl8139")
-    assert invocation.options == (Option("nic", "tap,id=t,model=rtl8139"),)
+    invocation = prepared("-nic", "user,model=virtio-net-pci", "-nic", "vde,id=t,model=rtl8139")
+    assert invocation.options == (Option("nic", "vde,id=t,model=rtl8139"),)
     assert added(invocation)[-6:-3] == [
         "-nic user,model=virtio-net-pci,id=rrdbg-nic1",
         "-object qom-type=filter-replay,id=rrdbg-net1,netdev=rrdbg-nic1",

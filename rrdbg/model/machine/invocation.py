@@ -7,16 +7,18 @@ QEMU of that recording is called with the same machine, which replay demands.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from rrdbg.errors import UsageError
 from rrdbg.model.machine.drives import DRIVE_OPTIONS, Disk, Drives
-from rrdbg.model.machine.network import Networks
+from rrdbg.model.machine.network import Networks, unplugged
 from rrdbg.model.machine.options import Option, format_properties, parse_options, parse_properties, words_of
-from rrdbg.model.machine.safety import safe_flags
+from rrdbg.model.machine.refused import REFUSED_OPTIONS, Devices, check_backend, check_machine
+from rrdbg.model.machine.safety import machine_type, safe_flags
 from rrdbg.model.machine.serial import Line, SerialPorts
 
 _BUNDLED = ("kernel", "initrd", "dtb", "bios")
@@ -45,6 +47,7 @@ _REFUSED = {
     "incoming": "a recording begins with the machine's start; leave -incoming out",
     "sd": "SD cards given with -sd are not supported; give the image with -drive",
     "mtdblock": "flash given with -mtdblock is not supported",
+    **REFUSED_OPTIONS,
 }
 
 
@@ -126,6 +129,25 @@ class Invocation:
         added = (word for addition in self.additions for word in addition.words)
         return (*words_of(self.options), *added)
 
+    def without_host(self) -> Invocation:
+        """The same machine with nothing of the host's: its networks and chardevs lead nowhere, nobody types to it.
+
+        So does every replay have it, of which several run at once.
+        """
+        hubs = itertools.count(1)
+        options = tuple(unplugged(self.options, hubs))
+        additions = [
+            replace(addition, words=words_of(unplugged(parse_options(addition.words), hubs)))
+            for addition in self.additions
+        ]
+        return replace(
+            self,
+            options=options,
+            additions=tuple(additions),
+            host_options=(*(Option("chardev", f"null,id={name}") for name in self.chardevs), Option("display", "none")),
+            line=Line(),
+        )
+
 
 def prepare(command: Sequence[str], *, shift: str, clock_base: str) -> Invocation:
     """Make the user's QEMU command line fit for recording.
@@ -155,11 +177,18 @@ class _Preparation:
         self._drives = Drives()
         self._additions: list[Addition] = []
         self._serials = SerialPorts()
+        self._devices = Devices()
         self._machine = _machine_properties(options)
         pc = self._machine.get("type", "pc") if binary.rpartition("qemu-system-")[2] in ("x86_64", "i386") else None
         self._networks = Networks(pc)
         self._drives.take_machine(self._machine)
         self._clock: dict[str, str] = {}
+        self._given = {option.name: option.value or "" for option in options}
+        usb = "usb" in self._given or self._machine.get("usb") == "on"
+        check_machine(
+            machine_type(architecture_of(binary), self._machine.get("type")), self._given.get("vga", ""), usb=usb
+        )
+        self._check_machine_cpus()
         for option in options:
             self._take(option)
 
@@ -214,6 +243,10 @@ class _Preparation:
                 f"This cannot be recorded: -smp {value} asks for {_cpus(value)} CPUs, and QEMU records one; "
                 "leave -smp out."
             )
+        if name == "cpu" and value.partition(",")[0] == "host":
+            raise UsageError(
+                "This cannot be recorded: -cpu host is this host's own, which KVM alone runs; use -cpu max instead."
+            )
         accelerator = {
             "accel": parse_properties(value, "accel"),
             "machine": parse_properties(value, "type"),
@@ -224,10 +257,21 @@ class _Preparation:
             raise UsageError(f"This cannot be recorded: the accelerator {chosen}; only tcg can be, so leave it out.")
         if accelerator.get("thread") == "multi":
             raise UsageError("This cannot be recorded: -accel tcg,thread=multi; leave thread=multi out.")
+        if name == "object":
+            check_backend(parse_properties(value, "qom-type"))
         if name == "device":
-            self._networks.take_card(parse_properties(value, "driver").get("driver", ""))
+            driver = parse_properties(value, "driver").get("driver", "")
+            self._devices.take(driver)
+            self._networks.take_card(driver)
             self._drives.take_device(value)
             self._serials.take_device(value)
+
+    def _check_machine_cpus(self) -> None:
+        topology = {key[4:]: text for key, text in self._machine.items() if key.startswith("smp.")}
+        if topology and (count := _cpus(format_properties(topology))) > 1:
+            raise UsageError(
+                f"This cannot be recorded: -machine smp... asks for {count} CPUs, and QEMU records one; leave smp out."
+            )
 
     def _add_clock(self) -> None:
         clock = {"base": self._clock_base, "clock": "vm"} | self._clock
@@ -245,6 +289,8 @@ class _Preparation:
     def _add_machine_flags(self) -> None:
         self._additions.append(Addition(("-no-shutdown",), "the end stays there to be looked at"))
         flags = safe_flags(architecture_of(self._binary), self._machine.get("type"))
+        if not self._given.keys().isdisjoint(("vga", "nodefaults")):
+            flags = [flag for flag in flags if flag.words[0] != "-vga"]
         self._additions += [Addition(flag.words, flag.reason) for flag in flags]
 
     def _add_devices(self) -> None:
