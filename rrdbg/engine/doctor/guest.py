@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from rrdbg.engine.doctor.trial import try_guest
 from rrdbg.errors import LinkError, QemuLaunchError
+from rrdbg.links.gdb_choice import find_gdb
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.programs import accelerators
 from rrdbg.model.machine.correction import Correction, added, correct
@@ -86,6 +87,10 @@ async def _qemu(binary: str) -> tuple[str | None, list[Finding]]:
         found.append(
             note("QEMU", f"In this machine {hazard.reason}.", "Let the guest idle without wfi, or step round it.")
         )
+    try:
+        await find_gdb(architecture_of(binary))
+    except QemuLaunchError as error:
+        found.append(note("GDB", f"{error} Without it there are no symbols and source lines."))
     return program, found
 
 

@@ -14,6 +14,7 @@ from rrdbg.engine.making.recorder import Recorded, Recorder, RecordRequest
 from rrdbg.frontends.api.asynchronous import AsyncReplay
 from rrdbg.frontends.api.bridge import OwnLoop
 from rrdbg.frontends.api.synchronous import Replay
+from rrdbg.links.gdb_choice import USUAL
 from rrdbg.store.library import Library
 
 P = ParamSpec("P")
@@ -24,7 +25,7 @@ def open_recording(
     path: str | os.PathLike[str] | None = None,
     *,
     symbols: str | os.PathLike[str] | None = None,
-    gdb: str | None = "gdb",
+    gdb: str | None = USUAL,
     snapshot_budget: str | int | None = None,
     trust: bool = False,
     jobs: int | None = None,
@@ -34,7 +35,8 @@ def open_recording(
     """Open the recording at ``path``, or of that name in the library, or the latest, with the cursor at its start.
 
     ``symbols`` is an ELF file (default: the recorded kernel), ``gdb`` the program to start when symbols are needed
-    (None: do without), ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``. Long
+    (``"gdb"``: that, or gdb-multiarch if only that knows the guest; None: do without),
+    ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``. Long
     searches are shared out among ``jobs`` processes (None: as many as there are processors), or on the Dask cluster
     whose scheduler is at ``dask``. While nothing moves up to ``spares`` QEMUs are started ahead. ``trust`` takes
     the recording for the user's own from now on, whoever has made it.

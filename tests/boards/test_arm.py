@@ -1,0 +1,48 @@
+"""Arm boards: each step is one instruction, in both directions; what was printed by semihosting is known."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+import rrdbg
+from rrdbg.model.hits.stop import Stop
+from rrdbg.model.timeline.position import Position
+from tests.boards.conftest import Recorded
+
+_ROUND = 60
+"""Steps: the instructions up to the inner loop, and some of that."""
+
+
+@pytest.mark.parametrize(
+    ("board", "counters", "pauses"),
+    [
+        ("a32", ("r0", "r1", "r2"), {0x40008004: 0x40008008, 0x4000800C: 0x40008010}),
+        ("t32", ("r0", "r1", "r2"), {0x40008004: 0x40008006, 0x4000800A: 0x4000800C}),
+        ("cortex-m", ("r0", "r1", "r2"), {0xA: 0xC, 0xE: 0x10}),
+    ],
+)
+def test_f4_a_step_over_yield_and_wfe_is_one_instruction(
+    recorded: Recorded, tmp_path: Path, board: str, counters: tuple[str, ...], pauses: dict[int, int]
+) -> None:
+    copy = shutil.copytree(recorded(board), tmp_path / "copy")
+    with rrdbg.open(copy, gdb=None, jobs=1) as replay:
+
+        def here(stop: Stop) -> tuple[Position, int, list[int]]:
+            registers = replay.registers()
+            return stop.position, stop.pc, [registers[name] for name in counters]
+
+        stop = replay.seek(0)
+        while stop.pc not in pauses:  # QEMU's own code on this board comes first
+            stop = replay.step()
+        seen = [here(stop)]
+        for number in range(1, _ROUND):
+            seen.append(here(replay.step()))
+            assert seen[-1][0].icount == seen[0][0].icount + number
+        passed = [(before[1], after[1]) for before, after in itertools.pairwise(seen) if before[1] in pauses]
+        assert len(passed) == len(pauses)
+        assert all(after == pauses[before] for before, after in passed)
+        assert [here(replay.reverse_step()) for _ in seen[1:]] == seen[-2::-1]
