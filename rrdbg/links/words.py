@@ -14,14 +14,13 @@ from rrdbg.model.machine.drives import Disk
 from rrdbg.model.machine.invocation import Invocation
 from rrdbg.model.machine.options import escape, format_properties, words_of
 from rrdbg.model.machine.ram import RamBlock
+from rrdbg.model.machine.semihosting import CONSOLE
 
 VMSTATE_DRIVE = "rrdbg-vmstate"
 """The drive that holds the machine's state; it comes first, since a load looks in the first drive.
 
 That cannot be a disk of the guest's: a save at the start would wait for ever for blkreplay to flush it (7.2).
 """
-
-CONSOLE = "rrdbg-console"
 
 SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
 """What a replaying QEMU needs no right to: to start programs, to become somebody else, to change its priorities."""
@@ -219,7 +218,8 @@ def _machine(
     for index, (disk, node) in enumerate(zip(invocation.disks, images.disks, strict=True)):
         words += _disk(disk, node, disk_node(index))
     backend, *others = console.items()
-    return [*words, "-chardev", f"{backend[1]},{format_properties(dict(others))}"]
+    shared = {"mux": "on"} if invocation.shares_console else {}
+    return [*words, "-chardev", f"{backend[1]},{format_properties(dict(others) | shared)}"]
 
 
 def _disk(disk: Disk, node: JsonObject, name: str) -> list[str]:

@@ -261,3 +261,19 @@ def test_files_inside_of_options_are_opened_by_number() -> None:
     assert [(file.name, file.source, file.fd) for file in made.bundled] == [
         ("kernel", "k", 3), ("device-4", "a,b.bin", 4), ("fw_cfg-5", "y", 5)
     ]  # fmt: skip
+
+
+def test_f5_semihosting_is_qemus_to_answer_and_goes_to_the_console() -> None:
+    plain = prepared("-semihosting", "-nographic", binary="qemu-system-arm")
+    assert "-semihosting-config chardev=rrdbg-console,enable=on,target=native" in added(plain)
+    assert plain.shares_console
+    assert not plain.line.types
+    told = prepared("-semihosting-config", "on,arg=a,arg=b,target=auto", binary="qemu-system-arm")
+    assert "-semihosting-config chardev=rrdbg-console,arg=a,arg=b,target=auto,enable=on,target=native" in added(told)
+    own = prepared(
+        *("-chardev", "file,id=c,path=x", "-semihosting-config", "enable=on,chardev=c"), binary="qemu-system-arm"
+    )
+    assert not own.shares_console
+    assert not prepared("-semihosting-config", "enable=off", binary="qemu-system-arm").shares_console
+    with pytest.raises(UsageError, match="target=gdb"):
+        prepared("-semihosting-config", "enable=on,target=gdb", binary="qemu-system-arm")

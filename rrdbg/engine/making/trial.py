@@ -48,7 +48,7 @@ class Stage(StrEnum):
 class Tried:
     """How a trial went: how far the guest was followed, and at which stage it ``failed``, if it did, and ``why``.
 
-    ``saved`` is where a snapshot was loaded; None if none could be saved.
+    ``saved`` is where a snapshot was loaded; None if none could be saved. ``semihosting`` tells that the guest has it.
     """
 
     recorded: Recorded
@@ -56,6 +56,7 @@ class Tried:
     saved: int | None = None
     failed: Stage | None = None
     why: str = ""
+    semihosting: bool = False
 
 
 async def check(request: RecordRequest) -> None:
@@ -67,13 +68,19 @@ async def check(request: RecordRequest) -> None:
     tried = await try_out(request, _MOMENT_SECONDS, patience=_PATIENCE_SECONDS)
     if tried.failed is None:
         return
+    advice = _ADVICE_SEMIHOSTING if tried.semihosting else _ADVICE
     done = f"recorded for a moment ({tried.recorded.icount:,} instructions), and {_MEANT[tried.failed]}"
     raise UsageError(
-        f"This cannot be recorded: it was {done}: {tried.why.partition('. ')[0].rstrip('.')}. Leave devices out, one "
-        "after another, until 'rrdbg doctor -- ...' is content; or record it all the same with --no-check."
+        f"This cannot be recorded: it was {done}: {tried.why.partition('. ')[0].rstrip('.')}. {advice}; or record it "
+        "all the same with --no-check."
     )
 
 
+_ADVICE = "Leave devices out, one after another, until 'rrdbg doctor -- ...' is content"
+_ADVICE_SEMIHOSTING = (
+    "Its semihosting calls may be why: the time, a key or a file is asked of the host anew by each replay. Leave those "
+    "calls out"
+)
 _MEANT = {
     Stage.REPLAY: "does not replay",
     Stage.AGAIN: "two replays of it are not the same",
@@ -131,7 +138,8 @@ class _Trial:
 
     async def run(self) -> Tried:
         """Replay to the end, saving a snapshot on the way, and compare with other ways there."""
-        tried = Tried(self._recorded, self._end)
+        semihosting = self._launcher.recording.manifest.invocation.shares_console
+        tried = Tried(self._recorded, self._end, semihosting=semihosting)
         initial = self._keeper.timeline.snapshots[0]
         saved: Snapshot | None = None
         place: int | None = None

@@ -19,6 +19,8 @@ from rrdbg.model.machine.network import Networks, unplugged
 from rrdbg.model.machine.options import Option, format_properties, parse_options, parse_properties, words_of
 from rrdbg.model.machine.refused import REFUSED_OPTIONS, Devices, check_backend, check_machine
 from rrdbg.model.machine.safety import machine_type, safe_flags
+from rrdbg.model.machine.semihosting import CONSOLE, Semihosting
+from rrdbg.model.machine.semihosting import OPTIONS as SEMIHOSTING_OPTIONS
 from rrdbg.model.machine.serial import Line, SerialPorts
 
 _BUNDLED = ("kernel", "initrd", "dtb", "bios")
@@ -124,6 +126,15 @@ class Invocation:
         words = self.machine_words()
         return parse_properties(words[words.index("-rtc") + 1], "base")["base"]
 
+    @property
+    def shares_console(self) -> bool:
+        """Whether the guest writes to the console in another way, too, than through its first serial port."""
+        words = self.machine_words()
+        return any(
+            name == "-semihosting-config" and parse_properties(value).get("chardev") == CONSOLE
+            for name, value in itertools.pairwise(words)
+        )
+
     def machine_words(self) -> tuple[str, ...]:
         """What describes the machine itself: the user's options and rrdbg's additions."""
         added = (word for addition in self.additions for word in addition.words)
@@ -177,6 +188,7 @@ class _Preparation:
         self._drives = Drives()
         self._additions: list[Addition] = []
         self._serials = SerialPorts()
+        self._semihosting = Semihosting()
         self._devices = Devices()
         self._machine = _machine_properties(options)
         pc = self._machine.get("type", "pc") if binary.rpartition("qemu-system-")[2] in ("x86_64", "i386") else None
@@ -206,7 +218,7 @@ class _Preparation:
             self._drives.finish(),
             tuple(self._additions),
             self._shift,
-            self._serials.line(),
+            self._serials.line().listened() if self._semihosting.on else self._serials.line(),
         )
 
     def _take(self, option: Option) -> None:
@@ -231,6 +243,8 @@ class _Preparation:
             self._serials.take_chardev(value)
         elif name == "rtc":
             self._clock = parse_properties(value)
+        elif name in SEMIHOSTING_OPTIONS:
+            self._semihosting.take(option.value)
         elif name in ("netdev", "nic", "net"):
             self._kept += self._networks.take(name, value)
         elif name not in ("no-shutdown", "no-hpet"):
@@ -301,6 +315,7 @@ class _Preparation:
             self._additions.append(
                 Addition(("-serial", "chardev:rrdbg-console"), "the first serial port is captured as the console")
             )
+        self._additions += [Addition(words, reason) for words, reason in self._semihosting.additions()]
         self._kept += self._serials.others()
         self._additions.append(Addition(("-monitor", "none"), "rrdbg talks to QEMU over connections of its own"))
         if not any(option.name in ("display", "vnc", "spice") for option in self._host):

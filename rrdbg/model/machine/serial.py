@@ -45,6 +45,10 @@ class Line:
         """Whether anything can be typed to the guest."""
         return self.kind not in (LineKind.NONE, LineKind.FILE)
 
+    def listened(self) -> Line:
+        """The same with nobody who could type: the terminal shows what is printed, as it does without one."""
+        return Line() if self.kind is LineKind.STDIO else self
+
 
 class SerialPorts:
     """The serial ports of one command line, as they are met."""
