@@ -36,7 +36,9 @@ FIRST_FD = 3
 LAST_FD = 9
 """And of the last one; from there on come sockets."""
 
-_HOST_ONLY = frozenset({"display", "vnc", "spice", "monitor", "qmp", "qmp-pretty", "mon", "pidfile", "D", "d", "name"})
+_HOST_ONLY = frozenset(
+    {"display", "vnc", "spice", "monitor", "qmp", "qmp-pretty", "mon", "pidfile", "D", "d", "name", "trace"}
+)
 _REFUSED = {
     "snapshot": "-snapshot throws the disk's snapshots away; rrdbg writes to an overlay anyway, so leave it out",
     "enable-kvm": "KVM cannot be recorded instruction by instruction; leave -enable-kvm out",
@@ -131,7 +133,7 @@ class Invocation:
         """Whether the guest writes to the console in another way, too, than through its first serial port."""
         words = self.machine_words()
         return any(
-            name == "-semihosting-config" and parse_properties(value).get("chardev") == CONSOLE
+            name in ("-semihosting-config", "-device") and parse_properties(value).get("chardev") == CONSOLE
             for name, value in itertools.pairwise(words)
         )
 
@@ -153,7 +155,7 @@ class Invocation:
         ]
         return replace(
             self,
-            options=options,
+            options=tuple(map(_unconnected, options)),
             additions=tuple(additions),
             host_options=(*(Option("chardev", f"null,id={name}") for name in self.chardevs), Option("display", "none")),
             line=Line(),
@@ -211,8 +213,11 @@ class _Preparation:
         self._add_devices()
         return Invocation(
             self._binary,
-            tuple(self._kept),
-            (*self._host, *(Option("chardev", value) for value in self._serials.chardevs.values())),
+            tuple(map(self._with_console, self._kept)),
+            (
+                *filter(self._is_left, self._host),
+                *(Option("chardev", value) for value in self._serials.chardevs.values()),
+            ),
             tuple(self._serials.chardevs),
             tuple(self._bundled),
             self._drives.finish(),
@@ -220,6 +225,19 @@ class _Preparation:
             self._shift,
             self._serials.line().listened() if self._semihosting.on else self._serials.line(),
         )
+
+    def _is_left(self, option: Option) -> bool:
+        """Whether an option of the host's stays: a monitor at the console goes, as it is rrdbg's own."""
+        name = parse_properties(option.value or "", "chardev").get("chardev") if option.name == "mon" else None
+        return name is None or name != self._serials.taken
+
+    def _with_console(self, option: Option) -> Option:
+        """``option`` with the console in the place of the user's own chardev for that."""
+        if option.name == "device" and self._serials.shared:
+            properties = parse_properties(option.value or "", "driver")
+            if properties.get("chardev") == self._serials.taken:
+                return Option("device", format_properties(properties | {"chardev": CONSOLE}))
+        return option
 
     def _take(self, option: Option) -> None:
         name, value = option.name, option.value or ""
@@ -236,7 +254,7 @@ class _Preparation:
         elif name == "serial":
             self._serials.take(value)
         elif name == "nographic":
-            self._serials.take("stdio")
+            self._serials.take_nographic()
         elif name in _HOST_ONLY:
             self._host.append(option)
         elif name == "chardev":
@@ -311,15 +329,20 @@ class _Preparation:
         self._additions += [Addition(words, reason) for words, reason in self._networks.additions()]
         if not self._networks.asked:
             self._additions.append(Addition(("-nic", "none"), "no network was asked for, and the default one is live"))
-        if self._serials.captured:
-            self._additions.append(
-                Addition(("-serial", "chardev:rrdbg-console"), "the first serial port is captured as the console")
-            )
+        ports, console = self._serials.ports()
+        reason = f"{console} is captured as the console" if console else "as you gave it"
+        self._additions.append(Addition(tuple(word for port in ports for word in ("-serial", port)), reason))
         self._additions += [Addition(words, reason) for words, reason in self._semihosting.additions()]
-        self._kept += self._serials.others()
         self._additions.append(Addition(("-monitor", "none"), "rrdbg talks to QEMU over connections of its own"))
         if not any(option.name in ("display", "vnc", "spice") for option in self._host):
             self._host.append(Option("display", "none"))
+
+
+def _unconnected(option: Option) -> Option:
+    """``option`` with nothing at the other end of a port that only prints."""
+    if option.name in ("parallel", "debugcon") and option.value != "none":
+        return replace(option, value="null")
+    return option
 
 
 def file_reader(option: Option, fd: int) -> tuple[Option, BundledFile] | None:
