@@ -332,3 +332,34 @@ def test_f5_semihosting_is_qemus_to_answer_and_goes_to_the_console() -> None:
     assert not prepared("-semihosting-config", "enable=off", binary="qemu-system-arm").shares_console
     with pytest.raises(UsageError, match="target=gdb"):
         prepared("-semihosting-config", "enable=on,target=gdb", binary="qemu-system-arm")
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "image_format"),
+    [
+        ("file:b.img", "b.img", None),
+        ("./a:b.img", "./a:b.img", None),
+        ('json:{"driver":"qcow2","file":{"driver":"file","filename":"b.img"}}', "b.img", "qcow2"),
+        ('json:{"driver":"raw","file.filename":"b.img"}', "b.img", "raw"),
+        ('json:{"driver":"file","filename":"b.img"}', "b.img", None),
+    ],
+)
+def test_f16_names_of_images_are_read_as_qemu_reads_them(given: str, path: str, image_format: str | None) -> None:
+    (disk,) = prepared("-hda", given).disks
+    assert (disk.source, disk.format) == (path, image_format)
+    (disk,) = prepared("-drive", f"if=virtio,file={given.replace(',', ',,')}").disks
+    assert (disk.source, disk.format) == (path, image_format)
+
+
+@pytest.mark.parametrize(
+    ("given", "way"),
+    [
+        ("fat:rw:esp", "qemu-img convert -O raw fat:esp IMAGE"),
+        ("nbd:localhost:10809", "qemu-img convert -O qcow2 nbd:localhost:10809 IMAGE"),
+        ('json:{"driver":"nbd","host":"x"}', "file=PATH"),
+        ('json:{"driver":"raw","offset":512,"file.filename":"b.img"}', "-blockdev"),
+    ],
+)
+def test_f16_images_that_are_no_files_are_refused_with_the_way_to_make_one(given: str, way: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(way)):
+        prepared("-hda", given)
