@@ -197,11 +197,11 @@ class Machine:
 
     async def behind_pause(self) -> int | None:
         """The address behind the next instruction, if that is one that QEMU steps over together with the one there."""
-        pauses = self._registers.pauses
-        if not pauses:
+        if not self._registers.pauses:
             return None
         self._watchdog.check_not_stopped()
         packet, pc = await self.register_packet(), await self.pc()
+        pauses = self._registers.pauses_in(packet)
         code = await self._code(self._registers.address_space(packet), pc, max(map(len, pauses)))
         return next((pc + len(pause) for pause in pauses if code.startswith(pause)), None)
 

@@ -19,9 +19,15 @@ _EFER_LMA = 1 << 10
 _PAUSES = {
     "i386": (b"\xf3\x90",),  # pause
     "aarch64": (b"\x3f\x20\x03\xd5", b"\x5f\x20\x03\xd5"),  # yield, wfe
+    "arm": (b"\x01\xf0\x20\xe3", b"\x02\xf0\x20\xe3"),  # yield, wfe
     "riscv": (b"\x0f\x00\x00\x01",),  # pause
 }
 """By architecture: instructions that leave QEMU's loop in their middle; a single step makes the next one, too."""
+
+_THUMB_PAUSES = (b"\x10\xbf", b"\x20\xbf", b"\xaf\xf3\x01\x80", b"\xaf\xf3\x02\x80")
+"""yield and wfe of Thumb code, and the same four bytes long."""
+
+_CPSR_THUMB = 1 << 5
 
 _STOPS_BEFORE_ACCESS = ("aarch64", "arm", "mips", "riscv", "loongarch", "xtensa")
 _BIG_ENDIAN = ("powerpc", "s390", "sparc", "m68k", "hppa", "or1k")
@@ -52,6 +58,12 @@ class RegisterFile:
     general: frozenset[str]
     stops_before_access: bool = False
     pauses: tuple[bytes, ...] = ()
+
+    def pauses_in(self, packet: bytes) -> tuple[bytes, ...]:
+        """Those of the mode that the CPU is in: Arm's has two sets of instructions."""
+        if "xpsr" in self.registers or self._value(packet, "cpsr") & _CPSR_THUMB:
+            return _THUMB_PAUSES if self.pauses == _PAUSES["arm"] else self.pauses
+        return self.pauses
 
     def address_space(self, packet: bytes) -> int | None:
         """What changes when virtual addresses come to mean something else; None where the packet does not tell."""

@@ -14,14 +14,13 @@ from rrdbg.model.machine.drives import Disk
 from rrdbg.model.machine.invocation import Invocation
 from rrdbg.model.machine.options import escape, format_properties, words_of
 from rrdbg.model.machine.ram import RamBlock
+from rrdbg.model.machine.semihosting import CONSOLE
 
 VMSTATE_DRIVE = "rrdbg-vmstate"
 """The drive that holds the machine's state; it comes first, since a load looks in the first drive.
 
 That cannot be a disk of the guest's: a save at the start would wait for ever for blkreplay to flush it (7.2).
 """
-
-CONSOLE = "rrdbg-console"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +154,9 @@ def first_replay_words(
     What the guest prints goes to the file ``console``, as when it was recorded.
     """
     return [
-        *_machine(qemu, invocation, images, bundled, _captured(console)),
-        *_null_chardevs(invocation),
+        *_machine(qemu, alone := invocation.without_host(), images, bundled, _captured(console)),
+        *words_of(alone.host_options),
         *NAMED_THREADS,
-        "-display", "none",
         "-S",
         "-icount", f"shift={invocation.shift},rr=replay,rrfile={escape(str(log))}",
     ]  # fmt: skip
@@ -188,10 +186,9 @@ def _debugged(
     qemu: str, invocation: Invocation, images: Images, bundled: Callable[[str], Path], gdb_fd: int
 ) -> list[str]:
     return [
-        *_machine(qemu, invocation, images, bundled, {"backend": "null", "id": CONSOLE}),
-        *_null_chardevs(invocation),
+        *_machine(qemu, alone := invocation.without_host(), images, bundled, {"backend": "null", "id": CONSOLE}),
+        *words_of(alone.host_options),
         *NAMED_THREADS,
-        "-display", "none",
         "-S",
         "-chardev", f"socket,id=rrdbg-gdb,fd={gdb_fd}",
         "-gdb", "chardev:rrdbg-gdb",
@@ -200,10 +197,6 @@ def _debugged(
 
 def _captured(console: Path) -> dict[str, str]:
     return {"backend": "file", "id": CONSOLE, "path": str(console)}
-
-
-def _null_chardevs(invocation: Invocation) -> list[str]:
-    return [word for name in invocation.chardevs for word in ("-chardev", f"null,id={name}")]
 
 
 def _machine(
@@ -222,7 +215,8 @@ def _machine(
     for index, (disk, node) in enumerate(zip(invocation.disks, images.disks, strict=True)):
         words += _disk(disk, node, disk_node(index))
     backend, *others = console.items()
-    return [*words, "-chardev", f"{backend[1]},{format_properties(dict(others))}"]
+    shared = {"mux": "on"} if invocation.shares_console else {}
+    return [*words, "-chardev", f"{backend[1]},{format_properties(dict(others) | shared)}"]
 
 
 def _disk(disk: Disk, node: JsonObject, name: str) -> list[str]:

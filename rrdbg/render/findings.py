@@ -17,24 +17,29 @@ _TOPIC_WIDTH = 17
 _NARROWEST = 40
 
 
-def findings_text(findings: Sequence[Finding], command: Sequence[str] | None, width: int) -> str:
-    """Each finding with its remedy, then the sum of them, and the ``command`` that does, if one is asked for."""
+def findings_text(findings: Sequence[Finding], command: Sequence[str] | None, width: int, *, tried: bool) -> str:
+    """Each finding with its remedy, then the sum of them, and the ``command`` that does, if one is asked for.
+
+    ``tried`` tells that the command was.
+    """
     lines = [line for finding in findings for line in _lines(finding, width)]
     wrong = sum(finding.level is Level.WRONG for finding in findings)
     lines.append("")
     lines.append(f"{wrong} thing{'s are' if wrong > 1 else ' is'} wrong." if wrong else "Nothing is wrong.")
     if command is not None:
-        lines.append(("This can be recorded: " if wrong else "Record it with: ") + shlex.join(command))
+        can = ("This can be recorded: " if wrong else "Record it with: ") if tried else "Not tried: "
+        lines.append(can + shlex.join(command))
     return shown("\n".join(lines))
 
 
-def findings_json(findings: Sequence[Finding], command: Sequence[str] | None) -> str:
+def findings_json(findings: Sequence[Finding], command: Sequence[str] | None, *, tried: bool) -> str:
     """The same as one line of JSON."""
     content = {
         "kind": "examination",
         "fit": fit(findings),
         "findings": [dataclasses.asdict(finding) for finding in findings],
         "command": None if command is None else list(command),
+        "tried": tried,
     }
     return json.dumps(content)
 

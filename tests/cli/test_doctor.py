@@ -149,7 +149,19 @@ def test_a_quick_look_starts_no_guest(cli: Cli) -> None:
     answer = examine(cli, "--quick", "--", QEMU, "-kernel", "/nowhere/vmlinuz", check=1)
     assert "/nowhere/vmlinuz" in wrong(answer, "files")
     text = cli("doctor", "--quick", "--", QEMU, "-m", "16", "-smp", "2", check=1).stdout
-    assert "1 thing is wrong.\nThis can be recorded: rrdbg record -- qemu-system-x86_64 -m 16\n" in text
+    assert "1 thing is wrong.\nNot tried: rrdbg record -- qemu-system-x86_64 -m 16\n" in text
+
+
+def test_f14_only_what_was_tried_is_proposed(cli: Cli, workload_guest: Path) -> None:
+    bare = bare_metal(workload_guest)
+    answer = examine(cli, "--", *bare, "-enable-kvm", "-cpu", "host", "-smp", "4", check=1)
+    assert wrong_topics(answer) == ["arguments"] * 3
+    assert found(answer, "jump", "good")
+    assert answer["command"] == ["rrdbg", "record", "--", *bare, "-cpu", "max"]
+    assert answer["tried"]
+    answer = examine(cli, "--", QEMU, "-kernel", "/nowhere/vmlinuz", check=1)
+    assert wrong_topics(answer) == ["files"]
+    assert answer["command"] is None
 
 
 @pytest.mark.parametrize(
@@ -163,6 +175,7 @@ def test_a_quick_look_starts_no_guest(cli: Cli) -> None:
 def test_a_guest_that_is_not(cli: Cli, words: tuple[str, ...], topic: str, reason: str) -> None:
     answer = examine(cli, "--", *words, check=1)
     assert reason in wrong(answer, topic)
+    assert answer["command"] is None
 
 
 def test_a_guest_that_does_not_replay(cli: Cli, workload_guest: Path, tmp_path: Path) -> None:
@@ -174,6 +187,7 @@ def test_a_guest_that_does_not_replay(cli: Cli, workload_guest: Path, tmp_path: 
     program.chmod(0o755)
     answer = examine(cli, "--", *bare_metal(workload_guest), check=1, PATH=f"{program.parent}:{os.environ['PATH']}")
     assert "It does not replay" in wrong(answer, "replay")
+    assert answer["command"] is None
 
 
 def test_one_thing_at_a_time(cli: Cli, heapbug_recording: Path) -> None:

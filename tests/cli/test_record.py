@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ import pytest
 
 from rrdbg.store.recording import Recording
 from tests.cli.conftest import QEMU, Cli, bare_metal
+from tests.guests.build import run_tool
 from tests.processes import qemus_in
 
 
@@ -191,3 +194,56 @@ def test_s8_nobody_else_reads_a_recording_whatever_the_umask(cli: Cli, tmp_path:
     finally:
         os.umask(before)
     assert (tmp_path / "recording").stat().st_mode & 0o777 == 0o700
+
+
+def armv7m(path: Path) -> Path:
+    """An image for a Cortex-M: a stack, and a reset handler that stays where it is."""
+    path.write_bytes(struct.pack("<II", 0x2000_1000, 9) + b"\xfe\xe7")
+    return path
+
+
+def test_f9_what_cannot_be_opened_is_refused_at_once(cli: Cli, tmp_path: Path) -> None:
+    """The SD card of this board aborts QEMU when a snapshot is loaded (7.2: an assertion in sd_ocr_powerup)."""
+    board = ("qemu-system-arm", "-M", "lm3s6965evb", "-nographic", "-kernel", str(armv7m(tmp_path / "image.bin")))
+    refused = cli("record", "-o", str(tmp_path / "recording"), "--", *board, check=2)
+    assert "does not replay: QEMU did not start:" in refused.stderr
+    assert "--no-check" in refused.stderr
+    assert not (tmp_path / "recording").exists()
+    cli("record", "--no-check", "-o", str(tmp_path / "recording"), "--max-icount", "1e6", "--", *board)
+    assert (tmp_path / "recording" / "manifest.json").exists()
+
+
+def test_f9_the_trial_touches_nothing_of_the_users(cli: Cli, workload_guest: Path, tmp_path: Path) -> None:
+    """Its guest types to no file, listens at no port; a disk written in place holds what it held."""
+    disk, printed = tmp_path / "disk.qcow2", tmp_path / "printed"
+    run_tool("qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1M")
+    cli(
+        "record", "--in-place", "-o", str(tmp_path / "recording"), "--",
+        *bare_metal(workload_guest), "-drive", f"file={disk},format=qcow2",
+        "-chardev", f"file,id=c,path={printed},append=on", "-device", "isa-debugcon,chardev=c,iobase=0xe9",
+    )  # fmt: skip
+    assert run_tool("qemu-img", "snapshot", "-l", str(disk)).count("replay_init") == 1
+    assert printed.exists()
+
+
+@pytest.mark.parametrize(
+    ("machine", "words"),
+    [
+        ("x86_64", ("-smp", "1,maxcpus=2,sockets=2", "-device", "qemu64-x86_64-cpu,socket-id=1,core-id=0,thread-id=0")),
+        ("aarch64", ("-M", "xlnx-zcu102")),
+    ],
+)
+def test_f13_qemu_is_asked_how_many_cpus_there_are(cli: Cli, machine: str, words: tuple[str, ...]) -> None:
+    refused = cli("record", "--", f"qemu-system-{machine}", "-nographic", *words, check=2)
+    assert "CPUs, and QEMU records one; leave -smp" in refused.stderr
+
+
+def test_f7_a_forwarded_port_is_had_by_the_recording_alone(cli: Cli, workload_guest: Path) -> None:
+    """All replays that run at once would want the port."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    forwarded = ("-netdev", f"user,id=n,hostfwd=tcp:127.0.0.1:{port}-:22", "-device", "virtio-net-pci,netdev=n")
+    cli("record", "--name", "net", "--", *bare_metal(workload_guest), *forwarded)
+    with socket.create_server(("127.0.0.1", port)):
+        assert "100.0%" in cli.replay(cli.root / "net-1", "seek 50%", "reverse-stepi", "seek end")

@@ -34,7 +34,8 @@ def invocation(words: str = "", binary: str = "qemu-system-x86_64") -> Invocatio
         "-nic user,model=virtio-net-pci,restrict=on -device virtio-rng-pci,rng=r -object rng-builtin,id=r",
         "-netdev user,id=n -device rtl8139,netdev=n,mac=52:54:00:12:34:56 -device isa-debug-exit,iobase=0xf4,iosize=4",
         "-chardev null,id=c -device isa-serial,chardev=c -serial null -serial chardev:c -global PIIX4_PM.disable_s3=1",
-        "-fw_cfg name=opt/com.example/seed,string=5 -device VGA,xres=800 -device qemu-xhci -device usb-kbd -no-acpi",
+        "-fw_cfg name=opt/com.example/seed,string=5 -device VGA,xres=800 -no-acpi",
+        "-device piix3-usb-uhci -device usb-tablet",
     ],
 )
 def test_machines_are_allowed(words: str) -> None:

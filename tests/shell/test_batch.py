@@ -75,7 +75,7 @@ def test_a_gdb_that_is_not_there(cli: Cli, heapbug: Path, tmp_path: Path) -> Non
         assert path is not None
         (programs / name).symlink_to(path)
     done = cli("replay", str(heapbug), "--batch", "-ex", "rsi", PATH=str(programs))
-    assert "There is no GDB here" in done.stderr
+    assert "There is no GDB for x86_64 guests; on Debian: apt-get install gdb." in done.stderr
     assert "0x" in done.stdout
     done = cli("replay", str(heapbug), "--batch", "--symbols", "/nowhere", check=2)
     assert "There is no file /nowhere" in done.stderr

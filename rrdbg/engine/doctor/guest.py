@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from rrdbg.engine.doctor.trial import try_guest
 from rrdbg.errors import LinkError, QemuLaunchError
+from rrdbg.links.gdb_choice import find_gdb
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.programs import accelerators
 from rrdbg.model.machine.correction import Correction, added, correct
@@ -21,10 +22,14 @@ from rrdbg.model.machine.safety import snapshot_hazard, step_hazard
 
 @dataclass(frozen=True, slots=True)
 class GuestExamination:
-    """What was found, and the command line that records this guest, ``rrdbg record`` first; None if there is none."""
+    """What was found, and the command line that records this guest, ``rrdbg record`` first; None if there is none.
+
+    It was ``tried``, and does record it, or else the user wanted no trial.
+    """
 
     findings: tuple[Finding, ...]
     command: tuple[str, ...] | None
+    tried: bool = False
 
 
 async def examine_guest(
@@ -46,9 +51,12 @@ async def examine_guest(
     found += _files(invocation)
     found += added(invocation)
     ready = program and all(finding.topic == "arguments" for finding in found if not fit([finding]))
-    if ready and not quick:
-        found += await try_guest(correction.command, invocation.shift, say)
-    return GuestExamination(tuple(found), _record_command(correction))
+    if not ready:
+        return GuestExamination(tuple(found), None)
+    if quick:
+        return GuestExamination(tuple(found), _record_command(correction))
+    trial = await try_guest(correction.command, invocation.shift, say)
+    return GuestExamination((*found, *trial), _record_command(correction) if fit(trial) else None, tried=True)
 
 
 def _record_command(correction: Correction) -> tuple[str, ...]:
@@ -79,6 +87,10 @@ async def _qemu(binary: str) -> tuple[str | None, list[Finding]]:
         found.append(
             note("QEMU", f"In this machine {hazard.reason}.", "Let the guest idle without wfi, or step round it.")
         )
+    try:
+        await find_gdb(architecture_of(binary))
+    except QemuLaunchError as error:
+        found.append(note("GDB", f"{error} Without it there are no symbols and source lines."))
     return program, found
 
 

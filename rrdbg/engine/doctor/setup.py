@@ -17,6 +17,7 @@ from pathlib import Path
 from rrdbg.engine.making.recorder import KEPT_FREE_BYTES
 from rrdbg.errors import LinkError, QemuLaunchError, RecordingError
 from rrdbg.links.confinement import Measure, measures_for
+from rrdbg.links.gdb_choice import MULTIARCH, known
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.programs import gdb_has_python, gdb_version, output_of, qemu_programs
 from rrdbg.model.machine.findings import Finding, good, note, wrong
@@ -40,6 +41,7 @@ async def examine_setup(library: Path, gdb: str = "gdb") -> list[Finding]:
         *await _qemus(),
         await _qemu_img(),
         await _gdb(gdb),
+        *await _guests(gdb),
         *await asyncio.to_thread(examine_place, library),
         _temporary_files(),
         *_rights(),
@@ -89,6 +91,19 @@ async def _gdb(program: str) -> Finding:
             f"{_INSTALL} gdb (not gdb-minimal).",
         )
     return good("GDB", f"{program} {version} with Python.")
+
+
+async def _guests(program: str) -> list[Finding]:
+    """The installed QEMUs whose guests no GDB here knows."""
+    guests = [name.removeprefix("qemu-system-") for name in qemu_programs()]
+    lacking = set(guests)
+    for name in (program, MULTIARCH):
+        if lacking and shutil.which(name):
+            lacking -= await known(name, sorted(lacking))
+    if not lacking or not shutil.which(program):
+        return []
+    what = f"No GDB here knows {', '.join(sorted(lacking))} guests: they have no symbols and source lines."
+    return [note("GDB", what, f"{_INSTALL} {MULTIARCH}.")]
 
 
 def examine_place(library: Path) -> list[Finding]:

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.machines.disks import image_node, read_only_node
-from rrdbg.errors import QemuDied, RecordingError, Stalled, UsageError
+from rrdbg.errors import QemuDied, QemuLaunchError, RecordingError, Stalled, UsageError
 from rrdbg.links.images import create_empty, create_overlay, describe_image, image_format, plain_qcow2, snapshot_tags
 from rrdbg.links.process import QemuProcess, find_qemu, qemu_version
 from rrdbg.links.serial_line import SerialLine, TypedInput
@@ -45,6 +45,7 @@ _REASONS = {
     "guest-reset": "the guest reset itself",
     "guest-panic": "the guest panicked",
 }
+_SEVERAL_CPUS = "not supported for 'smp'"
 _POLL_SECONDS = 0.05
 _REACTION_SECONDS = 5.0
 """How long QEMU may take to answer when a recording is to end."""
@@ -58,7 +59,7 @@ class RecordRequest:
 
     ``tag`` is the initial snapshot's name, None for a recording without one; ``in_place`` lets the guest write to the
     user's own qcow2 images, which then hold that snapshot of their content. One that is ``passing`` is thrown away at
-    once, and so is not noted as the user's.
+    once, and so is not noted as the user's; its guest sees nothing of the host, nor does anybody see it.
     """
 
     command: Sequence[str]
@@ -130,7 +131,8 @@ class Recorder:
         self._cpu_seconds = 0.0
         now = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
         self._created = now.isoformat()
-        self.invocation: Invocation = prepare(request.command, shift=request.shift, clock_base=self._created)
+        invocation = prepare(request.command, shift=request.shift, clock_base=self._created)
+        self.invocation: Invocation = invocation.without_host() if request.passing else invocation
         if request.in_place and request.tag is None:
             raise UsageError(
                 "--in-place keeps the initial snapshot in your image, and --no-snapshot has none; use one."
@@ -257,9 +259,15 @@ class Recorder:
         return typed
 
     async def _run(self, command: Sequence[str]) -> float:
-        process = await QemuProcess.start(command, files=opened_files(self.invocation, self._layout.bundled))
+        try:
+            process = await QemuProcess.start(command, files=opened_files(self.invocation, self._layout.bundled))
+        except QemuLaunchError as error:
+            if _SEVERAL_CPUS in str(error):
+                raise _too_many("several") from None
+            raise
         began = time.monotonic()
         try:
+            await _check_processors(process)
             with self._layout.console.open("rb") as console:
                 try:
                     await process.guard(self._ending_at_once(self._until_ended(process, began, console)))
@@ -401,6 +409,24 @@ class Recorder:
             raise RecordingError(
                 f"QEMU left an incomplete log ({error}); the disk may be full. {self._layout.root} cannot be replayed."
             ) from None
+
+
+async def _check_processors(process: QemuProcess) -> None:
+    """Ask QEMU itself: there are boards with several, and devices that are CPUs.
+
+    :raises UsageError: the machine has, or may get, more than one.
+    """
+    found = await process.guard(process.qmp.execute("query-cpus-fast"))
+    count = len(found) if isinstance(found, list) else 1
+    if count > 1:
+        raise _too_many(str(count))
+
+
+def _too_many(count: str) -> UsageError:
+    return UsageError(
+        f"This cannot be recorded: the machine has {count} CPUs, and QEMU records one; leave -smp and -device ...-cpu "
+        "out, or take a board that has one."
+    )
 
 
 def _shutdown_reason(event: object) -> str:

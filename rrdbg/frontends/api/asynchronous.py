@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
@@ -17,11 +16,12 @@ from rrdbg.engine.queries.origin import DEPTH
 from rrdbg.engine.queries.origin import origin as follow
 from rrdbg.engine.replay import Replay as Cursor
 from rrdbg.engine.window import Outcome, Window
-from rrdbg.errors import UsageError
+from rrdbg.errors import QemuLaunchError, UsageError
 from rrdbg.frontends.api import queries
 from rrdbg.frontends.api.values import Value, read_value
 from rrdbg.frontends.shared.opening import open_with_workers, processors, symbols_of
 from rrdbg.frontends.shared.own_gdb import Debugger
+from rrdbg.links.gdb_choice import USUAL, find_gdb
 from rrdbg.model.hits.stop import Breakpoint, Hit, Point, Stop, WatchKind, Watchpoint
 from rrdbg.model.program.moves import Hop, MemoryPlace
 from rrdbg.model.program.moves import Place as ValuePlace
@@ -47,7 +47,7 @@ class AsyncReplay:
     that stream (:meth:`writes`, :meth:`hits`, ...) run in a QEMU of their own and leave it alone.
     """
 
-    def __init__(self, cursor: Cursor, symbols: Path | None, gdb: str | None = "gdb") -> None:
+    def __init__(self, cursor: Cursor, symbols: Path | None, gdb: str | None = USUAL) -> None:
         self._cursor = cursor
         self._window = Window(cursor)
         self._window.watch_jumps()
@@ -63,7 +63,7 @@ class AsyncReplay:
         path: str | os.PathLike[str] | None = None,
         *,
         symbols: str | os.PathLike[str] | None = None,
-        gdb: str | None = "gdb",
+        gdb: str | None = USUAL,
         snapshot_budget: str | int | None = None,
         trust: bool = False,
         jobs: int | None = None,
@@ -73,7 +73,8 @@ class AsyncReplay:
         """Open the recording at ``path``, or of that name in the library, or the latest, with the cursor at its start.
 
         ``symbols`` is an ELF file (default: the recorded kernel), ``gdb`` the program to start when they are needed
-        (None: do without), ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``. Long
+        (``"gdb"``: that, or gdb-multiarch if only that knows the guest; None: do without),
+        ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``. Long
         searches are shared out among ``jobs`` processes (None: as many as there are processors), or on the Dask cluster
         whose scheduler is at ``dask``. While nothing moves up to ``spares`` QEMUs are started ahead. ``trust`` takes
         the recording for the user's own from now on, whoever has made it.
@@ -250,7 +251,7 @@ class AsyncReplay:
 
         :raises UsageError: there is no such command.
         """
-        if self.has_gdb:
+        if await self.has_gdb():
             await self.debugger()
         async with aclosing(COMMANDS.run(self._session, line)) as answers:
             return [answer async for answer in answers]
@@ -356,10 +357,17 @@ class AsyncReplay:
             async for hit in hits:
                 yield hit
 
-    @property
-    def has_gdb(self) -> bool:
-        """True if there is a GDB to be started."""
-        return self._gdb is not None and shutil.which(self._gdb) is not None
+    async def has_gdb(self) -> bool:
+        """True if there is a GDB that knows the guest."""
+        if self._debugger and self._debugger.alive:
+            return True
+        if self._gdb is None:
+            return False
+        try:
+            await find_gdb(self._cursor.recording.manifest.invocation.architecture, self._gdb)
+        except QemuLaunchError:
+            return False
+        return True
 
     async def debugger(self) -> Debugger:
         """The GDB on this cursor, started if there is none.

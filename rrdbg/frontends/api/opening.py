@@ -9,10 +9,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from rrdbg.engine.making import trial
 from rrdbg.engine.making.recorder import Recorded, Recorder, RecordRequest
 from rrdbg.frontends.api.asynchronous import AsyncReplay
 from rrdbg.frontends.api.bridge import OwnLoop
 from rrdbg.frontends.api.synchronous import Replay
+from rrdbg.links.gdb_choice import USUAL
 from rrdbg.store.library import Library
 
 P = ParamSpec("P")
@@ -23,7 +25,7 @@ def open_recording(
     path: str | os.PathLike[str] | None = None,
     *,
     symbols: str | os.PathLike[str] | None = None,
-    gdb: str | None = "gdb",
+    gdb: str | None = USUAL,
     snapshot_budget: str | int | None = None,
     trust: bool = False,
     jobs: int | None = None,
@@ -33,7 +35,8 @@ def open_recording(
     """Open the recording at ``path``, or of that name in the library, or the latest, with the cursor at its start.
 
     ``symbols`` is an ELF file (default: the recorded kernel), ``gdb`` the program to start when symbols are needed
-    (None: do without), ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``. Long
+    (``"gdb"``: that, or gdb-multiarch if only that knows the guest; None: do without),
+    ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``. Long
     searches are shared out among ``jobs`` processes (None: as many as there are processors), or on the Dask cluster
     whose scheduler is at ``dask``. While nothing moves up to ``spares`` QEMUs are started ahead. ``trust`` takes
     the recording for the user's own from now on, whoever has made it.
@@ -64,14 +67,16 @@ async def record_async(
     timeout: float | None = None,
     max_icount: int | None = None,
     shift: str = "5",
+    check: bool = True,
     on_console: Callable[[bytes], None] = lambda data: None,
 ) -> Recorded:
     """Record a guest: run a QEMU ``command`` line in record mode until the guest powers off or a limit is reached.
 
     ``directory`` is the new recording's (default: a new one in the library), ``timeout`` is in seconds, ``max_icount``
-    in instructions, a guest instruction takes 2**shift ns. The result tells where the recording is and how it ended.
+    in instructions, a guest instruction takes 2**shift ns. Unless ``check`` is False it is tried first, for about a
+    second, whether such a guest can be replayed. The result tells where the recording is and how it ended.
 
-    :raises UsageError: the directory exists, or a file that the guest needs does not.
+    :raises UsageError: the directory exists, a file that the guest needs does not, or it cannot be replayed.
     :raises QemuLaunchError: QEMU did not start.
     """
     words = shlex.split(command) if isinstance(command, str) else list(command)
@@ -80,7 +85,10 @@ async def record_async(
     request = RecordRequest(
         words, root, shift, until_console=until_console, timeout=timeout, max_icount=max_icount
     )  # fmt: skip
-    recorded = await Recorder(request, on_console).run()
+    recorder = Recorder(request, on_console)
+    if check:
+        await trial.check(request)
+    recorded = await recorder.run()
     library.mark_latest(recorded.directory)
     return recorded
 

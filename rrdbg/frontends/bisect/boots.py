@@ -13,6 +13,7 @@ from rrdbg.errors import Undecided
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.shared.opening import add_budget, add_trust
 from rrdbg.frontends.shared.progress import ProgressLine
+from rrdbg.links.gdb_choice import USUAL
 from rrdbg.model.hits.bisection import Bisection, Probe
 from rrdbg.model.results import Where
 from rrdbg.model.timeline.difference import Difference, Parting
@@ -46,7 +47,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--compare", choices=("state", "flow", "both"), default="both",
         help="registers and memory, the way that the program goes, or one after the other (default)",
     )  # fmt: skip
-    parser.add_argument("--gdb", metavar="PROGRAM", default="gdb", help="the GDB to use (default: gdb)")
+    parser.add_argument(
+        "--gdb", metavar="PROGRAM", default=USUAL, help="the GDB to use (default: gdb or gdb-multiarch)"
+    )
     parser.add_argument("--no-gdb", action="store_true", help="use no GDB: no functions and lines")
     parser.add_argument("--json", action="store_true", help="answer with one JSON object a line")
     parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")

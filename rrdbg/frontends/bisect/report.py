@@ -76,7 +76,7 @@ class Report:
             values[position] = await self._value()
         (where,) = await api.run("when")
         assert isinstance(where, Where)
-        backtrace = (await api.gdb("backtrace")).rstrip() if api.has_gdb else ""
+        backtrace = (await api.gdb("backtrace")).rstrip() if await api.has_gdb() else ""
         old, new = values[turn.before] or turn.old, values[turn.position] or turn.new
         if self._json:
             frame = where.frame

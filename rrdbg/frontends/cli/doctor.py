@@ -6,7 +6,7 @@ import argparse
 import shutil
 from collections.abc import Sequence
 
-from rrdbg.engine.doctor.guest import examine_guest
+from rrdbg.engine.doctor.guest import GuestExamination, examine_guest
 from rrdbg.engine.doctor.recording import examine_recording
 from rrdbg.engine.doctor.setup import examine_setup
 from rrdbg.errors import UsageError
@@ -38,27 +38,30 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 async def run(arguments: argparse.Namespace) -> int:
     """Examine, report; 1 if something is wrong."""
     command: Sequence[str] | None = None
+    tried = False
     if arguments.theirs:
         if arguments.recording:
             raise UsageError("Give a recording, or QEMU's command line after --, not both.")
-        findings, command = await _guest(arguments)
+        examined = await _guest(arguments)
+        findings: Sequence[Finding] = examined.findings
+        command, tried = examined.command, examined.tried
     elif arguments.recording:
         findings = await examine_recording(Library.default().find(arguments.recording))
     else:
         findings = await examine_setup(Library.default().root)
     if arguments.json:
-        print(findings_json(findings, command))
+        print(findings_json(findings, command, tried=tried))
     else:
-        print(findings_text(findings, command, shutil.get_terminal_size((100, 24)).columns))
+        width = shutil.get_terminal_size((100, 24)).columns
+        print(findings_text(findings, command, width, tried=tried))
     return 0 if fit(findings) else 1
 
 
-async def _guest(arguments: argparse.Namespace) -> tuple[Sequence[Finding], Sequence[str] | None]:
+async def _guest(arguments: argparse.Namespace) -> GuestExamination:
     line = ProgressLine(quiet=arguments.json)
     try:
-        examined = await examine_guest(
+        return await examine_guest(
             arguments.theirs, quick=arguments.quick, say=lambda doing: line.show(f"[trying the guest: {doing}]")
         )
     finally:
         line.clear()
-    return examined.findings, examined.command

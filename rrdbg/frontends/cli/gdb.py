@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import signal
 
-from rrdbg.errors import QemuLaunchError
 from rrdbg.frontends.cli.gdbinit import source_line
 from rrdbg.frontends.server.connection import Server
 from rrdbg.frontends.shared.opening import (
@@ -18,6 +17,7 @@ from rrdbg.frontends.shared.opening import (
     open_replay,
     symbols_of,
 )
+from rrdbg.links.gdb_choice import USUAL, find_gdb
 from rrdbg.store.workfolder import WorkFolder
 
 _DESCRIPTION = """
@@ -34,7 +34,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_recording(parser)
     add_trust(parser)
     parser.add_argument("--symbols", metavar="FILE", help="an ELF file with symbols (default: the recorded kernel)")
-    parser.add_argument("--gdb", metavar="PROGRAM", default="gdb", help="the GDB to start (default: gdb)")
+    parser.add_argument(
+        "--gdb", metavar="PROGRAM", default=USUAL,
+        help="the GDB to start (default: gdb or gdb-multiarch, whichever knows the guest)",
+    )  # fmt: skip
     add_budget(parser)
     add_spares(parser)
     add_jobs(parser)
@@ -42,14 +45,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Serve, run GDB, and return its exit status."""
+    """Serve, run GDB, and return its exit status.
+
+    :raises QemuLaunchError: there is no GDB that knows the guest.
+    """
     async with await open_replay(arguments, spares=arguments.spares) as replay:
+        program = await find_gdb(replay.recording.manifest.invocation.architecture, arguments.gdb)
         server = Server(replay)
         with WorkFolder() as folder:
             await server.listen(f"unix:{folder}/socket")
             symbols = symbols_of(replay.recording, arguments.symbols)
             words = [
-                arguments.gdb, "-q", "-ex", source_line(), *(["-ex", f"file {symbols}"] if symbols else []),
+                program, "-q", "-ex", source_line(), *(["-ex", f"file {symbols}"] if symbols else []),
                 "-ex", f"target remote {server.address}", *arguments.theirs,
             ]  # fmt: skip
             loop = asyncio.get_running_loop()
@@ -58,8 +65,6 @@ async def run(arguments: argparse.Namespace) -> int:
             try:
                 process = await asyncio.create_subprocess_exec(*words)
                 return await process.wait()
-            except FileNotFoundError:
-                raise QemuLaunchError(f"There is no '{arguments.gdb}'; install GDB, or name one with --gdb.") from None
             finally:
                 loop.remove_signal_handler(signal.SIGINT)
                 await server.close()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from rrdbg.engine.making.recorder import Recorder, RecordProgress, RecordRequest
+from rrdbg.engine.making.trial import check
 from rrdbg.errors import UsageError
 from rrdbg.frontends.cli.index import index_and_tell
 from rrdbg.frontends.cli.typist import Typist
@@ -61,6 +62,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--until-console", metavar="TEXT", help="end when the guest's console has printed TEXT")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end after SECONDS")
     parser.add_argument("--max-icount", metavar="N", help="end after about N instructions (1e9, 500,000)")
+    parser.add_argument(
+        "--no-check", action="store_true", help="do not try first, for a second, whether this guest can be replayed"
+    )
     parser.add_argument("--index", action="store_true", help="then leave proved snapshots in it, as 'rrdbg index' does")
     parser.add_argument("-q", "--quiet", action="store_true", help="only the guest's console and errors")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- QEMU ARGUMENT...", help="the guest")
@@ -92,6 +96,12 @@ async def run(arguments: argparse.Namespace) -> int:
             typist.start()
 
     display.additions(recorder)
+    if not arguments.no_check:
+        display.line.show("[trying whether this guest can be replayed]")
+        try:
+            await check(request)
+        finally:
+            display.line.clear()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, recorder.stop, f"{number.name} was received")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import RrdbgError
+from rrdbg.errors import QemuLaunchError, RrdbgError
 from rrdbg.frontends.repl.interactive import interact
 from rrdbg.frontends.repl.output import Outlet
 from rrdbg.frontends.repl.shell import Shell, read_script
@@ -19,6 +18,7 @@ from rrdbg.frontends.shared.long_work import Waiting
 from rrdbg.frontends.shared.opening import add_debugger, symbols_of
 from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.frontends.shared.progress import ProgressLine
+from rrdbg.links.gdb_choice import USUAL
 
 
 class _Appended(argparse.Action):
@@ -82,11 +82,14 @@ async def work(replay: Replay, lines: Sequence[str], arguments: argparse.Namespa
 async def _debugger(
     stack: AsyncExitStack, replay: Replay, arguments: argparse.Namespace, outlet: Outlet
 ) -> Debugger | None:
-    """The GDB that was asked for; where none is installed, and none was named, there is none."""
+    """The GDB that was asked for; where none knows the guest, and none was named, there is none."""
     if arguments.no_gdb:
         return None
-    if arguments.gdb_program is None and arguments.symbols is None and shutil.which("gdb") is None:
-        outlet.warn("There is no GDB here, so there are no symbols, and only rrdbg's own commands.")
-        return None
     symbols = symbols_of(replay.recording, arguments.symbols)
-    return await stack.enter_async_context(Debugger.on(replay, arguments.gdb_program or "gdb", symbols))
+    try:
+        return await stack.enter_async_context(Debugger.on(replay, arguments.gdb_program or USUAL, symbols))
+    except QemuLaunchError as error:
+        if arguments.gdb_program or arguments.symbols:
+            raise
+        outlet.warn(f"{error} So there are no symbols, and only rrdbg's own commands.")
+        return None

@@ -11,10 +11,13 @@ from rrdbg.engine.search.parallel.cluster import ClusterExecutor
 from rrdbg.engine.search.parallel.executor import Executor
 from rrdbg.engine.search.parallel.local import LocalExecutor
 from rrdbg.errors import UsageError
+from rrdbg.model.program.architecture import is_elf, other_architecture
 from rrdbg.model.size import parse_size
 from rrdbg.store.library import Library
 from rrdbg.store.opening import open_regular
 from rrdbg.store.recording import Recording, adopt
+
+_HEADER = 64
 
 SPARES = 3
 """Spare machines unless told otherwise: for a step back, for a search, and to go to what that has found."""
@@ -81,23 +84,38 @@ def processors() -> int:
 def add_debugger(parser: argparse.ArgumentParser, program: str = "--gdb") -> None:
     """Declare ``--symbols``, ``--no-gdb`` and the option ``program`` (``gdb_program``)."""
     parser.add_argument("--symbols", metavar="FILE", help="an ELF file with symbols (default: the recorded kernel)")
-    parser.add_argument(program, dest="gdb_program", metavar="PROGRAM", help="the GDB to use (default: gdb)")
+    parser.add_argument(
+        program,
+        dest="gdb_program",
+        metavar="PROGRAM",
+        help="the GDB to use (default: gdb or gdb-multiarch, whichever knows the guest)",
+    )
     parser.add_argument("--no-gdb", action="store_true", help="use no GDB: no symbols, and only rrdbg's own commands")
 
 
 def symbols_of(recording: Recording, given: str | None) -> Path | None:
     """The file to read symbols from: the one that was given, or the recorded kernel if that is an ELF file.
 
-    :raises UsageError: there is no such file.
+    :raises UsageError: there is no such file, or it is one for another architecture.
     """
+    guest = recording.manifest.invocation.architecture
     if given:
         if not Path(given).is_file():
             raise UsageError(f"There is no file {given} to read symbols from.")
+        with Path(given).open("rb") as chosen:
+            header = chosen.read(_HEADER)
+        if not is_elf(header):
+            raise UsageError(f"{given} is no ELF file; give the one that the guest's program was linked into.")
+        if other := other_architecture(header, guest):
+            raise UsageError(
+                f"{given} is for {other}, and this is a guest of {guest}; give the file of its own program."
+            )
         return Path(given).absolute()
     try:
         kernel = recording.layout.bundled("kernel")
         with open_regular(kernel) as file:
-            return kernel if file.read(4) == b"\x7fELF" else None
+            header = file.read(_HEADER)
+        return kernel if is_elf(header) and other_architecture(header, guest) is None else None
     except FileNotFoundError:
         return None
 

@@ -19,6 +19,7 @@ from rrdbg.engine.replay import Replay
 from rrdbg.errors import GdbError, Interrupted
 from rrdbg.frontends.server.connection import Server
 from rrdbg.frontends.server.stub import AT_ONCE_SECONDS, Aftermath
+from rrdbg.links.gdb_choice import find_gdb
 from rrdbg.links.mi import Gdb, quoted
 from rrdbg.links.symbols import GdbSymbols
 from rrdbg.model.hits.stop import Breakpoint, Hit, Stop, StopReason, Watchpoint
@@ -59,14 +60,14 @@ class Debugger:
     async def on(cls, replay: Replay, program: str, symbols: Path | None) -> AsyncIterator[Debugger]:
         """A GDB on ``replay``, with the symbols in the file ``symbols``.
 
-        :raises QemuLaunchError: there is no such program.
+        :raises QemuLaunchError: there is no such program, or none that knows such guests.
         :raises GdbError: it cannot read the symbols, or does not know the guest's architecture.
         """
         server = Server(replay, looks_again=True)
         with WorkFolder() as folder:
             await server.listen(f"unix:{folder}/socket")
             try:
-                gdb = await Gdb.start(program)
+                gdb = await Gdb.start(await find_gdb(replay.recording.manifest.invocation.architecture, program))
                 try:
                     debugger = cls(replay, server, gdb, folder)
                     await debugger._connect(symbols)

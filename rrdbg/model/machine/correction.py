@@ -7,7 +7,7 @@ was, and which of its properties, shows when it is taken away: the refusal is th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rrdbg.errors import UsageError
 from rrdbg.model.machine.findings import Finding, note, wrong
@@ -15,6 +15,11 @@ from rrdbg.model.machine.invocation import Invocation, prepare
 from rrdbg.model.machine.options import Option, format_properties, parse_options, parse_properties, words_of
 
 _DEFAULT_SHIFT = "5"
+_SAME_WORDS = 50
+"""So many characters two refusals for the same reason have in common."""
+
+_ANY_CPU = "max"
+"""The CPU that has all that QEMU can emulate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +91,25 @@ def _culprit(
         left = _refusal(binary, others)
         if left == refusal:
             continue
-        for better in _without_one_property(option):
-            changed = (*options[:index], better, *options[index + 1 :])
-            if _refusal(binary, changed) == left:
+        tried = [
+            (better, (*options[:index], better, *options[index + 1 :])) for better in _without_one_property(option)
+        ]
+        refusals = [_refusal(binary, changed) for _, changed in tried]
+        for (better, changed), why in zip(tried, refusals, strict=True):
+            if why == left:
+                return option, better, changed
+        # It may have another fault, which is found next; the same one is told in words that quote the option.
+        for (better, changed), why in zip(tried, refusals, strict=True):
+            if why is not None and why[:_SAME_WORDS] != refusal[:_SAME_WORDS]:
                 return option, better, changed
         return option, None, tuple(others)
     return None
 
 
 def _without_one_property(option: Option) -> Iterator[Option]:
-    """``option`` with less: each property left out in turn, where several are given."""
+    """``option`` with less: each property left out in turn, where several are given; any CPU for this host's own."""
+    if option.name == "cpu":
+        yield replace(option, value=_ANY_CPU)
     properties = parse_properties(option.value or "", "")
     first, comma, _ = (option.value or "").partition(",")
     implied = "" if "=" in first else first

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from rrdbg.errors import UsageError
 from rrdbg.model.machine.blockdev import BlockGraph
+from rrdbg.model.machine.image_name import read_image_name
 from rrdbg.model.machine.options import parse_properties
 
 _WAITING = ("pflash", "floppy")
@@ -89,7 +90,8 @@ class Drives:
             self._graph.add(value)
         elif name in _SHORT:
             read_only = name == "cdrom"
-            self._disks.append(Disk(value, "raw" if read_only else None, read_only, dict(_SHORT[name])))
+            path, kind = read_image_name(value)
+            self._disks.append(Disk(path, kind or ("raw" if read_only else None), read_only, dict(_SHORT[name])))
         else:
             return self._take_drive(value)
         return True
@@ -144,8 +146,9 @@ class Drives:
             raise UsageError(f"This cannot be recorded: -drive {value} has no file=.")
         read_only = "on" in (properties.get("readonly"), properties.get("read-only"))
         read_only = read_only or properties.get("media") == "cdrom"
-        image_format = properties.get("format", properties.get("driver"))
-        self._disks.append(Disk(file, image_format, read_only, _frontend(properties)))
+        path, kind = read_image_name(file)
+        image_format = properties.get("format", properties.get("driver", kind))
+        self._disks.append(Disk(path, image_format, read_only, _frontend(properties)))
         return True
 
     def _unwrap(self, outer: dict[str, str]) -> None:

@@ -7,16 +7,20 @@ QEMU of that recording is called with the same machine, which replay demands.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from rrdbg.errors import UsageError
 from rrdbg.model.machine.drives import DRIVE_OPTIONS, Disk, Drives
-from rrdbg.model.machine.network import Networks
+from rrdbg.model.machine.network import Networks, unplugged
 from rrdbg.model.machine.options import Option, format_properties, parse_options, parse_properties, words_of
-from rrdbg.model.machine.safety import safe_flags
+from rrdbg.model.machine.refused import REFUSED_OPTIONS, Devices, check_backend, check_machine
+from rrdbg.model.machine.safety import machine_type, safe_flags
+from rrdbg.model.machine.semihosting import CONSOLE, Semihosting
+from rrdbg.model.machine.semihosting import OPTIONS as SEMIHOSTING_OPTIONS
 from rrdbg.model.machine.serial import Line, SerialPorts
 
 _BUNDLED = ("kernel", "initrd", "dtb", "bios")
@@ -32,7 +36,9 @@ FIRST_FD = 3
 LAST_FD = 9
 """And of the last one; from there on come sockets."""
 
-_HOST_ONLY = frozenset({"display", "vnc", "spice", "monitor", "qmp", "qmp-pretty", "mon", "pidfile", "D", "d", "name"})
+_HOST_ONLY = frozenset(
+    {"display", "vnc", "spice", "monitor", "qmp", "qmp-pretty", "mon", "pidfile", "D", "d", "name", "trace"}
+)
 _REFUSED = {
     "snapshot": "-snapshot throws the disk's snapshots away; rrdbg writes to an overlay anyway, so leave it out",
     "enable-kvm": "KVM cannot be recorded instruction by instruction; leave -enable-kvm out",
@@ -45,6 +51,7 @@ _REFUSED = {
     "incoming": "a recording begins with the machine's start; leave -incoming out",
     "sd": "SD cards given with -sd are not supported; give the image with -drive",
     "mtdblock": "flash given with -mtdblock is not supported",
+    **REFUSED_OPTIONS,
 }
 
 
@@ -121,10 +128,38 @@ class Invocation:
         words = self.machine_words()
         return parse_properties(words[words.index("-rtc") + 1], "base")["base"]
 
+    @property
+    def shares_console(self) -> bool:
+        """Whether the guest writes to the console in another way, too, than through its first serial port."""
+        words = self.machine_words()
+        return any(
+            name in ("-semihosting-config", "-device") and parse_properties(value).get("chardev") == CONSOLE
+            for name, value in itertools.pairwise(words)
+        )
+
     def machine_words(self) -> tuple[str, ...]:
         """What describes the machine itself: the user's options and rrdbg's additions."""
         added = (word for addition in self.additions for word in addition.words)
         return (*words_of(self.options), *added)
+
+    def without_host(self) -> Invocation:
+        """The same machine with nothing of the host's: its networks and chardevs lead nowhere, nobody types to it.
+
+        So does every replay have it, of which several run at once.
+        """
+        hubs = itertools.count(1)
+        options = tuple(unplugged(self.options, hubs))
+        additions = [
+            replace(addition, words=words_of(unplugged(parse_options(addition.words), hubs)))
+            for addition in self.additions
+        ]
+        return replace(
+            self,
+            options=tuple(map(_unconnected, options)),
+            additions=tuple(additions),
+            host_options=(*(Option("chardev", f"null,id={name}") for name in self.chardevs), Option("display", "none")),
+            line=Line(),
+        )
 
 
 def prepare(command: Sequence[str], *, shift: str, clock_base: str) -> Invocation:
@@ -155,11 +190,19 @@ class _Preparation:
         self._drives = Drives()
         self._additions: list[Addition] = []
         self._serials = SerialPorts()
+        self._semihosting = Semihosting()
+        self._devices = Devices()
         self._machine = _machine_properties(options)
         pc = self._machine.get("type", "pc") if binary.rpartition("qemu-system-")[2] in ("x86_64", "i386") else None
         self._networks = Networks(pc)
         self._drives.take_machine(self._machine)
         self._clock: dict[str, str] = {}
+        self._given = {option.name: option.value or "" for option in options}
+        usb = "usb" in self._given or self._machine.get("usb") == "on"
+        check_machine(
+            machine_type(architecture_of(binary), self._machine.get("type")), self._given.get("vga", ""), usb=usb
+        )
+        self._check_machine_cpus()
         for option in options:
             self._take(option)
 
@@ -170,15 +213,31 @@ class _Preparation:
         self._add_devices()
         return Invocation(
             self._binary,
-            tuple(self._kept),
-            (*self._host, *(Option("chardev", value) for value in self._serials.chardevs.values())),
+            tuple(map(self._with_console, self._kept)),
+            (
+                *filter(self._is_left, self._host),
+                *(Option("chardev", value) for value in self._serials.chardevs.values()),
+            ),
             tuple(self._serials.chardevs),
             tuple(self._bundled),
             self._drives.finish(),
             tuple(self._additions),
             self._shift,
-            self._serials.line(),
+            self._serials.line().listened() if self._semihosting.on else self._serials.line(),
         )
+
+    def _is_left(self, option: Option) -> bool:
+        """Whether an option of the host's stays: a monitor at the console goes, as it is rrdbg's own."""
+        name = parse_properties(option.value or "", "chardev").get("chardev") if option.name == "mon" else None
+        return name is None or name != self._serials.taken
+
+    def _with_console(self, option: Option) -> Option:
+        """``option`` with the console in the place of the user's own chardev for that."""
+        if option.name == "device" and self._serials.shared:
+            properties = parse_properties(option.value or "", "driver")
+            if properties.get("chardev") == self._serials.taken:
+                return Option("device", format_properties(properties | {"chardev": CONSOLE}))
+        return option
 
     def _take(self, option: Option) -> None:
         name, value = option.name, option.value or ""
@@ -195,13 +254,15 @@ class _Preparation:
         elif name == "serial":
             self._serials.take(value)
         elif name == "nographic":
-            self._serials.take("stdio")
+            self._serials.take_nographic()
         elif name in _HOST_ONLY:
             self._host.append(option)
         elif name == "chardev":
             self._serials.take_chardev(value)
         elif name == "rtc":
             self._clock = parse_properties(value)
+        elif name in SEMIHOSTING_OPTIONS:
+            self._semihosting.take(option.value)
         elif name in ("netdev", "nic", "net"):
             self._kept += self._networks.take(name, value)
         elif name not in ("no-shutdown", "no-hpet"):
@@ -214,6 +275,10 @@ class _Preparation:
                 f"This cannot be recorded: -smp {value} asks for {_cpus(value)} CPUs, and QEMU records one; "
                 "leave -smp out."
             )
+        if name == "cpu" and value.partition(",")[0] == "host":
+            raise UsageError(
+                "This cannot be recorded: -cpu host is this host's own, which KVM alone runs; use -cpu max instead."
+            )
         accelerator = {
             "accel": parse_properties(value, "accel"),
             "machine": parse_properties(value, "type"),
@@ -224,10 +289,21 @@ class _Preparation:
             raise UsageError(f"This cannot be recorded: the accelerator {chosen}; only tcg can be, so leave it out.")
         if accelerator.get("thread") == "multi":
             raise UsageError("This cannot be recorded: -accel tcg,thread=multi; leave thread=multi out.")
+        if name == "object":
+            check_backend(parse_properties(value, "qom-type"))
         if name == "device":
-            self._networks.take_card(parse_properties(value, "driver").get("driver", ""))
+            driver = parse_properties(value, "driver").get("driver", "")
+            self._devices.take(driver)
+            self._networks.take_card(driver)
             self._drives.take_device(value)
             self._serials.take_device(value)
+
+    def _check_machine_cpus(self) -> None:
+        topology = {key[4:]: text for key, text in self._machine.items() if key.startswith("smp.")}
+        if topology and (count := _cpus(format_properties(topology))) > 1:
+            raise UsageError(
+                f"This cannot be recorded: -machine smp... asks for {count} CPUs, and QEMU records one; leave smp out."
+            )
 
     def _add_clock(self) -> None:
         clock = {"base": self._clock_base, "clock": "vm"} | self._clock
@@ -245,20 +321,28 @@ class _Preparation:
     def _add_machine_flags(self) -> None:
         self._additions.append(Addition(("-no-shutdown",), "the end stays there to be looked at"))
         flags = safe_flags(architecture_of(self._binary), self._machine.get("type"))
+        if not self._given.keys().isdisjoint(("vga", "nodefaults")):
+            flags = [flag for flag in flags if flag.words[0] != "-vga"]
         self._additions += [Addition(flag.words, flag.reason) for flag in flags]
 
     def _add_devices(self) -> None:
         self._additions += [Addition(words, reason) for words, reason in self._networks.additions()]
         if not self._networks.asked:
             self._additions.append(Addition(("-nic", "none"), "no network was asked for, and the default one is live"))
-        if self._serials.captured:
-            self._additions.append(
-                Addition(("-serial", "chardev:rrdbg-console"), "the first serial port is captured as the console")
-            )
-        self._kept += self._serials.others()
+        ports, console = self._serials.ports()
+        reason = f"{console} is captured as the console" if console else "as you gave it"
+        self._additions.append(Addition(tuple(word for port in ports for word in ("-serial", port)), reason))
+        self._additions += [Addition(words, reason) for words, reason in self._semihosting.additions()]
         self._additions.append(Addition(("-monitor", "none"), "rrdbg talks to QEMU over connections of its own"))
         if not any(option.name in ("display", "vnc", "spice") for option in self._host):
             self._host.append(Option("display", "none"))
+
+
+def _unconnected(option: Option) -> Option:
+    """``option`` with nothing at the other end of a port that only prints."""
+    if option.name in ("parallel", "debugcon") and option.value != "none":
+        return replace(option, value="null")
+    return option
 
 
 def file_reader(option: Option, fd: int) -> tuple[Option, BundledFile] | None:

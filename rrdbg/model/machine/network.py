@@ -6,7 +6,7 @@ backend, which it knows by the backend's id; so a backend without one is given o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from rrdbg.errors import UsageError
@@ -26,6 +26,13 @@ anew; a timer of the guest's clock, due at once, is exact. After a load it would
 
 _CARD_PROPERTIES = {"macaddr": "mac"}
 """How ``-nic`` calls what ``-net nic`` calls otherwise."""
+
+_BACKENDS = ("netdev", "nic")
+_NIC_PROPERTIES = ("id", "model", "mac", "macaddr", "addr", "vectors", "name")
+"""What of a ``-nic`` describes the card, not the host."""
+
+_OF_THE_HOST = ("hostfwd", "guestfwd", "smb", "tftp")
+"""Beginnings of what leads from QEMU's own network to the host."""
 
 
 def has_network(words: Sequence[str]) -> bool:
@@ -81,6 +88,11 @@ class Networks:
         self._asked = True
         if properties.get("type") == "none":
             return [Option(name, value)]
+        if properties.get("type", "").startswith("vhost") or properties.get("vhost") == "on":
+            raise UsageError(
+                f"This cannot be recorded: -{name} {value}, whose packets go past QEMU into the guest's memory; "
+                "leave vhost out."
+            )
         if name == "netdev" and "id" not in properties:
             raise UsageError(f"This cannot be recorded: -netdev {value} has no id=, which a -device would need, too.")
         missing = {}
@@ -91,6 +103,9 @@ class Networks:
         if name == "nic" and "model" not in properties and self._default_is_timed:
             missing["model"] = _SAFE_CARD
             reasons.append("QEMU's default card, e1000, lets no replay pass")
+        if properties.get("type") == "tap" and "vnet_hdr" not in properties:
+            missing["vnet_hdr"] = "off"
+            reasons.append("replays have no tap, and another backend must look the same to the guest")
         self._backends.append((properties | missing)["id"])
         if name == "nic":
             # Machines other than PCs have a virtio card by default, where they have one at all.
@@ -129,3 +144,24 @@ class Networks:
         card = {_CARD_PROPERTIES.get(key, key): text for key, text in cards[0].items() if key != "type"}
         words = format_properties({"type": backends[0]["type"]} | card | backends[0]).removeprefix("type=")
         return self.take("nic", words)
+
+
+def unplugged(options: Iterable[Option], hubs: Iterator[int]) -> Iterator[Option]:
+    """``options`` with networks that lead nowhere: a replay gets its packets from the log, and needs no host for them.
+
+    Several replays run at once, and a port or a tap can be had by one only. A hub port shows the guest's card the same;
+    ``hubs`` gives the number of each one's hub. QEMU's own network, ``user``, stays, since its state is in a snapshot.
+    """
+    for option in options:
+        properties = parse_properties(option.value or "", "type") if option.name in _BACKENDS else {}
+        if properties.get("type", "none") == "none":
+            yield option
+            continue
+        if properties["type"] == "user":
+            kept = {key: text for key, text in properties.items() if not key.startswith(_OF_THE_HOST)}
+            words = format_properties(kept | {"restrict": "on"})
+        else:
+            card = _NIC_PROPERTIES if option.name == "nic" else ("id",)
+            kept = {key: text for key, text in properties.items() if key in card}
+            words = format_properties({"type": "hubport", "hubid": str(next(hubs))} | kept)
+        yield Option(option.name, words.removeprefix("type="))

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from rrdbg.errors import UsageError
 
 X86 = frozenset({"x86_64", "i386"})
-DEFAULT_MACHINES = {"x86_64": "pc", "i386": "pc", "riscv64": "spike"}
+DEFAULT_MACHINES = {
+    **dict.fromkeys(("x86_64", "i386"), "pc"),
+    **dict.fromkeys(("riscv64", "riscv32"), "spike"),
+    **dict.fromkeys(("mips", "mipsel", "mips64", "mips64el"), "malta"),
+    "ppc": "g3beige",
+    "ppc64": "pseries",
+    "s390x": "s390-ccw-virtio",
+}
 """What QEMU takes where ``-machine`` is not given; other architectures must be given one."""
 
 
@@ -68,6 +75,12 @@ SAFE_FLAGS: Sequence[SafeFlag] = (
         "the virtual APIC deadlocks QEMU when a snapshot loads",
         X86,
     ),
+    SafeFlag(
+        ("-vga", "std"),
+        "the card that this board has by default aborts QEMU when a snapshot is loaded",
+        X86,
+        machines=("isapc",),
+    ),
 )
 
 
@@ -116,5 +129,9 @@ def step_hazard(architecture: str, version: str) -> Hazard | None:
 
 def safe_flags(architecture: str, machine: str | None) -> list[SafeFlag]:
     """The flags for a machine, in the order of the command line; ``machine`` is ``-machine``'s type, if it is given."""
-    kind = machine or DEFAULT_MACHINES.get(architecture, "")
-    return [flag for flag in SAFE_FLAGS if flag.applies(architecture, kind)]
+    return [flag for flag in SAFE_FLAGS if flag.applies(architecture, machine_type(architecture, machine))]
+
+
+def machine_type(architecture: str, given: str | None) -> str:
+    """The board's name: the one ``given``, or QEMU's default; empty if there is none."""
+    return given or DEFAULT_MACHINES.get(architecture, "")

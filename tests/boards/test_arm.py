@@ -1,0 +1,71 @@
+"""Arm boards: each step is one instruction, in both directions; what was printed by semihosting is known."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+import rrdbg
+from rrdbg.errors import UsageError
+from rrdbg.model.hits.stop import Stop
+from rrdbg.model.timeline.position import Position
+from tests.boards.conftest import BOARDS, Recorded, assembled
+
+_ROUND = 60
+"""Steps: the instructions up to the inner loop, and some of that."""
+
+
+@pytest.mark.parametrize(
+    ("board", "counters", "pauses"),
+    [
+        ("a32", ("r0", "r1", "r2"), {0x40008004: 0x40008008, 0x4000800C: 0x40008010}),
+        ("t32", ("r0", "r1", "r2"), {0x40008004: 0x40008006, 0x4000800A: 0x4000800C}),
+        ("cortex-m", ("r0", "r1", "r2"), {0xA: 0xC, 0xE: 0x10}),
+    ],
+)
+def test_f4_a_step_over_yield_and_wfe_is_one_instruction(
+    recorded: Recorded, tmp_path: Path, board: str, counters: tuple[str, ...], pauses: dict[int, int]
+) -> None:
+    copy = shutil.copytree(recorded(board), tmp_path / "copy")
+    with rrdbg.open(copy, gdb=None, jobs=1) as replay:
+
+        def here(stop: Stop) -> tuple[Position, int, list[int]]:
+            registers = replay.registers()
+            return stop.position, stop.pc, [registers[name] for name in counters]
+
+        stop = replay.seek(0)
+        while stop.pc not in pauses:  # QEMU's own code on this board comes first
+            stop = replay.step()
+        seen = [here(stop)]
+        for number in range(1, _ROUND):
+            seen.append(here(replay.step()))
+            assert seen[-1][0].icount == seen[0][0].icount + number
+        passed = [(before[1], after[1]) for before, after in itertools.pairwise(seen) if before[1] in pauses]
+        assert len(passed) == len(pauses)
+        assert all(after == pauses[before] for before, after in passed)
+        assert [here(replay.reverse_step()) for _ in seen[1:]] == seen[-2::-1]
+
+
+def test_f5_what_is_printed_by_semihosting_has_its_position(recorded: Recorded, tmp_path: Path) -> None:
+    """Five times 10,015 instructions apart: the call itself, a loop and two other calls."""
+    with rrdbg.open(shutil.copytree(recorded("semihosting"), tmp_path / "copy"), gdb=None, jobs=1) as replay:
+        lines = list(replay.console())
+        assert [line.text for line in lines] == ["hello semi"] * 5
+        assert [later.position.icount - line.position.icount for line, later in itertools.pairwise(lines)] == [
+            10_015
+        ] * 4
+        for line in lines:
+            stop = replay.seek(line.position)
+            assert replay.disassemble(stop.pc)[0][1].startswith("bkpt")
+            assert replay.registers()["r0"] == 4  # SYS_WRITE0
+
+
+def test_f5_what_the_host_answers_anew_is_said_when_recording(tmp_path: Path) -> None:
+    """This guest asks for the time, which two replays are told differently."""
+    command = (*BOARDS["semihosting"].command, "-kernel", str(assembled("semihosting")))
+    with pytest.raises(UsageError, match="semihosting calls may be why: the time, a key or a file"):
+        rrdbg.record(command, tmp_path / "recording")
+    assert not (tmp_path / "recording").exists()
