@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from rrdbg.engine.machines.again import again
 from rrdbg.engine.machines.launcher import Launcher
@@ -34,9 +35,11 @@ from rrdbg.engine.travel.driver import TRIES
 from rrdbg.engine.travel.finder import Finder
 from rrdbg.engine.travel.points import PointList
 from rrdbg.errors import LinkError, OutOfRange, Overshot, UsageError
+from rrdbg.links.address_space import guard_of, space_of
 from rrdbg.links.machine import Machine
 from rrdbg.links.memory import proportional
 from rrdbg.links.qmp import SnapshotNotNow
+from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Hit, Point, Stop, StopReason, Watchpoint
 from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.line import STOPS, Timeline
@@ -45,6 +48,8 @@ from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.travel.process import ProcessInfo, SpareLimits
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline, save_timeline
+
+P = TypeVar("P", bound=Point)
 
 BLANKS = 2
 """QEMUs that wait to become a snapshot, where machines may be started ahead: one for a search, one for its end."""
@@ -80,6 +85,9 @@ class Replay:
         """What finds very many hits without stopping at each, if it can be used."""
         self.last_steps: Steps | None = None
         """Makes the last steps of a jump, for somebody who wants to see them."""
+        self.everywhere = False
+        """True to have watchpoints count in every address space, instead of the cursor's alone."""
+        self._guards: dict[int, int | None] = {}
         self.points = PointList()
         """The breakpoints and watchpoints that are set."""
         self.hits = Hits(recording, lambda: self.timeline.cost)
@@ -239,6 +247,7 @@ class Replay:
     @again
     async def step_watching(self, points: Sequence[Watchpoint]) -> Stop:
         """Like one :meth:`stepi`, telling also which of ``points`` the step accessed."""
+        points = await self.meant_here(points)
         async with self._cursor.moving():
             walker = await self._cursor.walker()
             if walker.position >= self.timeline.end:
@@ -293,8 +302,8 @@ class Replay:
 
         ``extra`` are points for this time only, numbered below zero; ``accept`` judges breakpoints' conditions.
         """
+        points = await self.meant_here((*self.points, *extra))
         async with self._cursor.moving():
-            points = (*self.points, *extra)
             if points and (first := await self._finder.go_to_first(points, accept)):
                 return await self._hit_stop(first)
             await self._cursor.go(self.timeline.end)
@@ -308,14 +317,43 @@ class Replay:
         makes the access, about to be executed, so that the value there is the old one. ``extra`` and ``accept``
         are as for :meth:`cont`.
         """
+        points = await self.meant_here((*self.points, *extra))
         async with self._cursor.moving():
-            last = await self._finder.last(self._cursor.position, (*self.points, *extra), accept)
+            last = await self._finder.last(self._cursor.position, points, accept)
             if last is None:
                 await self._cursor.go(START)
                 return await self._stop(StopReason.START)
             target, hit = last
             await self._cursor.go(target)
             return await self._hit_stop(hit)
+
+    @again
+    async def meant_here(self, points: Sequence[P]) -> tuple[P, ...]:
+        """``points``, of which watchpoints mean the address space at the cursor, where their address depends on it.
+
+        With :attr:`everywhere` they stay as they are.
+        """
+        if self.everywhere or not any(isinstance(point, Watchpoint) and point.space is None for point in points):
+            return tuple(points)
+        return tuple([await self._meant_here(point) for point in points])
+
+    async def _meant_here(self, point: P) -> P:
+        if not isinstance(point, Watchpoint) or point.space is not None:
+            return point
+        machine = await self.machine()
+        root = await space_of(machine, point.address)
+        if root is None:
+            return point
+        if root not in self._guards:
+            # Where the kernel's own mapping of all memory lies it stays from early on.
+            self._guards[root] = await guard_of(machine, root)
+        return replace(point, space=AddressSpace(root, self._guards[root]))
+
+    @again
+    async def elsewhere(self) -> int:
+        """How many hits the last search has left out, since they were in other address spaces."""
+        async with self._cursor.moving():
+            return await self._finder.elsewhere()
 
     @again
     async def last_before(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.timeline.position import Position
 
 
@@ -40,12 +41,16 @@ class Breakpoint:
 
 @dataclass(frozen=True, slots=True)
 class Watchpoint:
-    """Stop at accesses to ``length`` bytes from ``address`` (virtual)."""
+    """Stop at accesses to ``length`` bytes from ``address`` (virtual).
+
+    ``space`` is the address space that the address is meant in; None: what is mapped there in any.
+    """
 
     number: int
     address: int
     length: int
     kind: WatchKind = WatchKind.WRITE
+    space: AddressSpace | None = None
 
     def __str__(self) -> str:
         return f"watchpoint {self.number} on {self.address:#x}:{self.length}"
@@ -56,7 +61,7 @@ Point = Breakpoint | Watchpoint
 
 @dataclass(frozen=True, slots=True)
 class ValueChange:
-    """The bytes under a watchpoint before and after the access, as read in forward order."""
+    """The bytes under a watchpoint just before the instruction that makes the access, and just after it."""
 
     before: bytes
     after: bytes
@@ -73,7 +78,12 @@ class Hit:
 
     ``position`` is where a forward run stops: at the instruction for a breakpoint, after the access for a
     watchpoint. ``pc`` is the linear pc there. ``exact`` is false where only the icount of it is known yet: a free
-    run cannot tell the phases of an ambiguous icount apart.
+    run cannot tell the phases of an ambiguous icount apart. ``space`` is the root of the page tables in use there, None
+    where there are none.
+
+    QEMU stops behind an access, where the bytes before it can no longer be read. As long as nobody has looked at them
+    before it (:mod:`rrdbg.engine.search.trail`) a hit is not ``judged``: it may be a write that changes nothing, which
+    is no hit, and ``change.before`` is empty.
     """
 
     position: Position
@@ -81,6 +91,14 @@ class Hit:
     point: Point
     change: ValueChange | None = None
     exact: bool = True
+    space: int | None = None
+    judged: bool = True
+
+    @property
+    def belongs(self) -> bool:
+        """False if the point is meant in another address space than the one where this has happened."""
+        wanted = self.point.space if isinstance(self.point, Watchpoint) else None
+        return wanted is None or wanted.root == self.space
 
     @property
     def reason(self) -> StopReason:
@@ -93,7 +111,7 @@ class Hit:
         match self.point:
             case Breakpoint(_, address):
                 return f"breakpoint at {address:#x}"
-            case Watchpoint(_, address, length, kind):
+            case Watchpoint(_, address, length, kind, _):
                 return f"{kind} on {address:#x}:{length}"
 
 
