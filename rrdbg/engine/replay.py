@@ -15,7 +15,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from rrdbg.engine.machines.again import again
 from rrdbg.engine.machines.launcher import Launcher
@@ -34,8 +33,9 @@ from rrdbg.engine.travel.cursor import Cursor, Steps
 from rrdbg.engine.travel.driver import TRIES
 from rrdbg.engine.travel.finder import Finder
 from rrdbg.engine.travel.points import PointList
+from rrdbg.engine.travel.spaces import P, Spaces
 from rrdbg.errors import LinkError, OutOfRange, Overshot, UsageError
-from rrdbg.links.address_space import guard_of, space_of
+from rrdbg.links.address_space import space_in_use
 from rrdbg.links.machine import Machine
 from rrdbg.links.memory import proportional
 from rrdbg.links.qmp import SnapshotNotNow
@@ -48,8 +48,6 @@ from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.travel.process import ProcessInfo, SpareLimits
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline, save_timeline
-
-P = TypeVar("P", bound=Point)
 
 BLANKS = 2
 """QEMUs that wait to become a snapshot, where machines may be started ahead: one for a search, one for its end."""
@@ -85,9 +83,8 @@ class Replay:
         """What finds very many hits without stopping at each, if it can be used."""
         self.last_steps: Steps | None = None
         """Makes the last steps of a jump, for somebody who wants to see them."""
-        self.everywhere = False
-        """True to have watchpoints count in every address space, instead of the cursor's alone."""
-        self._guards: dict[int, int | None] = {}
+        self.spaces = Spaces()
+        """Which address spaces watchpoints mean."""
         self.points = PointList()
         """The breakpoints and watchpoints that are set."""
         self.hits = Hits(recording, lambda: self.timeline.cost)
@@ -302,7 +299,7 @@ class Replay:
 
         ``extra`` are points for this time only, numbered below zero; ``accept`` judges breakpoints' conditions.
         """
-        points = await self.meant_here((*self.points, *extra))
+        points = await self._all_meant_here((*self.points, *extra))
         async with self._cursor.moving():
             if points and (first := await self._finder.go_to_first(points, accept)):
                 return await self._hit_stop(first)
@@ -317,7 +314,7 @@ class Replay:
         makes the access, about to be executed, so that the value there is the old one. ``extra`` and ``accept``
         are as for :meth:`cont`.
         """
-        points = await self.meant_here((*self.points, *extra))
+        points = await self._all_meant_here((*self.points, *extra))
         async with self._cursor.moving():
             last = await self._finder.last(self._cursor.position, points, accept)
             if last is None:
@@ -329,25 +326,24 @@ class Replay:
 
     @again
     async def meant_here(self, points: Sequence[P]) -> tuple[P, ...]:
-        """``points``, of which watchpoints mean the address space at the cursor, where their address depends on it.
+        """``points`` of a movement, of which watchpoints belong to an address space, see :class:`Spaces`."""
+        machine = await self.machine() if self.spaces.unbound(points) else None
+        return await self.spaces.meant(machine, points)
 
-        With :attr:`everywhere` they stay as they are.
-        """
-        if self.everywhere or not any(isinstance(point, Watchpoint) and point.space is None for point in points):
-            return tuple(points)
-        return tuple([await self._meant_here(point) for point in points])
+    @again
+    async def bound_here(self, points: Sequence[P]) -> tuple[P, ...]:
+        """``points`` of a question, of which watchpoints belong to the address space at the cursor."""
+        return await self.spaces.bound(await self.machine(), points)
 
-    async def _meant_here(self, point: P) -> P:
-        if not isinstance(point, Watchpoint) or point.space is not None:
-            return point
-        machine = await self.machine()
-        root = await space_of(machine, point.address)
-        if root is None:
-            return point
-        if root not in self._guards:
-            # Where the kernel's own mapping of all memory lies it stays from early on.
-            self._guards[root] = await guard_of(machine, root)
-        return replace(point, space=AddressSpace(root, self._guards[root]))
+    @again
+    async def space_of(self, address: int) -> AddressSpace | None:
+        """The address space at the cursor; None if ``address`` means the same in all."""
+        return await self.spaces.here(await self.machine(), address)
+
+    @again
+    async def space_in_use(self) -> int | None:
+        """The root of the page tables that processes' addresses mean at the cursor; None where there are none."""
+        return await space_in_use(await self.machine())
 
     @again
     async def elsewhere(self) -> int:
@@ -370,15 +366,24 @@ class Replay:
             return await self._finder.before(position)
 
     async def scan(
-        self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None = None
+        self,
+        points: Sequence[Point],
+        start: Position,
+        end: Position,
+        accept: Accept | None = None,
+        *,
+        foreign: bool = False,
     ) -> AsyncGenerator[Hit, None]:
         """Every hit of ``points`` from ``start`` up to ``end``, in order, found in another machine; the cursor stays.
 
         A breakpoint counts at ``start`` and not at ``end``, a watchpoint's access the other way round. The position of
         a hit that is not ``exact`` may be too early by a phase. Where there is a single QEMU, no hit is given before
         all are found, since whoever gets one may need the machine; but with ``accept`` they are, and he must not.
+        ``foreign`` hits are those in other address spaces than their points mean: they are given and marked, or left
+        out and counted (:meth:`elsewhere`).
         """
-        async with self._cursor.moving(), aclosing(self._finder.all(points, start, end, accept)) as hits:
+        found = self._finder.all(points, start, end, accept, foreign=foreign)
+        async with self._cursor.moving(), aclosing(found) as hits:
             async for hit in hits:
                 yield hit
 
@@ -475,11 +480,17 @@ class Replay:
         self._keeper.timeline = replace(self.timeline, bookmarks=bookmarks)
         save_timeline(self.recording, self.timeline)
 
+    async def _all_meant_here(self, points: Sequence[Point]) -> tuple[Point, ...]:
+        self.spaces.keep(points)
+        return await self.meant_here(points)
+
     async def _stop(self, reason: StopReason) -> Stop:
         return Stop(reason, self._cursor.position, await self.pc())
 
     async def _hit_stop(self, hit: Hit) -> Stop:
         self._keeper.mark(STOPS, self._cursor.position, hit.text)
+        if hit.space is not None and await self.space_of(hit.point.address) is None:
+            hit = replace(hit, space=None)
         return Stop(hit.reason, self._cursor.position, await self.pc(), (hit,))
 
     def _report(self, progress: Progress) -> None:

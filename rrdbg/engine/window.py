@@ -104,6 +104,7 @@ class Window:
     async def reverse_cont(self, points: Sequence[Point], accept: Accept | None = None) -> Outcome:
         """Go back to the last hit before the cursor, of ``points`` or the replay's own."""
         replay = self._replay
+        replay.spaces.keep((*replay.points, *points))
         wanted = await replay.meant_here((*replay.points, *points))
         watchpoints = tuple(point for point in wanted if isinstance(point, Watchpoint))
         # Conditions may read memory that is not in the store, and a delivery may access some that the pass missed.

@@ -22,7 +22,7 @@ class Lives:
 
     def __init__(self, points: Iterable[Point]) -> None:
         wanted = list(points)
-        spaces = {point.space for point in wanted if isinstance(point, Watchpoint) and point.space}
+        spaces = {point.space for point in wanted if point.space}
         guarded = sorted((space.guard, space.root) for space in spaces if space.guard is not None)
         self.guards: Sequence[Watchpoint] = [
             Watchpoint(-_FIRST - number, guard, _BYTES) for number, (guard, _) in enumerate(guarded)
@@ -51,15 +51,14 @@ class Lives:
         return [
             point
             for point in self.points
-            if point.number not in self._roots
-            and not (isinstance(point, Watchpoint) and point.space and point.space.root in self._ended)
+            if point.number not in self._roots and not (point.space and point.space.root in self._ended)
         ]
 
     def counts(self, hit: Hit) -> bool:
         """False if ``hit`` is a guard's, or in another address space than its point means, or in another life of it."""
         if self.is_guard(hit) or not hit.belongs:
             return False
-        space = hit.point.space if isinstance(hit.point, Watchpoint) else None
+        space = hit.point.space
         if space is None:
             return True
         begun = self._begun.get(space.root)

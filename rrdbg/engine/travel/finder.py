@@ -70,9 +70,9 @@ class Finder:
         self._passed[hit.position, hit.point.number] = hit
 
     async def all(
-        self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None
+        self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None, *, foreign: bool = False
     ) -> AsyncGenerator[Hit, None]:
-        """Every hit from ``start`` to ``end``, in order, but those in other address spaces than their points."""
+        """Every hit from ``start`` to ``end``, in order; also those in other address spaces if ``foreign``."""
         self._passed = {}
         lives = Lives(points)
         await self._begin(lives, start)
@@ -84,6 +84,8 @@ class Finder:
                         lives.end(hit)
                 elif lives.counts(hit):
                     yield hit
+                elif foreign:
+                    yield replace(hit, foreign=True)
                 else:
                     self._pass(hit)
 

@@ -30,13 +30,17 @@ class WatchKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Breakpoint:
-    """Stop before the instruction at ``address`` (linear, as the gdbstub counts it)."""
+    """Stop before the instruction at ``address`` (linear, as the gdbstub counts it).
+
+    ``space`` is the one address space where it counts; None: it counts in all.
+    """
 
     number: int
     address: int
+    space: AddressSpace | None = None
 
     def __str__(self) -> str:
-        return f"breakpoint {self.number} at {self.address:#x}"
+        return f"breakpoint {self.number} at {self.address:#x}{_within(self.space)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,14 @@ class Watchpoint:
     space: AddressSpace | None = None
 
     def __str__(self) -> str:
-        return f"watchpoint {self.number} on {self.address:#x}:{self.length}"
+        return f"watchpoint {self.number} on {self.address:#x}:{self.length}{_within(self.space)}"
 
 
 Point = Breakpoint | Watchpoint
+
+
+def _within(space: AddressSpace | None) -> str:
+    return f" in address space {space}" if space else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,8 @@ class Hit:
     QEMU stops behind an access, where the bytes before it can no longer be read. As long as nobody has looked at them
     before it (:mod:`rrdbg.engine.search.trail`) a hit is not ``judged``: it may be a write that changes nothing, which
     is no hit, and ``change.before`` is empty.
+
+    A ``foreign`` one is in another address space than its point means, and was asked for all the same.
     """
 
     position: Position
@@ -93,12 +103,12 @@ class Hit:
     exact: bool = True
     space: int | None = None
     judged: bool = True
+    foreign: bool = False
 
     @property
     def belongs(self) -> bool:
         """False if the point is meant in another address space than the one where this has happened."""
-        wanted = self.point.space if isinstance(self.point, Watchpoint) else None
-        return wanted is None or wanted.root == self.space
+        return self.point.space is None or self.point.space.root == self.space
 
     @property
     def reason(self) -> StopReason:
@@ -109,7 +119,7 @@ class Hit:
     def text(self) -> str:
         """What fired, without its number, which means nothing in another session."""
         match self.point:
-            case Breakpoint(_, address):
+            case Breakpoint(_, address, _):
                 return f"breakpoint at {address:#x}"
             case Watchpoint(_, address, length, kind, _):
                 return f"{kind} on {address:#x}:{length}"
