@@ -346,6 +346,12 @@ class Replay:
         return await space_in_use(await self.machine())
 
     @again
+    async def begun(self, space: AddressSpace) -> Position:
+        """Where the address space at the cursor has begun, as far back as is known."""
+        async with self._cursor.moving():
+            return await self._finder.begun(space)
+
+    @again
     async def elsewhere(self) -> int:
         """How many hits the last search has left out, since they were in other address spaces."""
         async with self._cursor.moving():

@@ -118,6 +118,10 @@ class Hits:
             else:
                 self.note_until(points, start, seen)
 
+    def forget(self) -> None:
+        """Know nothing any more: everything is found anew."""
+        self._index = HitIndex()
+
     def close(self) -> None:
         """Keep with the recording what is new.
 

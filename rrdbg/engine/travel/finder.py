@@ -23,6 +23,7 @@ from rrdbg.engine.search.trail import Trail, judge_last
 from rrdbg.engine.travel.cursor import Cursor
 from rrdbg.engine.travel.landing import exact_position, step_before
 from rrdbg.errors import QemuDied
+from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Hit, Point, Watchpoint
 from rrdbg.model.timeline.position import START, Position
 
@@ -89,13 +90,18 @@ class Finder:
                 else:
                     self._pass(hit)
 
+    async def begun(self, space: AddressSpace) -> Position:
+        """Where ``space``, the one at the cursor, has begun; the start where its root was never another one's."""
+        guards = Lives([Watchpoint(0, 0, 1, space=space)]).guards
+        found = await self._last(self._cursor.position, guards, None, {}) if guards else None
+        return found.position if found else START
+
     async def _begin(self, lives: Lives, start: Position) -> None:
         """Find out which lives the address spaces have at the cursor, for a search from ``start`` on."""
         here = self._cursor.position
         for guard in lives.guards:
             if start < here:
-                found = await self._last(here, [guard], None, {})
-                if found:
+                if found := await self._last(here, [guard], None, {}):
                     lives.begin(found)
             elif here < start:
                 async with aclosing(self._everywhere([guard], here, start, None)) as hits:
