@@ -161,10 +161,14 @@ def places(recording: Path, program: tuple[Any, Path]) -> Places:
             async with aclosing(replay.scan(points, START, end)) as hits:
                 found = [hit async for hit in hits]
             by = {point.number: [hit for hit in found if hit.point.number == point.number] for point in points}
-            spaces = [hit.space for hit in by[-1]]
             # Where the processes take turns most quickly.
-            turns = [len({*spaces[i : i + 4]}) for i in range(len(spaces))]
-            rounds = by[-1][turns.index(max(turns), len(turns) // 3)].position
+            turns = [by[-1][i : i + 5] for i in range(len(by[-1]) - 4)]
+            most = max(len({hit.space for hit in turn}) for turn in turns)
+            rounds = min(
+                (turn[-1].position.icount - turn[0].position.icount, turn[0].position)
+                for turn in turns
+                if len({hit.space for hit in turn}) == most
+            )[1]
             for place in (rounds, by[-2][1].position, by[-3][1].position):
                 await replay.seek(Position(replay.timeline.landing_before(place)))
                 await replay.snapshot()
