@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from rrdbg.engine.machines.launcher import Launcher
+from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.engine.queries.changes import changes
 from rrdbg.engine.queries.predicates import FormulaPredicate
@@ -36,7 +37,7 @@ from rrdbg.errors import RrdbgError, RspError
 from rrdbg.links.machine import Machine
 from rrdbg.model.hits.bisection import Verdict
 from rrdbg.model.hits.predicate import MemoryFormula, MemoryTest
-from rrdbg.model.hits.stop import Breakpoint, Hit, StopReason, WatchKind, Watchpoint
+from rrdbg.model.hits.stop import Breakpoint, Hit, Point, StopReason, WatchKind, Watchpoint
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.travel import segments
 from rrdbg.store.recording import Recording
@@ -171,7 +172,7 @@ def places(recording: Path, program: tuple[Any, Path]) -> Places:
         async with await Replay.open(recording) as replay:
             end = replay.timeline.end
             child = Breakpoint(-3, symbol(program[1], "mark_child").address)
-            points = [Watchpoint(-1, value, 8), Watchpoint(-2, MAPPED, 8), child]
+            points: list[Point] = [Watchpoint(-1, value, 8), Watchpoint(-2, MAPPED, 8), child]
             async with aclosing(replay.scan(points, START, end)) as hits:
                 found = [hit async for hit in hits]
             written = [hit for hit in found if hit.point.number == -1]
@@ -262,6 +263,17 @@ def loop() -> Iterator[Run[Any]]:
         yield runner.run
 
 
+class OneQemu(Launcher):
+    """Starts machines as if there were one QEMU: a start ends the machine before."""
+
+    single = True
+
+    async def start(self, *words: Any, **options: Any) -> tuple[Walker, float]:
+        for known in list(self.running):
+            await known.walker.machine.close()
+        return await super().start(*words, **options)
+
+
 @pytest.fixture(scope="module")
 def replays(copies: dict[str, Path], loop: Run[Any]) -> Iterator[dict[str, Replay]]:
     """One for each way in which hits are found."""
@@ -279,7 +291,7 @@ def replays(copies: dict[str, Path], loop: Run[Any]) -> Iterator[dict[str, Repla
             executor = LocalExecutor(2) if way == "parallel" else None
             with pytest.MonkeyPatch.context() as single:
                 if way == "single":
-                    single.setattr(Launcher, "single", True)
+                    single.setattr("rrdbg.engine.replay.Launcher", OneQemu)
                 opened[way] = loop(Replay.open(copy, executor=executor))
         yield opened
         for replay in opened.values():
