@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 from rrdbg.commands.arguments import read_address, read_ends, read_range, read_scope
 from rrdbg.commands.registry import Category, Registry, Takes
+from rrdbg.commands.scope import Scope
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.trace import trace
 from rrdbg.errors import OutOfRange, UsageError
@@ -131,25 +132,31 @@ def _bytes(hit: Hit) -> tuple[str, str]:
 
 @QUERIES.command(
     "tprintf", Category.QUERIES, "Print values each time LOCATION is reached, in all of time, without stopping.",
-    arguments='LOCATION [if CONDITION],"FORMAT"[,EXPR...] [from POSITION] [to POSITION]',
+    arguments='LOCATION [if CONDITION],"FORMAT"[,EXPR...] [from POSITION] [to POSITION] [--here]',
     takes=(Takes.LOCATION, Takes.EXPRESSION),
     details="The format is C's, for integers, characters and strings: %d %i %u %x %X %o %c %s %p. Each line has the "
     "position of the hit; the cursor stays where it is. From the start to the end of the recording, unless told "
-    "otherwise.",
+    "otherwise. Processes of one program reach the same LOCATION: each line then says in which address space, and "
+    "--here keeps to the one at the cursor.",
     examples=(
         'tprintf log_append,"%s used %lu",text,task->log_used', 'tprintf fold,"%d",value from 50% to end',
         'tprintf log_append if task->log_used > 20,"%s",text',
     ),
 )  # fmt: skip
 async def _tprintf(session: Session, text: str) -> AsyncGenerator[Result, None]:
+    text, here = read_scope(text, "--here")
     wanted = Print.read(text)
     points = await _tracepoints(session, wanted)
     start, end = await read_ends(session, wanted.start, wanted.end)
     session.found.clear()
-    lines = trace(session.replay, points, wanted.format, start, end, conditional=bool(wanted.condition))
+    scope = await Scope.at(session, points[0].address if points else 0, here=here)
+    lines = trace(
+        session.replay, points, wanted.format, start, end, conditional=bool(wanted.condition), space=scope.only
+    )
     async with aclosing(lines):
-        async for position, line in lines:
-            yield session.note(position, line, {"text": line})
+        async for position, line, root in lines:
+            where, fields = scope.said(root)
+            yield session.note(position, line + where, {"text": line, **fields})
     condition = " under the condition" if wanted.condition else ""
     found = times(len(session.found))
     yield Message(f"{wanted.location} was reached{condition} {found} between {start} and {end}.")

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from rrdbg.commands.arguments import read_address, read_scope, read_stretch
 from rrdbg.commands.queries import elsewhere, meant, read_variable
 from rrdbg.commands.registry import Category, Registry, Takes
+from rrdbg.commands.scope import Scope
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.calls import Call, calls
 from rrdbg.model.hits.stop import Hit, WatchKind, Watchpoint
@@ -93,33 +94,41 @@ async def _read(session: Session, hit: Hit) -> Result:
 
 @TABLES.command(
     "calls", Category.QUERIES, "List every call of FUNCTION: its caller, arguments and result.",
-    arguments="FUNCTION [from POSITION] [to POSITION]", takes=(Takes.FUNCTION,),
+    arguments="FUNCTION [from POSITION] [to POSITION] [--here]", takes=(Takes.FUNCTION,),
     details="The arguments are shown if GDB knows the parameters, the result as the register that holds it. A function "
     "without symbols is written *ADDRESS. From the start to the end of the recording, unless told otherwise, piece by "
-    "piece; what has not returned at the end of a piece comes later. 'seek @NUMBER' goes to one of the calls.",
+    "piece; what has not returned at the end of a piece comes later. 'seek @NUMBER' goes to one of the calls. "
+    "Processes of one program make the same calls: each line then says in which address space, and --here keeps to the "
+    "one at the cursor.",
     examples=("calls log_append", "calls do_sys_openat2 from 90%", "calls *0x100020"),
 )  # fmt: skip
 async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
+    text, here = read_scope(text, "--here")
     what, start, end = await read_stretch(session, text)
     function = await _function(session, what)
+    scope = await Scope.at(session, function.entry, here=here)
     what = f"*{function.entry:#x}" if what.startswith("*") else what
     forms = [Format.read(parameter.conversion).conversions[0] for parameter in function.parameters]
     session.found.clear()
     names = [parameter.name for parameter in function.parameters]
-    async with aclosing(calls(session.replay, function.entry, function.points, forms, start, end)) as found:
+    found = calls(session.replay, function.entry, function.points, forms, start, end, scope.only)
+    async with aclosing(found):
         async for call in found:
             values = [form.show(value) for form, value in zip(forms, call.arguments, strict=False)]
-            yield await _call(session, what, call, dict(zip(names, values, strict=False)))
+            yield await _call(session, what, call, dict(zip(names, values, strict=False)), scope.said(call.space))
     yield Message(f"{what} was called {times(len(session.found))} between {start} and {end}.")
 
 
-async def _call(session: Session, function: str, call: Call, arguments: dict[str, str]) -> Result:
+async def _call(
+    session: Session, function: str, call: Call, arguments: dict[str, str], said: tuple[str, dict[str, str]]
+) -> Result:
     caller = await _place(session, call.return_address)
     returned = "" if call.returned is None else f"{call.returned:#x}"
     shown = ", ".join(f"{name}={value}" for name, value in arguments.items())
     result = f" = {returned}" if returned else " does not return"
-    fields = {"caller": caller, **arguments, "returned": returned}
-    return session.note(call.position, f"{function}({shown}){result}  to {caller}", fields)
+    where, space = said
+    fields = {"caller": caller, **arguments, "returned": returned, **space}
+    return session.note(call.position, f"{function}({shown}){result}  to {caller}{where}", fields)
 
 
 async def _function(session: Session, what: str) -> Function:
