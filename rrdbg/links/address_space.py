@@ -108,9 +108,9 @@ async def _are_twins(machine: Machine, kernels: int, users: int) -> bool:
 async def _is_users_on_x86(machine: Machine, space: int, address: int) -> bool:
     """True if the table ``space`` is a process's, and ``address`` is not of the kernel's part of it."""
     if (await machine.register("efer") or 0) & _X86_LONG_MODE:
-        if address >> 63:
-            return False
-        own = (address >> (12 + 9 * (await levels(machine) - 1))) & 0x1FF
+        own = address >> 12 + 9 * (await levels(machine) - 1)
+        if own >= _X86_HALF:
+            return False  # the kernel's half, or no address at all
         table = await entries(machine, space, _X86_HALF)
     elif (await machine.register("cr4") or 0) & _X86_PAE:
         top = await entries(machine, space, 4)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rrdbg.engine.machines.progress import Stretch
 from rrdbg.engine.replay import Replay
@@ -33,7 +33,7 @@ class Occurrences:
     count: int
     hit: Hit | None = None
     accelerated: bool = False
-    spaces: frozenset[int | None] = frozenset()
+    spaces: frozenset[int | None] = field(default=frozenset(), compare=False)
 
 
 async def count(replay: Replay, points: Sequence[Breakpoint], start: Position, end: Position) -> Occurrences:
