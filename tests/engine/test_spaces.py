@@ -25,7 +25,6 @@ from hypothesis import strategies as st
 
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.walk import Walker
-from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.engine.queries.changes import changes
 from rrdbg.engine.queries.predicates import FormulaPredicate
 from rrdbg.engine.replay import Replay
@@ -42,10 +41,10 @@ from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.travel import segments
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
-from tests.conftest import GUEST_DIR, failing_clearly
 from tests.engine.conftest import Run
 from tests.guests.build import symbol
-from tests.guests.linux.processes import build_processes
+from tests.guests.linux.processes import Processes
+from tests.recordings import fresh_copy
 
 pytestmark = [pytest.mark.linux, pytest.mark.timeout(0 if "RRDBG_EXAMPLES" in os.environ else 600)]
 
@@ -127,21 +126,9 @@ class Truth:
 
 
 @pytest.fixture(scope="module")
-def program() -> tuple[Any, Path]:
-    with failing_clearly("processes"):
-        return build_processes(GUEST_DIR)
-
-
-@pytest.fixture(scope="module")
-def recording(program: tuple[Any, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three processes of one program in Linux."""
-    guest, _ = program
-    command = (
-        "qemu-system-x86_64", "-m", "128M", "-nographic", "-no-reboot", "-kernel", str(guest.kernel),
-        "-initrd", str(guest.initrd), "-append", guest.cmdline,
-    )  # fmt: skip
-    directory = tmp_path_factory.mktemp("processes") / "processes"
-    return asyncio.run(Recorder(RecordRequest(command, directory)).run()).directory
+def recording(processes_recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy in which snapshots are laid."""
+    return fresh_copy(processes_recording, tmp_path_factory.mktemp("spaces") / "processes")
 
 
 def _busiest(hits: list[Hit], length: int) -> int:
@@ -164,14 +151,14 @@ class Places:
 
 
 @pytest.fixture(scope="module")
-def places(recording: Path, program: tuple[Any, Path]) -> Places:
+def places(recording: Path, processes: Processes) -> Places:
     """Found by watchpoints, to begin somewhere; which leaves snapshots on the way."""
 
     async def find() -> Places:
-        value = symbol(program[1], "value").address
+        value = symbol(processes.elf, "value").address
         async with await Replay.open(recording) as replay:
             end = replay.timeline.end
-            child = Breakpoint(-3, symbol(program[1], "mark_child").address)
+            child = Breakpoint(-3, symbol(processes.elf, "mark_child").address)
             points: list[Point] = [Watchpoint(-1, value, 8), Watchpoint(-2, MAPPED, 8), child]
             async with aclosing(replay.scan(points, START, end)) as hits:
                 found = [hit async for hit in hits]
@@ -189,12 +176,12 @@ def places(recording: Path, program: tuple[Any, Path]) -> Places:
 
 
 @pytest.fixture(scope="module", params=["rounds", "forking", "mapping"])
-def truth(request: pytest.FixtureRequest, recording: Path, places: Places, program: tuple[Any, Path]) -> Truth:
-    value = symbol(program[1], "value").address
+def truth(request: pytest.FixtureRequest, recording: Path, places: Places, processes: Processes) -> Truth:
+    value = symbol(processes.elf, "value").address
     address = MAPPED if request.param == "mapping" else value
     steps = LONGER * STEPS[request.param]
     moments = asyncio.run(observe(recording, getattr(places, request.param), steps, {address: 8}))
-    return Truth(moments, address, _readers(program[1]))
+    return Truth(moments, address, _readers(processes.elf))
 
 
 def _readers(elf: Path) -> set[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -23,6 +23,8 @@ class Spaces:
     def __init__(self) -> None:
         self.everywhere = False
         """True to have watchpoints count in every address space."""
+        self.on_meant: Callable[[Watchpoint, AddressSpace], None] = lambda point, space: None
+        """Told where a movement's watchpoint is found to belong to an address space."""
         self._guards: dict[int, int | None] = {}
         self._meant: dict[Watchpoint, AddressSpace | None] = {}
 
@@ -55,7 +57,9 @@ class Spaces:
             if isinstance(point, Watchpoint) and point.space is None:
                 if point not in self._meant:
                     assert machine is not None
-                    self._meant[point] = await self.here(machine, point.address)
+                    space = self._meant[point] = await self.here(machine, point.address)
+                    if space:
+                        self.on_meant(point, space)
                 point = replace(point, space=self._meant[point])
             found.append(point)
         return tuple(found)
