@@ -12,11 +12,9 @@ A kernel thread goes on with the page tables of the process before (lazy TLB): i
 
 from __future__ import annotations
 
-from contextlib import aclosing
-
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
-from rrdbg.links.page_tables import aliases, entries, levels
+from rrdbg.links.page_tables import alias, entries, levels
 
 _PAGE = 0x1000
 _X86_PAGING = 1 << 31
@@ -142,7 +140,6 @@ async def guard_of(machine: Machine, space: int) -> int | None:
         index = next((index for index in range(_X86_HALF, len(table)) if table[index] & _X86_PRESENT), None)
         if index is None:
             return None
-        async with aclosing(aliases(machine, space, space + 8 * index, kernel_only=True)) as found:
-            return await anext(found, None)
+        return await alias(machine, space, space + 8 * index)
     except RspError:
         return None

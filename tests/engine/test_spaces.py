@@ -8,6 +8,7 @@ whatever process the cursor is in. ``RRDBG_EXAMPLES`` asks for more comparisons,
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import re
@@ -237,7 +238,7 @@ async def _moment(machine: Machine, position: Position, watched: dict[int, int])
 def copies(recording: Path, places: Places, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     assert places, "it has laid the snapshots"
     folder = tmp_path_factory.mktemp("copies")
-    return {way: _copy(recording, folder / way) for way in WAYS}
+    return {way: _copy(recording, folder / way) for way in (*WAYS, "lives")}
 
 
 def _copy(recording: Path, target: Path) -> Path:
@@ -273,7 +274,8 @@ def replays(copies: dict[str, Path], loop: Run[Any]) -> Iterator[dict[str, Repla
         patch.setattr(backward, "_START_SECONDS", -1.0)
         patch.setattr(backward, "_SLOWER", -1.0)
         opened: dict[str, Replay] = {}
-        for way, copy in copies.items():
+        for way in WAYS:
+            copy = copies[way]
             patch.setenv(SETTING, "on" if way == "accelerator" else "off")
             executor = LocalExecutor(2) if way == "parallel" else None
             with pytest.MonkeyPatch.context() as single:
@@ -495,6 +497,40 @@ def test_the_stretches_are_worth_it(truth: Truth) -> None:
         assert differing > len(writes), "an address space was entered, or a page was mapped, in between"
     else:
         assert len(truth.moments) == STEPS["forking"] + 1
+
+
+async def test_a_root_that_is_used_again_is_another_address_space(
+    copies: dict[str, Path], processes: Processes
+) -> None:
+    """In one life of an address space each write to ``value`` finds what the one before has left."""
+    value = Watchpoint(-1, symbol(processes.elf, "value").address, 8)
+    async with await Replay.open(copies["lives"]) as replay:
+        end = replay.timeline.end
+        async with aclosing(replay.scan([value], START, end)) as hits:
+            found = [hit async for hit in hits]
+        # A program that is loaded has 7 there, and a child what its parent has: what nobody left tells of a new life.
+        roots = {hit.space for hit in found}
+        again = [root for root in roots if _breaks([hit for hit in found if hit.space == root])]
+        assert again, "Linux uses pages of page tables again soon"
+        root = again[0]
+        own = [_seen(hit) for hit in found if hit.space == root]
+        lives = []
+        for hit in (hit for hit in found if hit.space == root):
+            if any(_seen(hit) in life for life in lives):
+                continue
+            await replay.seek(await replay.before(hit.position))
+            (point,) = await replay.bound_here([value])
+            async with aclosing(replay.scan([point], START, end)) as hits:
+                life = [_seen(each) async for each in hits]
+            assert _seen(hit) in life
+            assert all(one[3] == other[2] for one, other in itertools.pairwise(life))
+            lives.append(life)
+        assert len(lives) >= 2
+        assert sorted(each for life in lives for each in life) == own
+
+
+def _breaks(hits: list[Hit]) -> bool:
+    return any(_seen(one)[3] != _seen(other)[2] for one, other in itertools.pairwise(hits))
 
 
 @seed(SEED)
