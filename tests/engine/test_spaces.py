@@ -514,7 +514,7 @@ async def test_a_root_that_is_used_again_is_another_address_space(
         assert again, "Linux uses pages of page tables again soon"
         root = again[0]
         own = [_seen(hit) for hit in found if hit.space == root]
-        lives = []
+        lives: list[list[tuple[Position, int, bytes, bytes]]] = []
         for hit in (hit for hit in found if hit.space == root):
             if any(_seen(hit) in life for life in lives):
                 continue
