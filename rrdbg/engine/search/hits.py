@@ -118,9 +118,9 @@ class Hits:
             else:
                 self.note_until(points, start, seen)
 
-    def forget(self) -> None:
-        """Know nothing any more: everything is found anew."""
-        self._index = HitIndex()
+    def forget(self, address: int) -> None:
+        """Know nothing any more of points at ``address``: what they hit is found anew."""
+        self._index = HitIndex({key: known for key, known in self.index.points.items() if key.address != address})
 
     def close(self) -> None:
         """Keep with the recording what is new.
