@@ -22,6 +22,7 @@ from rrdbg.store.recording import Recording
 from tests.guests import linux
 from tests.guests.build import QEMU_OPTIONS, GuestError, build, symbol
 from tests.guests.linux import LinuxGuest, build_linux
+from tests.guests.linux.processes import Processes, build_processes
 from tests.oracle import Oracle, observe
 from tests.processes import wait_until_gone, wait_until_swept
 
@@ -79,6 +80,20 @@ def linux_guest() -> LinuxGuest:
     """Debian's cloud kernel and a busybox initramfs (tests/guests/linux); for tests marked ``linux``."""
     with failing_clearly("linux"):
         return build_linux(GUEST_DIR)
+
+
+@pytest.fixture(scope="session")
+def processes() -> Processes:
+    """A Linux guest whose only program runs three times at once; for tests marked ``linux``."""
+    with failing_clearly("processes"):
+        return build_processes(GUEST_DIR)
+
+
+@pytest.fixture(scope="session")
+def processes_recording(tmp_path_factory: pytest.TempPathFactory, processes: Processes) -> Path:
+    """A recording of it, to its power-off; not to be changed."""
+    directory = tmp_path_factory.mktemp("processes") / "processes"
+    return asyncio.run(Recorder(RecordRequest(processes.command, directory)).run()).directory
 
 
 def record(elf: Path, directory: Path, words: Sequence[str] = (), **options: Any) -> Path:

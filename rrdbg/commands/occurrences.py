@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from rrdbg.commands.arguments import nothing_more, read_address, read_stretch
+from dataclasses import replace
+
+from rrdbg.commands.arguments import nothing_more, read_address, read_scope, read_stretch
 from rrdbg.commands.registry import Category, Registry, Takes
+from rrdbg.commands.scope import Scope
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.occurrences import count, nth
 from rrdbg.errors import OutOfRange, UsageError
@@ -17,21 +20,28 @@ OCCURRENCES = Registry()
 
 @OCCURRENCES.command(
     "count", Category.QUERIES, "Tell how often LOCATION is executed, in all of time or a part of it.",
-    arguments="LOCATION [from POSITION] [to POSITION]", takes=(Takes.LOCATION,),
+    arguments="LOCATION [from POSITION] [to POSITION] [--here]", takes=(Takes.LOCATION,),
     details="Millions take one pass where the accelerator can be used ('info accelerator'), and without it about a "
-    "millisecond each.",
+    "millisecond each. It counts in every address space; with --here, in the one at the cursor alone, at about a "
+    "millisecond for each in any.",
     examples=("count log_append", "count *0x100470 from 50% to 60%"),
 )  # fmt: skip
 async def _count(session: Session, text: str) -> Result:
+    text, here = read_scope(text, "--here")
     what, start, end = await read_stretch(session, text)
-    found = await count(session.replay, await _points(session, what), start, end)
+    points = await _points(session, what)
+    scope = await Scope.at(session, points[0].address, here=here)
+    found = await count(session.replay, [replace(point, space=scope.only) for point in points], start, end)
     how = ", counted by the accelerator" if found.accelerated else ""
-    return Message(f"{what} is executed {times(found.count)} between {start} and {end}{how}.")
+    many = len(found.spaces)
+    spaces = f", in {many} address spaces" if many > 1 and scope.by_process else ""
+    within = f" in address space {scope.only}" if scope.only else ""
+    return Message(f"{what} is executed {times(found.count)}{within} between {start} and {end}{how}{spaces}.")
 
 
 @OCCURRENCES.command(
     "nth", Category.QUERIES, "Go to where LOCATION is executed for the time that has this NUMBER, from 1 on.",
-    arguments="NUMBER LOCATION [from POSITION] [to POSITION]", takes=(Takes.NUMBER, Takes.LOCATION),
+    arguments="NUMBER LOCATION [from POSITION] [to POSITION] [--here]", takes=(Takes.NUMBER, Takes.LOCATION),
     details="They are counted from the start of the recording, unless told otherwise. 'info accelerator' tells whether "
     "that is quick.",
     examples=("nth 1,000,000 kmem_cache_alloc", "nth 3 log_append from 50%"),
@@ -43,8 +53,11 @@ async def _nth(session: Session, text: str) -> Result:
     number = parse_count(first)
     if number < 1:
         raise UsageError("The first time has the number 1.")
+    rest, here = read_scope(rest, "--here")
     what, start, end = await read_stretch(session, rest)
-    found = await nth(session.replay, await _points(session, what), number, start, end)
+    points = await _points(session, what)
+    scope = await Scope.at(session, points[0].address, here=here) if here else Scope()
+    found = await nth(session.replay, [replace(point, space=scope.only) for point in points], number, start, end)
     if found.hit is None:
         raise OutOfRange(f"{what} is executed only {times(found.count)} between {start} and {end}.")
     return await session.stopped(await session.replay.seek(found.hit.position))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rrdbg.commands.arguments import nothing_more, read_address, read_range
+from rrdbg.commands.arguments import nothing_more, read_address, read_range, read_scope
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.errors import UsageError
@@ -14,26 +14,35 @@ POINTS = Registry()
 
 @POINTS.command(
     "break", Category.POINTS, "Set a breakpoint at an address.",
-    arguments="*ADDRESS", aliases=("b", "br"),
+    arguments="*ADDRESS [--here]", aliases=("b", "br"),
     takes=(Takes.LOCATION,), in_gdb=True,
-    examples=("break *0x1005c0", "break *$pc"),
+    details="It counts in every address space; with --here, in the one at the cursor alone.",
+    examples=("break *0x1005c0", "break *$pc", "break *$pc --here"),
 )  # fmt: skip
 async def _break(session: Session, text: str) -> Result:
     if not text:
         raise UsageError("'break' needs an address; write break *0x1000.")
-    return PointSet(session.replay.points.add_breakpoint(await read_address(session, text)))
+    what, here = read_scope(text, "--here")
+    address = await read_address(session, what)
+    space = await session.replay.space_of(address) if here else None
+    return PointSet(session.replay.points.add_breakpoint(address, space))
 
 
 async def _watch_kind(session: Session, text: str, kind: WatchKind) -> Result:
     if not text:
         raise UsageError(f"'{kind}' needs an address and a length; write {kind} *0x1000:8.")
-    address, length = await read_range(session, text)
-    return PointSet(session.replay.points.add_watchpoint(address, length, kind))
+    what, everywhere = read_scope(text, "--everywhere")
+    address, length = await read_range(session, what)
+    replay = session.replay
+    space = None if everywhere or replay.spaces.everywhere else await replay.space_of(address)
+    return PointSet(replay.points.add_watchpoint(address, length, kind, space))
 
 
 @POINTS.command(
     "watch", Category.POINTS, "Stop when a write changes LENGTH bytes at ADDRESS.",
-    arguments="*ADDRESS:LENGTH", takes=(Takes.EXPRESSION,), in_gdb=True,
+    arguments="*ADDRESS:LENGTH [--everywhere]", takes=(Takes.EXPRESSION,), in_gdb=True,
+    details="An address that each process has memory of its own at is watched in the address space at the cursor; "
+    "with --everywhere, in all.",
     examples=("watch *0x104038:8", "watch *$rsp:4"),
 )  # fmt: skip
 async def _watch(session: Session, text: str) -> Result:
@@ -42,7 +51,8 @@ async def _watch(session: Session, text: str) -> Result:
 
 @POINTS.command(
     "rwatch", Category.POINTS, "Stop when LENGTH bytes at ADDRESS are read.",
-    arguments="*ADDRESS:LENGTH", takes=(Takes.EXPRESSION,), in_gdb=True, examples=("rwatch *0x104038:8",),
+    arguments="*ADDRESS:LENGTH [--everywhere]", takes=(Takes.EXPRESSION,), in_gdb=True,
+    examples=("rwatch *0x104038:8",),
 )  # fmt: skip
 async def _rwatch(session: Session, text: str) -> Result:
     return await _watch_kind(session, text, WatchKind.READ)
@@ -50,7 +60,8 @@ async def _rwatch(session: Session, text: str) -> Result:
 
 @POINTS.command(
     "awatch", Category.POINTS, "Stop when LENGTH bytes at ADDRESS are read or written.",
-    arguments="*ADDRESS:LENGTH", takes=(Takes.EXPRESSION,), in_gdb=True, examples=("awatch *0x104038:8",),
+    arguments="*ADDRESS:LENGTH [--everywhere]", takes=(Takes.EXPRESSION,), in_gdb=True,
+    examples=("awatch *0x104038:8",),
 )  # fmt: skip
 async def _awatch(session: Session, text: str) -> Result:
     return await _watch_kind(session, text, WatchKind.ACCESS)
@@ -78,3 +89,28 @@ async def _delete(session: Session, text: str) -> Result | None:
 async def _info_breakpoints(session: Session, text: str) -> Result:
     nothing_more(text, "info breakpoints")
     return Points(tuple(session.replay.points))
+
+
+@POINTS.command(
+    "address-space", Category.POINTS, "Tell the address space at the cursor, or where watchpoints count.",
+    arguments="[here|everywhere]", words=("here", "everywhere"),
+    details="Each process has memory of its own at the same virtual addresses. A watchpoint at one counts in the "
+    "address space where the cursor is when it is first used: what happens in others is left out. 'address-space "
+    "here' has all of GDB's watchpoints mean the one at the cursor from now on, 'address-space everywhere' has them, "
+    "and what searches for writes and reads, count in all. An address space is named by the physical address of its "
+    "page tables' root.",
+    examples=("address-space", "address-space here", "address-space everywhere"),
+)  # fmt: skip
+async def _address_space(session: Session, text: str) -> Result:
+    replay = session.replay
+    if text not in ("", "here", "everywhere"):
+        raise UsageError(f"'address-space' takes here or everywhere, not '{text}'.")
+    if text:
+        replay.spaces.everywhere = text == "everywhere"
+        replay.spaces.forget()
+    root = await replay.space_in_use()
+    where = (
+        f"The address space at the cursor is {root:#x}." if root is not None else "There are no address spaces here."
+    )
+    counts = "in every address space" if replay.spaces.everywhere else "in the address space where they were first used"
+    return Message(f"{where} Watchpoints count {counts}.")

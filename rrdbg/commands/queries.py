@@ -6,8 +6,9 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from rrdbg.commands.arguments import read_address, read_ends, read_range
+from rrdbg.commands.arguments import read_address, read_ends, read_range, read_scope
 from rrdbg.commands.registry import Category, Registry, Takes
+from rrdbg.commands.scope import Scope
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.trace import trace
 from rrdbg.errors import OutOfRange, UsageError
@@ -25,36 +26,76 @@ _BYTES = re.compile(r"\*.+:\d+")
 
 @QUERIES.command(
     "last", Category.QUERIES, "Go back to the last write that changed EXPR, and show the old and the new value.",
-    arguments="EXPR", repeats=True, takes=(Takes.EXPRESSION,),
+    arguments="EXPR [--everywhere]", repeats=True, takes=(Takes.EXPRESSION,),
     details="EXPR is what GDB can take the address of, or without symbols *ADDRESS:LENGTH. The cursor is left on the "
-    "instruction that is about to write. Breakpoints and watchpoints do not count meanwhile.",
+    "instruction that is about to write. Breakpoints and watchpoints do not count meanwhile. Where each process has "
+    "memory of its own at EXPR, the one at the cursor is meant; --everywhere finds writes in any.",
     examples=("last tasks[3].magic", "last *0x104128:8"),
 )  # fmt: skip
-async def _last(session: Session, text: str) -> Result:
-    variable = await read_variable(session, text)
+async def _last(session: Session, text: str) -> AsyncGenerator[Result, None]:
+    what, everywhere = read_scope(text, "--everywhere")
+    variable = await read_variable(session, what)
     here = session.replay.position
-    found = await session.replay.last_before(here, [_point(variable)])
+    point = await meant(session, Watchpoint(-1, variable.address, variable.length), everywhere=everywhere)
+    found = await session.replay.last_before(here, [point])
+    left_out = await elsewhere(session)
     if found is None:
-        raise OutOfRange(f"Nothing has changed {text} before {here}.")
-    return await _changed(session, text, variable, *found)
+        raise OutOfRange(f"Nothing has changed {what} before {here}{_in(point)}. {left_out}".rstrip())
+    mark = await foreign(session, found[1]) if everywhere else ""
+    yield await _changed(session, what, variable, *found)
+    for line in (mark, left_out):
+        if line:
+            yield Message(line)
 
 
 @QUERIES.command(
     "first", Category.QUERIES, "Go to the first write of all that changed EXPR, and show the old and the new value.",
-    arguments="EXPR", takes=(Takes.EXPRESSION,), details="EXPR is as for 'last'.", examples=("first rounds",),
+    arguments="EXPR [--everywhere]", takes=(Takes.EXPRESSION,), details="EXPR and --everywhere are as for 'last'.",
+    examples=("first rounds",),
 )  # fmt: skip
-async def _first(session: Session, text: str) -> Result:
-    variable = await read_variable(session, text)
+async def _first(session: Session, text: str) -> AsyncGenerator[Result, None]:
+    what, everywhere = read_scope(text, "--everywhere")
+    variable = await read_variable(session, what)
     end = session.replay.timeline.end
-    async with aclosing(session.replay.scan([_point(variable)], START, end)) as hits:
+    point = await meant(session, Watchpoint(-1, variable.address, variable.length), everywhere=everywhere)
+    async with aclosing(session.replay.scan([point], START, end)) as hits:
         hit = await anext(hits, None)
+    left_out = await elsewhere(session)
     if hit is None:
-        raise OutOfRange(f"Nothing ever changes {text} in this recording.")
-    return await _changed(session, text, variable, await session.replay.before(hit.position), hit)
+        raise OutOfRange(f"Nothing ever changes {what} in this recording{_in(point)}. {left_out}".rstrip())
+    mark = await foreign(session, hit) if everywhere else ""
+    yield await _changed(session, what, variable, await session.replay.before(hit.position), hit)
+    for line in (mark, left_out):
+        if line:
+            yield Message(line)
 
 
-def _point(variable: Variable) -> Watchpoint:
-    return Watchpoint(-1, variable.address, variable.length)
+async def meant(session: Session, point: Watchpoint, *, everywhere: bool) -> Watchpoint:
+    """``point``, in the address space at the cursor if its address depends on that, and not all are to be looked at."""
+    if everywhere:
+        return point
+    (bound,) = await session.replay.bound_here([point])
+    return bound
+
+
+async def elsewhere(session: Session, what: str = "write") -> str:
+    """The closing line on what the last search has left out; empty if that is nothing."""
+    count = await session.replay.elsewhere()
+    if not count:
+        return ""
+    verb = "is" if count == 1 else "are"
+    plural = "" if count == 1 else "s"
+    return f"{count:,} {what}{plural} in other address spaces {verb} left out; --everywhere shows them."
+
+
+async def foreign(session: Session, hit: Hit) -> str:
+    """A line that says so if ``hit`` is in another address space than the cursor."""
+    space = await session.replay.space_of(hit.point.address)
+    return f"In another address space, {hit.space:#x}." if space and hit.space not in (None, space.root) else ""
+
+
+def _in(point: Watchpoint) -> str:
+    return f" in the address space {point.space}" if point.space else ""
 
 
 async def _changed(session: Session, text: str, variable: Variable, target: Position, hit: Hit) -> Result:
@@ -91,25 +132,31 @@ def _bytes(hit: Hit) -> tuple[str, str]:
 
 @QUERIES.command(
     "tprintf", Category.QUERIES, "Print values each time LOCATION is reached, in all of time, without stopping.",
-    arguments='LOCATION [if CONDITION],"FORMAT"[,EXPR...] [from POSITION] [to POSITION]',
+    arguments='LOCATION [if CONDITION],"FORMAT"[,EXPR...] [from POSITION] [to POSITION] [--here]',
     takes=(Takes.LOCATION, Takes.EXPRESSION),
     details="The format is C's, for integers, characters and strings: %d %i %u %x %X %o %c %s %p. Each line has the "
     "position of the hit; the cursor stays where it is. From the start to the end of the recording, unless told "
-    "otherwise.",
+    "otherwise. Processes of one program reach the same LOCATION: each line then says in which address space, and "
+    "--here keeps to the one at the cursor.",
     examples=(
         'tprintf log_append,"%s used %lu",text,task->log_used', 'tprintf fold,"%d",value from 50% to end',
         'tprintf log_append if task->log_used > 20,"%s",text',
     ),
 )  # fmt: skip
 async def _tprintf(session: Session, text: str) -> AsyncGenerator[Result, None]:
+    text, here = read_scope(text, "--here")
     wanted = Print.read(text)
     points = await _tracepoints(session, wanted)
     start, end = await read_ends(session, wanted.start, wanted.end)
     session.found.clear()
-    lines = trace(session.replay, points, wanted.format, start, end, conditional=bool(wanted.condition))
+    scope = await Scope.at(session, points[0].address if points else 0, here=here)
+    lines = trace(
+        session.replay, points, wanted.format, start, end, conditional=bool(wanted.condition), space=scope.only
+    )
     async with aclosing(lines):
-        async for position, line in lines:
-            yield session.note(position, line, {"text": line})
+        async for position, line, root in lines:
+            where, fields = scope.said(root)
+            yield session.note(position, line + where, {"text": line, **fields})
     condition = " under the condition" if wanted.condition else ""
     found = times(len(session.found))
     yield Message(f"{wanted.location} was reached{condition} {found} between {start} and {end}.")

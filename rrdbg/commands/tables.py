@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from rrdbg.commands.arguments import read_address, read_stretch
-from rrdbg.commands.queries import read_variable
+from rrdbg.commands.arguments import read_address, read_scope, read_stretch
+from rrdbg.commands.queries import elsewhere, meant, read_variable
 from rrdbg.commands.registry import Category, Registry, Takes
+from rrdbg.commands.scope import Scope
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.calls import Call, calls
 from rrdbg.model.hits.stop import Hit, WatchKind, Watchpoint
@@ -20,13 +21,14 @@ TABLES = Registry()
 
 _DETAILS = (
     "EXPR is what GDB can take the address of, or *ADDRESS:LENGTH. From the start to the end of the recording, unless "
-    "told otherwise. 'seek @NUMBER' goes to one of the places."
+    "told otherwise. 'seek @NUMBER' goes to one of the places. Where each process has memory of its own at EXPR, the "
+    "one at the cursor is meant; --everywhere lists all, and marks those of others."
 )
 
 
 @TABLES.command(
     "writes", Category.QUERIES, "List every write that changed EXPR.",
-    arguments="EXPR [from POSITION] [to POSITION]", takes=(Takes.EXPRESSION,), details=_DETAILS,
+    arguments="EXPR [from POSITION] [to POSITION] [--everywhere]", takes=(Takes.EXPRESSION,), details=_DETAILS,
     examples=("writes tasks[3].magic", "writes *0x104128:8 from 50%", "> writes.csv writes rounds"),
 )  # fmt: skip
 async def _writes(session: Session, text: str) -> AsyncGenerator[Result, None]:
@@ -37,7 +39,7 @@ async def _writes(session: Session, text: str) -> AsyncGenerator[Result, None]:
 
 @TABLES.command(
     "reads", Category.QUERIES, "List every read of EXPR.",
-    arguments="EXPR [from POSITION] [to POSITION]", takes=(Takes.EXPRESSION,), details=_DETAILS,
+    arguments="EXPR [from POSITION] [to POSITION] [--everywhere]", takes=(Takes.EXPRESSION,), details=_DETAILS,
     examples=("reads tasks[3].magic to 50%",),
 )  # fmt: skip
 async def _reads(session: Session, text: str) -> AsyncGenerator[Result, None]:
@@ -47,15 +49,19 @@ async def _reads(session: Session, text: str) -> AsyncGenerator[Result, None]:
 
 
 async def _accesses(session: Session, text: str, kind: WatchKind) -> AsyncGenerator[Result, None]:
+    text, everywhere = read_scope(text, "--everywhere")
     what, start, end = await read_stretch(session, text)
     variable = await read_variable(session, what)
     session.found.clear()
-    hits = session.replay.scan([Watchpoint(-1, variable.address, variable.length, kind)], start, end)
+    point = await meant(session, Watchpoint(-1, variable.address, variable.length, kind), everywhere=False)
+    hits = session.replay.scan([point], start, end, foreign=everywhere)
     async with aclosing(hits):
         async for hit in hits:
             yield await _write(session, hit) if kind is WatchKind.WRITE else await _read(session, hit)
     verb = "changed" if kind is WatchKind.WRITE else "read"
     yield Message(f"{what} was {verb} {times(len(session.found))} between {start} and {end}.")
+    if left_out := await elsewhere(session, "write" if kind is WatchKind.WRITE else "read"):
+        yield Message(left_out)
 
 
 async def _write(session: Session, hit: Hit) -> Result:
@@ -65,45 +71,64 @@ async def _write(session: Session, hit: Hit) -> Result:
     )
     place = await _place(session, hit.pc)
     position = await session.replay.before(hit.position)
-    return session.note(position, f"{old} -> {new}  next {place}", {"old": old, "new": new, "next": place})
+    where, space = _marked(hit)
+    fields = {"old": old, "new": new, "next": place, **space}
+    return session.note(position, f"{old} -> {new}  next {place}{where}", fields)
+
+
+def _marked(hit: Hit) -> tuple[str, dict[str, str]]:
+    """What is said of a hit in another address space, in words and as a field."""
+    if not hit.foreign:
+        return "", {}
+    space = "?" if hit.space is None else f"{hit.space:#x}"
+    return f"  in another address space, {space}", {"space": space}
 
 
 async def _read(session: Session, hit: Hit) -> Result:
     value = value_text(hit.change.after) if hit.change else ""
     place = await _place(session, hit.pc)
     position = await session.replay.before(hit.position)
-    return session.note(position, f"{value}  next {place}", {"value": value, "next": place})
+    where, space = _marked(hit)
+    return session.note(position, f"{value}  next {place}{where}", {"value": value, "next": place, **space})
 
 
 @TABLES.command(
     "calls", Category.QUERIES, "List every call of FUNCTION: its caller, arguments and result.",
-    arguments="FUNCTION [from POSITION] [to POSITION]", takes=(Takes.FUNCTION,),
+    arguments="FUNCTION [from POSITION] [to POSITION] [--here]", takes=(Takes.FUNCTION,),
     details="The arguments are shown if GDB knows the parameters, the result as the register that holds it. A function "
     "without symbols is written *ADDRESS. From the start to the end of the recording, unless told otherwise, piece by "
-    "piece; what has not returned at the end of a piece comes later. 'seek @NUMBER' goes to one of the calls.",
+    "piece; what has not returned at the end of a piece comes later. 'seek @NUMBER' goes to one of the calls. "
+    "Processes of one program make the same calls: each line then says in which address space, and --here keeps to the "
+    "one at the cursor.",
     examples=("calls log_append", "calls do_sys_openat2 from 90%", "calls *0x100020"),
 )  # fmt: skip
 async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
+    text, here = read_scope(text, "--here")
     what, start, end = await read_stretch(session, text)
     function = await _function(session, what)
+    scope = await Scope.at(session, function.entry, here=here)
     what = f"*{function.entry:#x}" if what.startswith("*") else what
     forms = [Format.read(parameter.conversion).conversions[0] for parameter in function.parameters]
     session.found.clear()
     names = [parameter.name for parameter in function.parameters]
-    async with aclosing(calls(session.replay, function.entry, function.points, forms, start, end)) as found:
+    found = calls(session.replay, function.entry, function.points, forms, start, end, scope.only)
+    async with aclosing(found):
         async for call in found:
             values = [form.show(value) for form, value in zip(forms, call.arguments, strict=False)]
-            yield await _call(session, what, call, dict(zip(names, values, strict=False)))
+            yield await _call(session, what, call, dict(zip(names, values, strict=False)), scope.said(call.space))
     yield Message(f"{what} was called {times(len(session.found))} between {start} and {end}.")
 
 
-async def _call(session: Session, function: str, call: Call, arguments: dict[str, str]) -> Result:
+async def _call(
+    session: Session, function: str, call: Call, arguments: dict[str, str], said: tuple[str, dict[str, str]]
+) -> Result:
     caller = await _place(session, call.return_address)
     returned = "" if call.returned is None else f"{call.returned:#x}"
     shown = ", ".join(f"{name}={value}" for name, value in arguments.items())
     result = f" = {returned}" if returned else " does not return"
-    fields = {"caller": caller, **arguments, "returned": returned}
-    return session.note(call.position, f"{function}({shown}){result}  to {caller}", fields)
+    where, space = said
+    fields = {"caller": caller, **arguments, "returned": returned, **space}
+    return session.note(call.position, f"{function}({shown}){result}  to {caller}{where}", fields)
 
 
 async def _function(session: Session, what: str) -> Function:

@@ -34,10 +34,13 @@ from rrdbg.engine.travel.cursor import Cursor, Steps
 from rrdbg.engine.travel.driver import TRIES
 from rrdbg.engine.travel.finder import Finder
 from rrdbg.engine.travel.points import PointList
+from rrdbg.engine.travel.spaces import P, Spaces
 from rrdbg.errors import LinkError, OutOfRange, Overshot, UsageError
+from rrdbg.links.address_space import space_in_use
 from rrdbg.links.machine import Machine
 from rrdbg.links.memory import proportional
 from rrdbg.links.qmp import SnapshotNotNow
+from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Hit, Point, Stop, StopReason, Watchpoint
 from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.line import STOPS, Timeline
@@ -81,6 +84,8 @@ class Replay:
         """What finds very many hits without stopping at each, if it can be used."""
         self.last_steps: Steps | None = None
         """Makes the last steps of a jump, for somebody who wants to see them."""
+        self.spaces = Spaces()
+        """Which address spaces watchpoints mean."""
         self.points = PointList()
         """The breakpoints and watchpoints that are set."""
         self.hits = Hits(recording, lambda: self.timeline.cost)
@@ -255,6 +260,7 @@ class Replay:
     @again
     async def step_watching(self, points: Sequence[Watchpoint]) -> Stop:
         """Like one :meth:`stepi`, telling also which of ``points`` the step accessed."""
+        points = await self.meant_here(points)
         async with self._cursor.moving():
             walker = await self._cursor.walker()
             if walker.position >= self.timeline.end:
@@ -309,8 +315,8 @@ class Replay:
 
         ``extra`` are points for this time only, numbered below zero; ``accept`` judges breakpoints' conditions.
         """
+        points = await self._all_meant_here((*self.points, *extra))
         async with self._cursor.moving():
-            points = (*self.points, *extra)
             if points and (first := await self._finder.go_to_first(points, accept)):
                 return await self._hit_stop(first)
             await self._cursor.go(self.timeline.end)
@@ -324,14 +330,48 @@ class Replay:
         makes the access, about to be executed, so that the value there is the old one. ``extra`` and ``accept``
         are as for :meth:`cont`.
         """
+        points = await self._all_meant_here((*self.points, *extra))
         async with self._cursor.moving():
-            last = await self._finder.last(self._cursor.position, (*self.points, *extra), accept)
+            last = await self._finder.last(self._cursor.position, points, accept)
             if last is None:
                 await self._cursor.go(START)
                 return await self._stop(StopReason.START)
             target, hit = last
             await self._cursor.go(target)
             return await self._hit_stop(hit)
+
+    @again
+    async def meant_here(self, points: Sequence[P]) -> tuple[P, ...]:
+        """``points`` of a movement, of which watchpoints belong to an address space, see :class:`Spaces`."""
+        machine = await self.machine() if self.spaces.unbound(points) else None
+        return await self.spaces.meant(machine, points)
+
+    @again
+    async def bound_here(self, points: Sequence[P]) -> tuple[P, ...]:
+        """``points`` of a question, of which watchpoints belong to the address space at the cursor."""
+        return await self.spaces.bound(await self.machine(), points)
+
+    @again
+    async def space_of(self, address: int) -> AddressSpace | None:
+        """The address space at the cursor; None if ``address`` means the same in all."""
+        return await self.spaces.here(await self.machine(), address)
+
+    @again
+    async def space_in_use(self) -> int | None:
+        """The root of the page tables that processes' addresses mean at the cursor; None where there are none."""
+        return await space_in_use(await self.machine())
+
+    @again
+    async def begun(self, space: AddressSpace) -> Position:
+        """Where the address space at the cursor has begun, as far back as is known."""
+        async with self._cursor.moving():
+            return await self._finder.begun(space)
+
+    @again
+    async def elsewhere(self) -> int:
+        """How many hits the last search has left out, since they were in other address spaces."""
+        async with self._cursor.moving():
+            return await self._finder.elsewhere()
 
     @again
     async def last_before(
@@ -348,15 +388,24 @@ class Replay:
             return await self._finder.before(position)
 
     async def scan(
-        self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None = None
+        self,
+        points: Sequence[Point],
+        start: Position,
+        end: Position,
+        accept: Accept | None = None,
+        *,
+        foreign: bool = False,
     ) -> AsyncGenerator[Hit, None]:
         """Every hit of ``points`` from ``start`` up to ``end``, in order, found in another machine; the cursor stays.
 
         A breakpoint counts at ``start`` and not at ``end``, a watchpoint's access the other way round. The position of
         a hit that is not ``exact`` may be too early by a phase. Where there is a single QEMU, no hit is given before
         all are found, since whoever gets one may need the machine; but with ``accept`` they are, and he must not.
+        ``foreign`` hits are those in other address spaces than their points mean: they are given and marked, or left
+        out and counted (:meth:`elsewhere`).
         """
-        async with self._cursor.moving(), aclosing(self._finder.all(points, start, end, accept)) as hits:
+        found = self._finder.all(points, start, end, accept, foreign=foreign)
+        async with self._cursor.moving(), aclosing(found) as hits:
             async for hit in hits:
                 yield hit
 
@@ -453,11 +502,17 @@ class Replay:
         self._keeper.timeline = replace(self.timeline, bookmarks=bookmarks)
         save_timeline(self.recording, self.timeline)
 
+    async def _all_meant_here(self, points: Sequence[Point]) -> tuple[Point, ...]:
+        self.spaces.keep(points)
+        return await self.meant_here(points)
+
     async def _stop(self, reason: StopReason) -> Stop:
         return Stop(reason, self._cursor.position, await self.pc())
 
     async def _hit_stop(self, hit: Hit) -> Stop:
         self._keeper.mark(STOPS, self._cursor.position, hit.text)
+        if hit.space is not None and await self.space_of(hit.point.address) is None:
+            hit = replace(hit, space=None)
         return Stop(hit.reason, self._cursor.position, await self.pc(), (hit,))
 
     def _report(self, progress: Progress) -> None:

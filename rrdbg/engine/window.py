@@ -77,6 +77,7 @@ class Window:
     async def step_back(self, watchpoints: Sequence[Watchpoint] = ()) -> Outcome:
         """Go back by one step, and tell which of ``watchpoints`` that step accesses."""
         replay = self._replay
+        watchpoints = await replay.meant_here(watchpoints)
         if replay.position == START:
             return StopReason.START, ()
         here = self._here(watchpoints)
@@ -92,6 +93,7 @@ class Window:
 
     async def step(self, watchpoints: Sequence[Watchpoint] = ()) -> Outcome:
         """Go forward by one step."""
+        watchpoints = await self._replay.meant_here(watchpoints)
         here = self._here(watchpoints)
         if here is not None and here + 1 < len(self._moments):
             self._replay.place(self._moments[here + 1].position)
@@ -102,7 +104,8 @@ class Window:
     async def reverse_cont(self, points: Sequence[Point], accept: Accept | None = None) -> Outcome:
         """Go back to the last hit before the cursor, of ``points`` or the replay's own."""
         replay = self._replay
-        wanted = (*replay.points, *points)
+        replay.spaces.keep((*replay.points, *points))
+        wanted = await replay.meant_here((*replay.points, *points))
         watchpoints = tuple(point for point in wanted if isinstance(point, Watchpoint))
         # Conditions may read memory that is not in the store, and a delivery may access some that the pass missed.
         storable = accept is None and all(point.kind is WatchKind.WRITE for point in watchpoints)
@@ -131,7 +134,7 @@ class Window:
             moment = self._moments[number]
             # The access of the step from here comes after the breakpoint on it.
             for hit in moment.hits:
-                if hit.point in points:
+                if hit.point in points and hit.belongs:
                     return moment.position, hit
             if moment.pc is None:
                 return self._moments[number + 1].position, None
@@ -261,7 +264,7 @@ async def _moment(walker: Walker, blocks: Iterable[int], *, around: bool) -> _Mo
 
 
 def _outcome(known: tuple[Hit, ...], watchpoints: Sequence[Watchpoint]) -> Outcome:
-    hits = tuple(hit for hit in known if hit.point in watchpoints)
+    hits = tuple(hit for hit in known if hit.point in watchpoints and hit.belongs)
     return (StopReason.WATCHPOINT if hits else StopReason.STEP), hits
 
 

@@ -55,6 +55,8 @@ class Machine:
         self._watchpoints: list[Watchpoint] = []
         self._blocks: dict[tuple[int | None, int], bytes] = {}
         self._second_stop: tuple[int, bytes] | None = None
+        self.roots: dict[int, int] = {}
+        """Roots of page tables and the address space that each stands for, as far as it was found out."""
 
     @classmethod
     async def start(
@@ -263,6 +265,21 @@ class Machine:
     async def registers(self) -> dict[str, int]:
         """All registers by name."""
         return self._registers.decode(await self.register_packet())
+
+    async def register(self, name: str) -> int | None:
+        """One register, also one that the ``g`` packet leaves out; None if there is none of that name, or no access."""
+        register = self._registers.registers.get(name)
+        if register is None:
+            return None
+        packet = await self.register_packet()
+        place = 2 * register.offset
+        digits = packet[place : place + 2 * register.size]
+        if len(digits) < 2 * register.size:
+            digits = await self._look(b"p%x" % register.number)
+        try:
+            return int.from_bytes(bytes.fromhex(digits.decode()), self._registers.byte_order) if digits else None
+        except ValueError:
+            return None  # an error, such as E14
 
     async def pc(self) -> int:
         """The linear address of the next instruction, as breakpoints count it.

@@ -35,11 +35,12 @@ _BIG_ENDIAN = ("powerpc", "s390", "sparc", "m68k", "hppa", "or1k")
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """One register: its place in the ``g`` packet in bytes."""
+    """One register: its place in the ``g`` packet in bytes, and its number, by which a ``p`` packet asks for it."""
 
     name: str
     offset: int
     size: int
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +143,8 @@ def register_file(architecture: str, documents: Mapping[str, str]) -> RegisterFi
             number += 1
     registers: dict[str, Register] = {}
     offset = 0
-    for _, (name, size) in sorted(numbered.items()):
-        registers[name] = Register(name, offset, size)
+    for number, (name, size) in sorted(numbered.items()):
+        registers[name] = Register(name, offset, size, number)
         offset += size
     pc = next((name for name in ("rip", "eip", "pc") if name in registers), None)
     if pc is None:

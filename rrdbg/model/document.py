@@ -161,6 +161,10 @@ class Document:
         """Whether it is the value false."""
         return self._value is False
 
+    def is_null(self) -> bool:
+        """Whether it is null, nothing."""
+        return self._value is None
+
     def _members(self) -> dict[str, Any]:
         if not isinstance(self._value, dict):
             raise self._wrong("an object")

@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Breakpoint, Hit, Point, StopReason, Watchpoint
 from rrdbg.model.results import (
     Bookmarks,
@@ -179,6 +180,8 @@ def _stopped(result: Stopped) -> str:
 
 def _hit(hit: Hit) -> list[str]:
     heading = _capital(f"{hit.point}")
+    if hit.point.space is None and hit.space is not None:
+        heading += f" in address space {hit.space:#x}"
     if hit.change is None:
         return [heading]
     before, after = hit.change.before, hit.change.after
@@ -207,10 +210,14 @@ def _points(points: Sequence[Point]) -> str:
 
 def _point(point: Point) -> tuple[str, str]:
     match point:
-        case Breakpoint(_, address):
-            return "breakpoint", f"*{address:#x}"
-        case Watchpoint(_, address, length, kind):
-            return kind.value, f"*{address:#x}:{length}"
+        case Breakpoint(_, address, space):
+            return "breakpoint", f"*{address:#x}{_within(space)}"
+        case Watchpoint(_, address, length, kind, space):
+            return kind.value, f"*{address:#x}:{length}{_within(space)}"
+
+
+def _within(space: AddressSpace | None) -> str:
+    return f" in address space {space}" if space else ""
 
 
 def _snapshots(result: Snapshots) -> str:

@@ -13,17 +13,18 @@ from typing import Any
 from rrdbg.errors import RecordingError
 from rrdbg.model.document import Document, DocumentError
 from rrdbg.model.hits.index import HitIndex, Known, PointKey
-from rrdbg.model.hits.stop import Hit, Point, ValueChange
+from rrdbg.model.hits.stop import Hit, Point, ValueChange, Watchpoint
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.files import write_atomically
 from rrdbg.store.opening import read_regular
 from rrdbg.store.recording import Recording
 
-SCHEMA = 1
+SCHEMA = 2
 """To be raised also when scans find something else than before in the same recording."""
 
 _MOST_BYTES = 64 << 20
 _LONGEST = 1 << 16
+_MOST = (1 << 64) - 1
 
 _log = logging.getLogger(__name__)
 
@@ -95,16 +96,20 @@ def _entry(key: PointKey, known: Known) -> dict[str, Any]:
 
 
 def _hit(hit: Hit) -> list[object]:
-    """Position, pc, and then what most hits do not have: values before and after, and whether it is exact."""
-    values = [hit.change.before.hex(), hit.change.after.hex()] if hit.change else []
-    where = [hit.position.icount, hit.position.phase, hit.pc, *values]
+    """Position, pc, address space, and then what most hits do not have: values before and after, and if it is exact.
+
+    Of a hit that is not judged there is no value before, but null.
+    """
+    values: list[object] = []
+    if hit.change or not hit.judged:
+        before = hit.change.before.hex() if hit.change and hit.judged else None
+        values = [before, hit.change.after.hex() if hit.change else None]
+    where: list[object] = [hit.position.icount, hit.position.phase, hit.pc, hit.space, *values]
     return where if hit.exact else [*where, False]
 
 
 def _point(entry: Document) -> tuple[PointKey, Known]:
-    key = PointKey(
-        entry["kind"].text(16), entry["address"].integer(0, (1 << 64) - 1), entry["length"].integer(0, _LONGEST)
-    )
+    key = PointKey(entry["kind"].text(16), entry["address"].integer(0, _MOST), entry["length"].integer(0, _LONGEST))
     try:
         point = key.point()
     except ValueError as error:
@@ -122,13 +127,20 @@ def _stretch(item: Document) -> tuple[Position, Position]:
 
 
 def _read_hit(point: Point, item: Document) -> Hit:
-    icount, phase, pc, *rest = item.values(3, 6)
+    icount, phase, pc, root, *rest = item.values(4, 7)
     vague = bool(rest) and rest[-1].is_false()
-    values = [_bytes(value) for value in (rest[:-1] if vague else rest)]
+    values = rest[:-1] if vague else rest
     if len(values) not in (0, 2):
         raise DocumentError(f"{item.place} has one value, not two or none")
-    change = ValueChange(*values) if values else None
-    return Hit(Position(icount.integer(), phase.integer()), pc.integer(0, (1 << 64) - 1), point, change, not vague)
+    judged = not (values and values[0].is_null())
+    change = None
+    if values and not (values[1].is_null() and not judged):
+        change = ValueChange(_bytes(values[0]) if judged else b"", _bytes(values[1]))
+    if not judged and (vague or not isinstance(point, Watchpoint)):
+        raise DocumentError(f"{item.place} is not judged, though nothing was to be judged")
+    space = None if root.is_null() else root.integer(0, _MOST)
+    position = Position(icount.integer(), phase.integer())
+    return Hit(position, pc.integer(0, _MOST), point, change, not vague, space, judged)
 
 
 def _bytes(value: Document) -> bytes:

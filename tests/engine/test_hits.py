@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +225,7 @@ def test_several_access_watchpoints_are_not_mixed(
         assert not replay.hits.index.points
         alone = [hit async for hit in replay.scan(both[:1], busy[0].position, end)]
         assert list(replay.hits.index.points[PointKey.of(both[0])].hits) == [
-            Hit(hit.position, hit.pc, PointKey.of(both[0]).point(), hit.change) for hit in alone
+            replace(hit, point=PointKey.of(both[0]).point()) for hit in alone
         ]
 
     run(check())

@@ -15,6 +15,7 @@ from rrdbg.engine.queries.trace import values_at
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError, UsageError
 from rrdbg.links.machine import Machine
+from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Breakpoint, NotedHit
 from rrdbg.model.program.tracing import Conversion, Tracepoint
 from rrdbg.model.timeline.line import Timeline
@@ -48,7 +49,7 @@ class Call:
     """One call: where its first instruction is about to be executed, and where it came from.
 
     ``arguments`` are its parameters' values, or why one cannot be told; ``returned`` is the result register when it has
-    returned at ``end``, both None if it does not within the stretch.
+    returned at ``end``, both None if it does not within the stretch. ``space`` is the root of the page tables in use.
     """
 
     position: Position
@@ -57,6 +58,7 @@ class Call:
     arguments: tuple[int | bytes | str, ...] = ()
     returned: int | None = None
     end: Position | None = None
+    space: int | None = None
 
 
 async def calls(
@@ -66,8 +68,9 @@ async def calls(
     forms: Sequence[Conversion],
     start: Position,
     end: Position,
+    space: AddressSpace | None = None,
 ) -> AsyncGenerator[Call, None]:
-    """The calls of the function at ``entry`` that begin from ``start`` on and before ``end``.
+    """The calls of the function at ``entry`` that begin from ``start`` on and before ``end``, in ``space`` or in all.
 
     A call is told when the piece is searched in which it returns, those of a piece in order, and at the end those that
     do not return. ``points`` say where and how to read its parameters, and ``forms`` how they will be printed.
@@ -76,21 +79,22 @@ async def calls(
     """
     entries = _Entries(entry, points, forms)
     begun: list[Call] = []
-    latest: Call | None = None
+    latest: dict[int | None, Call] = {}
     for low, high in _pieces(replay.timeline, start, end):
-        async for hit in replay.scan(_breakpoints({entry, *entries.points}), low, high, entries):
+        async for hit in replay.scan(_breakpoints({entry, *entries.points}, space), low, high, entries):
             assert isinstance(hit, NotedHit)
             seen = hit.note
             assert isinstance(seen, _Seen)
             if seen.back:
-                latest = Call(hit.position, *seen.back)
-                begun.append(latest)
-            if seen.arguments and latest and not latest.arguments:
-                latest.arguments = seen.arguments
+                call = latest[hit.space] = Call(hit.position, *seen.back, space=hit.space)
+                begun.append(call)
+            here = latest.get(hit.space)
+            if seen.arguments and here and not here.arguments:
+                here.arguments = seen.arguments
         if begun:
             returns = _Returns(begun)
             async for hit in replay.scan(
-                _breakpoints(returns.addresses), max(low, begun[0].position), high, _returning
+                _breakpoints(returns.addresses, space), max(low, begun[0].position), high, _returning
             ):
                 assert isinstance(hit, NotedHit)
                 returns.end(hit)
@@ -113,8 +117,8 @@ def _pieces(timeline: Timeline, start: Position, end: Position) -> Iterator[tupl
     yield start, end
 
 
-def _breakpoints(addresses: set[int]) -> list[Breakpoint]:
-    return [Breakpoint(-1 - number, address) for number, address in enumerate(sorted(addresses))]
+def _breakpoints(addresses: set[int], space: AddressSpace | None) -> list[Breakpoint]:
+    return [Breakpoint(-1 - number, address, space) for number, address in enumerate(sorted(addresses))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,20 +162,26 @@ class _Returns:
     """Notes the results of calls that have returned."""
 
     def __init__(self, found: Sequence[Call]) -> None:
-        self._open: dict[tuple[int, int], list[Call]] = {}
+        self._open: dict[tuple[int, int, int | None], list[Call]] = {}
         self._left = iter([*found, None])
         self._next = next(self._left)
         self.addresses = {call.return_address for call in found}
 
     def end(self, hit: NotedHit) -> None:
         while self._next and self._next.position < hit.position:
-            self._open.setdefault((self._next.return_address, self._next.sp_after), []).append(self._next)
+            key = self._next.return_address, self._next.sp_after, _user_only(self._next.sp_after, self._next.space)
+            self._open.setdefault(key, []).append(self._next)
             self._next = next(self._left)
         assert isinstance(hit.note, tuple)
         sp, result = hit.note
-        for call in self._open.pop((hit.pc, sp), ()):
+        for call in self._open.pop((hit.pc, sp, _user_only(sp, hit.space)), ()):
             # An earlier one with the same stack was left without a return, by a longjmp or the like.
             call.returned, call.end = result, hit.position
+
+
+def _user_only(sp: int, space: int | None) -> int | None:
+    """``space`` where it tells stacks apart: a process's may lie where others' do, the kernel's has a place alone."""
+    return None if sp >> 63 else space
 
 
 async def _return(machine: Machine) -> tuple[int, int]:

@@ -5,6 +5,9 @@ hits have brought, after each instruction that changes one of them. If it then r
 pointer has changed, the pass begins anew from there. Memory that is not mapped at first is looked at again when it is
 written to. What reads registers changes with every instruction, and what is
 no formula nobody can watch: those are asked at each single step.
+
+Memory that each process has of its own is meant in the address space at the end of the stretch. Where another one is in
+use at its start, it is looked at for the first time just before the first write to it.
 """
 
 from __future__ import annotations
@@ -17,11 +20,15 @@ from rrdbg.engine.queries.evaluate import answer
 from rrdbg.engine.queries.predicates import FormulaPredicate, Predicate
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError
+from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.bisection import Judgement, Verdict
 from rrdbg.model.hits.predicate import NOT_THERE, ByteOrder, Formula, Question
 from rrdbg.model.hits.stop import Hit, Watchpoint
 from rrdbg.model.program.agent import BadExpression, NeedMemory, NeedRegister
 from rrdbg.model.timeline.position import Position
+
+_NOT_USERS = 1 << 63
+"""The bit that addresses of the kernel's half have where there are halves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +102,36 @@ async def _watched(
     replay: Replay, predicate: FormulaPredicate, start: Position, end: Position
 ) -> AsyncGenerator[Change, None]:
     last: Judgement | None = None
-    here = start
+    home = await _home(replay, predicate.formula, end)
+    here = max(start, await replay.begun(home)) if home else start
     while here < end:
         await replay.seek(here)
+        inside = home is None or await replay.space_in_use() == home.root
+        if not inside:
+            await replay.seek(end)
         known, now = await _read(replay, predicate.formula)
         if known is None:
             async with aclosing(_stepped(replay, predicate, here, end)) as listed:
                 async for change in listed:
                     yield change
             return
-        if last is not None and now != last:
-            yield Change(here, last, now)
-        last = now
+        if inside:
+            if last is not None and now != last:
+                yield Change(here, last, now)
+            last = now
         here, pass_end = end, here
         order = (await replay.machine()).register_file.byte_order
-        points = [Watchpoint(-1 - number, *place) for number, place in enumerate(known.memory)]
+        points = [
+            Watchpoint(-1 - number, *place, space=home if home and not place[0] & _NOT_USERS else None)
+            for number, place in enumerate(known.memory)
+        ]
+        if home:
+            await replay.seek(end)  # where the address space is meant
         async with aclosing(replay.scan(points, pass_end, end)) as hits:
             async for position, together in _grouped(hits):
+                if not inside or last is None:
+                    here = await replay.before(position)
+                    break
                 try:
                     _take(known, together)
                     now = known.ask(predicate.formula, order)
@@ -123,6 +143,16 @@ async def _watched(
                 if now != last:
                     yield Change(position, last, now)
                 last = now
+
+
+async def _home(replay: Replay, formula: Formula, end: Position) -> AddressSpace | None:
+    """The address space at ``end``, if ``formula`` reads there what depends on it."""
+    if replay.spaces.everywhere:
+        return None
+    await replay.seek(end)
+    known, _ = await _read(replay, formula)
+    spaces = [await replay.space_of(address) for address, _ in known.memory] if known else []
+    return next((space for space in spaces if space), None)
 
 
 async def _read(replay: Replay, formula: Formula) -> tuple[_Known | None, Judgement]:

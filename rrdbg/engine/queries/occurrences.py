@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rrdbg.engine.machines.progress import Stretch
 from rrdbg.engine.replay import Replay
@@ -26,17 +26,19 @@ FEW = 200
 class Occurrences:
     """How many hits there are, or, where one was asked for, how many up to it; and that ``hit``, if there is one.
 
-    ``accelerated`` tells that the accelerator has counted most of them.
+    ``accelerated`` tells that the accelerator has counted most of them. ``spaces`` are the roots of page tables that
+    were in use at those that it has not.
     """
 
     count: int
     hit: Hit | None = None
     accelerated: bool = False
+    spaces: frozenset[int | None] = field(default=frozenset(), compare=False)
 
 
 async def count(replay: Replay, points: Sequence[Breakpoint], start: Position, end: Position) -> Occurrences:
     """How often ``points`` are hit from ``start`` on and before ``end``."""
-    few = await _scan(replay, points, FEW + 1, start, end)
+    few = await _scan(replay, points, None if _bound(points) else FEW + 1, start, end)
     if few.hit is None:
         return few
     async with replay.still():
@@ -51,7 +53,7 @@ async def nth(replay: Replay, points: Sequence[Breakpoint], number: int, start: 
 
     Its position is that of :meth:`~rrdbg.engine.replay.Replay.scan`, and may be too early by a phase likewise.
     """
-    if number > FEW:
+    if number > FEW and not _bound(points):
         async with replay.still():
             near = await _Counting(replay, points, start, end).come_near(number)
         if near is not None:
@@ -66,12 +68,19 @@ async def _scan(
 ) -> Occurrences:
     """Count by the stub, up to the hit ``number`` or to the end."""
     counted = 0
+    spaces: set[int | None] = set()
     async with aclosing(replay.scan(points, start, end)) as hits:
         async for hit in hits:
             counted += 1
+            spaces.add(hit.space)
             if counted == number:
-                return Occurrences(counted, hit)
-    return Occurrences(counted)
+                return Occurrences(counted, hit, spaces=frozenset(spaces))
+    return Occurrences(counted, spaces=frozenset(spaces))
+
+
+def _bound(points: Sequence[Breakpoint]) -> bool:
+    """True if some count in one address space alone, which the accelerator does not tell from others."""
+    return any(point.space for point in points)
 
 
 class _Counting:

@@ -133,7 +133,8 @@ async def _last_write(replay: Replay, place: MemoryPlace, value: bytes) -> _Step
 
     :raises _Ends: there is none.
     """
-    found = await replay.last_before(replay.position, [Watchpoint(-1, place.address, place.size)])
+    points = await replay.bound_here([Watchpoint(-1, place.address, place.size)])
+    found = await replay.last_before(replay.position, points)
     if found is None:
         raise _Ends(
             "there since the start of the recording, or put there by a device or through another virtual address", value

@@ -9,6 +9,7 @@ from rrdbg.engine.queries.evaluate import evaluate
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
+from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Breakpoint, NotedHit
 from rrdbg.model.program.agent import BadExpression, Expression
 from rrdbg.model.program.tracing import LONGEST_STRING, Conversion, Format, Tracepoint
@@ -25,18 +26,21 @@ async def trace(
     end: Position,
     *,
     conditional: bool = False,
-) -> AsyncGenerator[tuple[Position, str], None]:
+    space: AddressSpace | None = None,
+) -> AsyncGenerator[tuple[Position, str, int | None], None]:
     """Where and what ``form`` prints at each hit of ``points`` from ``start`` on and before ``end``, as they are found.
+
+    The third is the root of the page tables in use there. Only hits in ``space`` count, if there is one.
 
     Where a value cannot be read the text says why. With ``conditional``, the first expression of each point is a
     condition: if it is zero, or cannot be told, nothing is printed.
     """
-    breakpoints = [Breakpoint(-1 - number, point.address) for number, point in enumerate(points)]
+    breakpoints = [Breakpoint(-1 - number, point.address, space) for number, point in enumerate(points)]
     hits = replay.scan(breakpoints, start, end, _Tracer(points, form, conditional=conditional))
     try:
         async for hit in hits:
             assert isinstance(hit, NotedHit)
-            yield hit.position, str(hit.note)
+            yield hit.position, str(hit.note), hit.space
     finally:
         await hits.aclose()
 

@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from rrdbg.engine.machines.walk import Walker
+from rrdbg.engine.search.watch import hit_of, watched_bytes
 from rrdbg.errors import Divergence, QemuDied
-from rrdbg.model.hits.stop import Watchpoint
+from rrdbg.model.hits.stop import Hit, Watchpoint
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 
@@ -27,17 +28,18 @@ StartAt = Callable[[int], Awaitable[Walker]]
 
 async def accesses(
     start_at: StartAt, timeline: Timeline, point: Watchpoint, start: Position, end: Position
-) -> list[tuple[Position, int]]:
-    """Where the single steps from ``start`` to ``end`` lead that access ``point``, in order, and the pc there."""
+) -> list[Hit]:
+    """The hits of ``point`` by the single steps from ``start`` to ``end``, in order; a write may change nothing."""
     found = []
     while start < end:
         async with _at(start_at, timeline, start) as walker:
             await walker.machine.insert(point)
             try:
                 while walker.position < end:
+                    before = await watched_bytes(walker.machine, point)
                     step = await walker.step()
                     if step.reply.watched:
-                        found.append((step.after, await walker.machine.pc()))
+                        found.append(await hit_of(walker, point, before))
                     start = step.after
             except (Divergence, QemuDied):
                 if not timeline.deliveries.any_between(start.icount, start.icount + 1):
@@ -45,8 +47,9 @@ async def accesses(
         if start < end:
             # The step from here broke the machine: a delivery that touches the point.
             async with _at(start_at, timeline, start) as walker:
+                before = await watched_bytes(walker.machine, point)
                 start = (await walker.step()).after
-                found.append((start, await walker.machine.pc()))
+                found.append(await hit_of(walker, point, before))
     return found
 
 

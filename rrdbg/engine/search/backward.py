@@ -18,13 +18,14 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rrdbg.engine.machines.progress import ProgressListener, Stretch
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.search.accelerator import NearLast
 from rrdbg.engine.search.scan import BROKEN, Accept, GiveUp, Scan, may_break
 from rrdbg.engine.search.single import SingleScan
+from rrdbg.engine.search.trail import Trail, judge_last
 from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.stop import Hit, Point
 from rrdbg.model.timeline.line import Timeline
@@ -47,27 +48,36 @@ LastAmong = Callable[[Sequence[Segment]], Awaitable[Hit | None]]
 """Find the last hit in segments, the latest of which comes first."""
 
 Note = Callable[[Position, Position, Sequence[Hit]], None]
-"""Told what was scanned, from where to where, and all hits there."""
+"""Told what was scanned, from where to where, and all hits there, those of other address spaces included.
+
+Not all of them are judged.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The last hit of a stretch, how many stops were made to find it, and how many seconds that took."""
+    """The hits of a stretch, how many stops were made to find them, and how many seconds that took; its ``last`` hit.
 
-    hit: Hit | None
+    That is not known before it is looked for, which is done when no machine is needed for the stretch any more.
+    """
+
+    hits: list[Hit]
     stops: int
     seconds: float
+    last: Hit | None = None
 
     def after(self, earlier: _Found) -> _Found:
-        """What was found in both stretches."""
-        return _Found(self.hit or earlier.hit, self.stops + earlier.stops, self.seconds + earlier.seconds)
+        """What was found in both stretches, of which the later one has no last hit unless it is known."""
+        stops, seconds = self.stops + earlier.stops, self.seconds + earlier.seconds
+        return _Found([], stops, seconds, self.last or earlier.last)
 
 
 class Search:
     """A search for the last hit of ``points`` on ``timeline``; ``start_at`` gives a fresh walker at a plain icount.
 
     ``single`` tells that it ends the walker before, see :class:`~rrdbg.engine.machines.source.Machines`. ``note`` is
-    told every stretch that was scanned. ``near_last`` tells where to look first, if somebody knows.
+    told every stretch that was scanned. ``near_last`` tells where to look first, if somebody knows. ``trail`` judges
+    hits, and is the caller's to close.
     """
 
     def __init__(
@@ -81,10 +91,12 @@ class Search:
         single: bool = False,
         note: Note | None = None,
         near_last: NearLast | None = None,
+        trail: Trail | None = None,
     ) -> None:
         self._timeline = timeline
         self._points = points
         self._start_at = start_at
+        self._trail = trail or Trail(start_at, timeline)
         self._report = on_progress
         self._accept = accept
         self._single = single
@@ -92,6 +104,7 @@ class Search:
         # A condition is judged at each hit, so it is of no use to know where those are.
         self._near_last = None if accept else near_last
         self._scan_type = SingleScan if single else Scan
+        self._scanned: list[tuple[Position, Position, list[Hit]]] = []
         self._on_progress: ProgressCallback = lambda icount: None
 
     async def last_before(self, here: Position, since: Position = START, among: LastAmong | None = None) -> Hit | None:
@@ -115,7 +128,13 @@ class Search:
 
     async def last_in(self, segment: Segment) -> Hit | None:
         """The last hit in ``segment``, or None if there is none."""
-        return (await self._last_between(segment.start.icount, segment.end, careful=self._single)).hit
+        try:
+            return (await self._last_between(segment.start.icount, segment.end, careful=self._single)).last
+        finally:
+            scanned, self._scanned = self._scanned, []
+            for start, end, hits in scanned if self._note else ():
+                assert self._note
+                self._note(start, end, hits)
 
     async def _last_between(self, low: int, end: Position, *, most: int = 0, careful: bool = False) -> _Found:
         try:
@@ -132,19 +151,23 @@ class Search:
     async def _last_from(self, walker: Walker, end: Position, most: int, *, careful: bool) -> _Found:
         found = await self._scan(walker, end, lambda stops, left: stops >= most and left > SHORT, careful=careful)
         if walker.position >= end:
-            return found
+            return await self._judged(found)
         reached = walker.position.icount
         plain = self._timeline.deliveries.plain_at_or_before
         middle = await self._last_known(reached, end, found) or plain((reached + end.icount) // 2)
         if middle <= reached:
-            return (await self._scan(walker, end, lambda stops, left: False, careful=careful)).after(found)
+            later = await self._judged(await self._scan(walker, end, lambda stops, left: False, careful=careful))
+            return later.after(found if later.last else await self._judged(found))
         await walker.run_to(middle, self._on_progress)
         later = await self._last_from(walker, end, most, careful=careful)
-        if later.hit:
+        if later.last:
             return later.after(found)
         patience = max(most, found.stops + later.stops)
         earlier = await self._last_between(plain(reached), Position(middle), most=patience, careful=careful)
-        return later.after(earlier).after(found)
+        return later.after(earlier).after(found if earlier.last else await self._judged(found))
+
+    async def _judged(self, found: _Found) -> _Found:
+        return replace(found, last=await judge_last(self._trail, found.hits, lambda hit: hit.belongs))
 
     async def _last_known(self, low: int, end: Position, found: _Found) -> int | None:
         """A plain icount a little before the last hits, where it is known, and worth asking for after ``found``."""
@@ -170,6 +193,6 @@ class Search:
         # Where a scan gives up, only the icount of the walker is certain, and that is where the next one may begin.
         begun = Position(start.icount + 1) if start.phase else start
         reached = end if walker.position >= end else Position(walker.position.icount)
-        if self._note and begun < reached:
-            self._note(begun, reached, found)
-        return _Found(found[-1] if found else None, scan.stops, seconds)
+        if begun < reached:
+            self._scanned.append((begun, reached, found))
+        return _Found(found, scan.stops, seconds)

@@ -69,9 +69,6 @@ class Hits:
         if len(hits) > MOST_OF_A_SCAN:
             self._know(self.index.with_scan_until(points, start, hits[:MOST_OF_A_SCAN]))
             return
-        if any(hit.position == end and isinstance(hit.point, Watchpoint) for hit in hits):
-            # At its end a scan compares values, and there sees also what a device wrote on the way: nothing to keep.
-            end = Position(max(end.icount - 1, 0))
         if start < end:
             self._know(self.index.with_scan(points, start, end, hits))
 
@@ -80,15 +77,22 @@ class Hits:
         if hits and _independent(points):
             self._know(self.index.with_scan_until(points, start, hits[:MOST_OF_A_SCAN]))
 
-    def note_run(self, points: Sequence[Point], start: Position, first: Hit | None, end: Position) -> None:
-        """A run from behind ``start`` has come to the ``first`` hit, or without any to ``end``."""
+    def note_run(
+        self, points: Sequence[Point], start: Position, first: Hit | None, end: Position, passed: Sequence[Hit] = ()
+    ) -> None:
+        """A run from behind ``start`` has come to the ``first`` hit, or else to ``end``, by way of those ``passed``."""
         if (first.position if first else end).icount - start.icount < SHORT:
             return
         behind = Position(start.icount + 1)
         if first:
-            self.note_until(points, behind, [first])
+            self.note_until(points, behind, [*passed, first])
         else:
-            self.note(points, behind, end, ())
+            self.note(points, behind, end, passed)
+
+    def note_judged(self, hit: Hit, judged: Hit | None) -> None:
+        """``hit`` was not judged; this is what it is, None if it is none."""
+        if not hit.judged:
+            self._know(self.index.with_judged(hit, judged))
 
     def note_exact(self, hit: Hit, position: Position) -> None:
         """Of ``hit`` only the icount was known; this is its position."""
@@ -113,6 +117,10 @@ class Hits:
                 self.note(points, start, end, seen)
             else:
                 self.note_until(points, start, seen)
+
+    def forget(self, address: int) -> None:
+        """Know nothing any more of points at ``address``: what they hit is found anew."""
+        self._index = HitIndex({key: known for key, known in self.index.points.items() if key.address != address})
 
     def close(self) -> None:
         """Keep with the recording what is new.

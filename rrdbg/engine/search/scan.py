@@ -9,8 +9,10 @@ What QEMU does that shapes this code:
 * ``c`` on a breakpoint hits it again without progress; ``s`` steps over it.
 * A breakpoint at the icount of the fence does not fire, so the pc there is compared by us.
 * A watchpoint that fires in the very last instruction before the fence races with the fence's timer and may
-  be lost. For ``watch`` the value is compared there, which is what counts anyway; for ``rwatch`` and ``awatch``
-  that instruction is stepped again in a machine of its own. (Where there is none: :mod:`rrdbg.engine.search.single`.)
+  be lost. That instruction is stepped again in a machine of its own, for ``watch`` only where the value is another one
+  than was seen last. (Where there is no other machine: :mod:`rrdbg.engine.search.single`.)
+* It stops behind the instruction, where the value before can no longer be read: such a hit is not judged yet, which
+  :mod:`rrdbg.engine.search.trail` does.
 * A watchpoint that fires while an interrupt or exception is delivered breaks the replay, see
   :mod:`rrdbg.engine.search.access`. That is rare, so a scan is tried without regard to it; whoever runs it scans again,
   *carefully*, when the machine broke: then each delivery is stepped over with no watchpoint set.
@@ -29,8 +31,9 @@ from dataclasses import replace
 
 from rrdbg.engine.machines.walk import Step, Walker
 from rrdbg.engine.search.access import LOST_BY_DELIVERY, StartAt, accesses
-from rrdbg.engine.search.watch import watched_bytes
+from rrdbg.engine.search.watch import changes, hit_of, watched_bytes
 from rrdbg.errors import Divergence, QemuDied
+from rrdbg.links.address_space import space_in_use
 from rrdbg.links.machine import Machine
 from rrdbg.links.rsp import StopReply
 from rrdbg.links.watchdog import ProgressCallback
@@ -82,10 +85,11 @@ class Scan:
         watchpoints = [point for point in points if isinstance(point, Watchpoint)]
         self._watchpoints = sorted(watchpoints, key=lambda point: point.kind is not WatchKind.WRITE)
         self._accesses = [point for point in self._watchpoints if point.kind is not WatchKind.WRITE]
+        self._writes = [point for point in self._watchpoints if point.kind is WatchKind.WRITE]
         self._end = end
         self._start_at = start_at
         self._give_up = give_up
-        self._values: dict[int, bytes | None] = {}
+        self._values: dict[tuple[int, int | None], bytes | None] = {}
         self._fence_stop: StopReply | None = None
         self.stops = 0
         """How often the guest has stopped for a point, whether that counted as a hit or not."""
@@ -107,7 +111,7 @@ class Scan:
             await self._machine.insert(point)
         try:
             for watchpoint in self._watchpoints:
-                await self._see_first(watchpoint)
+                self._see(watchpoint, await self._space(), await watched_bytes(self._machine, watchpoint))
             for landing, end in self._stretches():
                 if landing > self._walker.position.icount:
                     async with self._watching():
@@ -210,100 +214,94 @@ class Scan:
         if point is None:
             return None
         note = True if self._accept is None else await self._accept(self._machine, point)
+        space = await self._space()
         if isinstance(note, bool):
-            return Hit(here, pc, point) if note else None
-        return NotedHit(here, pc, point, note=note)
+            return Hit(here, pc, point, space=space) if note else None
+        return NotedHit(here, pc, point, space=space, note=note)
 
     async def _at_fence(self, position: Position) -> list[Hit]:
         """What the last instruction before the fence may have done unreported."""
         found = []
-        for watchpoint in self._watchpoints:
-            if watchpoint.kind is WatchKind.WRITE:
-                found += await self._changed_at_fence(watchpoint, position)
-        return found + await self._accessed_at_fence(position)
-
-    async def _changed_at_fence(self, watchpoint: Watchpoint, position: Position) -> list[Hit]:
-        unknown = self._values[watchpoint.number] is None
-        found = await self._changed(watchpoint, position)
-        if unknown and self._values[watchpoint.number] is not None:
-            found += await self._written_at_fence(watchpoint, position)
+        for point in self._watchpoints:
+            if point.kind is not WatchKind.WRITE or await self._may_have_changed(point):
+                found += await self._accessed_at_fence(point, position)
         return found
 
-    async def _written_at_fence(self, watchpoint: Watchpoint, position: Position) -> list[Hit]:
-        """A write by the last instruction before the fence to memory whose value before is not known."""
-        before = self._walker.timeline.landing_before(Position(position.icount - 1))
-        steps = await accesses(self._start_at, self._walker.timeline, watchpoint, Position(before), position)
-        return [Hit(position, pc, watchpoint) for reached, pc in steps if reached == position]
+    async def _may_have_changed(self, point: Watchpoint) -> bool:
+        """True if the bytes are others than were seen last in this address space, or the first ones seen there."""
+        space, value = await self._space(), await watched_bytes(self._machine, point)
+        before = self._values.get((point.number, space), None)
+        self._see(point, space, value)
+        return value is not None and value != before
 
-    async def _accessed_at_fence(self, position: Position) -> list[Hit]:
-        if not self._accesses:
-            return []
-        before = self._walker.timeline.landing_before(Position(position.icount - 1))
-        return [hit for hit in await self._accessed(Position(before), position) if hit.position == position]
+    async def _accessed_at_fence(self, point: Watchpoint, position: Position) -> list[Hit]:
+        """The hit of ``point`` by the last instruction before the fence, if there is one: by another machine."""
+        start = Position(self._walker.timeline.landing_before(Position(position.icount - 1)))
+        hits = await accesses(self._start_at, self._walker.timeline, point, start, position)
+        return [hit for hit in hits if hit.position == position and _counts(point, hit.change)]
 
     async def _walk(self, end: Position, include_start: bool) -> list[Hit]:
         """Step over the ambiguous rest of a stretch with no watchpoint set, comparing pcs and values ourselves."""
         start = self._walker.position
         found: list[Hit] = []
+        changed: set[Watchpoint] = set()
         while self._walker.position < end:
             here = self._walker.position
             pc = await self._machine.pc()
             hit = await self._breakpoint_hit(here, pc) if include_start or here > start else None
+            before = {point: await watched_bytes(self._machine, point) for point in self._writes}
             step, accessed = await self._step()
             found += accessed
             if hit and not self._walker.interrupted(step):
                 found.append(hit)
-            for watchpoint in self._watchpoints:
-                if watchpoint.kind is WatchKind.WRITE:
-                    found += await self._changed(watchpoint, step.after)
+            changed |= {point for point in self._writes if changes(await hit_of(self._walker, point, before[point]))}
         if start < end:
-            found += await self._accessed(start, end)
+            found += await self._walked(start, end, changed)
         # At one position the watchpoint comes first, since the step before it made the access.
         return sorted(found, key=lambda hit: (hit.position, isinstance(hit.point, Breakpoint)))
 
     async def _step(self) -> tuple[Step, Sequence[Hit]]:
-        """Step once, and tell what is known at once of accesses; :meth:`_accessed` finds out the rest."""
+        """Step once, and tell what is known at once of accesses; :meth:`_walked` finds out the rest."""
         return await self._walker.step(), ()
 
-    async def _accessed(self, start: Position, end: Position) -> list[Hit]:
-        """The hits of ``rwatch`` and ``awatch`` in the steps from ``start`` to ``end``, where the walker stands."""
-        found = []
-        for point in self._accesses:
-            change = self._seen(point, await watched_bytes(self._machine, point))
-            hits = await accesses(self._start_at, self._walker.timeline, point, start, end)
-            found += [Hit(position, pc, point, change if len(hits) == 1 else None) for position, pc in hits]
+    async def _walked(self, start: Position, end: Position, changed: set[Watchpoint]) -> list[Hit]:
+        """The accesses in the steps from ``start`` to ``end``, where the walker stands.
+
+        Writes need only be looked for of points whose bytes have ``changed`` there.
+        """
+        found: list[Hit] = []
+        for point in self._watchpoints:
+            self._see(point, await self._space(), await watched_bytes(self._machine, point))
+            if point.kind is not WatchKind.WRITE or point in changed:
+                hits = await accesses(self._start_at, self._walker.timeline, point, start, end)
+                found += [hit for hit in hits if _counts(point, hit.change)]
         return found
 
     async def _watch_hits(self, reply: StopReply, position: Position) -> list[Hit]:
+        """The hits of the access that has led to ``position``, if there was one."""
         if reply.watched is None:
             return []
+        space, pc = await self._space(), await self._machine.pc()
         found = []
-        for watchpoint in self._watchpoints:
-            reported = reply.watched == (watchpoint.kind, watchpoint.address)
-            if watchpoint.kind is WatchKind.WRITE:
-                found += await self._changed(watchpoint, position, reported=reported)
-            elif reported:
-                change = self._seen(watchpoint, await watched_bytes(self._machine, watchpoint))
-                found.append(Hit(position, await self._machine.pc(), watchpoint, change))
+        for point in self._watchpoints:
+            value, last = await watched_bytes(self._machine, point), self._values.get((point.number, space), None)
+            reported = reply.watched == (point.kind, point.address)
+            # QEMU reports one of those that an instruction touches.
+            if reported or (point.kind is WatchKind.WRITE and value != last):
+                self._see(point, space, value)
+                if value is not None or point.kind is not WatchKind.WRITE:
+                    after = value_change(b"", value)
+                    found.append(Hit(position, pc, point, after, space=space, judged=False))
         return found
 
-    async def _see_first(self, watchpoint: Watchpoint) -> None:
-        """Look at the watched bytes before anything has happened."""
-        self._values[watchpoint.number] = await watched_bytes(self._machine, watchpoint)
+    async def _space(self) -> int | None:
+        return await space_in_use(self._machine)
 
-    def _seen(self, watchpoint: Watchpoint, value: bytes | None) -> ValueChange | None:
-        """What has become of the watched bytes since they were looked at last, now that they are ``value``."""
-        before = self._values[watchpoint.number]
-        self._values[watchpoint.number] = value
-        return value_change(before, value)
+    def _see(self, point: Watchpoint, space: int | None, value: bytes | None) -> None:
+        """Note what the watched bytes are now in an address space."""
+        self._values[point.number, space] = value
 
-    async def _changed(self, watchpoint: Watchpoint, position: Position, *, reported: bool = False) -> list[Hit]:
-        """A hit if the value is another one now. Memory that was mapped or unmapped meanwhile has not been written to,
-        unless QEMU has ``reported`` that.
-        """
-        value = await watched_bytes(self._machine, watchpoint)
-        before = self._values[watchpoint.number]
-        self._values[watchpoint.number] = value
-        if value == before or (None in (value, before) and not reported):
-            return []
-        return [Hit(position, await self._machine.pc(), watchpoint, value_change(before, value))]
+
+def _counts(point: Watchpoint, change: ValueChange | None) -> bool:
+    """Whether an access that has made ``change`` is a hit: of a write only if that is one."""
+    return point.kind is not WatchKind.WRITE or (change is not None and change.before != change.after)

@@ -6,9 +6,9 @@ A task is a value that can be sent to another process or machine, which opens th
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,24 +17,20 @@ from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.search.access import StartAt
 from rrdbg.engine.search.backward import Search
 from rrdbg.engine.search.scan import Accept, Scan
-from rrdbg.engine.search.watch import watched_bytes
+from rrdbg.engine.search.trail import Trail
 from rrdbg.errors import RrdbgError
 from rrdbg.links.rsp import StopReply
 from rrdbg.links.watchdog import ProgressCallback
-from rrdbg.model.hits.stop import Breakpoint, Hit, NotedHit, Point, ValueChange, Watchpoint
+from rrdbg.model.hits.stop import Hit, Point, Watchpoint
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
-from rrdbg.model.travel.segments import OVERLAP, Opening, Segment
+from rrdbg.model.travel.segments import OVERLAP, Segment
 
 _MOST_HITS = 200
 """Hits that are told of together."""
 
 _TELL_SECONDS = 0.1
 """How long a hit may wait to be told of."""
-
-_UNSEEN = bytes(bytearray(b"unseen"))
-"""Stands for watched bytes that nobody has looked at; it is recognised by its identity."""
-
 
 Scanned = tuple[Position, Position, tuple[Hit, ...]]
 """From where to where was scanned, and all hits there."""
@@ -44,15 +40,14 @@ Scanned = tuple[Position, Position, tuple[Hit, ...]]
 class SegmentTask:
     """Find all hits of ``points`` in a segment of ``recording``, or only the ``last`` one.
 
-    ``accept`` must be a value that can be sent, too. ``first`` and ``final`` tell where in its scan the segment lies;
-    a ``careful`` one depends on nothing before it. ``own`` tells that the recording is that of whoever sends it.
+    ``accept`` must be a value that can be sent, too. ``final`` tells that it is the last segment of its scan, ``own``
+    that the recording is that of whoever sends it.
     """
 
     recording: Path
     segment: Segment
     points: tuple[Point, ...]
     accept: Accept | None = None
-    first: bool = True
     final: bool = True
     careful: bool = False
     last: bool = False
@@ -63,14 +58,12 @@ class SegmentTask:
 class Part:
     """Some of what a task has found: the next ``hits``, and how far it has come.
 
-    The one that is ``over`` also has what was seen last of the watched bytes, by the watchpoints' numbers, or of a
-    search for the last hit what stretches were scanned for it.
+    The one that is ``over`` also has, of a search for the last hit, what stretches were scanned for it.
     """
 
     hits: tuple[Hit, ...]
     icount: int
     over: bool = False
-    values: Mapping[int, bytes | None] = field(default_factory=dict)
     notes: tuple[Scanned, ...] = ()
 
 
@@ -112,11 +105,15 @@ async def perform(task: SegmentTask, machines: Machines, timeline: Timeline, lis
     end = task.segment.end.icount
     if task.last:
         notes: list[Scanned] = []
+        trail = Trail(start_at, timeline)
         search = Search(
-            timeline, task.points, start_at, accept=task.accept,
+            timeline, task.points, start_at, accept=task.accept, trail=trail,
             note=lambda start, end, hits: notes.append((start, end, tuple(hits))),
         )  # fmt: skip
-        hit = await search.last_in(task.segment)
+        try:
+            hit = await search.last_in(task.segment)
+        finally:
+            await trail.close()
         listener.tell(Part((hit,) if hit else (), end, over=True, notes=tuple(notes)))
     else:
         await _scan(task, timeline, start_at, listener, progress)
@@ -128,17 +125,20 @@ async def _scan(
 ) -> None:
     start, end = task.segment.start, task.segment.end
     walker = await start_at(timeline.landing_before(start))
+    trail = Trail(start_at, timeline)
     try:
         await walker.walk_to(start)
         scan = SegmentScan(
-            walker, task.points, end, start_at, task.accept,
-            first=task.first or task.careful, final=task.final, careful=task.careful,
+            walker, task.points, end, start_at, task.accept, final=task.final, careful=task.careful,
         )  # fmt: skip
         found: list[Hit] = []
         told = time.monotonic()
         try:
             async with aclosing(scan.hits(progress)) as hits:
-                async for hit in hits:
+                async for met in hits:
+                    hit = await trail.judged(met)
+                    if hit is None:
+                        continue
                     found.append(hit)
                     if len(found) >= _MOST_HITS or time.monotonic() - told > _TELL_SECONDS:
                         listener.tell(Part(tuple(found), hit.position.icount))
@@ -149,14 +149,15 @@ async def _scan(
             listener.tell(Part(tuple(found), start.icount))
             raise
     finally:
+        await trail.close()
         await walker.machine.close()
-    listener.tell(Part(tuple(found), end.icount, over=True, values=scan.values))
+    listener.tell(Part(tuple(found), end.icount, over=True))
 
 
 class SegmentScan(Scan):
-    """A scan of a segment that ends at ``last``, and is not always the ``first`` or the ``final`` one of its scan.
+    """A scan of a segment that ends at ``last``, and is not always the ``final`` one of its scan.
 
-    What happened to the watched bytes before it, only the first one knows: see :mod:`rrdbg.model.travel.segments`.
+    One that is not runs on a little behind its end, where it counts no hits any more.
     """
 
     def __init__(
@@ -167,7 +168,6 @@ class SegmentScan(Scan):
         start_at: StartAt,
         accept: Accept | None,
         *,
-        first: bool,
         final: bool,
         careful: bool,
     ) -> None:
@@ -177,31 +177,17 @@ class SegmentScan(Scan):
             walker, points, end, start_at, accept, careful=careful,
             give_up=lambda stops, left: not final and left <= end.icount - last.icount,
         )  # fmt: skip
-        self._first = first
         self._final = final
         self._last = last.icount
-
-    @property
-    def values(self) -> dict[int, bytes | None]:
-        """What was seen last of the watched bytes, where anything was."""
-        return dict(self._values)
 
     async def hits(
         self, on_progress: ProgressCallback | None = None, *, include_start: bool = True
     ) -> AsyncGenerator[Hit, None]:
-        """As of any scan, but for what lies behind the segment, and opening hits."""
+        """As of any scan, but for what lies behind the segment."""
         async with aclosing(super().hits(on_progress, include_start=include_start)) as hits:
             async for hit in hits:
                 if self._final or hit.position.icount < self._last + isinstance(hit.point, Watchpoint):
-                    yield _opening(hit)
-
-    async def _see_first(self, watchpoint: Watchpoint) -> None:
-        if self._first:
-            await super()._see_first(watchpoint)
-
-    def _seen(self, watchpoint: Watchpoint, value: bytes | None) -> ValueChange | None:
-        self._values.setdefault(watchpoint.number, _UNSEEN)
-        return super()._seen(watchpoint, value)
+                    yield hit
 
     async def _breakpoint_hit(self, here: Position, pc: int) -> Hit | None:
         return None if self._is_behind(here.icount + 1) else await super()._breakpoint_hit(here, pc)
@@ -212,30 +198,9 @@ class SegmentScan(Scan):
     async def _at_fence(self, position: Position) -> list[Hit]:
         return [] if self._is_behind(position.icount) else await super()._at_fence(position)
 
-    async def _changed_at_fence(self, watchpoint: Watchpoint, position: Position) -> list[Hit]:
-        if watchpoint.number in self._values:
-            return await super()._changed_at_fence(watchpoint, position)
-        return await self._opened(watchpoint, position, reported=None)
-
-    async def _changed(self, watchpoint: Watchpoint, position: Position, *, reported: bool = False) -> list[Hit]:
-        if watchpoint.number in self._values:
-            return await super()._changed(watchpoint, position, reported=reported)
-        return await self._opened(watchpoint, position, reported=reported)
-
-    async def _opened(self, watchpoint: Watchpoint, position: Position, *, reported: bool | None) -> list[Hit]:
-        value = self._values[watchpoint.number] = await watched_bytes(self._machine, watchpoint)
-        return [NotedHit(position, await self._machine.pc(), watchpoint, note=Opening(value, reported))]
-
     def _is_behind(self, icount: int) -> bool:
         return not self._final and icount > self._last
 
 
 def _limit(timeline: Timeline) -> int:
     return timeline.landing_before(timeline.end)
-
-
-def _opening(hit: Hit) -> Hit:
-    """``hit``, marked as opening if it is an access whose bytes before nobody knows."""
-    if isinstance(hit.point, Breakpoint) or hit.change is None or hit.change.before is not _UNSEEN:
-        return hit
-    return NotedHit(hit.position, hit.pc, hit.point, None, hit.exact, Opening(hit.change.after, reported=True))

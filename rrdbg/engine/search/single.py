@@ -14,20 +14,46 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
-from rrdbg.engine.machines.walk import Step
-from rrdbg.engine.search.scan import Scan
+from rrdbg.engine.machines.walk import Step, Walker
+from rrdbg.engine.search.access import StartAt
+from rrdbg.engine.search.scan import Accept, GiveUp, Scan
 from rrdbg.engine.search.watch import watched_step
+from rrdbg.links.rsp import StopReply
 from rrdbg.links.watchdog import ProgressCallback
-from rrdbg.model.hits.stop import Breakpoint, Hit, Point, WatchKind, Watchpoint
+from rrdbg.model.hits.stop import Breakpoint, Hit, Point, Watchpoint
 from rrdbg.model.timeline.position import Position
 
 
 class SingleScan(Scan):
-    """One pass in a walker whose machine ``start_at`` ends; the walker is given the new one."""
+    """One pass in a walker whose machine ``start_at`` ends; the walker is given the new one.
+
+    One that is ``eager`` judges each hit at once, at the price of going there once more: its walker stays usable.
+    """
+
+    def __init__(
+        self,
+        walker: Walker,
+        points: Sequence[Point],
+        end: Position,
+        start_at: StartAt,
+        accept: Accept | None = None,
+        *,
+        careful: bool = False,
+        give_up: GiveUp = lambda stops, left: False,
+        eager: bool = False,
+    ) -> None:
+        super().__init__(walker, points, end, start_at, accept, careful=careful, give_up=give_up)
+        self._eager = eager
+
+    async def _watch_hits(self, reply: StopReply, position: Position) -> list[Hit]:
+        found = await super()._watch_hits(reply, position)
+        if not self._eager or not found:
+            return found
+        return [hit for hit in await self._repeated(position.icount) if hit.position == position]
 
     async def _run(self, landing: int, on_progress: ProgressCallback | None, include_start: bool) -> AsyncIterator[Hit]:
         early = landing - 1
-        if not self._accesses or early <= self._walker.position.icount or not self._deliveries.is_plain(early):
+        if not self._watchpoints or early <= self._walker.position.icount or not self._deliveries.is_plain(early):
             early = landing
         async for hit in super()._run(early, on_progress, include_start):
             yield hit
@@ -36,20 +62,21 @@ class SingleScan(Scan):
         if early < landing:
             for hit in await self._end_of_run(Position(landing)):
                 yield hit
-        elif self._accesses and self._fence_stop:
+        elif self._watchpoints and self._fence_stop:
             for hit in await self._repeated(landing):
                 yield hit
 
     async def _end_of_run(self, end: Position) -> list[Hit]:
         """What the last instruction of the run has done unreported, and what the one does that leads to ``end``."""
         here, pc = self._walker.position, await self._machine.pc()
-        found = await self._changes(here)
+        found: list[Hit] = []
         if hit := await self._breakpoint_hit(here, pc):
             found.append(hit)
+        changed = [await self._may_have_changed(point) for point in self._writes]
         kept = await self._is_kept(pc, end) if self._fence_stop else False
         step = await self._walker.step()
-        found += await self._changes(end)
-        if kept or step.reply.watched:
+        changed += [await self._may_have_changed(point) for point in self._writes]
+        if kept or step.reply.watched or any(changed):
             # What a step has done, not a run, is told already.
             found += await self._repeated(here.icount if self._fence_stop else end.icount)
         # At one position the watchpoint comes first, since the step before it made the access.
@@ -81,7 +108,7 @@ class SingleScan(Scan):
         try:
             found: list[Hit] = []
             while other.position < end:
-                found += (await watched_step(other, self._accesses))[1]
+                found += (await watched_step(other, self._watchpoints))[1]
             points: list[Point] = [*self._breakpoints.values(), *self._watchpoints]
             for point in points:
                 await other.machine.insert(point)
@@ -91,28 +118,23 @@ class SingleScan(Scan):
         self._walker.machine = other.machine
         return self._noted([hit for hit in found if hit.position >= Position(first)])
 
-    async def _written_at_fence(self, watchpoint: Watchpoint, position: Position) -> list[Hit]:
-        """Nothing: no machine is free to look at that instruction again, and most often it has mapped the memory."""
-        return []
-
-    async def _changes(self, position: Position) -> list[Hit]:
-        found: list[Hit] = []
-        for point in self._watchpoints:
-            if point.kind is WatchKind.WRITE:
-                found += await self._changed(point, position)
-        return found
-
     async def _step(self) -> tuple[Step, Sequence[Hit]]:
-        step, hits = await watched_step(self._walker, self._accesses)
+        step, hits = await watched_step(self._walker, self._watchpoints)
         return step, self._noted(list(hits))
 
-    async def _accessed(self, start: Position, end: Position) -> list[Hit]:
+    async def _at_fence(self, position: Position) -> list[Hit]:
         """Nothing more: :meth:`_run` and :meth:`_step` have told all."""
+        return []
+
+    async def _walked(self, start: Position, end: Position, changed: set[Watchpoint]) -> list[Hit]:
+        """Nothing more."""
         return []
 
     def _noted(self, hits: list[Hit]) -> list[Hit]:
         """Keep the values that ``hits`` have found, to compare later ones with."""
-        self._values |= {hit.point.number: hit.change.after for hit in hits if hit.change}
+        for hit in hits:
+            if isinstance(hit.point, Watchpoint) and hit.change:
+                self._see(hit.point, hit.space, hit.change.after)
         return hits
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from rrdbg.engine.machines.walk import Step, Walker
 from rrdbg.errors import RspError
+from rrdbg.links.address_space import space_in_use
 from rrdbg.links.machine import Machine
-from rrdbg.model.hits.stop import Hit, ValueChange, WatchKind, Watchpoint
+from rrdbg.model.hits.stop import Hit, WatchKind, Watchpoint, value_change
 
 
 async def watched_step(walker: Walker, points: Sequence[Watchpoint]) -> tuple[Step, tuple[Hit, ...]]:
@@ -16,9 +17,13 @@ async def watched_step(walker: Walker, points: Sequence[Watchpoint]) -> tuple[St
     ``watch`` compares the bytes; ``rwatch`` and ``awatch`` believe QEMU, which reports one access a step. Where an
     interrupt or exception may be delivered they compare, too, since a watchpoint set then may break the replay
     (see :mod:`rrdbg.engine.search.access`): a mere read by that step goes unnoticed.
+
+    A step that changes what is mapped has not written to it: neither one behind which other page tables are in use, nor
+    one before or behind which nothing is mapped.
     """
     machine = walker.machine
     before = [await watched_bytes(machine, point) for point in points]
+    space = await space_in_use(machine) if points else None
     here = walker.position.icount
     risky = walker.timeline.deliveries.any_between(here, here + 1)
     accesses = [] if risky else [point for point in points if point.kind is not WatchKind.WRITE]
@@ -32,17 +37,27 @@ async def watched_step(walker: Walker, points: Sequence[Watchpoint]) -> tuple[St
                 await machine.remove(point)
     hits = []
     for point, old in zip(points, before, strict=True):
-        new = await watched_bytes(machine, point)
+        hit = await hit_of(walker, point, old)
         if point not in accesses:
-            # What the step has mapped or unmapped it has not written to.
-            happened = None not in (old, new) and old != new and point.kind is not WatchKind.READ
+            happened = hit.space == space and changes(hit) and point.kind is not WatchKind.READ
         else:
             _, address = step.reply.watched or ("", -1)
             happened = point.address <= address < point.address + point.length
         if happened:
-            change = None if old is None or new is None else ValueChange(old, new)
-            hits.append(Hit(step.after, await machine.pc(), point, change))
+            hits.append(hit)
     return step, tuple(hits)
+
+
+async def hit_of(walker: Walker, point: Watchpoint, before: bytes | None) -> Hit:
+    """The hit of ``point`` by an access that has led ``walker`` to where it stands; the bytes were ``before`` it."""
+    machine = walker.machine
+    change = value_change(before, await watched_bytes(machine, point))
+    return Hit(walker.position, await machine.pc(), point, change, space=await space_in_use(machine))
+
+
+def changes(hit: Hit) -> bool:
+    """False if the bytes are the same after it as before, or if one of both is not known."""
+    return hit.change is not None and hit.change.before != hit.change.after
 
 
 async def watched_bytes(machine: Machine, point: Watchpoint) -> bytes | None:

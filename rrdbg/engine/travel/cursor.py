@@ -112,6 +112,10 @@ class Cursor:
         self._driver.cursor = self.position
         return await self._driver.start_at(icount)
 
+    async def leave(self, walker: Walker) -> None:
+        """Have a machine of :meth:`start_at` wait for the next movement, if there is room for it; else end it."""
+        await self.spares.give(walker)
+
     async def walker(self) -> Walker:
         """The cursor's machine, started if there is none."""
         walker = self._walker

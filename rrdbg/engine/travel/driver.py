@@ -141,6 +141,7 @@ class Driver:
             raise
         self._rates = replace(self._rates, start_seconds=seconds)
         self._keeper.loaded(snapshot, seconds)
+        self._spares.came_from(walker, snapshot)
         return walker
 
 

@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
 
 from rrdbg.engine.machines.progress import ProgressListener
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.search.accelerator import NearLast
 from rrdbg.engine.search.backward import Search
 from rrdbg.engine.search.hits import Hits
+from rrdbg.engine.search.lives import Lives
 from rrdbg.engine.search.parallel.searches import Parallel
 from rrdbg.engine.search.scan import BROKEN, Accept, Scan, may_break
 from rrdbg.engine.search.single import SingleScan, all_at_once
+from rrdbg.engine.search.trail import Trail, judge_last
 from rrdbg.engine.travel.cursor import Cursor
 from rrdbg.engine.travel.landing import exact_position, step_before
 from rrdbg.errors import QemuDied
+from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Hit, Point, Watchpoint
 from rrdbg.model.timeline.position import START, Position
 
@@ -51,54 +53,173 @@ class Finder:
         self._near_last = near_last
         self._single = single
         self._scan_type = SingleScan if single else Scan
+        self._passed: dict[tuple[Position, int], Hit] = {}
+
+    async def elsewhere(self) -> int:
+        """How many hits the last search has left out, since they were in other address spaces than their points."""
+        trail = self._trail()
+        try:
+            hits = [await trail.judged(hit) for _, hit in sorted(self._passed.items(), key=lambda item: item[0])]
+        finally:
+            await trail.close()
+        return sum(hit is not None for hit in hits)
+
+    def _trail(self) -> Trail:
+        return Trail(self._cursor.start_at, self._cursor.timeline, self._cursor.leave, self._hits.note_judged)
+
+    def _pass(self, hit: Hit) -> None:
+        self._passed[hit.position, hit.point.number] = hit
 
     async def all(
+        self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None, *, foreign: bool = False
+    ) -> AsyncGenerator[Hit, None]:
+        """Every hit from ``start`` to ``end``, in order; also those in other address spaces if ``foreign``."""
+        self._passed = {}
+        lives = Lives(points)
+        await self._begin(lives, start)
+        here = self._cursor.position
+        async with aclosing(self._everywhere(lives.points, start, end, accept)) as hits:
+            async for hit in hits:
+                if lives.is_guard(hit):
+                    if hit.position > here:
+                        lives.end(hit)
+                elif lives.counts(hit):
+                    yield hit
+                elif foreign:
+                    yield replace(hit, foreign=True)
+                else:
+                    self._pass(hit)
+
+    async def begun(self, space: AddressSpace) -> Position:
+        """Where ``space``, the one at the cursor, has begun; the start where its root was never another one's."""
+        guards = Lives([Watchpoint(0, 0, 1, space=space)]).guards
+        found = await self._last(self._cursor.position, guards, None, {}) if guards else None
+        return found.position if found else START
+
+    async def _begin(self, lives: Lives, start: Position) -> None:
+        """Find out which lives the address spaces have at the cursor, for a search from ``start`` on."""
+        here = self._cursor.position
+        for guard in lives.guards:
+            if start < here:
+                if found := await self._last(here, [guard], None, {}):
+                    lives.begin(found)
+            elif here < start:
+                async with aclosing(self._everywhere([guard], here, start, None)) as hits:
+                    async for hit in hits:
+                        lives.end(hit)
+
+    async def _everywhere(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None
     ) -> AsyncGenerator[Hit, None]:
-        """Every hit from ``start`` to ``end``, in order."""
+        """Every hit, judged, whatever address space it is in."""
         for piece in self._hits.pieces(points, start, end, judged=accept is not None):
-            for hit in piece.hits or ():
-                yield hit
             if piece.hits is None:
-                found = self._scanned(points, piece.start, piece.end, accept)
+                found = self._judged(self._scanned(points, piece.start, piece.end, accept))
                 if accept is None:
                     found = self._hits.noting(points, piece.start, piece.end, found)
-                async with aclosing(found) as hits:
-                    async for hit in hits:
-                        yield hit
+            else:
+                found = self._judged(_listed(piece.hits))
+            # Where there is a single QEMU, whoever is given a hit may need it.
+            at_once = self._single and (accept is None or may_break(points))
+            async with aclosing(all_at_once(found) if at_once else found) as hits:
+                async for hit in hits:
+                    yield hit
+
+    async def _judged(self, hits: AsyncGenerator[Hit, None]) -> AsyncGenerator[Hit, None]:
+        """``hits`` without those that are none."""
+        if self._single:
+            hits = all_at_once(hits)
+        trail = self._trail()
+        try:
+            async with aclosing(hits):
+                async for hit in hits:
+                    if judged := await trail.judged(hit):
+                        yield judged
+        finally:
+            await trail.close()
 
     async def go_to_first(self, points: Sequence[Point], accept: Accept | None) -> Hit | None:
         """Move the cursor forward to the first hit; if there is none it is left on the way."""
         origin, end = self._cursor.position, self._cursor.timeline.end
-        for piece in self._hits.pieces(points, origin, end, judged=accept is not None):
+        self._passed = {}
+        lives = Lives(points)
+        for piece in self._hits.pieces(lives.points, origin, end, judged=accept is not None):
             if piece.hits is None:
                 await self._cursor.go(piece.start)
-                first = await self._run(points, piece.end, accept, include_start=piece.start != origin)
+                first = await self._run(lives, piece.end, accept, include_start=piece.start != origin)
             else:
-                ahead = (hit for hit in piece.hits if hit.position > origin or isinstance(hit.point, Watchpoint))
-                first = next(ahead, None)
+                first = await self._first_of(lives, piece.hits, origin)
                 if first:
                     await self._cursor.go(await self._exact(first))
             if first:
                 return first
         return None
 
+    def _counts(self, lives: Lives, hit: Hit) -> bool:
+        """Whether ``hit``, the next one on the way forward, is one that is looked for; the others are counted."""
+        if lives.is_guard(hit):
+            lives.end(hit)
+            return False
+        if not lives.counts(hit):
+            self._pass(hit)
+            return False
+        return True
+
+    async def _first_of(self, lives: Lives, hits: Sequence[Hit], origin: Position) -> Hit | None:
+        """The first of ``hits``, which are known, ahead of ``origin``."""
+        ahead = [hit for hit in hits if hit.position > origin or isinstance(hit.point, Watchpoint)]
+        async with aclosing(self._judged(_listed(ahead))) as judged:
+            async for hit in judged:
+                if self._counts(lives, hit):
+                    return hit
+        return None
+
     async def last(self, here: Position, points: Sequence[Point], accept: Accept | None) -> tuple[Position, Hit] | None:
         """The last hit before ``here``, and where going back to it stops."""
-        timeline, note = self._cursor.timeline, None if accept else partial(self._hits.note, points)
+        passed: dict[tuple[Position, int], Hit] = {}
+        edge, wanted = here, list(points)
+        while wanted:
+            lives = Lives(wanted)
+            last = await self._last(edge, lives.points, accept, passed)
+            if last is None or not lives.is_guard(last):
+                break
+            lives.end(last)
+            edge, wanted = last.position, lives.left
+        else:
+            last = None
+        self._passed = {place: hit for place, hit in passed.items() if last is None or hit.position > last.position}
+        if last is None:
+            return None
+        watched = isinstance(last.point, Watchpoint)
+        return await (self.before(last.position) if watched else self._exact(last)), last
+
+    async def _last(
+        self, here: Position, points: Sequence[Point], accept: Accept | None, passed: dict[tuple[Position, int], Hit]
+    ) -> Hit | None:
+        """The last hit before ``here`` in its address space; those in others are ``passed``, by place and number."""
+
+        def note(low: Position, high: Position, hits: Sequence[Hit]) -> None:
+            passed.update(_elsewhere(hits))
+            if accept is None:
+                self._hits.note(points, low, high, hits)
+
+        timeline, trail = self._cursor.timeline, self._trail()
         search = Search(
             timeline, points, self._cursor.start_at, self._report, accept,
-            single=self._single, note=note, near_last=self._near_last,
+            single=self._single, note=note, near_last=self._near_last, trail=trail,
         )  # fmt: skip
         among = self._parallel.backwards(timeline, points, accept, self._report, note) if self._parallel else None
-        for piece in reversed(self._hits.pieces(points, START, here, judged=accept is not None)):
-            if piece.hits is None:
-                last = await search.last_before(piece.end, piece.start, among)
-            else:
-                last = piece.hits[-1] if piece.hits else None
-            if last:
-                watched = isinstance(last.point, Watchpoint)
-                return await (self.before(last.position) if watched else self._exact(last)), last
+        try:
+            for piece in reversed(self._hits.pieces(points, START, here, judged=accept is not None)):
+                if piece.hits is None:
+                    last = await search.last_before(piece.end, piece.start, among)
+                else:
+                    passed.update(_elsewhere(piece.hits))
+                    last = await judge_last(trail, list(piece.hits), lambda hit: hit.belongs)
+                if last:
+                    return last
+        finally:
+            await trail.close()
         return None
 
     async def before(self, position: Position) -> Position:
@@ -112,20 +233,24 @@ class Finder:
             self._hits.note_exact(hit, position)
         return position
 
-    async def _run(
-        self, points: Sequence[Point], end: Position, accept: Accept | None, *, include_start: bool
-    ) -> Hit | None:
+    async def _run(self, lives: Lives, end: Position, accept: Accept | None, *, include_start: bool) -> Hit | None:
         """Run the cursor forward to the first hit, or without any to ``end``; ``include_start`` is as for a scan."""
         walker = await self._cursor.walker()
         start = walker.position
+        passed: list[Hit] = []
+        before = dict(self._passed)
         try:
-            first = await self._first(walker, points, end, accept, include_start=include_start, careful=self._single)
+            first = await self._first(
+                walker, lives, end, accept, passed, include_start=include_start, careful=self._single
+            )
         except BROKEN:
-            if self._single or not may_break(points):
+            if self._single or not may_break(lives.points):
                 raise
             await self._cursor.drop()
             walker = await self._cursor.walker()
-            first = await self._first(walker, points, end, accept, include_start=include_start, careful=True)
+            passed.clear()
+            self._passed = before
+            first = await self._first(walker, lives, end, accept, passed, include_start=include_start, careful=True)
         if first is None or (first.exact and walker.position == first.position):
             self._cursor.position = walker.position
         else:
@@ -133,24 +258,42 @@ class Finder:
             self._cursor.position = await self._exact(first)
         if accept is None:
             at_first = first and replace(first, position=self._cursor.position, exact=True)
-            self._hits.note_run(points, start, at_first, end)
+            self._hits.note_run(lives.points, start, at_first, end, passed)
         return first
 
     async def _first(
         self,
         walker: Walker,
-        points: Sequence[Point],
+        lives: Lives,
         end: Position,
         accept: Accept | None,
+        passed: list[Hit],
         *,
         include_start: bool,
         careful: bool,
     ) -> Hit | None:
-        """The first hit ahead of ``walker``, which stands at it or somewhat after it then; without one, at ``end``."""
-        scan = self._scan_type(walker, points, end, self._cursor.start_at, accept, careful=careful)
+        """The first hit ahead of ``walker``, which stands at it or somewhat after it then; without one, at ``end``.
+
+        Those that do not count are ``passed``, and put there.
+        """
+        start_at = self._cursor.start_at
+        scan = (
+            SingleScan(walker, lives.points, end, start_at, accept, careful=careful, eager=True)
+            if self._single
+            else Scan(walker, lives.points, end, start_at, accept, careful=careful)
+        )
         progress = self._cursor.progress(end, walker.position)
-        async with aclosing(scan.hits(progress, include_start=include_start)) as hits:
-            return await anext(hits, None)
+        trail = self._trail()
+        try:
+            async with aclosing(scan.hits(progress, include_start=include_start)) as hits:
+                async for met in hits:
+                    hit = await trail.judged(met)
+                    if hit and self._counts(lives, hit):
+                        return hit
+                    passed += [hit] if hit else []
+        finally:
+            await trail.close()
+        return None
 
     async def _scanned(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None
@@ -159,7 +302,7 @@ class Finder:
         seen: list[Hit] = []
         try:
             found = self._scan(points, start, end, accept, careful=self._single)
-            async with aclosing(all_at_once(found) if self._single and accept is None else found) as hits:
+            async with aclosing(found) as hits:
                 async for hit in hits:
                     seen = [*(known for known in seen if known.position == hit.position), hit]
                     yield hit
@@ -180,9 +323,7 @@ class Finder:
     ) -> AsyncGenerator[Hit, None]:
         timeline = self._cursor.timeline
         if self._parallel and (segments := self._parallel.segments(timeline, start, end, accept)):
-            found = self._parallel.scan(
-                timeline, segments, points, accept, self._cursor.start_at, self._report, careful=careful
-            )
+            found = self._parallel.scan(timeline, segments, points, accept, self._report, careful=careful)
             async with aclosing(found) as hits:
                 async for hit in hits:
                     yield hit
@@ -196,3 +337,13 @@ class Finder:
                     yield hit
         finally:
             await walker.machine.close()
+
+
+def _elsewhere(hits: Sequence[Hit]) -> dict[tuple[Position, int], Hit]:
+    """Those of ``hits`` that are in other address spaces than their points."""
+    return {(hit.position, hit.point.number): hit for hit in hits if not hit.belongs}
+
+
+async def _listed(hits: Sequence[Hit]) -> AsyncGenerator[Hit, None]:
+    for hit in hits:
+        yield hit

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rrdbg.errors import UsageError
+from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint, check_watch_length
 
 
@@ -18,19 +19,21 @@ class PointList:
     def __iter__(self) -> Iterator[Point]:
         return iter(self._points.values())
 
-    def add_breakpoint(self, address: int) -> Breakpoint:
-        """Set a breakpoint on the instruction at ``address``."""
-        point = Breakpoint(self._next_number, address)
+    def add_breakpoint(self, address: int, space: AddressSpace | None = None) -> Breakpoint:
+        """Set a breakpoint on the instruction at ``address``, in ``space`` alone if there is one."""
+        point = Breakpoint(self._next_number, address, space)
         self._add(point)
         return point
 
-    def add_watchpoint(self, address: int, length: int, kind: WatchKind = WatchKind.WRITE) -> Watchpoint:
-        """Watch ``length`` bytes at ``address``.
+    def add_watchpoint(
+        self, address: int, length: int, kind: WatchKind = WatchKind.WRITE, space: AddressSpace | None = None
+    ) -> Watchpoint:
+        """Watch ``length`` bytes at ``address``, in ``space`` alone if there is one.
 
         :raises UsageError: the length is out of range.
         """
         check_watch_length(length)
-        point = Watchpoint(self._next_number, address, length, kind)
+        point = Watchpoint(self._next_number, address, length, kind, space)
         self._add(point)
         return point
 

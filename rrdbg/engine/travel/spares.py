@@ -13,6 +13,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from rrdbg.engine.machines.source import Machines
 from rrdbg.engine.machines.walk import Walker
@@ -67,6 +68,7 @@ class Spares:
         self._making: _Making | None = None
         self._work: asyncio.Task[None] | None = None
         self._endings: set[asyncio.Task[None]] = set()
+        self._origins: WeakKeyDictionary[Walker, Snapshot] = WeakKeyDictionary()
 
     @property
     def limits(self) -> SpareLimits:
@@ -79,7 +81,10 @@ class Spares:
 
     def settle(self, cursor: Position) -> None:
         """Nothing moves any more, with the cursor at ``cursor``: when that lasts a moment, start what is missing."""
-        if self._count:
+        if not self._count:
+            for spare in list(self._waiting):
+                self._discard(spare)
+        else:
             self.stir()
             self._work = asyncio.create_task(self._provide(cursor))
 
@@ -116,6 +121,23 @@ class Spares:
             return None
         self._waiting.remove(spare)
         return Taken(spare.walker, plan_walk(self._keeper.timeline, spare.walker.position, target))
+
+    def came_from(self, walker: Walker, snapshot: Snapshot) -> None:
+        """Note on which snapshot a machine was started, which may be given back here one day."""
+        self._origins[walker] = snapshot
+
+    async def give(self, walker: Walker) -> None:
+        """Keep a machine that somebody has done with; if there is no room, the one that waits for longest goes.
+
+        Where there are to be no spares it is kept as long as this movement goes on, whose end it may be good for.
+        """
+        snapshot = self._origins.get(walker)
+        if self._launcher.single or snapshot is None or not walker.machine.usable:
+            await walker.machine.close()
+            return
+        self._waiting.append(_Spare(walker, snapshot))
+        while len(self._waiting) > 1 and not self._has_room(more=False):
+            self._discard(self._waiting[0])
 
     async def close(self) -> None:
         """End them all."""
@@ -207,6 +229,7 @@ class Spares:
         except BaseException:
             await walker.machine.close()
             raise
+        self.came_from(walker, wish.snapshot)
         self._waiting.append(_Spare(walker, wish.snapshot))
 
     def _made(self, making: asyncio.Task[None]) -> None:

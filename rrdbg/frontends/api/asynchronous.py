@@ -192,15 +192,19 @@ class AsyncReplay:
         """
         return [self._cursor.points.add_breakpoint(point.address) for point in await self._places(location, None)]
 
-    async def watch(self, target: Address, size: int | None = None, kind: WatchKind | str = "watch") -> Watchpoint:
+    async def watch(
+        self, target: Address, size: int | None = None, kind: WatchKind | str = "watch", *, everywhere: bool = False
+    ) -> Watchpoint:
         """Watch ``size`` bytes at an address, or without a size an expression's value in memory, such as ``"counter"``.
 
-        ``kind`` is ``watch`` (writes that change it), ``rwatch`` or ``awatch``.
+        ``kind`` is ``watch`` (writes that change it), ``rwatch`` or ``awatch``. Where each process has memory of its
+        own there, the one at the cursor is meant, unless it is to count ``everywhere``.
 
         :raises GdbError: the expression has no address.
         """
         address, length = await self._range(target, size)
-        return self._cursor.points.add_watchpoint(address, length, WatchKind(kind))
+        space = None if everywhere else await self._cursor.space_of(address)
+        return self._cursor.points.add_watchpoint(address, length, WatchKind(kind), space)
 
     async def delete(self, point: Point | None = None) -> None:
         """Delete a breakpoint or watchpoint, or all.
@@ -277,18 +281,34 @@ class AsyncReplay:
             yield queries.Line(position, text)
 
     async def writes(
-        self, target: Address, size: int | None = None, start: Place = "start", end: Place = "end"
+        self,
+        target: Address,
+        size: int | None = None,
+        start: Place = "start",
+        end: Place = "end",
+        *,
+        everywhere: bool = False,
     ) -> AsyncGenerator[Hit, None]:
-        """Each write that changes memory; a hit's position is just behind it, and ``change`` has the bytes."""
-        async with aclosing(self._accesses(target, size, WatchKind.WRITE, start, end)) as hits:
+        """Each write that changes memory; a hit's position is just behind it, and ``change`` has the bytes.
+
+        Where each process has memory of its own at ``target``, the one at the cursor is meant; with ``everywhere``
+        those of others come, too, as ``foreign`` hits.
+        """
+        async with aclosing(self._accesses(target, size, WatchKind.WRITE, start, end, everywhere)) as hits:
             async for hit in hits:
                 yield hit
 
     async def reads(
-        self, target: Address, size: int | None = None, start: Place = "start", end: Place = "end"
+        self,
+        target: Address,
+        size: int | None = None,
+        start: Place = "start",
+        end: Place = "end",
+        *,
+        everywhere: bool = False,
     ) -> AsyncGenerator[Hit, None]:
-        """Each read of memory; a hit's position is just behind it."""
-        async with aclosing(self._accesses(target, size, WatchKind.READ, start, end)) as hits:
+        """Each read of memory; a hit's position is just behind it. ``everywhere`` is as for :meth:`writes`."""
+        async with aclosing(self._accesses(target, size, WatchKind.READ, start, end, everywhere)) as hits:
             async for hit in hits:
                 yield hit
 
@@ -305,7 +325,7 @@ class AsyncReplay:
         if isinstance(location, Watchpoint):
             if where:
                 raise UsageError("'where' is for breakpoints; filter a watchpoint's hits by their change.")
-            found = self._cursor.scan([location], *stretch)
+            found = self._cursor.scan(await self._cursor.bound_here([location]), *stretch)
         else:
             place = location.address if isinstance(location, Breakpoint) else location
             found = queries.hits(self._cursor, await self._places(place, where), *stretch)
@@ -350,10 +370,10 @@ class AsyncReplay:
         return await read_place(self._session, text)
 
     async def _accesses(
-        self, target: Address, size: int | None, kind: WatchKind, start: Place, end: Place
+        self, target: Address, size: int | None, kind: WatchKind, start: Place, end: Place, everywhere: bool
     ) -> AsyncGenerator[Hit, None]:
-        point = Watchpoint(-1, *await self._range(target, size), kind)
-        async with aclosing(self._cursor.scan([point], *await self._stretch(start, end))) as hits:
+        points = await self._cursor.bound_here([Watchpoint(-1, *await self._range(target, size), kind)])
+        async with aclosing(self._cursor.scan(points, *await self._stretch(start, end), foreign=everywhere)) as hits:
             async for hit in hits:
                 yield hit
 

@@ -55,6 +55,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--good", metavar="POSITION", default=None, help="it does not hold there (default: start)")
     parser.add_argument("--bad", metavar="POSITION", default=None, help="it holds there (default: end)")
     parser.add_argument("--scan", action="store_true", help="list every change between good and bad instead")
+    parser.add_argument(
+        "--everywhere", action="store_true",
+        help="with --scan: in every address space, and not only in the one at the bad end",
+    )  # fmt: skip
     parser.add_argument("--checks", type=int, default=CHECKS, metavar="N", help="look about N times if it held before")
     parser.add_argument(
         "--timeout", type=float, default=_TIMEOUT_SECONDS, metavar="SECONDS",
@@ -94,6 +98,7 @@ async def run(arguments: argparse.Namespace) -> int:
         report = Report(api, wanted, json=arguments.json, quiet=arguments.quiet)
         judge = await stack.enter_async_context(predicate(wanted, api, arguments))
         if arguments.scan:
+            api.cursor.spaces.everywhere = arguments.everywhere
             return await _scan(api, judge, bisection, report)
         ours = _head(api, wanted, bisection)
         if head and replace(head, recording=ours.recording) != ours:

@@ -22,6 +22,7 @@ _IN_REGISTER = re.compile(r"which is in register \$(\w+)")
 _ADDRESS_AND_LENGTH = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)\s+(\d+)")
 _FORMAT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NOT_SCALAR = "Value not scalar"
+_SCOPES = ("--here", "--everywhere")
 _RANGE = re.compile(r"(?P<subject>.*?)(?P<range>(?:\s+from\s+\S+)?(?:\s+to\s+\S+)?)\s*", re.DOTALL)
 
 
@@ -33,6 +34,11 @@ def translate(command: Declared, arguments: str) -> str:
     """
     if not arguments or not command.takes or arguments in command.words:
         return arguments
+    words = arguments.split()
+    for scope in _SCOPES:
+        if scope in (words[0], words[-1]):
+            rest = arguments.strip().removeprefix(scope).removesuffix(scope).strip()
+            return f"{scope} {translate(command, rest)}"
     if command.name == "tprintf":
         return _print(arguments)
     if command.name == "origin":

@@ -132,6 +132,7 @@ class Control:
                 error = str(raised)
             except asyncio.CancelledError:
                 error = f"Interrupted at {self._stub.replay.position}."
+            self._stub.jumped_from(before)
             return {"error": error, "changed": self._stub.state != before, **self._place()}
 
     async def _obey(self, request: object) -> None:

@@ -23,7 +23,8 @@ from rrdbg.frontends.server.packets import PACKET_SIZE, number
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.frontends.server.stops import INTERRUPTED, QUIET, TRAP, ClientFeatures, stop_reply
 from rrdbg.frontends.server.what_if import WhatIf
-from rrdbg.model.hits.stop import Hit, StopReason
+from rrdbg.model.hits.address_space import AddressSpace
+from rrdbg.model.hits.stop import Breakpoint, Hit, StopReason, Watchpoint
 from rrdbg.model.timeline.position import Position
 from rrdbg.render.text import render
 
@@ -65,10 +66,12 @@ class Stub:
 
     def __init__(self, replay: Replay, say: Callable[[str], None], *, looks_again: bool = False) -> None:
         self.replay = replay
+        replay.spaces.on_meant = self._say_meant
         self.session = Session(replay, what_if=self._switch)
         self.window = Window(replay)
         self.window.watch_jumps()
         self.points = PointSet()
+        self._said: int | None = None
         self._say = say
         self.lookers = int(looks_again)
         """How many see to it that the client looks at the guest anew when a command has changed it."""
@@ -120,6 +123,11 @@ class Stub:
     def state(self) -> tuple[Position, WhatIf | None]:
         """What is another one after a client must look at the guest anew."""
         return self.replay.position, self._what_if
+
+    def jumped_from(self, before: tuple[Position, WhatIf | None]) -> None:
+        """A command may have moved the cursor: then watchpoints mean the address space there, whoever has set them."""
+        if self.state != before:
+            self.replay.spaces.forget()
 
     @contextmanager
     def progress(self, listener: ProgressListener) -> Iterator[None]:
@@ -283,25 +291,43 @@ class Stub:
         return await self._moved(self._backward_run)
 
     async def _forward_step(self) -> bytes:
-        return self._stopped(*await self.window.step(self.points.watchpoints))
+        return await self._stopped(*await self.window.step(self.points.watchpoints))
 
     async def _backward_step(self) -> bytes:
-        return self._stopped(*await self.window.step_back(self.points.watchpoints))
+        return await self._stopped(*await self.window.step_back(self.points.watchpoints))
 
     async def _forward_run(self) -> bytes:
         stop = await self.replay.cont(self.points.points, self._accept())
-        return self._stopped(stop.reason, stop.hits)
+        return await self._stopped(stop.reason, stop.hits)
 
     async def _backward_run(self) -> bytes:
-        return self._stopped(*await self.window.reverse_cont(self.points.points, self._accept()))
+        return await self._stopped(*await self.window.reverse_cont(self.points.points, self._accept()))
 
-    def _stopped(self, reason: StopReason, hits: Sequence[Hit]) -> bytes:
+    async def _stopped(self, reason: StopReason, hits: Sequence[Hit]) -> bytes:
         for hit in hits:
+            await self._say_space(hit)
             if hit.point.number > 0:
                 # Set by a monitor command: GDB knows nothing of it, and shows a SIGTRAP.
                 self._say(f"rrdbg: {hit.point}\n")
         self.aftermath.reason, self.aftermath.hits = reason, hits
         return stop_reply(reason, hits, self.points, self._features)
+
+    def _say_meant(self, point: Watchpoint, space: AddressSpace) -> None:
+        self._say(
+            f"rrdbg: the {point.kind} of {point.address:#x} counts in address space {space}, which is in use here; "
+            "'monitor address-space everywhere' has it count in all.\n"
+        )
+
+    async def _say_space(self, hit: Hit) -> None:
+        """Say in which address space a process's breakpoint was hit, where that is another one than the last time.
+
+        A watchpoint is hit in the one that it is meant in.
+        """
+        if isinstance(hit.point, Breakpoint) and self.replay.machine_position == self.replay.position:
+            space = await self.replay.space_of(hit.point.address)
+            if space and space.root != self._said:
+                self._said = space.root
+                self._say(f"rrdbg: in address space {space}\n")
 
     def _accept(self) -> Conditions | None:
         return Conditions(self.points) if self.points.conditional else None
@@ -359,6 +385,7 @@ class Stub:
             self._say(f"{error}\n")
         finally:
             self.commanding = False
+        self.jumped_from(before)
         if self.state != before and not self.lookers:
             # GDB has not seen the guest change, and holds on to what it knows.
             self._say(_LOOK_AGAIN)

@@ -139,6 +139,7 @@ class Debugger:
         """Make GDB look at the guest anew, if that has changed without it."""
         if self._seen == self._server.stub.state:
             return
+        self._server.stub.jumped_from(self._seen)
         self._seen = self._server.stub.state
         await self._gdb.console("maintenance flush register-cache")
         await self._gdb.console("maintenance flush dcache")

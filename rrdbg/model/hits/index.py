@@ -70,7 +70,7 @@ class Known:
     @property
     def weight(self) -> int:
         """How much of an index it takes, in hits of a usual size."""
-        bytes_of_change = sum(len(hit.change.before) for hit in self.hits[:1] if hit.change)
+        bytes_of_change = sum(len(hit.change.after) for hit in self.hits[:1] if hit.change)
         return len(self.hits) * (1 + 2 * bytes_of_change // _BYTES_OF_A_HIT) + len(self.covered)
 
     @property
@@ -152,6 +152,16 @@ class HitIndex:
         if len(same) != 1 or hit.position.icount != position.icount:
             return self
         hits = [replace(other, position=position, exact=True) if other is same[0] else other for other in known.hits]
+        return HitIndex({**self.points, key: Known(known.covered, tuple(sorted(hits, key=_position)))})
+
+    def with_judged(self, hit: Hit, judged: Hit | None) -> HitIndex:
+        """This index, with what has become of a ``hit`` that was not judged."""
+        key = PointKey.of(hit.point)
+        known = self.points.get(key, Known())
+        kept = [other for other in known.hits if other.judged or other.position != hit.position]
+        if len(kept) == len(known.hits):
+            return self
+        hits = [*kept, replace(judged, point=key.point())] if judged else kept
         return HitIndex({**self.points, key: Known(known.covered, tuple(sorted(hits, key=_position)))})
 
     def used(self, points: Sequence[Point]) -> HitIndex:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rrdbg.errors import UsageError
+from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.timeline.position import Position
 
 LONGEST_WATCH = 1 << 16
@@ -33,26 +34,34 @@ class WatchKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Breakpoint:
-    """Stop before the instruction at ``address`` (linear, as the gdbstub counts it)."""
+    """Stop before the instruction at ``address`` (linear, as the gdbstub counts it).
+
+    ``space`` is the one address space where it counts; None: it counts in all.
+    """
 
     number: int
     address: int
+    space: AddressSpace | None = None
 
     def __str__(self) -> str:
-        return f"breakpoint {self.number} at {self.address:#x}"
+        return f"breakpoint {self.number} at {self.address:#x}{_within(self.space)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Watchpoint:
-    """Stop at accesses to ``length`` bytes from ``address`` (virtual)."""
+    """Stop at accesses to ``length`` bytes from ``address`` (virtual).
+
+    ``space`` is the address space that the address is meant in; None: what is mapped there in any.
+    """
 
     number: int
     address: int
     length: int
     kind: WatchKind = WatchKind.WRITE
+    space: AddressSpace | None = None
 
     def __str__(self) -> str:
-        return f"watchpoint {self.number} on {self.address:#x}:{self.length}"
+        return f"watchpoint {self.number} on {self.address:#x}:{self.length}{_within(self.space)}"
 
 
 Point = Breakpoint | Watchpoint
@@ -69,9 +78,13 @@ def check_watch_length(length: int) -> None:
         )
 
 
+def _within(space: AddressSpace | None) -> str:
+    return f" in address space {space}" if space else ""
+
+
 @dataclass(frozen=True, slots=True)
 class ValueChange:
-    """The bytes under a watchpoint before and after the access, as read in forward order."""
+    """The bytes under a watchpoint just before the instruction that makes the access, and just after it."""
 
     before: bytes
     after: bytes
@@ -88,7 +101,14 @@ class Hit:
 
     ``position`` is where a forward run stops: at the instruction for a breakpoint, after the access for a
     watchpoint. ``pc`` is the linear pc there. ``exact`` is false where only the icount of it is known yet: a free
-    run cannot tell the phases of an ambiguous icount apart.
+    run cannot tell the phases of an ambiguous icount apart. ``space`` is the root of the page tables in use there, None
+    where there are none.
+
+    QEMU stops behind an access, where the bytes before it can no longer be read. As long as nobody has looked at them
+    before it (:mod:`rrdbg.engine.search.trail`) a hit is not ``judged``: it may be a write that changes nothing, which
+    is no hit, and ``change.before`` is empty.
+
+    A ``foreign`` one is in another address space than its point means, and was asked for all the same.
     """
 
     position: Position
@@ -96,6 +116,14 @@ class Hit:
     point: Point
     change: ValueChange | None = None
     exact: bool = True
+    space: int | None = None
+    judged: bool = True
+    foreign: bool = False
+
+    @property
+    def belongs(self) -> bool:
+        """False if the point is meant in another address space than the one where this has happened."""
+        return self.point.space is None or self.point.space.root == self.space
 
     @property
     def reason(self) -> StopReason:
@@ -106,9 +134,9 @@ class Hit:
     def text(self) -> str:
         """What fired, without its number, which means nothing in another session."""
         match self.point:
-            case Breakpoint(_, address):
+            case Breakpoint(_, address, _):
                 return f"breakpoint at {address:#x}"
-            case Watchpoint(_, address, length, kind):
+            case Watchpoint(_, address, length, kind, _):
                 return f"{kind} on {address:#x}:{length}"
 
 

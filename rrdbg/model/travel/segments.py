@@ -1,19 +1,14 @@
 """A scan in segments that several machines look at, whose hits are together those of a single pass.
 
-The timeline is cut at snapshots, since a machine can only begin there. Breakpoints' hits need no more than that:
-segments are ``[start, end)`` for them, and abut. A watchpoint's hit has the bytes before it, and is none if they are
-the same as after it; those before are what a single pass saw last, perhaps long ago, when it stopped for the
-watchpoint. In a segment that is not the first one they are not known where a watchpoint fires for the first time: that
-hit is *opening*, and says what the bytes were then. Whoever takes the segments in order knows what was seen last, and
-settles it (:class:`Carried`).
+The timeline is cut at snapshots, since a machine can only begin there. Segments are ``[start, end)`` for breakpoints
+and ``(start, end]`` for watchpoints, and abut; what the bytes under a watchpoint were before a hit is looked up at that
+hit (:mod:`rrdbg.engine.search.trail`), so none needs to know what happened before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from rrdbg.model.hits.stop import Hit, NotedHit, WatchKind, Watchpoint, value_change
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot
@@ -60,42 +55,3 @@ OVERLAP = 64
 """Instructions that a segment's machine runs beyond its end, where it counts no hits any more: QEMU may keep to itself
 what the last instruction of a run does to a watchpoint.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """The note of an opening hit: the watched bytes after it, None where they are not mapped.
-
-    ``reported`` tells whether QEMU has reported an access there, None if that was not found out.
-    """
-
-    after: bytes | None
-    reported: bool | None
-
-
-@dataclass(slots=True)
-class Carried:
-    """What was seen last of the watched bytes, by the watchpoints' numbers, in the segments so far."""
-
-    values: dict[int, bytes | None] = field(default_factory=dict)
-
-    def asks(self, hit: Hit) -> bool:
-        """True if :meth:`settled` cannot be told without knowing whether QEMU has reported an access at ``hit``."""
-        if not isinstance(hit, NotedHit) or not isinstance(hit.note, Opening) or hit.note.reported is not None:
-            return False
-        return None in (hit.note.after, self.values[hit.point.number])
-
-    def settled(self, hit: Hit, *, reported: bool = False) -> Hit | None:
-        """``hit`` as a single pass has it, None if that has none there; ``reported`` answers :meth:`asks`."""
-        if not isinstance(hit, NotedHit) or not isinstance(hit.note, Opening):
-            return hit
-        assert isinstance(hit.point, Watchpoint)
-        before, after = self.values[hit.point.number], hit.note.after
-        told = reported if hit.note.reported is None else hit.note.reported
-        if hit.point.kind is WatchKind.WRITE and (after == before or (None in (before, after) and not told)):
-            return None
-        return Hit(hit.position, hit.pc, hit.point, value_change(before, after), hit.exact)
-
-    def after(self, values: Mapping[int, bytes | None]) -> None:
-        """A segment is over, in which ``values`` were what was seen last, of those watchpoints that stopped it."""
-        self.values |= values

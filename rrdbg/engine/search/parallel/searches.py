@@ -12,16 +12,15 @@ from contextlib import aclosing
 
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.progress import Progress, ProgressListener
-from rrdbg.engine.search.access import StartAt, accesses
 from rrdbg.engine.search.backward import LastAmong, Note
 from rrdbg.engine.search.parallel.executor import Executor, TaskProgress
 from rrdbg.engine.search.scan import Accept
 from rrdbg.engine.search.segment import SegmentTask
 from rrdbg.links.memory import resident
-from rrdbg.model.hits.stop import Hit, Point, Watchpoint
+from rrdbg.model.hits.stop import Hit, Point
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
-from rrdbg.model.travel.segments import Carried, Segment, split
+from rrdbg.model.travel.segments import Segment, split
 
 MOST_TASKS_MEMORY = 256 << 20
 """What a task takes where no machine runs yet that could tell."""
@@ -51,30 +50,24 @@ class Parallel:
         segments: Sequence[Segment],
         points: Sequence[Point],
         accept: Accept | None,
-        start_at: StartAt,
         report: ProgressListener,
         *,
         careful: bool,
     ) -> AsyncGenerator[Hit, None]:
-        """Every hit of ``points`` in ``segments``, in order, as a single scan finds them."""
+        """Every hit of ``points`` in ``segments``, in order, as a single scan finds them, in all address spaces."""
         tasks = [
             SegmentTask(
-                self._root, segment, tuple(points), accept,
-                first=segment is segments[0], final=segment is segments[-1], careful=careful,
+                self._root, segment, tuple(points), accept, final=segment is segments[-1], careful=careful,
                 own=self._own,
             )
             for segment in segments
         ]  # fmt: skip
-        carried = Carried()
         with self._launcher.holding(segment.snapshot for segment in segments):
             parts = self._executor.run(tasks, self._memory(), _progress(timeline, segments, report))
             async with aclosing(parts):
                 async for part in parts:
                     for hit in part.hits:
-                        reported = carried.asks(hit) and await _is_reported(start_at, timeline, hit)
-                        if settled := carried.settled(hit, reported=reported):
-                            yield settled
-                    carried.after(part.values)
+                        yield hit
 
     def backwards(
         self,
@@ -135,11 +128,3 @@ def _progress(timeline: Timeline, segments: Sequence[Segment], report: ProgressL
         report(Progress(icount, done, whole))
 
     return tell
-
-
-async def _is_reported(start_at: StartAt, timeline: Timeline, hit: Hit) -> bool:
-    """Whether the step that leads to ``hit``, at the end of a run, accesses the watched bytes."""
-    assert isinstance(hit.point, Watchpoint)
-    before = Position(timeline.landing_before(Position(hit.position.icount - 1)))
-    steps = await accesses(start_at, timeline, hit.point, before, hit.position)
-    return any(reached == hit.position for reached, _ in steps)
