@@ -27,7 +27,7 @@ test: lint ## Run linters, type checker and all tests (some of them: make test A
 FUZZ_SECONDS ?= 3600
 
 fuzz: setup ## Let each fuzzer try other inputs for an hour (FUZZ_SECONDS=60); with the tests they run some seconds
-	RRDBG_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) --timeout 0 -p no:logging -k test_fuzz -rP tests/store/test_fuzz.py \
+	RRDBG_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) --timeout $$(($(FUZZ_SECONDS) + 600)) -p no:logging -k test_fuzz -rP tests/store/test_fuzz.py \
 		tests/server/test_bounds.py $(ARGS)
 
 # A small part with QEMU 10.0; the whole is test-matrix.

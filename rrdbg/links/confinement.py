@@ -28,6 +28,8 @@ _SYSTEM = (
 )
 """Where programs, their libraries, firmware and settings lie; nothing of any user's."""
 
+_OF_A_PREFIX = ("share/qemu", "lib", "lib64", "libexec")
+
 _NETWORK = ("/etc/resolv.conf", "/etc/hosts")
 _DEVICES = ("/dev/null", "/dev/zero")
 
@@ -59,11 +61,9 @@ def words_of(measures: Iterable[Measure], qemu: Path, reach: Reach) -> tuple[str
     """What :mod:`rrdbg.links.become_qemu` is told, to have the program ``qemu`` keep to ``reach``."""
     words: list[str] = []
     if Measure.FILES in measures:
-        # A QEMU that is installed elsewhere has its libraries and firmware beside it: PREFIX/bin, PREFIX/share.
-        programs = (qemu.parent, qemu.resolve().parent.parent)
         system = map(Path, (*_SYSTEM, *(_NETWORK if reach.network else ()), *_libraries()))
         # Landlock wants all to be there.
-        read = dict.fromkeys(path for path in (*system, *programs) if path.exists() and path != Path("/"))
+        read = dict.fromkeys(path for path in (*system, *_installed(qemu)) if path.exists())
         words += [f"read={path}" for path in (*read, *reach.read)]
         words += [f"write={path}" for path in (*_DEVICES, *reach.write)]
     if Measure.SOCKETS in measures and not reach.network:
@@ -100,6 +100,21 @@ async def _runs(measures: Iterable[Measure], qemu: Path) -> bool:
         await process.wait()
         raise
     return process.returncode == 0 and b"QEMU emulator version" in output
+
+
+def _installed(qemu: Path) -> list[Path]:
+    """What belongs to a QEMU that is installed elsewhere, as PREFIX/bin/qemu-..., or lies where it was built.
+
+    That is PREFIX, unless it is a folder that a user's own files lie in, too. Where it was built links lead to its
+    firmware, which may be in another place.
+    """
+    program = qemu.resolve()
+    prefix = program.parent.parent
+    bundle = program.parent / "qemu-bundle"
+    linked = {path.resolve().parent for path in bundle.rglob("*") if path.is_symlink()} if bundle.is_dir() else set()
+    if Path.home().is_relative_to(prefix) or prefix.name == ".local":
+        return [qemu, program, bundle, *sorted(linked), *(prefix / name for name in _OF_A_PREFIX)]
+    return [qemu, program, *sorted(linked), prefix]
 
 
 def _libraries() -> list[str]:

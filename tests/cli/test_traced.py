@@ -12,7 +12,7 @@ import pytest
 
 from rrdbg.links.become_qemu import landlock_version
 from rrdbg.links.process import find_qemu
-from tests.cli.conftest import QEMU, Cli
+from tests.cli.conftest import QEMU, Cli, bare_metal
 
 _CALLS = "openat,open,creat,execve,execveat,socket,connect,bind,listen,fork,vfork"
 _OPENED = re.compile(r'\b(?:openat|open|creat)\((?:AT_FDCWD, )?"([^"]*)".*\) = (\d+)')
@@ -56,11 +56,38 @@ def test_qemu_opens_its_own_files_and_runs_and_reaches_nothing(
     cli: Cli, copied: Path, watched: tuple[str, Path], own: bool
 ) -> None:
     path, traces = watched
-    installed = str(Path(find_qemu(QEMU)).resolve().parent.parent)  # its libraries and firmware, if it has its own
     if own:
         cli("replay", "--no-gdb", "--trust", str(copied), "--batch")
     told = cli.replay(copied, "seek 50%", "stepi", "rsi", "seek 25%", "info registers rip", PATH=path)
     assert "(25.0%)" in told
+    check(traces, copied, "replay.bin")
+
+
+def test_nor_does_the_qemu_that_records(
+    cli: Cli, heapbug_guest: Path, watched: tuple[str, Path], tmp_path: Path
+) -> None:
+    path, traces = watched
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(1 << 16))
+    words = ["record", "-o", str(tmp_path / "made"), "--max-icount", "100000", "--", *bare_metal(heapbug_guest)]
+    cli(*words, "-drive", f"file={disk},format=raw,if=ide", PATH=path)
+    check(traces, tmp_path / "made", "replay.bin", str(disk))
+
+
+def test_a_recording_that_needs_the_host_has_it(cli: Cli, heapbug_guest: Path, tmp_path: Path) -> None:
+    """What is asked for and cannot be described is left alone: a folder for firmware, a screen that is listened to."""
+    made = tmp_path / "made"
+    words = ["record", "-o", str(made), "--max-icount", "100000", "--", *bare_metal(heapbug_guest)]
+    cli(*words, "-L", str(tmp_path), "-L", "/usr/share/seabios", "-vnc", f"unix:{tmp_path / 'screen'}")
+    assert "(50.0%)" in cli.replay(made, "seek 50%")
+    told = cli("info", str(made)).stdout
+    assert "it starts no programs" in told
+    assert f"-L {tmp_path}" in told
+
+
+def check(traces: Path, recording: Path, *must: str) -> None:
+    """Demand that all that became QEMU opened only what is its own, and executed and reached nothing."""
+    installed = str(Path(find_qemu(QEMU)).resolve().parent.parent)  # its libraries and firmware, if it has its own
     called: list[str] = []
     for trace in traces.iterdir():
         lines = trace.read_text().splitlines()
@@ -69,8 +96,9 @@ def test_qemu_opens_its_own_files_and_runs_and_reaches_nothing(
         assert f"{QEMU}" in lines[executed[-1]]
         called += lines[executed[-1] + 1 :]
     opened = {match[1] for line in called if (match := _OPENED.search(line))}
-    assert any(name.endswith("replay.bin") for name in opened), "this is no trace of a replay"
-    assert {name for name in opened if not name.startswith((*_SYSTEM, str(copied), "/dev/fd/", installed))} == set()
+    assert all(any(name.endswith(end) for name in opened) for end in must), "this is no trace of it"
+    own = (*_SYSTEM, str(recording), "/dev/fd/", installed, *must[1:])
+    assert {name for name in opened if not name.startswith(own)} == set()
     assert [
         line for line in called if re.search(r"\b(socket|connect|bind|listen|execve|execveat|v?fork)\(.*= \d", line)
     ] == []

@@ -30,13 +30,40 @@ def test_the_words_name_what_may_be_reached_and_nothing_else(tmp_path: Path, mon
     monkeypatch.setattr("rrdbg.links.confinement._SYSTEM", ("/usr", "/not-there"))
     monkeypatch.setenv("LD_LIBRARY_PATH", f"::here:{tmp_path}")
     recording, scratch = tmp_path / "recording", tmp_path / "scratch"
-    assert words_of(EVERY, Path("/usr/bin/qemu-system-x86_64"), Reach((recording,), (scratch,))) == (
-        "read=/usr", f"read={tmp_path}", "read=/usr/bin", f"read={recording}",
+    qemu = tmp_path / "qemu/bin/qemu-system-x86_64"
+    qemu.parent.mkdir(parents=True)
+    qemu.touch()
+    assert words_of(EVERY, qemu, Reach((recording,), (scratch,))) == (
+        "read=/usr", f"read={tmp_path}", f"read={qemu}", f"read={tmp_path / 'qemu'}", f"read={recording}",
         "write=/dev/null", "write=/dev/zero", f"write={scratch}", "no-sockets",
     )  # fmt: skip
     connected = words_of(EVERY, QEMU, Reach(network=True))
     assert "no-sockets" not in connected
-    assert "read=/" not in words_of(EVERY, Path("/qemu-system-x86_64"), Reach())
+
+
+def test_a_qemu_in_somebodys_home_does_not_open_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rrdbg.links.confinement._SYSTEM", ())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("build/qemu-system-x86_64", "bin/qemu-system-x86_64", ".local/bin/qemu-system-x86_64"):
+        program = tmp_path / name
+        program.parent.mkdir(parents=True)
+        program.touch()
+        words = words_of({Measure.FILES}, program, Reach())
+        read = [Path(word.removeprefix("read=")) for word in words if word.startswith("read=")]
+        assert program in read
+        for private in (".ssh", ".local/share/keyrings"):
+            assert not any((tmp_path / private).is_relative_to(path) for path in read)
+
+
+def test_where_a_qemu_was_built_links_lead_to_its_firmware(tmp_path: Path) -> None:
+    firmware, build = tmp_path / "source/pc-bios", tmp_path / "elsewhere/build"
+    bundle = build / "qemu-bundle/usr/share/qemu"
+    firmware.mkdir(parents=True)
+    bundle.mkdir(parents=True)
+    (firmware / "bios.bin").touch()
+    (bundle / "bios.bin").symlink_to(firmware / "bios.bin")
+    (build / "qemu-system-x86_64").touch()
+    assert f"read={firmware}" in words_of({Measure.FILES}, build / "qemu-system-x86_64", Reach())
 
 
 def needs_landlock() -> None:

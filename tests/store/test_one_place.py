@@ -64,6 +64,13 @@ def test_json_is_read_in_one_place() -> None:
     assert breaches({"json.loads", "json.load"}, set(), JSON, ROOT) == []
 
 
+def test_pickles_are_read_only_between_processes_of_ours() -> None:
+    """Never from a recording, nor from a client; Dask reads its own."""
+    allowed = {"engine/search/parallel/frames.py": "through pipes, to and from processes that we have started"}
+    forbidden = {"pickle.loads", "pickle.load", "marshal.loads", "shelve.open", "pickle.Unpickler"}
+    assert breaches(forbidden, set(), allowed, ROOT) == []
+
+
 def test_s4_files_of_a_recording_are_opened_in_one_place() -> None:
     methods = {"read_bytes", "read_text", "fdopen"}
     assert breaches({"open", "os.open", "path.open", "self._file.open"}, methods, OPENING, ROOT / "store") == []

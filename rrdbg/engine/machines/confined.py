@@ -12,8 +12,10 @@ from rrdbg.links.confinement import Measure, Reach, measures_for, options_of, wo
 from rrdbg.links.images import image_files
 from rrdbg.links.process import find_qemu
 from rrdbg.model.machine.description.describe import describe
+from rrdbg.model.machine.invocation import Invocation
 from rrdbg.model.machine.network import has_network
-from rrdbg.store.recording import Recording
+from rrdbg.model.machine.options import Option
+from rrdbg.store.recording import Layout, Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +40,26 @@ class Confinement:
         folders = (recording.layout.root, scratch)
         if not recording.own:
             return cls(qemu, measures, folders)
-        invocation = recording.manifest.invocation
         try:
-            program = Path(invocation.binary).name
-            describe(dataclasses.replace(invocation, host_options=(), binary=program), own=True)
-            disks = [
-                file
-                for disk in invocation.disks
-                for file in (
-                    *await image_files(recording.layout.source(disk), disk.format or "raw"),
-                    *(await image_files(Path(disk.backing), disk.backing_format or "raw") if disk.backing else ()),
-                )
-            ]
+            disks = await _needs(recording.manifest.invocation, recording.layout)
         except (RecordingError, LinkError) as error:
             return cls(qemu, measures & {Measure.SANDBOX}, why_not=str(error))
-        return cls(qemu, measures, (*folders, *dict.fromkeys(disks)), has_network(invocation.machine_words()))
+        return cls(qemu, measures, (*folders, *disks), has_network(recording.manifest.invocation.machine_words()))
+
+    @classmethod
+    async def of_recorder(cls, invocation: Invocation, layout: Layout, qemu: Path) -> Confinement:
+        """For the QEMU that records ``invocation`` into ``layout``; for its :meth:`words` it is one ``by_itself``.
+
+        It has what the user has asked for: nothing is taken where that cannot be described, or has a screen or
+        a line to somebody.
+        """
+        if not all(map(_is_quiet, invocation.host_options)):
+            return cls(qemu)
+        try:
+            disks = await _needs(invocation, layout)
+        except (RecordingError, LinkError):
+            return cls(qemu)
+        return cls(qemu, await measures_for(qemu), tuple(disks), has_network(invocation.machine_words()))
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -82,6 +89,29 @@ class Confinement:
         """
         reach = Reach((*self.read, *read), (directory, *write), self.network and by_itself)
         return words_of(self.measures, self.qemu, reach)
+
+
+def _is_quiet(option: Option) -> bool:
+    value = option.value or ""
+    return option.name == "name" or (option.name, value.partition(",")[0]) in {
+        ("display", "none"), ("monitor", "none"), ("chardev", "null"),
+    }  # fmt: skip
+
+
+async def _needs(invocation: Invocation, layout: Layout) -> list[Path]:
+    """The files outside of a recording of one's own that its machine needs: those of its disks.
+
+    :raises RecordingError: it has something that cannot be described.
+    :raises LinkError: a disk may need more.
+    """
+    program = Path(invocation.binary).name
+    describe(dataclasses.replace(invocation, host_options=(), binary=program), own=True)
+    files: dict[Path, None] = {}
+    for disk in invocation.disks:
+        files |= dict.fromkeys(await image_files(layout.source(disk), disk.format or "raw"))
+        if disk.backing:
+            files |= dict.fromkeys(await image_files(Path(disk.backing), disk.backing_format or "raw"))
+    return list(files)
 
 
 async def confinement_of(recording: Recording) -> tuple[str, ...]:

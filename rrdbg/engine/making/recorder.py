@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rrdbg.engine.interruption import interrupted_at
+from rrdbg.engine.machines.confined import Confinement
 from rrdbg.engine.machines.disks import image_node, read_only_node
 from rrdbg.errors import QemuDied, QemuLaunchError, RecordingError, Stalled, UsageError
 from rrdbg.links.images import create_empty, create_overlay, describe_image, image_format, plain_qcow2, snapshot_tags
@@ -232,16 +233,19 @@ class Recorder:
             [self._disk_node(index, disk) for index, disk in enumerate(self.invocation.disks)],
         )
         typed = self._prepare_typing() if self.invocation.line.types else None
+        confinement = await Confinement.of_recorder(self.invocation, self._layout, Path(qemu))
         command = record_words(
             qemu, self.invocation, images, self._layout.bundled,
             log=self._layout.log, tag=self._request.tag or "",
             console=self._layout.console, typed=typed,
         )  # fmt: skip
+        in_place = [self._layout.source(disk) for disk in self.invocation.disks if disk.in_place]
+        confined = confinement.words(self._layout.root, write=in_place, by_itself=True)
         try:
             self._line = await SerialLine.open(self.invocation.line, self.type)
             try:
                 self._on_line(self._line.where)
-                return await self._run(command)
+                return await self._run([*command, *confinement.options()], confined)
             finally:
                 await self._line.close()
         finally:
@@ -258,9 +262,10 @@ class Recorder:
         self._typed = TypedInput(typed.with_suffix(".in"))
         return typed
 
-    async def _run(self, command: Sequence[str]) -> float:
+    async def _run(self, command: Sequence[str], confined: Sequence[str]) -> float:
+        files = opened_files(self.invocation, self._layout.bundled)
         try:
-            process = await QemuProcess.start(command, files=opened_files(self.invocation, self._layout.bundled))
+            process = await QemuProcess.start(command, files=files, confined=confined)
         except QemuLaunchError as error:
             if _SEVERAL_CPUS in str(error):
                 raise _too_many("several") from None
