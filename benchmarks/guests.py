@@ -14,6 +14,7 @@ from rrdbg.store.recording import Recording
 from tests.guests import linux
 from tests.guests.build import QEMU_OPTIONS, build, symbol
 from tests.guests.linux import build_linux, make_symbols
+from tests.recordings import forget
 
 BUILT = Path(__file__).parents[1] / "build" / "guests"
 """Where the programs lie; ``python -m tests.guests`` makes them, too."""
@@ -60,15 +61,6 @@ class Guest:
         if not snapshots:
             forget(made)
         return made
-
-
-def forget(recording: Path) -> None:
-    """Remove all that was computed of ``recording``, but what its RAM is."""
-    for file in (recording / "snapshots").iterdir():
-        if file.name != "initial.qcow2":
-            file.unlink()
-    for name in ("timeline.json", "hits.json", "ram/pages.bin", "ram/pages.sum", "ram/base.ram", "ram/base.pages"):
-        (recording / name).unlink(missing_ok=True)
 
 
 def _link_or_copy(source: str, target: str) -> str:

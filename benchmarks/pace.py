@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.figures import Series
-from benchmarks.guests import GUESTS, forget
+from benchmarks.guests import GUESTS
 from benchmarks.processes import busy_processors
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.snapshots.indexer import index
@@ -27,6 +27,7 @@ from tests.forward import from_start
 from tests.guests.build import GuestError
 from tests.guests.real import REAL_GUESTS, record
 from tests.matrix.jumps import forward, is_exact, places
+from tests.recordings import forget
 
 ROOT = Path(__file__).parents[1]
 _SEED = 1

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 
 def fresh_copy(recording: Path, target: Path) -> Path:
     """A copy of ``recording`` as ``target``, without snapshots, costs and hits, which make movements quick."""
-    return Path(shutil.copytree(recording, target, ignore=_left_by_travel, dirs_exist_ok=True))
+    shutil.copytree(recording, target, dirs_exist_ok=True)
+    forget(target)
+    return target
 
 
-def _left_by_travel(folder: str, names: Sequence[str]) -> set[str]:
-    snapshots = {name for name in names if name[0].isdecimal()} if Path(folder).name == "snapshots" else set()
-    return snapshots | {"timeline.json", "hits.json"}
+def forget(recording: Path) -> None:
+    """Remove all that was computed of ``recording``, but what its RAM is."""
+    for file in (recording / "snapshots").glob("[0-9]*"):
+        file.unlink()
+    for name in ("timeline.json", "hits.json", "ram/pages.bin", "ram/pages.sum", "ram/base.ram", "ram/base.pages"):
+        (recording / name).unlink(missing_ok=True)

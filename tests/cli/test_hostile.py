@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -12,12 +13,14 @@ import stat
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rrdbg.frontends.cli.main import main
 from tests.cli.conftest import Cli, bare_metal
 from tests.cli.test_trust import manifest
 
@@ -33,15 +36,38 @@ def foreign(cli: Cli, copied: Path) -> Path:
     return copied
 
 
+# Hundreds are started, and Python's own start and imports would take most of their time.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["rrdbg.frontends.cli.main"])
+
+
 def run(cli: Cli, *words: str, memory: int = _MEMORY, timeout: float = 20) -> subprocess.CompletedProcess[bytes]:
     """Run a subcommand that must end by itself, in bounded memory, and with no traceback."""
-    done = subprocess.run(
-        [sys.executable, "-m", "rrdbg", *words],
-        env=cli.environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, cwd=cli.root.parent,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)),
-    )  # fmt: skip
-    assert b"Traceback" not in done.stderr, done.stderr.decode()
-    return done
+    with tempfile.TemporaryDirectory(dir=cli.root.parent) as folder:
+        files = Path(folder) / "out", Path(folder) / "err"
+        process = _processes.Process(target=_main, args=(words, cli.environment(), cli.root.parent, memory, files))
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(words, timeout)
+        output, errors = (file.read_bytes() for file in files)
+    assert b"Traceback" not in errors, errors.decode()
+    return subprocess.CompletedProcess(words, process.exitcode, output, errors)
+
+
+def _main(
+    words: Sequence[str], environment: dict[str, str], folder: Path, memory: int, files: tuple[Path, Path]
+) -> None:
+    """The process itself."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    for number, file in enumerate(files, 1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    sys.exit(main(words))
 
 
 def words_for(command: str, recording: Path) -> list[str]:

@@ -27,6 +27,7 @@ from rrdbg.model.timeline.position import START, Position
 from tests.engine.conftest import Run
 from tests.oracle import Oracle
 from tests.processes import qemus_in
+from tests.recordings import fresh_copy
 
 RAM = 16 << 20
 
@@ -337,7 +338,7 @@ async def test_a_qemu_or_kernel_without_io_uring_loads_snapshots_by_threads(
         return frozenset()  # a confined one is not told to
 
     monkeypatch.setattr("rrdbg.engine.machines.confined.measures_for", nothing)
-    copy = Path(shutil.copytree(workload, tmp_path / "copy"))
+    copy = fresh_copy(workload, tmp_path / "copy")
     async with await Replay.open(copy) as replay:
         for entry in (busy[900], busy[100]):
             assert (await replay.seek(entry.position)).pc == entry.pc

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from rrdbg.model.timeline.clock import GuestClock
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.clock import read_clock
 from tests.conftest import record
+from tests.recordings import fresh_copy
 
 PLACES = 25
 
@@ -55,9 +55,7 @@ def qemus_clock(file: Path) -> int:
 
 
 async def test_it_is_qemus_clock_to_the_nanosecond(workload: Path, tmp_path: Path) -> None:
-    # Without what other tests have left in it: mapped snapshots.
-    left = shutil.ignore_patterns("*.state", "*.pages", "ram", "timeline.json")
-    copy = Path(shutil.copytree(workload, tmp_path / "copy", ignore=left))
+    copy = fresh_copy(workload, tmp_path / "copy")
     pairs = await compare(copy, 1)
     assert [ours for ours, _ in pairs] == [qemus for _, qemus in pairs]
     async with await Replay.open(copy) as replay:
