@@ -10,6 +10,8 @@ from rrdbg.commands.arguments import read_address, read_ends, read_range
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.trace import trace
+from rrdbg.engine.queries.unwritten import Unwritten, bytes_there, last_unwritten
+from rrdbg.engine.replay import Replay
 from rrdbg.errors import OutOfRange, UsageError
 from rrdbg.model.hits.stop import Hit, Watchpoint
 from rrdbg.model.program.tracing import Print, Tracepoint
@@ -27,14 +29,21 @@ _BYTES = re.compile(r"\*.+:\d+")
     "last", Category.QUERIES, "Go back to the last write that changed EXPR, and show the old and the new value.",
     arguments="EXPR", repeats=True, takes=(Takes.EXPRESSION,),
     details="EXPR is what GDB can take the address of, or without symbols *ADDRESS:LENGTH. The cursor is left on the "
-    "instruction that is about to write. Breakpoints and watchpoints do not count meanwhile.",
+    "instruction that is about to write. Where the value is another one than the last write has left, as by a disk's "
+    "DMA, it is told between which positions it changed, and which block or packet event comes next. Breakpoints and "
+    "watchpoints do not count meanwhile.",
     examples=("last tasks[3].magic", "last *0x104128:8"),
 )  # fmt: skip
 async def _last(session: Session, text: str) -> Result:
     variable = await read_variable(session, text)
     here = session.replay.position
-    found = await session.replay.last_before(here, [_point(variable)])
+    place = variable.address, variable.length
+    now = await bytes_there(session.replay, *place)
+    found = await _last_write(session.replay, variable, here)
+    if unwritten := await last_unwritten(session.replay, *place, found[1] if found else None, here, now):
+        return await _unwritten(session, text, variable, unwritten)
     if found is None:
+        await session.replay.seek(here)
         raise OutOfRange(f"Nothing has changed {text} before {here}.")
     return await _changed(session, text, variable, *found)
 
@@ -51,6 +60,24 @@ async def _first(session: Session, text: str) -> Result:
     if hit is None:
         raise OutOfRange(f"Nothing ever changes {text} in this recording.")
     return await _changed(session, text, variable, await session.replay.before(hit.position), hit)
+
+
+async def _last_write(replay: Replay, variable: Variable, here: Position) -> tuple[Position, Hit] | None:
+    """The last write before ``here`` that changed the value, and where it is about to be made."""
+    while found := await replay.last_before(here, [_point(variable)]):
+        here, hit = found
+        await replay.seek(here)
+        # A step in which a device has written, or before it in the same run, looks like a write.
+        if hit.change is None or await bytes_there(replay, variable.address, variable.length) != hit.change.after:
+            return found
+    return None
+
+
+async def _unwritten(session: Session, text: str, variable: Variable, change: Unwritten) -> Result:
+    """Go to where the change was not made yet, and tell what is known of it."""
+    stopped = await session.stopped(await session.replay.seek(change.before))
+    values = value_text(change.old), value_text(change.new)
+    return Changed(text, variable.address, variable.length, *values, stopped, change.cause)
 
 
 def _point(variable: Variable) -> Watchpoint:

@@ -51,6 +51,19 @@ async def test_what_gdb_cannot_insert_is_said(opened: Opened, heapbug: Path) -> 
         assert "$" in await user("print 6 * 7")
 
 
+async def test_a_physical_watchpoint_is_refused(opened: Opened, heapbug: Path) -> None:
+    """GDB would go to a virtual write at that number."""
+    async with opened(heapbug) as user:
+        here = user.position
+        await user("maintenance packet Qqemu.PhyMemMode:1")
+        await user("watch *(long *) &tasks")
+        assert "Watchpoints are on virtual addresses" in await user.refused("reverse-continue")
+        assert user.position == here
+        await user("maintenance packet Qqemu.PhyMemMode:0")
+        await user("reverse-continue")
+        assert user.position < here
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 async def test_what_gdb_does_ends_on_ctrl_c(opened: Opened, heapbug: Path, script: str) -> None:
     async with opened(heapbug, at="50%") as user:
