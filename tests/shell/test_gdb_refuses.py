@@ -71,7 +71,11 @@ async def test_what_gdb_does_ends_on_ctrl_c(opened: Opened, heapbug: Path, scrip
         with pytest.raises(Interrupted) as caught:
             async with asyncio.timeout(20):
                 await user.shell.run(script)
-        assert str(caught.value).endswith(f"Interrupted at {user.position}.")
+        assert f"Interrupted at {user.position}." in str(caught.value)
+        if "while" in script and user.shell.debugger is None:
+            # GDB 13.1 aborts by itself ("Fatal signal: Aborted") if a Ctrl-C comes at a bad moment of a script's stop.
+            assert "GDB did not survive it" in str(caught.value)
+            return
         assert "= 42" in await user("print 6 * 7"), "GDB goes on"
 
 
@@ -81,6 +85,6 @@ async def test_a_gdb_that_does_not_react_is_ended(opened: Opened, heapbug: Path)
         asyncio.get_running_loop().call_later(1, os.kill, os.getpid(), signal.SIGINT)
         async with asyncio.timeout(30):
             said = await user.refused(DEAF)
-        assert said == f"Interrupted at {here}. GDB did not react to it, and was ended."
+        assert said == f"Interrupted at {here}. GDB did not survive it."
         assert any("GDB is gone" in warning for warning in user.noted.errors)
         assert str(here) in await user("when")
