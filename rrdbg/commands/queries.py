@@ -11,6 +11,7 @@ from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.scope import Scope
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.trace import trace
+from rrdbg.engine.queries.unwritten import Unwritten, bytes_there, last_unwritten
 from rrdbg.errors import OutOfRange, UsageError
 from rrdbg.model.hits.stop import Hit, Watchpoint
 from rrdbg.model.program.tracing import Print, Tracepoint
@@ -28,18 +29,29 @@ _BYTES = re.compile(r"\*.+:\d+")
     "last", Category.QUERIES, "Go back to the last write that changed EXPR, and show the old and the new value.",
     arguments="EXPR [--everywhere]", repeats=True, takes=(Takes.EXPRESSION,),
     details="EXPR is what GDB can take the address of, or without symbols *ADDRESS:LENGTH. The cursor is left on the "
-    "instruction that is about to write. Breakpoints and watchpoints do not count meanwhile. Where each process has "
-    "memory of its own at EXPR, the one at the cursor is meant; --everywhere finds writes in any.",
+    "instruction that is about to write. Where the value is another one than the last write has left, as by a disk's "
+    "DMA, it is told between which positions it changed, and which block or packet event comes next. Breakpoints and "
+    "watchpoints do not count meanwhile. Where each process has memory of its own at EXPR, the one at the cursor is "
+    "meant; --everywhere finds writes in any.",
     examples=("last tasks[3].magic", "last *0x104128:8"),
 )  # fmt: skip
 async def _last(session: Session, text: str) -> AsyncGenerator[Result, None]:
     what, everywhere = read_scope(text, "--everywhere")
     variable = await read_variable(session, what)
     here = session.replay.position
-    point = await meant(session, Watchpoint(-1, variable.address, variable.length), everywhere=everywhere)
+    place = variable.address, variable.length
+    now = await bytes_there(session.replay, *place)
+    point = await meant(session, Watchpoint(-1, *place), everywhere=everywhere)
     found = await session.replay.last_before(here, [point])
     left_out = await elsewhere(session)
+    # What lies between is read by way of the address, which must mean the same there.
+    alike = await session.replay.space_of(variable.address) is None
+    hit = found[1] if found else None
+    if alike and (unwritten := await last_unwritten(session.replay, *place, hit, here, now)):
+        yield await _unwritten(session, what, variable, unwritten)
+        return
     if found is None:
+        await session.replay.seek(here)
         raise OutOfRange(f"Nothing has changed {what} before {here}{_in(point)}. {left_out}".rstrip())
     mark = await foreign(session, found[1]) if everywhere else ""
     yield await _changed(session, what, variable, *found)
@@ -96,6 +108,13 @@ async def foreign(session: Session, hit: Hit) -> str:
 
 def _in(point: Watchpoint) -> str:
     return f" in the address space {point.space}" if point.space else ""
+
+
+async def _unwritten(session: Session, text: str, variable: Variable, change: Unwritten) -> Result:
+    """Go to where the change was not made yet, and tell what is known of it."""
+    stopped = await session.stopped(await session.replay.seek(change.before))
+    values = value_text(change.old), value_text(change.new)
+    return Changed(text, variable.address, variable.length, *values, stopped, change.cause)
 
 
 async def _changed(session: Session, text: str, variable: Variable, target: Position, hit: Hit) -> Result:

@@ -50,8 +50,12 @@ class Symbols(Protocol):
         """The function at an address, and how far into it: ``log_append+40``; the number where there is none."""
         ...
 
-    async def parameters(self, function: str) -> Sequence[Parameter]:
-        """The parameters of a function that can be printed, in order.
+    async def code(self, address: int) -> str:
+        """The same; empty where it is no code with a name."""
+        ...
+
+    async def signature(self, function: str) -> tuple[Sequence[Parameter], str]:
+        """The parameters of a function that can be printed, in order, and how its result is.
 
         :raises GdbError: there is no such function, or GDB has no Python.
         """

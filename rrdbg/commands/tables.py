@@ -12,9 +12,10 @@ from rrdbg.commands.scope import Scope
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.calls import Call, calls
 from rrdbg.model.hits.stop import Hit, WatchKind, Watchpoint
-from rrdbg.model.program.function import Function
+from rrdbg.model.program.function import NO_VALUE, UNKNOWN, Function
 from rrdbg.model.program.tracing import Format
 from rrdbg.model.results import Message, Result
+from rrdbg.model.shown import on_one_line
 from rrdbg.render.text import times, value_text
 
 TABLES = Registry()
@@ -95,11 +96,12 @@ async def _read(session: Session, hit: Hit) -> Result:
 @TABLES.command(
     "calls", Category.QUERIES, "List every call of FUNCTION: its caller, arguments and result.",
     arguments="FUNCTION [from POSITION] [to POSITION] [--here]", takes=(Takes.FUNCTION,),
-    details="The arguments are shown if GDB knows the parameters, the result as the register that holds it. A function "
-    "without symbols is written *ADDRESS. From the start to the end of the recording, unless told otherwise, piece by "
-    "piece; what has not returned at the end of a piece comes later. 'seek @NUMBER' goes to one of the calls. "
-    "Processes of one program make the same calls: each line then says in which address space, and --here keeps to the "
-    "one at the cursor.",
+    details="The arguments are shown if GDB knows the parameters, and the result as its type says: none of a void "
+    "function, a name for a function's address; where no type is known, the register of results. A function without "
+    "symbols is written *ADDRESS. From the start to the end of the recording, unless told otherwise, piece by piece; "
+    "what has not returned at the end of a piece comes later. 'seek @NUMBER' goes to one of the calls. Processes of "
+    "one program make the same calls: each line then says in which address space, and --here keeps to the one at the "
+    "cursor.",
     examples=("calls log_append", "calls do_sys_openat2 from 90%", "calls *0x100020"),
 )  # fmt: skip
 async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
@@ -114,18 +116,35 @@ async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
     found = calls(session.replay, function.entry, function.points, forms, start, end, scope.only)
     async with aclosing(found):
         async for call in found:
-            values = [form.show(value) for form, value in zip(forms, call.arguments, strict=False)]
-            yield await _call(session, what, call, dict(zip(names, values, strict=False)), scope.said(call.space))
+            values = [on_one_line(form.show(value)) for form, value in zip(forms, call.arguments, strict=False)]
+            returned = await _returned(session, function.result, call)
+            yield await _call(
+                session, what, call, dict(zip(names, values, strict=False)), returned, scope.said(call.space)
+            )
     yield Message(f"{what} was called {times(len(session.found))} between {start} and {end}.")
 
 
+async def _returned(session: Session, form: str, call: Call) -> str:
+    """What a call has given, as it is shown; empty if that is nothing, or it has not returned."""
+    if call.returned is None or form == NO_VALUE:
+        return ""
+    if form not in (UNKNOWN, "%p"):
+        return Format.read(form).show([call.returned])
+    name = await session.symbols.code(call.returned) if session.symbols else ""
+    return f"{call.returned:#x} <{name}>" if name else f"{call.returned:#x}"
+
+
 async def _call(
-    session: Session, function: str, call: Call, arguments: dict[str, str], said: tuple[str, dict[str, str]]
+    session: Session,
+    function: str,
+    call: Call,
+    arguments: dict[str, str],
+    returned: str,
+    said: tuple[str, dict[str, str]],
 ) -> Result:
     caller = await _place(session, call.return_address)
-    returned = "" if call.returned is None else f"{call.returned:#x}"
     shown = ", ".join(f"{name}={value}" for name, value in arguments.items())
-    result = f" = {returned}" if returned else " does not return"
+    result = " does not return" if call.returned is None else f" = {returned}" if returned else ""
     where, space = said
     fields = {"caller": caller, **arguments, "returned": returned, **space}
     return session.note(call.position, f"{function}({shown}){result}  to {caller}{where}", fields)
@@ -136,9 +155,9 @@ async def _function(session: Session, what: str) -> Function:
         return Function.read(what) or Function(await read_address(session, what))
     symbols = session.symbols_for(what)
     entry = await symbols.number(f"&({what})")
-    parameters = await symbols.parameters(what)
+    parameters, result = await symbols.signature(what)
     points = await symbols.compile(what, [parameter.name for parameter in parameters])
-    return Function(entry, tuple(parameters), tuple(points))
+    return Function(entry, tuple(parameters), tuple(points), result)
 
 
 async def _place(session: Session, address: int) -> str:

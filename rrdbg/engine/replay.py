@@ -33,6 +33,7 @@ from rrdbg.engine.snapshots.prover import prove_next
 from rrdbg.engine.travel.cursor import Cursor, Steps
 from rrdbg.engine.travel.driver import TRIES
 from rrdbg.engine.travel.finder import Finder
+from rrdbg.engine.travel.landing import WORTH_A_RUN, steps_ahead
 from rrdbg.engine.travel.points import PointList
 from rrdbg.engine.travel.spaces import P, Spaces
 from rrdbg.errors import LinkError, OutOfRange, Overshot, UsageError
@@ -233,15 +234,20 @@ class Replay:
     async def stepi(self, count: int = 1) -> Stop:
         """Execute ``count`` instructions (a delivery of an interrupt counts as one)."""
         async with self._cursor.moving():
-            walker = await self._cursor.walker()
-            for _ in range(count):
+            while count > 0:
+                plain = steps_ahead(self.timeline, self._cursor.position, count)
+                if plain >= WORTH_A_RUN:
+                    await self._cursor.go(Position(self._cursor.position.icount + plain))
+                    count -= plain
+                    continue
+                walker = await self._cursor.walker()
                 if walker.position >= self.timeline.end:
                     return await self._stop(StopReason.END)
                 step = await walker.step()
                 self._cursor.position = step.after
                 if step.missed:
                     await self._cursor.go(step.missed)
-                    walker = await self._cursor.walker()
+                count -= 1
             return await self._stop(StopReason.STEP)
 
     @again

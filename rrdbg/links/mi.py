@@ -31,9 +31,10 @@ _NOTHING = "-gdb-show confirm"
 """A command that does nothing and gives no text."""
 
 _END_SECONDS = 5.0
-_TELLINGS = 16
+_TELLINGS = 60
+_DEAF_TELLINGS = 16
 _TELLING_SECONDS = 0.3
-"""How often GDB is told of a Ctrl-C, and how long it has for it each time."""
+"""How often GDB is told of a Ctrl-C, how often if it says nothing, and how long it has for it each time."""
 
 _LINE_BYTES = 64 << 20
 """The longest record: a list of all symbols."""
@@ -68,6 +69,7 @@ class Gdb:
         self._turn = asyncio.Lock()
         self._pending: _Pending | None = None
         self._work: asyncio.Task[Answer] | None = None
+        self._heard = 0
         self._begun = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
 
@@ -187,12 +189,15 @@ class Gdb:
         if work is None:
             return
         await asyncio.wait((work,), timeout=delay)
+        deaf = 0
         for _ in range(_TELLINGS):
-            if work.done():
+            if work.done() or deaf == _DEAF_TELLINGS:
                 break
+            heard = self._heard
             self.interrupt()
             await asyncio.wait((work,), timeout=_TELLING_SECONDS)
-        else:
+            deaf = 0 if heard != self._heard else deaf + 1
+        if not work.done():
             self._signal(signal.SIGKILL)
             await asyncio.wait((work,))
         if not work.cancelled():
@@ -226,6 +231,7 @@ class Gdb:
     async def _read(self) -> None:
         assert self._process.stdout is not None
         while line := await self._process.stdout.readline():
+            self._heard += 1
             self._take(parse_response(line.decode(errors="replace").strip()))
 
     def _take(self, record: dict[str, Any]) -> None:

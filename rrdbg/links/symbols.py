@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from rrdbg.errors import GdbError
 from rrdbg.links.mi import Gdb
 from rrdbg.model.program.agent import Expression
-from rrdbg.model.program.function import list_parameters, read_parameters
+from rrdbg.model.program.function import list_parameters, read_parameters, read_result
 from rrdbg.model.program.tracing import Parameter, Tracepoint, read_listings
 from rrdbg.model.program.untyped import Untyped, is_untyped, names_in, unknown_type, with_addresses
 from rrdbg.model.program.variable import Variable
@@ -23,6 +23,8 @@ _SYMBOL = re.compile(r"(\S+(?: \+ \d+)?) in section")
 _CONDITION = re.compile(
     r"(?P<head>\s*(?:(?:t|h|th)?br?(?:e|ea|eak)?\s(?P<location>.*?)\bif\b|cond\w*\s+\d+\s))(?P<condition>.+)", re.DOTALL
 )
+
+_IN_CODE = re.compile(r" in section \S*text")
 
 _HELD = "$_rrdbg_variable"
 
@@ -88,12 +90,18 @@ class GdbSymbols:
             self._places[address] = match[1].replace(" + ", "+") if match else f"{address:#x}"
         return self._places[address]
 
-    async def parameters(self, function: str) -> Sequence[Parameter]:
-        """The parameters of a function that can be printed, in order.
+    async def code(self, address: int) -> str:
+        """The same; empty where it is no code with a name."""
+        text = await self._gdb.console(f"info symbol {address:#x}")
+        return await self.place(address) if _IN_CODE.search(text) else ""
+
+    async def signature(self, function: str) -> tuple[Sequence[Parameter], str]:
+        """The parameters of a function that can be printed, in order, and how its result is.
 
         :raises GdbError: there is no such function, or GDB has no Python.
         """
-        return read_parameters(await self._gdb.console(list_parameters(function)))
+        told = await self._gdb.console(list_parameters(function))
+        return read_parameters(told), read_result(told)
 
     async def frame(self) -> Frame | None:
         """The frame at the cursor; None where GDB has none to tell of."""

@@ -78,6 +78,8 @@ class Changed:
     before: str
     after: str
     stopped: Stopped
+    cause: str = ""
+    """What is known of a change that no instruction has made; the cursor is where it was not made yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,14 @@ _SHOWN = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F, *range(0x80, 0
 }
 """Control characters of ASCII and Latin 1, and those that turn the direction of writing."""
 
+_ON_ONE_LINE = _SHOWN | {ord("\n"): "\\n", ord("\t"): "\\t"}
+
 
 def shown(text: str) -> str:
     """``text`` with characters that a terminal obeys written as ``\\x1b``; lines and tabs stay."""
     return text.translate(_SHOWN)
+
+
+def on_one_line(text: str) -> str:
+    """The same for a cell of a table: lines and tabs are written as ``\\n`` and ``\\t``, too."""
+    return text.translate(_ON_ONE_LINE)

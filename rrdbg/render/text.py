@@ -56,8 +56,9 @@ def _text(result: Result, width: int) -> str:
             return text.rstrip("\n")
         case Where():
             return _where(result)
-        case Changed(_, _, _, before, after, stopped):
-            return "\n".join([f"  Old value = {before}", f"  New value = {after}", _stopped(stopped)])
+        case Changed(_, _, _, before, after, stopped, cause):
+            values = [f"  Old value = {before}", f"  New value = {after}"]
+            return "\n".join([*([cause] if cause else []), *values, _stopped(stopped)])
         case Found(number, position, text):
             return f"{f'@{number}':<5} {position!s:>15}  {text.rstrip()}"
         case Bookmarks():

@@ -90,8 +90,8 @@ def test_a_console_that_was_captured(cli: Cli, handmade: Qemu) -> None:
     assert "There is no console file" in cli(*handmade.words("when"), "--console", "/nowhere", check=2).stderr
 
 
-def test_ctrl_c(cli: Cli, handmade: Qemu) -> None:
-    process = cli.popen(*handmade.words("start", "stepi 2000000"))
+def test_ctrl_c(cli: Cli, handmade: Qemu, workload_guest: Path) -> None:
+    process = cli.popen(*handmade.words("start", hot_loop(workload_guest)))
     assert process.stdout is not None
     for _ in range(3):
         process.stdout.readline()
@@ -103,7 +103,7 @@ def test_ctrl_c(cli: Cli, handmade: Qemu) -> None:
 
 
 def test_qemu_dies_during_a_movement(cli: Cli, handmade: Qemu) -> None:
-    process = cli.popen(*handmade.words("start", "stepi 2000000"))
+    process = cli.popen(*handmade.words("start", *("seek end", "seek start") * 20))
     assert process.stdout is not None
     for _ in range(3):
         process.stdout.readline()
@@ -224,3 +224,8 @@ def test_over_tcp(cli: Cli, recorded: HandMade, start: Start) -> None:
     done = cli("attach", *where, "--log", str(directory / "replay.bin"), "--batch", "-ex", "seek 50%", "-ex", "when")
     assert done.stdout.count("50.0%") == 2
     assert "The attached QEMU is left stopped at " in done.stderr
+
+
+def hot_loop(guest: Path) -> str:
+    """A command that takes seconds: it stops thousands of times."""
+    return f'tprintf *{symbol(guest, "twist").address:#x},"x"'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from rrdbg.model.hits.stop import Breakpoint, Stop, StopReason, WatchKind
 from rrdbg.model.timeline.position import START, Position
 from tests.engine.conftest import Run
 from tests.oracle import Oracle
+
+SEED = 20261127
 
 EXAMPLES = int(os.environ.get("RRDBG_EXAMPLES", "15"))
 thorough = settings(
@@ -73,6 +76,30 @@ def test_reverse_stepi_and_stepi(run: Run[Any], replay: Replay, oracle: Oracle, 
                 if count:
                     index += count
                     await is_at(replay, oracle, index, await replay.stepi(count))
+
+    run(check())
+
+
+def test_many_steps_at_once(run: Run[Any], replay: Replay, oracle: Oracle) -> None:
+    """Where nothing is delivered they are one run; over deliveries of all kinds it is the same as step by step."""
+
+    async def check() -> None:
+        choice = random.Random(SEED)
+        for _ in range(12):
+            first, last = sorted(choice.sample(range(len(oracle)), 2))
+            await replay.seek(oracle[first].position)
+            await is_at(replay, oracle, last, await replay.stepi(last - first))
+            await is_at(replay, oracle, first, await replay.reverse_stepi(last - first))
+
+    run(check())
+
+
+def test_many_steps_end_at_the_end(run: Run[Any], replay: Replay) -> None:
+    async def check() -> None:
+        end = replay.timeline.end
+        await replay.seek(Position(replay.timeline.deliveries.plain_at_or_before(end.icount - 5000)))
+        assert (await replay.stepi(1_000_000)).reason is StopReason.END
+        assert replay.position == end
 
     run(check())
 

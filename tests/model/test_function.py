@@ -21,6 +21,15 @@ def test_text_and_back() -> None:
     assert Function.read(str(function)) == function
 
 
+@pytest.mark.parametrize("result", ["void", "%d", "%p"])
+def test_how_a_result_is_shown_goes_with_it(result: str) -> None:
+    bare = Function(0x1000, result=result)
+    assert str(bare) == f"*0x1000={result}"
+    assert Function.read(str(bare)) == bare
+    whole = Function(0x1000, (Parameter("size", "%lu"),), (Tracepoint(0x1010, (CODE,)),), result)
+    assert Function.read(str(whole)) == whole
+
+
 @pytest.mark.parametrize("text", ["*0x1000", "*$rip", "log_append", "*(0x1000)", "*0x1000()"])
 def test_what_is_only_an_address_or_a_name(text: str) -> None:
     assert Function.read(text) is None

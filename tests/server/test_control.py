@@ -97,6 +97,12 @@ async def test_requests_and_answers(workload: Path, tmp_path: Path) -> None:
         assert (await talk.hear())["error"].startswith("A request has one of")
 
 
+@pytest.fixture(autouse=True)
+def _step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that many steps take long enough to be interrupted."""
+    monkeypatch.setattr("rrdbg.engine.replay.WORTH_A_RUN", MANY + 1)
+
+
 async def test_a_command_is_interrupted_where_it_is(workload: Path, tmp_path: Path) -> None:
     async with serving(workload, tmp_path) as (replay, address), controlling(address) as talk:
         talk.say(run=f"stepi {MANY}")
@@ -121,7 +127,7 @@ async def test_work_that_moves_nothing_is_interrupted_too(
     workload: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(workload, tmp_path) as (replay, address), controlling(address) as talk:
-        begun = asyncio.Event()
+        begun, prove = asyncio.Event(), replay.prove_next
 
         async def prove_for_ever() -> bool:
             begun.set()
@@ -135,7 +141,7 @@ async def test_work_that_moves_nothing_is_interrupted_too(
         while "position" not in (heard := await talk.hear()):
             assert "progress" in heard
         assert heard["error"] == "Interrupted; 1 of 1 snapshots are proved sound."
-        monkeypatch.undo()
+        monkeypatch.setattr(replay, "prove_next", prove)
         results, answer = await talk.ask(run="verify")
         assert (results[0]["text"], answer["error"]) == ("Verified: 1 of 1 snapshots are proved sound.", "")
 

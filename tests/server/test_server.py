@@ -112,6 +112,13 @@ async def test_physical_memory(workload: Path, tmp_path: Path, workload_guest: P
         assert await client.exchange("qqemu.PhyMemMode") == b"0"
         assert await client.exchange("Qqemu.PhyMemMode:1") == b"OK"
         assert await client.exchange("qqemu.PhyMemMode") == b"1"
+        for kind in "234":
+            refused = await client.exchange(f"Z{kind},104000,8")
+            assert refused.startswith(b"E.Watchpoints are on virtual addresses"), (
+                "it is no virtual write at that number"
+            )
+        assert await client.exchange("Z0,104000,1") == b"OK"
+        assert await client.exchange("z0,104000,1") == b"OK"
         # The guest maps its memory where it is.
         assert await client.exchange(f"m{place:x},8") == virtual
         assert await client.exchange("Qqemu.PhyMemMode:0") == b"OK"

@@ -51,6 +51,19 @@ async def test_what_gdb_cannot_insert_is_said(opened: Opened, heapbug: Path) -> 
         assert "$" in await user("print 6 * 7")
 
 
+async def test_a_physical_watchpoint_is_refused(opened: Opened, heapbug: Path) -> None:
+    """GDB would go to a virtual write at that number."""
+    async with opened(heapbug) as user:
+        here = user.position
+        await user("maintenance packet Qqemu.PhyMemMode:1")
+        await user("watch *(long *) &tasks")
+        assert "Watchpoints are on virtual addresses" in await user.refused("reverse-continue")
+        assert user.position == here
+        await user("maintenance packet Qqemu.PhyMemMode:0")
+        await user("reverse-continue")
+        assert user.position < here
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 async def test_what_gdb_does_ends_on_ctrl_c(opened: Opened, heapbug: Path, script: str) -> None:
     async with opened(heapbug, at="50%") as user:
@@ -58,7 +71,11 @@ async def test_what_gdb_does_ends_on_ctrl_c(opened: Opened, heapbug: Path, scrip
         with pytest.raises(Interrupted) as caught:
             async with asyncio.timeout(20):
                 await user.shell.run(script)
-        assert str(caught.value).endswith(f"Interrupted at {user.position}.")
+        assert f"Interrupted at {user.position}." in str(caught.value)
+        if "while" in script and user.shell.debugger is None:
+            # GDB 13.1 aborts by itself ("Fatal signal: Aborted") if a Ctrl-C comes at a bad moment of a script's stop.
+            assert "GDB did not survive it" in str(caught.value)
+            return
         assert "= 42" in await user("print 6 * 7"), "GDB goes on"
 
 
@@ -68,6 +85,6 @@ async def test_a_gdb_that_does_not_react_is_ended(opened: Opened, heapbug: Path)
         asyncio.get_running_loop().call_later(1, os.kill, os.getpid(), signal.SIGINT)
         async with asyncio.timeout(30):
             said = await user.refused(DEAF)
-        assert said == f"Interrupted at {here}. GDB did not react to it, and was ended."
+        assert said == f"Interrupted at {here}. GDB did not survive it."
         assert any("GDB is gone" in warning for warning in user.noted.errors)
         assert str(here) in await user("when")

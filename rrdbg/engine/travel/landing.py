@@ -40,3 +40,20 @@ async def exact_position(start_at: StartAt, timeline: Timeline, hit: Hit) -> Pos
     finally:
         await walker.machine.close()
     raise LinkError(f"{hit.point} was hit at {hit.position} in one pass, and not in the next.")
+
+
+def steps_ahead(timeline: Timeline, position: Position, most: int) -> int:
+    """How many of the next ``most`` single steps from ``position`` end at plain icounts, one after the other.
+
+    Nothing is delivered on the way, so as many instructions are as many steps, and a run does for them.
+    """
+    here = position.icount
+    if not timeline.deliveries.is_plain(here):
+        return 0
+    last = min(here + most, timeline.end.icount - 1)
+    among = timeline.deliveries.between(here, last)
+    return max((among[0] - 1 if among else last) - here, 0)
+
+
+WORTH_A_RUN = 16
+"""Steps that take longer than the fence of a run."""

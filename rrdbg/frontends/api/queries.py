@@ -55,7 +55,7 @@ async def calls(
 ) -> AsyncGenerator[Call, None]:
     """The calls of ``function``, each told when the piece of the timeline is searched in which it returns."""
     entry = await symbols.number(f"&({function})")
-    parameters = await symbols.parameters(function) if arguments else ()
+    parameters = (await symbols.signature(function))[0] if arguments else ()
     forms = [Format.read(parameter.conversion).conversions[0] for parameter in parameters]
     places = await symbols.compile(function, [parameter.name for parameter in parameters]) if parameters else ()
     async with aclosing(find_calls(replay, entry, places, forms, start, end)) as found:

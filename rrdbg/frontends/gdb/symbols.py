@@ -12,7 +12,7 @@ import gdb
 
 from rrdbg.errors import UsageError
 from rrdbg.frontends.gdb.declared import Declared
-from rrdbg.model.program.function import Function, list_parameters, read_parameters
+from rrdbg.model.program.function import Function, list_parameters, read_parameters, read_result
 from rrdbg.model.program.tracing import Print, Tracepoint, read_listings
 from rrdbg.model.program.untyped import Untyped, is_untyped, names_in, unknown_type, with_addresses
 
@@ -133,14 +133,15 @@ def function(text: str) -> Function:
     entry = _number(value.address)
     if text.startswith("*"):
         return Function(entry)
-    parameters = read_parameters(gdb.execute(list_parameters(text), to_string=True))
+    told = gdb.execute(list_parameters(text), to_string=True)
+    parameters = read_parameters(told)
     codes = [
         read_listings(gdb.execute(f"maintenance agent-eval -at {text}, {parameter.name}", to_string=True))
         for parameter in parameters
     ]
     places = sorted(codes[0]) if codes else ()
     points = [Tracepoint(place, tuple(code[place] for code in codes)) for place in places]
-    return Function(entry, tuple(parameters), tuple(points))
+    return Function(entry, tuple(parameters), tuple(points), read_result(told))
 
 
 def _print(text: str) -> str:

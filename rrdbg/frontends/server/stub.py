@@ -44,6 +44,10 @@ _WORDS = ("swbreak", "hwbreak", "multiprocess")
 _REFUSED = (
     "The guest is a recording, in which nothing can be changed; 'monitor what-if on' starts one that can be changed."
 )
+_NOT_PHYSICAL = (
+    "Watchpoints are on virtual addresses, and physical memory is only read here; turn it off by "
+    "'maintenance packet Qqemu.PhyMemMode:0', and watch the place by an address that is mapped to it."
+)
 _LOOK_AGAIN = (
     "GDB does not know that the guest has changed; enter: maintenance flush register-cache, and: "
     "maintenance flush dcache\n"
@@ -258,6 +262,9 @@ class Stub:
     # Points
 
     async def _insert(self, rest: bytes) -> bytes:
+        if self._physical and not rest.startswith((b"0", b"1")):
+            self.aftermath.failure = UsageError(_NOT_PHYSICAL)
+            return b"E." + _NOT_PHYSICAL.encode()
         try:
             self.points.insert(rest)
         except UsageError as error:

@@ -155,7 +155,8 @@ class Debugger:
 
     def _interrupted(self, text: str) -> Interrupted:
         """What to tell of a Ctrl-C, after the ``text`` that was printed before it."""
-        remark = "" if self.alive else " GDB did not react to it, and was ended."
+        # GDB 13.1 aborts where a Ctrl-C comes at a bad moment of a script's stop; one that is deaf we have ended.
+        remark = "" if self.alive else " GDB did not survive it."
         return Interrupted(f"{text}\nInterrupted at {self._replay.position}.{remark}".strip())
 
     async def complete(self, line: str) -> list[str]:

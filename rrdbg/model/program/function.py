@@ -9,12 +9,22 @@ from dataclasses import dataclass
 from rrdbg.errors import UsageError
 from rrdbg.model.program.tracing import Parameter, Tracepoint
 
-_FORM = re.compile(r"\*0x(?P<entry>[0-9a-f]+)\((?P<names>[^;()]+);(?P<points>[^()]+)\)")
+_FORM = re.compile(r"\*0x(?P<entry>[0-9a-f]+)(?:=(?P<result>[^()]+))?(?:\((?P<names>[^;()]+);(?P<points>[^()]+)\))?")
+
+NO_VALUE = "void"
+"""In the place of a conversion: the function gives nothing, or not in the register of results."""
+
+UNKNOWN = "%#lx"
+"""How the register of results is shown where nobody knows what it holds."""
 
 _PARAMETERS = """
 import gdb
 start = int(gdb.parse_and_eval(f"(unsigned long)&({function})"))
 block = gdb.block_for_pc(start)
+integers = (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_ENUM, gdb.TYPE_CODE_BOOL, gdb.TYPE_CODE_CHAR)
+def number(kind):
+    size = {1: "hh", 2: "h", 4: ""}.get(kind.sizeof, "l")
+    return "%" + size + ("d" if kind.is_signed else "u")
 while block is not None and block.function is None:
     block = block.superblock
 for symbol in block or ():
@@ -24,11 +34,21 @@ for symbol in block or ():
     if kind.code == gdb.TYPE_CODE_PTR:
         target = kind.target().strip_typedefs()
         print(symbol.name, "%s" if target.code == gdb.TYPE_CODE_INT and target.sizeof == 1 else "%#lx")
-    elif kind.code in (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_ENUM, gdb.TYPE_CODE_BOOL, gdb.TYPE_CODE_CHAR):
-        size = {1: "hh", 2: "h", 4: ""}.get(kind.sizeof, "l")
-        print(symbol.name, "%" + size + ("d" if kind.is_signed else "u"))
+    elif kind.code in integers:
+        print(symbol.name, number(kind))
+result = block.function.type.target() if block is not None else None
+result = result.strip_typedefs() if result is not None else None
+if result is None:
+    print("= %#lx")
+elif result.code == gdb.TYPE_CODE_PTR:
+    print("= %p")
+else:
+    print("=", number(result) if result.code in integers and result.sizeof <= 8 else "void")
 """
-"""For GDB's Python: the parameters of ``function``, one a line. Structures and floating-point numbers are left out."""
+"""For GDB's Python: the parameters of ``function``, one a line, and how its result is printed.
+
+Structures and floating-point numbers are left out.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +58,34 @@ class Function:
     entry: int
     parameters: tuple[Parameter, ...] = ()
     points: tuple[Tracepoint, ...] = ()
+    result: str = UNKNOWN
+    """The conversion that prints what it returns, or :data:`NO_VALUE`."""
 
     @classmethod
     def read(cls, text: str) -> Function | None:
-        """The inverse of ``str``: ``*0x1000(a:%d,b:%#lx;*0x1010,CODE,CODE;*0x1050,CODE,CODE)``; None if it is no such.
+        """The inverse of ``str``: ``*0x1000=%d(a:%d,b:%#lx;*0x1010,CODE,CODE;*0x1050,CODE,CODE)``, in which one of
+        the parts behind the address may be missing; None if it is no such.
 
         :raises UsageError: it looks like one, and has not as many codes as parameters.
         """
         match = _FORM.fullmatch(text)
-        if match is None:
+        if match is None or match["result"] is match["names"] is None:
             return None
+        entry, result = int(match["entry"], 16), match["result"] or UNKNOWN
+        if match["names"] is None:
+            return cls(entry, result=result)
         parameters = [Parameter(*item.partition(":")[::2]) for item in match["names"].split(",")]
         points = [Tracepoint.read(point) for point in match["points"].split(";")]
         if any(len(point.expressions) != len(parameters) for point in points):
             raise UsageError(f"'{text}' must have bytecode for each of its {len(parameters)} parameters.")
-        return cls(int(match["entry"], 16), tuple(parameters), tuple(points))
+        return cls(entry, tuple(parameters), tuple(points), result)
 
     def __str__(self) -> str:
+        head = f"*{self.entry:#x}" + ("" if self.result == UNKNOWN else f"={self.result}")
         if not self.parameters:
-            return f"*{self.entry:#x}"
+            return head
         names = ",".join(f"{parameter.name}:{parameter.conversion}" for parameter in self.parameters)
-        return f"*{self.entry:#x}({';'.join([names, *map(str, self.points)])})"
+        return f"{head}({';'.join([names, *map(str, self.points)])})"
 
 
 def list_parameters(function: str) -> str:
@@ -68,4 +95,9 @@ def list_parameters(function: str) -> str:
 
 def read_parameters(text: str) -> Sequence[Parameter]:
     """The parameters that can be printed of a function, in order."""
-    return [Parameter(*line.split()) for line in text.splitlines()]
+    return [Parameter(*line.split()) for line in text.splitlines() if not line.startswith("= ")]
+
+
+def read_result(text: str) -> str:
+    """How the result is printed, from the same text."""
+    return next((line[2:].strip() for line in text.splitlines() if line.startswith("= ")), UNKNOWN)
