@@ -123,6 +123,22 @@ def test_every_answer_is_the_forward_runs(
         run(check())
 
 
+def test_going_on_from_write_to_write_starts_one_machine(
+    run: Run[Any], replay: Replay, busy: Oracle, watched: dict[int, int]
+) -> None:
+    """The one that looks at each write before it is made, which follows the cursor."""
+    counter = Watchpoint(-1, next(iter(watched)), 8)
+
+    async def check() -> None:
+        await replay.seek(busy[0].position)
+        with counting() as starts:
+            for change in busy.changes(counter.address)[:6]:
+                await is_at(replay, busy, change + 1, await replay.cont([counter]))
+        assert starts.count <= 1
+
+    run(check())
+
+
 def test_the_second_question_costs_one_seek(
     run: Run[Any], workload: Path, busy: Oracle, watched: dict[int, int], tmp_path: Path
 ) -> None:

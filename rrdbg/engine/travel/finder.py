@@ -54,27 +54,24 @@ class Finder:
         self._single = single
         self._scan_type = SingleScan if single else Scan
         self._passed: dict[tuple[Position, int], Hit] = {}
+        self._left_out = 0
 
     async def elsewhere(self) -> int:
         """How many hits the last search has left out, since they were in other address spaces than their points."""
-        trail = self._trail()
-        try:
-            hits = [await trail.judged(hit) for _, hit in sorted(self._passed.items(), key=lambda item: item[0])]
-        finally:
-            await trail.close()
-        return sum(hit is not None for hit in hits)
+        passed, self._passed = self._passed, {}
+        async with aclosing(self._judged(_listed([passed[place] for place in sorted(passed)]))) as hits:
+            async for _ in hits:
+                self._left_out += 1
+        return self._left_out
 
     def _trail(self) -> Trail:
         return Trail(self._cursor.start_at, self._cursor.timeline, self._cursor.leave, self._hits.note_judged)
-
-    def _pass(self, hit: Hit) -> None:
-        self._passed[hit.position, hit.point.number] = hit
 
     async def all(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None, *, foreign: bool = False
     ) -> AsyncGenerator[Hit, None]:
         """Every hit from ``start`` to ``end``, in order; also those in other address spaces if ``foreign``."""
-        self._passed = {}
+        self._passed, self._left_out = {}, 0
         lives = Lives(points)
         await self._begin(lives, start)
         here = self._cursor.position
@@ -88,7 +85,7 @@ class Finder:
                 elif foreign:
                     yield replace(hit, foreign=True)
                 else:
-                    self._pass(hit)
+                    self._left_out += 1
 
     async def begun(self, space: AddressSpace) -> Position:
         """Where ``space``, the one at the cursor, has begun; the start where its root was never another one's."""
@@ -113,22 +110,21 @@ class Finder:
     ) -> AsyncGenerator[Hit, None]:
         """Every hit, judged, whatever address space it is in."""
         for piece in self._hits.pieces(points, start, end, judged=accept is not None):
+            # Where there is a single QEMU it judges hits when all are found, and whoever is given one may need it.
+            at_once = self._single and (accept is None or may_break(points))
             if piece.hits is None:
-                found = self._judged(self._scanned(points, piece.start, piece.end, accept))
+                found = self._scanned(points, piece.start, piece.end, accept)
+                found = self._judged(all_at_once(found) if at_once else found)
                 if accept is None:
                     found = self._hits.noting(points, piece.start, piece.end, found)
             else:
                 found = self._judged(_listed(piece.hits))
-            # Where there is a single QEMU, whoever is given a hit may need it.
-            at_once = self._single and (accept is None or may_break(points))
             async with aclosing(all_at_once(found) if at_once else found) as hits:
                 async for hit in hits:
                     yield hit
 
     async def _judged(self, hits: AsyncGenerator[Hit, None]) -> AsyncGenerator[Hit, None]:
         """``hits`` without those that are none."""
-        if self._single:
-            hits = all_at_once(hits)
         trail = self._trail()
         try:
             async with aclosing(hits):
@@ -141,7 +137,7 @@ class Finder:
     async def go_to_first(self, points: Sequence[Point], accept: Accept | None) -> Hit | None:
         """Move the cursor forward to the first hit; if there is none it is left on the way."""
         origin, end = self._cursor.position, self._cursor.timeline.end
-        self._passed = {}
+        self._passed, self._left_out = {}, 0
         lives = Lives(points)
         for piece in self._hits.pieces(lives.points, origin, end, judged=accept is not None):
             if piece.hits is None:
@@ -161,7 +157,7 @@ class Finder:
             lives.end(hit)
             return False
         if not lives.counts(hit):
-            self._pass(hit)
+            self._left_out += 1
             return False
         return True
 
@@ -187,6 +183,7 @@ class Finder:
             edge, wanted = last.position, lives.left
         else:
             last = None
+        self._left_out = 0
         self._passed = {place: hit for place, hit in passed.items() if last is None or hit.position > last.position}
         if last is None:
             return None
@@ -238,7 +235,7 @@ class Finder:
         walker = await self._cursor.walker()
         start = walker.position
         passed: list[Hit] = []
-        before = dict(self._passed)
+        left_out = self._left_out
         try:
             first = await self._first(
                 walker, lives, end, accept, passed, include_start=include_start, careful=self._single
@@ -249,7 +246,7 @@ class Finder:
             await self._cursor.drop()
             walker = await self._cursor.walker()
             passed.clear()
-            self._passed = before
+            self._left_out = left_out
             first = await self._first(walker, lives, end, accept, passed, include_start=include_start, careful=True)
         if first is None or (first.exact and walker.position == first.position):
             self._cursor.position = walker.position

@@ -67,6 +67,7 @@ class Spares:
         self._waiting: list[_Spare] = []
         self._making: _Making | None = None
         self._work: asyncio.Task[None] | None = None
+        self._given = False
         self._endings: set[asyncio.Task[None]] = set()
         self._origins: WeakKeyDictionary[Walker, Snapshot] = WeakKeyDictionary()
 
@@ -81,8 +82,9 @@ class Spares:
 
     def settle(self, cursor: Position) -> None:
         """Nothing moves any more, with the cursor at ``cursor``: when that lasts a moment, start what is missing."""
+        given, self._given = self._given, False
         if not self._count:
-            for spare in list(self._waiting):
+            for spare in self._waiting[:-1] if given else list(self._waiting):
                 self._discard(spare)
         else:
             self.stir()
@@ -129,12 +131,14 @@ class Spares:
     async def give(self, walker: Walker) -> None:
         """Keep a machine that somebody has done with; if there is no room, the one that waits for longest goes.
 
-        Where there are to be no spares it is kept as long as this movement goes on, whose end it may be good for.
+        Where there are to be no spares one is kept all the same, for the end of this movement and for the next one: who
+        goes on from write to write needs it each time.
         """
         snapshot = self._origins.get(walker)
         if self._launcher.single or snapshot is None or not walker.machine.usable:
             await walker.machine.close()
             return
+        self._given = True
         self._waiting.append(_Spare(walker, snapshot))
         while len(self._waiting) > 1 and not self._has_room(more=False):
             self._discard(self._waiting[0])
