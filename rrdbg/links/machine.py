@@ -25,6 +25,7 @@ from rrdbg.links.scheduling import Processors
 from rrdbg.links.unbroken import unbroken
 from rrdbg.links.watchdog import Process, ProgressCallback, Watchdog
 from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
+from rrdbg.model.program.code_mode import CodeSegment, read_code_segment
 
 _CHUNK_BYTES = 1024
 _CODE_BLOCK = 64
@@ -32,8 +33,8 @@ _INTERRUPT = 2
 _INSTRUCTION_COUNT = re.compile(r"instruction count = (\d+)")
 # A line holds eight bytes; the rest of a longer instruction has one of its own, without the two spaces and a text.
 _INSTRUCTION = re.compile(r"^0x([0-9a-f]+):  (?:[0-9a-f]{2,8} )+ +(\S.*?)\r?$", re.MULTILINE)
-_CODE_SEGMENT = re.compile(r"^CS =[0-9a-f]{4} ([0-9a-f]+)", re.MULTILINE)
 _POSITION = monitor_packet("info replay")
+_CPU = monitor_packet("info registers")
 _REGISTERS = b"g"
 _WATCH_PACKET = {WatchKind.WRITE: "2", WatchKind.READ: "3", WatchKind.ACCESS: "4"}
 
@@ -54,6 +55,7 @@ class Machine:
         self._at_most: float = math.inf
         self._watchpoints: list[Watchpoint] = []
         self._blocks: dict[tuple[int | None, int], bytes] = {}
+        self._long_segments: dict[int, CodeSegment | None] = {}
         self._second_stop: tuple[int, bytes] | None = None
 
     @classmethod
@@ -262,18 +264,29 @@ class Machine:
         return self._registers.decode(await self.register_packet())
 
     async def pc(self) -> int:
-        """The linear address of the next instruction, as breakpoints count it.
+        """The linear address of the next instruction, as breakpoints count it."""
+        packet, segment = await self.register_packet(), await self.code_segment()
+        pointer = self._registers.value(packet, self._registers.pc)
+        return segment.linear(pointer) if segment else pointer
 
-        On x86 outside long mode that is CS's base + EIP, and only the monitor tells the base.
+    async def code_segment(self) -> CodeSegment | None:
+        """How the CPU reads its code; None where there is one way only, or QEMU does not tell.
+
+        Outside of long mode only the monitor tells the segment's base and size. In it the code's segment says whether
+        that is 64-bit code; an operating system has the same one for each selector all the time.
         """
+        if not self._registers.segmented:
+            return None
         packet = await self.register_packet()
-        linear = self._registers.linear_pc(packet)
-        if linear is not None:
-            return linear
-        pc = self._registers.decode(packet)[self._registers.pc]
-        text = await self.monitor("info registers")
-        base = _CODE_SEGMENT.search(text)
-        return (int(base[1], 16) + pc) & 0xFFFF_FFFF if base else pc
+        if not self._registers.is_long(packet):
+            return read_code_segment(await self._described(), long=False)
+        selector = self._registers.value(packet, "cs")
+        if selector not in self._long_segments:
+            self._long_segments[selector] = read_code_segment(await self._described(), long=True)
+        return self._long_segments[selector]
+
+    async def _described(self) -> str:
+        return (await self._look(_CPU)).decode(errors="replace")
 
     async def disassemble(self, address: int, count: int) -> list[tuple[int, str]]:
         """``count`` instructions from a virtual address, as (address, text); empty where nothing is mapped.

@@ -74,14 +74,18 @@ class RegisterFile:
         listed = list(self.registers.values())
         return _digits(packet, listed[number]) if 0 <= number < len(listed) else None
 
-    def linear_pc(self, packet: bytes) -> int | None:
-        """The pc as breakpoints count it; None where the packet does not tell.
+    @property
+    def segmented(self) -> bool:
+        """Whether the pc counts from a base that no register holds, as on x86."""
+        return "cs" in self.registers
 
-        On x86 outside long mode that is CS's base + EIP, and the packet has no base.
-        """
-        if "cs" in self.registers and not self._value(packet, "efer") & _EFER_LMA:
-            return None
-        return self._value(packet, self.pc)
+    def is_long(self, packet: bytes) -> bool:
+        """Whether long mode is active, in which 64-bit code may run."""
+        return bool(self._value(packet, "efer") & _EFER_LMA)
+
+    def value(self, packet: bytes, name: str) -> int:
+        """The register ``name``; 0 if there is none."""
+        return self._value(packet, name)
 
     def stack_pointer(self, packet: bytes) -> int | None:
         """The address of the top of the stack; None if no register is known to hold it."""

@@ -23,6 +23,8 @@ from rrdbg.links.gdb_choice import find_gdb
 from rrdbg.links.mi import Gdb, quoted
 from rrdbg.links.symbols import GdbSymbols
 from rrdbg.model.hits.stop import Breakpoint, Hit, Stop, StopReason, Watchpoint
+from rrdbg.model.program.architecture import GDB_NAMES
+from rrdbg.model.program.code_mode import CodeMode
 from rrdbg.model.results import Output, Result
 from rrdbg.store.workfolder import WorkFolder
 
@@ -119,6 +121,7 @@ class Debugger:
             raise aftermath.failure or GdbError(_IN_SCRIPT.sub("", str(error))) from None
         finally:
             self._seen = self._server.stub.state
+        await self._follow_mode()
         if isinstance(aftermath.failure, Interrupted):
             raise Interrupted(f"{answer.text.strip()}\n{aftermath.failure}".strip())
         if aftermath.failure:
@@ -132,6 +135,7 @@ class Debugger:
         if self._seen == self._server.stub.state:
             return
         self._seen = self._server.stub.state
+        await self._follow_mode()
         await self._gdb.console("maintenance flush register-cache")
         await self._gdb.console("maintenance flush dcache")
         await self._renew_watchpoints()
@@ -160,10 +164,27 @@ class Debugger:
             await self._gdb.console(line)
         if symbols:
             await self._gdb.console(f"file {symbols}")
+        architecture = GDB_NAMES.get(self._replay.recording.manifest.invocation.architecture)
+        if architecture is not None and architecture in set(CodeMode):
+            # The file may be for another mode than that in which QEMU describes the CPU.
+            await self._gdb.console(f"set architecture {architecture}")
         await self._gdb.console(f"target remote {self._server.address}")
+        await self._follow_mode()
         self.session.symbols = self.symbols
         names = [*await self.complete(""), *await self.complete("info ")]
         self._names = frozenset(names) | {"k", "r"}
+
+    async def _follow_mode(self) -> None:
+        """Have GDB see the CPU in the mode that it is in, and read its code so."""
+        segment = await self._server.stub.code_segment()
+        if segment is None or segment.mode == (self._server.stub.layout or CodeMode.BITS64):
+            return
+        await self._gdb.console(f"maintenance packet QRrdbg.layout:{segment.mode}")
+        # This makes GDB ask for a description anew. Told of one for another mode than it works in, it says so and goes
+        # on as before, and then cannot read the registers; with the next line all is well.
+        with contextlib.suppress(GdbError):
+            await self._gdb.console("unset tdesc filename")
+        await self._gdb.console(f"set architecture {segment.mode}")
 
     def _one_line(self, line: str) -> str:
         if "\n" not in line:
