@@ -25,7 +25,7 @@ from rrdbg.links.scheduling import Processors
 from rrdbg.links.unbroken import unbroken
 from rrdbg.links.watchdog import Process, ProgressCallback, Watchdog
 from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
-from rrdbg.model.program.code_mode import CodeSegment, read_code_segment
+from rrdbg.model.program.code_mode import CodeMode, CodeSegment, read_code_segment
 
 _CHUNK_BYTES = 1024
 _CODE_BLOCK = 64
@@ -55,7 +55,7 @@ class Machine:
         self._at_most: float = math.inf
         self._watchpoints: list[Watchpoint] = []
         self._blocks: dict[tuple[int | None, int], bytes] = {}
-        self._long_segments: dict[int, CodeSegment | None] = {}
+        self._long_selectors: set[int] = set()
         self._second_stop: tuple[int, bytes] | None = None
 
     @classmethod
@@ -272,21 +272,21 @@ class Machine:
     async def code_segment(self) -> CodeSegment | None:
         """How the CPU reads its code; None where there is one way only, or QEMU does not tell.
 
-        Outside of long mode only the monitor tells the segment's base and size. In it the code's segment says whether
-        that is 64-bit code; an operating system has the same one for each selector all the time.
+        Only the monitor tells the segment's base and size. A selector that has meant 64-bit code is not asked about
+        again, since a machine goes forward and boots once; 32-bit code in long mode may be on its way to 64 bits.
         """
         if not self._registers.segmented:
             return None
         packet = await self.register_packet()
         if not self._registers.is_long(packet):
-            return read_code_segment(await self._described(), long=False)
+            return read_code_segment((await self._look(_CPU)).decode(errors="replace"), long=False)
         selector = self._registers.value(packet, "cs")
-        if selector not in self._long_segments:
-            self._long_segments[selector] = read_code_segment(await self._described(), long=True)
-        return self._long_segments[selector]
-
-    async def _described(self) -> str:
-        return (await self._look(_CPU)).decode(errors="replace")
+        if selector in self._long_selectors:
+            return CodeSegment(CodeMode.BITS64)
+        segment = read_code_segment((await self._ask(_CPU)).decode(errors="replace"), long=True)
+        if segment and segment.mode is CodeMode.BITS64:
+            self._long_selectors.add(selector)
+        return segment
 
     async def disassemble(self, address: int, count: int) -> list[tuple[int, str]]:
         """``count`` instructions from a virtual address, as (address, text); empty where nothing is mapped.

@@ -23,8 +23,7 @@ from rrdbg.links.gdb_choice import find_gdb
 from rrdbg.links.mi import Gdb, quoted
 from rrdbg.links.symbols import GdbSymbols
 from rrdbg.model.hits.stop import Breakpoint, Hit, Stop, StopReason, Watchpoint
-from rrdbg.model.program.architecture import GDB_NAMES
-from rrdbg.model.program.code_mode import CodeMode
+from rrdbg.model.program.code_mode import described_as
 from rrdbg.model.results import Output, Result
 from rrdbg.store.workfolder import WorkFolder
 
@@ -51,6 +50,7 @@ class Debugger:
         self._server = server
         self._gdb = gdb
         self._seen = server.stub.state
+        self._described = described_as(replay.recording.manifest.invocation.architecture)
         self._names: frozenset[str] = frozenset()
         self.symbols = GdbSymbols(gdb, self.refresh)
         """What GDB knows of the guest's program."""
@@ -164,10 +164,9 @@ class Debugger:
             await self._gdb.console(line)
         if symbols:
             await self._gdb.console(f"file {symbols}")
-        architecture = GDB_NAMES.get(self._replay.recording.manifest.invocation.architecture)
-        if architecture is not None and architecture in set(CodeMode):
+        if self._described:
             # The file may be for another mode than that in which QEMU describes the CPU.
-            await self._gdb.console(f"set architecture {architecture}")
+            await self._gdb.console(f"set architecture {self._described}")
         await self._gdb.console(f"target remote {self._server.address}")
         await self._follow_mode()
         self.session.symbols = self.symbols
@@ -177,7 +176,7 @@ class Debugger:
     async def _follow_mode(self) -> None:
         """Have GDB see the CPU in the mode that it is in, and read its code so."""
         segment = await self._server.stub.code_segment()
-        if segment is None or segment.mode == (self._server.stub.layout or CodeMode.BITS64):
+        if segment is None or segment.mode == (self._server.stub.layout or self._described):
             return
         await self._gdb.console(f"maintenance packet QRrdbg.layout:{segment.mode}")
         # This makes GDB ask for a description anew. Told of one for another mode than it works in, it says so and goes

@@ -19,6 +19,11 @@ class CodeMode(StrEnum):
     BITS64 = "i386:x86-64"
 
 
+def described_as(guest: str) -> CodeMode | None:
+    """The mode in which QEMU describes the CPU of ``guest``, as it calls its architecture; None if it is no x86."""
+    return {"x86_64": CodeMode.BITS64, "i386": CodeMode.BITS32}.get(guest)
+
+
 @dataclass(frozen=True, slots=True)
 class CodeSegment:
     """The ``mode`` of the code segment, and its ``base``, which in 64-bit code is none."""
