@@ -149,7 +149,7 @@ def register_file(architecture: str, documents: Mapping[str, str]) -> RegisterFi
     for _, (name, size) in sorted(numbered.items()):
         registers[name] = Register(name, offset, size)
         offset += size
-    pc = next((name for name in ("rip", "eip", "pc") if name in registers), None)
+    pc = next((name for name in ("rip", "eip", "pc", "pswa") if name in registers), None)
     if pc is None:
         raise RspError("The gdbstub's target description names no program counter.")
     return RegisterFile(
