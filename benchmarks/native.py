@@ -122,7 +122,7 @@ class Native:
 
     async def where(self) -> Place:
         """Where it stands."""
-        pc = self._registers.linear_pc(await self._packets.exchange("g"))
+        pc = self._registers.value(await self._packets.exchange("g"), self._registers.pc)
         return Place(await self._running.qmp.icount(), pc)
 
     async def seek(self, icount: int) -> None:

@@ -90,7 +90,7 @@ class Ours:
     async def where(self) -> Place:
         """Where it stands."""
         answer = await self._ask({"where": True})
-        pc = self._registers.linear_pc(await self._packets.exchange("g"))
+        pc = self._registers.value(await self._packets.exchange("g"), self._registers.pc)
         return Place(int(answer["position"]["icount"]), pc)
 
     async def seek(self, icount: int) -> None:

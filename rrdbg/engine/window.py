@@ -28,6 +28,7 @@ from rrdbg.links.machine import Machine
 from rrdbg.links.registers import RegisterFile
 from rrdbg.model.hits.stop import Breakpoint, Hit, Point, StopReason, WatchKind, Watchpoint
 from rrdbg.model.machine.safety import step_hazard
+from rrdbg.model.program.code_mode import CodeSegment
 from rrdbg.model.timeline.line import STOPS
 from rrdbg.model.timeline.position import START, Position
 
@@ -49,12 +50,13 @@ _MOST_BYTES = 1024
 class _Moment:
     """One position: its registers, what the step *from* it did, and blocks of memory by address.
 
-    ``pc`` is None where the registers do not tell it; ``begun`` is false if an interrupt came before the instruction.
+    ``begun`` is false if an interrupt came before the instruction.
     """
 
     position: Position
     registers: bytes
-    pc: int | None
+    pc: int
+    segment: CodeSegment | None
     begun: bool = True
     hits: tuple[Hit, ...] = ()
     memory: dict[int, bytes] = field(default_factory=dict)
@@ -136,8 +138,6 @@ class Window:
             for hit in moment.hits:
                 if hit.point in points and hit.belongs:
                     return moment.position, hit
-            if moment.pc is None:
-                return self._moments[number + 1].position, None
             if moment.begun and (point := breakpoints.get(moment.pc)):
                 return moment.position, Hit(moment.position, moment.pc, point)
         return self._moments[0].position, None
@@ -159,8 +159,14 @@ class Window:
     async def pc(self) -> int:
         """The linear address of the next instruction at the cursor."""
         here = self._index.get(self._replay.position)
-        known = None if here is None else self._moments[here].pc
-        return await self._replay.pc() if known is None else known
+        return await self._replay.pc() if here is None else self._moments[here].pc
+
+    async def code_segment(self) -> CodeSegment | None:
+        """How the CPU reads its code at the cursor (:meth:`~rrdbg.links.machine.Machine.code_segment`)."""
+        here = self._index.get(self._replay.position)
+        if here is not None:
+            return self._moments[here].segment
+        return await (await self._replay.machine()).code_segment()
 
     async def read_memory(self, address: int, length: int) -> bytes:
         """Memory at the cursor.
@@ -255,7 +261,7 @@ async def _moment(walker: Walker, blocks: Iterable[int], *, around: bool) -> _Mo
     """What there is where ``walker`` stands: registers, ``blocks``, and what is ``around`` if that is wanted."""
     machine = walker.machine
     packet, layout = await machine.register_packet(), machine.register_file
-    moment = _Moment(walker.position, packet, layout.linear_pc(packet))
+    moment = _Moment(walker.position, packet, await machine.pc(), await machine.code_segment())
     if around:
         blocks = {*blocks, *_around(moment.pc, 1), *_around(layout.stack_pointer(packet), 2)}
     for group in _groups(blocks):

@@ -25,6 +25,7 @@ from rrdbg.links.scheduling import Processors
 from rrdbg.links.unbroken import unbroken
 from rrdbg.links.watchdog import Process, ProgressCallback, Watchdog
 from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
+from rrdbg.model.program.code_mode import CodeMode, CodeSegment, read_code_segment
 
 _CHUNK_BYTES = 1024
 _CODE_BLOCK = 64
@@ -32,8 +33,8 @@ _INTERRUPT = 2
 _INSTRUCTION_COUNT = re.compile(r"instruction count = (\d+)")
 # A line holds eight bytes; the rest of a longer instruction has one of its own, without the two spaces and a text.
 _INSTRUCTION = re.compile(r"^0x([0-9a-f]+):  (?:[0-9a-f]{2,8} )+ +(\S.*?)\r?$", re.MULTILINE)
-_CODE_SEGMENT = re.compile(r"^CS =[0-9a-f]{4} ([0-9a-f]+)", re.MULTILINE)
 _POSITION = monitor_packet("info replay")
+_CPU = monitor_packet("info registers")
 _REGISTERS = b"g"
 _WATCH_PACKET = {WatchKind.WRITE: "2", WatchKind.READ: "3", WatchKind.ACCESS: "4"}
 
@@ -54,6 +55,7 @@ class Machine:
         self._at_most: float = math.inf
         self._watchpoints: list[Watchpoint] = []
         self._blocks: dict[tuple[int | None, int], bytes] = {}
+        self._long_selectors: set[int] = set()
         self._second_stop: tuple[int, bytes] | None = None
         self.roots: dict[int, int] = {}
         """Roots of page tables and the address space that each stands for, as far as it was found out."""
@@ -282,18 +284,29 @@ class Machine:
             return None  # an error, such as E14
 
     async def pc(self) -> int:
-        """The linear address of the next instruction, as breakpoints count it.
+        """The linear address of the next instruction, as breakpoints count it."""
+        packet, segment = await self.register_packet(), await self.code_segment()
+        pointer = self._registers.value(packet, self._registers.pc)
+        return segment.linear(pointer) if segment else pointer
 
-        On x86 outside long mode that is CS's base + EIP, and only the monitor tells the base.
+    async def code_segment(self) -> CodeSegment | None:
+        """How the CPU reads its code; None where there is one way only, or QEMU does not tell.
+
+        Only the monitor tells the segment's base and size. A selector that has meant 64-bit code is not asked about
+        again, since a machine goes forward and boots once; 32-bit code in long mode may be on its way to 64 bits.
         """
+        if not self._registers.segmented:
+            return None
         packet = await self.register_packet()
-        linear = self._registers.linear_pc(packet)
-        if linear is not None:
-            return linear
-        pc = self._registers.decode(packet)[self._registers.pc]
-        text = await self.monitor("info registers")
-        base = _CODE_SEGMENT.search(text)
-        return (int(base[1], 16) + pc) & 0xFFFF_FFFF if base else pc
+        if not self._registers.is_long(packet):
+            return read_code_segment((await self._look(_CPU)).decode(errors="replace"), long=False)
+        selector = self._registers.value(packet, "cs")
+        if selector in self._long_selectors:
+            return CodeSegment(CodeMode.BITS64)
+        segment = read_code_segment((await self._ask(_CPU)).decode(errors="replace"), long=True)
+        if segment and segment.mode is CodeMode.BITS64:
+            self._long_selectors.add(selector)
+        return segment
 
     async def disassemble(self, address: int, count: int) -> list[tuple[int, str]]:
         """``count`` instructions from a virtual address, as (address, text); empty where nothing is mapped.

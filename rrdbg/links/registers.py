@@ -75,14 +75,18 @@ class RegisterFile:
         listed = list(self.registers.values())
         return _digits(packet, listed[number]) if 0 <= number < len(listed) else None
 
-    def linear_pc(self, packet: bytes) -> int | None:
-        """The pc as breakpoints count it; None where the packet does not tell.
+    @property
+    def segmented(self) -> bool:
+        """Whether the pc counts from a base that no register holds, as on x86."""
+        return "cs" in self.registers
 
-        On x86 outside long mode that is CS's base + EIP, and the packet has no base.
-        """
-        if "cs" in self.registers and not self._value(packet, "efer") & _EFER_LMA:
-            return None
-        return self._value(packet, self.pc)
+    def is_long(self, packet: bytes) -> bool:
+        """Whether long mode is active, in which 64-bit code may run."""
+        return bool(self._value(packet, "efer") & _EFER_LMA)
+
+    def value(self, packet: bytes, name: str) -> int:
+        """The register ``name``; 0 if there is none."""
+        return self._value(packet, name)
 
     def stack_pointer(self, packet: bytes) -> int | None:
         """The address of the top of the stack; None if no register is known to hold it."""
@@ -146,7 +150,7 @@ def register_file(architecture: str, documents: Mapping[str, str]) -> RegisterFi
     for number, (name, size) in sorted(numbered.items()):
         registers[name] = Register(name, offset, size, number)
         offset += size
-    pc = next((name for name in ("rip", "eip", "pc") if name in registers), None)
+    pc = next((name for name in ("rip", "eip", "pc", "pswa") if name in registers), None)
     if pc is None:
         raise RspError("The gdbstub's target description names no program counter.")
     return RegisterFile(

@@ -25,6 +25,7 @@ class Board:
     assemble: Sequence[str]
     link: Sequence[str]
     command: Sequence[str]
+    instructions: int = 1_000_000
 
 
 ARM = ("qemu-system-arm", "-M", "virt", "-cpu", "cortex-a15", "-m", "16M", "-nographic")
@@ -38,7 +39,7 @@ BOARDS = {
     ),
     "multiboot32": Board(
         "multiboot32", "", ("--32",), ("-m", "elf_i386", "-Ttext", "0x100000"),
-        ("qemu-system-x86_64", "-m", "16M", "-nodefaults", "-nographic"),
+        ("qemu-system-x86_64", "-m", "16M", "-nodefaults", "-nographic"), instructions=30_000_000,
     ),
 }  # fmt: skip
 
@@ -66,7 +67,13 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
         recording = root / name
         if not recording.exists():
             command = (*BOARDS[name].command, "-kernel", str(assembled(name)))
-            asyncio.run(Recorder(RecordRequest(command, recording, max_icount=1_000_000)).run())
+            asyncio.run(Recorder(RecordRequest(command, recording, max_icount=BOARDS[name].instructions)).run())
         return recording
 
     return once
+
+
+@pytest.fixture(scope="session")
+def multiboot32(recorded: Recorded) -> Path:
+    """A recording of SeaBIOS and then a 32-bit program on qemu-system-x86_64."""
+    return recorded("multiboot32")

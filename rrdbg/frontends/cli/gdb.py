@@ -18,6 +18,7 @@ from rrdbg.frontends.shared.opening import (
     symbols_of,
 )
 from rrdbg.links.gdb_choice import USUAL, find_gdb
+from rrdbg.model.program.code_mode import described_as
 from rrdbg.store.workfolder import WorkFolder
 
 _DESCRIPTION = """
@@ -55,8 +56,10 @@ async def run(arguments: argparse.Namespace) -> int:
         with WorkFolder() as folder:
             await server.listen(f"unix:{folder}/socket")
             symbols = symbols_of(replay.recording, arguments.symbols)
+            described = described_as(replay.recording.manifest.invocation.architecture)
             words = [
                 program, "-q", "-ex", source_line(), *(["-ex", f"file {symbols}"] if symbols else []),
+                *(["-ex", f"set architecture {described}"] if described else []),
                 "-ex", f"target remote {server.address}", *arguments.theirs,
             ]  # fmt: skip
             loop = asyncio.get_running_loop()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import gdb
 
 from rrdbg.frontends.gdb.watchpoints import Watchpoints
@@ -17,9 +19,26 @@ class Caches:
 
     def forget(self) -> None:
         """Make GDB read everything anew."""
+        follow_mode()
         gdb.execute("maintenance flush register-cache", to_string=True)  # frames, too
         gdb.execute("maintenance flush dcache", to_string=True)  # stack and code, too
         self._watchpoints.renew()
+
+
+def follow_mode() -> None:
+    """Have GDB see an x86 CPU in the mode that it is in, and read its code so, if the target is an rrdbg."""
+    connection = gdb.selected_inferior().connection
+    if not isinstance(connection, gdb.RemoteTargetConnection):
+        return
+    mode = (connection.send_packet("qRrdbg.mode") or b"").decode()
+    if not mode or mode == gdb.selected_inferior().architecture().name():
+        return
+    connection.send_packet(f"QRrdbg.layout:{mode}")
+    # GDB asks for a description anew then. Told of one for another mode than it works in, it says so and goes on as
+    # before, and cannot read the registers; with the next line all is well.
+    with contextlib.suppress(gdb.error):
+        gdb.execute("unset tdesc filename", to_string=True)
+    gdb.execute(f"set architecture {mode}", to_string=True)
 
 
 def hook_monitor() -> None:

@@ -76,6 +76,8 @@ class Channel:
             raise
         self.recording = str(introduction["recording"])
         """The recording's name."""
+        self.architecture = str(introduction.get("architecture", ""))
+        """What GDB must be told of an x86 CPU before it connects; empty for others."""
         self.kernel = str(introduction["kernel"])
         """The path of the recorded kernel; empty if there is none."""
         self.declarations: Json = introduction["declarations"]

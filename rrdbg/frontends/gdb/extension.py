@@ -9,7 +9,7 @@ import gdb
 from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.gdb import debug_adapter
 from rrdbg.frontends.gdb.aliases import Aliases
-from rrdbg.frontends.gdb.caches import Caches, hook_monitor
+from rrdbg.frontends.gdb.caches import Caches, follow_mode, hook_monitor
 from rrdbg.frontends.gdb.channel import Channel
 from rrdbg.frontends.gdb.client import Client
 from rrdbg.frontends.gdb.commands import Prefix, RrdbgCommand, Runner
@@ -100,6 +100,7 @@ class Extension:
         try:
             if self.client.find() is None:
                 return
+            follow_mode()
             place = self.client.stopped()
         except RrdbgError as error:
             gdb.write(f"rrdbg: {error}\n", gdb.STDERR)

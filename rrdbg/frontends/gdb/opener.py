@@ -49,6 +49,9 @@ class Opener:
             address = self._start(_words(arguments))
             channel = Channel(address)
             _load_symbols(channel.kernel)
+            if channel.architecture:
+                # The kernel's file may be for another mode than that in which QEMU describes the CPU.
+                gdb.execute(f"set architecture {channel.architecture}", to_string=True)
             _connect(address)
             self._client.adopt(channel)
         except BaseException:

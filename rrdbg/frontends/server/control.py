@@ -23,6 +23,7 @@ from rrdbg.engine.machines.progress import Progress
 from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.server.stub import Stub
 from rrdbg.model.document import Document, DocumentError
+from rrdbg.model.program.code_mode import described_as
 from rrdbg.render.json_lines import to_json
 from rrdbg.render.text import render
 from rrdbg.store.opening import is_inside
@@ -77,6 +78,7 @@ class Control:
             "rrdbg": VERSION,
             "recording": recording.name,
             "kernel": str(kernel) if is_inside(kernel.parent, kernel.name) else "",
+            "architecture": described_as(recording.manifest.invocation.architecture) or "",
             "declarations": declarations(),
             **self._place(),
         }

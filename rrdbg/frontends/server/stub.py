@@ -23,8 +23,10 @@ from rrdbg.frontends.server.packets import PACKET_SIZE, number
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.frontends.server.stops import INTERRUPTED, QUIET, TRAP, ClientFeatures, stop_reply
 from rrdbg.frontends.server.what_if import WhatIf
+from rrdbg.links.layouts import Layout, layouts
 from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Breakpoint, Hit, StopReason, Watchpoint
+from rrdbg.model.program.code_mode import CodeMode, CodeSegment
 from rrdbg.model.timeline.position import Position
 from rrdbg.render.text import render
 
@@ -82,6 +84,8 @@ class Stub:
         self._features = ClientFeatures()
         self._what_if: WhatIf | None = None
         self._physical = False
+        self._layout = ""
+        self._layouts: dict[str, Layout] | None = None
         self._interrupted_at = -math.inf
         self.halted = False
         """True while nothing may move, since what the client does is being ended: it may be a script of movements."""
@@ -94,7 +98,8 @@ class Stub:
             b"qC": self._current, b"qfThreadInfo": self._threads, b"qsThreadInfo": self._fixed(b"l"),
             b"qAttached": self._fixed(b"1"), b"qSymbol:": self._fixed(b"OK"), b"qThreadExtraInfo,": self._place,
             b"QStartNoAckMode": self._fixed(b"OK"), b"vMustReplyEmpty": self._fixed(b""),
-            b"qRrdbg.control": self._fixed(b"1"), b"qqemu.PhyMemMode": self._physical_mode,
+            b"qRrdbg.control": self._fixed(b"1"), b"qRrdbg.mode": self._mode, b"QRrdbg.layout:": self._set_layout,
+            b"qqemu.PhyMemMode": self._physical_mode,
             b"Qqemu.PhyMemMode:": self._set_physical,
             b"vCont?": self._fixed(b"vCont;c;C;s;S"), b"vCont;": self._vcont, b"vKill;": self._fixed(b"OK"),
             b"bs": self._step_back, b"bc": self._run_back, b"?": self._state,
@@ -110,6 +115,7 @@ class Stub:
         await self._end_what_if()
         self._features = ClientFeatures()
         self._physical = False
+        self._layout = ""
         self._interrupted_at = -math.inf
 
     @property
@@ -208,7 +214,7 @@ class Stub:
     async def _description(self, rest: bytes) -> bytes:
         name, _, span = rest.decode().rpartition(":")
         start, length = map(number, span.split(","))
-        text = (await self.replay.machine()).description.get(name)
+        text = (await self._shown_layout()).documents.get(name)
         if text is None:
             return b"E00"
         part = text.encode()[start : start + min(length, PACKET_SIZE - 64)]
@@ -234,11 +240,38 @@ class Stub:
     # Reading
 
     async def _registers(self, _: bytes) -> bytes:
-        return await self.window.register_packet()
+        return (await self._shown_layout()).shown(await self.window.register_packet(), await self.code_segment())
 
     async def _register(self, rest: bytes) -> bytes:
-        layout = (await self.replay.machine()).register_file
-        return layout.digits(await self.window.register_packet(), number(rest)) or _MALFORMED
+        layout, segment = await self._shown_layout(), await self.code_segment()
+        return layout.register(await self.window.register_packet(), segment, number(rest)) or _MALFORMED
+
+    async def code_segment(self) -> CodeSegment | None:
+        """How the CPU that the client sees reads its code; None where there is one way only."""
+        return await self._what_if.code_segment() if self._what_if else await self.window.code_segment()
+
+    @property
+    def layout(self) -> str:
+        """The architecture whose picture of the CPU the client wants, by GDB's name; empty for QEMU's own."""
+        return self._layout
+
+    async def _shown_layout(self) -> Layout:
+        if self._layouts is None:
+            machine = await self.replay.machine()
+            self._layouts = layouts(machine.description, machine.register_file)
+        return self._layouts[self._layout]
+
+    async def _mode(self, _: bytes) -> bytes:
+        segment = await self.code_segment()
+        return segment.mode.encode() if segment else b""
+
+    async def _set_layout(self, rest: bytes) -> bytes:
+        await self._shown_layout()
+        name = rest.decode()
+        if name not in (self._layouts or ()):
+            return _MALFORMED
+        self._layout = name
+        return b"OK"
 
     async def _memory(self, rest: bytes) -> bytes:
         try:
@@ -375,7 +408,17 @@ class Stub:
         if name in (b"Z", b"z", b"Qqemu.PhyMemMode:"):
             # They are for both: the client does not say them again when the what-if ends.
             await self._handlers[name](packet[len(name) :])
-        return await what_if.answer(packet)
+        segment = await what_if.code_segment()
+        plain = segment is None or (segment.mode is CodeMode.BITS64 and self._layout in ("", CodeMode.BITS64))
+        if segment is None or plain or name not in (b"g", b"p", b"G", b"P"):
+            return await what_if.answer(packet)
+        layout = await self._shown_layout()
+        if name == b"g":
+            return layout.shown(await what_if.answer(packet), segment)
+        if name == b"p":
+            return layout.register(await what_if.answer(b"g"), segment, number(packet[1:])) or _MALFORMED
+        # GDB writes all registers at once only where it cannot write one.
+        return _MALFORMED if name == b"G" else await what_if.answer(layout.written(packet[1:], segment))
 
     # Commands
 

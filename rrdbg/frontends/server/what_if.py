@@ -14,6 +14,7 @@ from rrdbg.frontends.server.packets import number
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.frontends.server.stops import INTERRUPTED, TRAP, ClientFeatures, breakpoint_word
 from rrdbg.links.machine import Machine
+from rrdbg.model.program.code_mode import CodeSegment
 from rrdbg.model.timeline.position import Position
 
 _PASSED_ON = (b"g", b"G", b"p", b"P", b"m", b"M", b"X")
@@ -71,6 +72,10 @@ class WhatIf:
             digits = await self._machine.exchange(_shortened(b"m" + packet[1:]))
             return digits if len(digits) == 3 and digits[:1] == b"E" else b"b" + bytes.fromhex(digits.decode())
         return await self._machine.exchange(_shortened(packet))
+
+    async def code_segment(self) -> CodeSegment | None:
+        """How its CPU reads its code."""
+        return await self._machine.code_segment()
 
     async def _check_end(self) -> None:
         if await self._machine.qmp.run_state() == "shutdown":

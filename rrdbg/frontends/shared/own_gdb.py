@@ -23,6 +23,7 @@ from rrdbg.links.gdb_choice import find_gdb
 from rrdbg.links.mi import Gdb, quoted
 from rrdbg.links.symbols import GdbSymbols
 from rrdbg.model.hits.stop import Breakpoint, Hit, Stop, StopReason, Watchpoint
+from rrdbg.model.program.code_mode import described_as
 from rrdbg.model.results import Output, Result
 from rrdbg.store.workfolder import WorkFolder
 
@@ -50,6 +51,7 @@ class Debugger:
         self._server = server
         self._gdb = gdb
         self._seen = server.stub.state
+        self._described = described_as(replay.recording.manifest.invocation.architecture)
         self._names: frozenset[str] = frozenset()
         self._ending: asyncio.Task[None] | None = None
         self.symbols = GdbSymbols(gdb, self.refresh)
@@ -129,6 +131,7 @@ class Debugger:
         finally:
             stub.halted = False
             self._seen = stub.state
+        await self._follow_mode()
         if aftermath.failure:
             raise aftermath.failure
         if answer.stopped is None or self.in_what_if:
@@ -141,6 +144,7 @@ class Debugger:
             return
         self._server.stub.jumped_from(self._seen)
         self._seen = self._server.stub.state
+        await self._follow_mode()
         await self._gdb.console("maintenance flush register-cache")
         await self._gdb.console("maintenance flush dcache")
         await self._renew_watchpoints()
@@ -170,10 +174,26 @@ class Debugger:
             await self._gdb.console(line)
         if symbols:
             await self._gdb.console(f"file {symbols}")
+        if self._described:
+            # The file may be for another mode than that in which QEMU describes the CPU.
+            await self._gdb.console(f"set architecture {self._described}")
         await self._gdb.console(f"target remote {self._server.address}")
+        await self._follow_mode()
         self.session.symbols = self.symbols
         names = [*await self.complete(""), *await self.complete("info ")]
         self._names = frozenset(names) | {"k", "r"}
+
+    async def _follow_mode(self) -> None:
+        """Have GDB see the CPU in the mode that it is in, and read its code so."""
+        segment = await self._server.stub.code_segment()
+        if segment is None or segment.mode == (self._server.stub.layout or self._described):
+            return
+        await self._gdb.console(f"maintenance packet QRrdbg.layout:{segment.mode}")
+        # This makes GDB ask for a description anew. Told of one for another mode than it works in, it says so and goes
+        # on as before, and then cannot read the registers; with the next line all is well.
+        with contextlib.suppress(GdbError):
+            await self._gdb.console("unset tdesc filename")
+        await self._gdb.console(f"set architecture {segment.mode}")
 
     def _one_line(self, line: str) -> str:
         if "\n" not in line:
