@@ -34,11 +34,12 @@ def follow_mode() -> None:
     if not mode or mode == gdb.selected_inferior().architecture().name():
         return
     connection.send_packet(f"QRrdbg.layout:{mode}")
-    # GDB asks for a description anew then. Told of one for another mode than it works in, it says so and goes on as
-    # before, and cannot read the registers; with the next line all is well.
-    with contextlib.suppress(gdb.error):
-        gdb.execute("unset tdesc filename", to_string=True)
-    gdb.execute(f"set architecture {mode}", to_string=True)
+    # To forget a file makes GDB ask for a description anew. One for another mode than it works in it rejects, and
+    # cannot read the registers then, until it has both; GDB 16 asks no second time by itself.
+    for line in ("unset tdesc filename", f"set architecture {mode}"):
+        with contextlib.suppress(gdb.error):
+            gdb.execute(line, to_string=True)
+    gdb.execute("unset tdesc filename", to_string=True)
 
 
 def hook_monitor() -> None:

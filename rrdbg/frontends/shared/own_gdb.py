@@ -189,11 +189,12 @@ class Debugger:
         if segment is None or segment.mode == (self._server.stub.layout or self._described):
             return
         await self._gdb.console(f"maintenance packet QRrdbg.layout:{segment.mode}")
-        # This makes GDB ask for a description anew. Told of one for another mode than it works in, it says so and goes
-        # on as before, and then cannot read the registers; with the next line all is well.
-        with contextlib.suppress(GdbError):
-            await self._gdb.console("unset tdesc filename")
-        await self._gdb.console(f"set architecture {segment.mode}")
+        # To forget a file makes GDB ask for a description anew. One for another mode than it works in it rejects, and
+        # cannot read the registers then, until it has both; GDB 16 asks no second time by itself.
+        for line in ("unset tdesc filename", f"set architecture {segment.mode}"):
+            with contextlib.suppress(GdbError):
+                await self._gdb.console(line)
+        await self._gdb.console("unset tdesc filename")
 
     def _one_line(self, line: str) -> str:
         if "\n" not in line:
