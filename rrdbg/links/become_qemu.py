@@ -8,6 +8,7 @@ told. No shell is needed for any of that, so nothing is read as anything but wor
 - ``FROM=TO``: the file descriptor FROM gets the number TO;
 - ``read=PATH``, ``write=PATH``: a file or folder that may be read (and executed), or also written, and all others not
   (Landlock, see landlock(7), as far as this kernel knows it);
+- ``no-tcp``: with these, no connection of that kind is made or waited for (Landlock, from its version 4 on);
 - ``no-sockets``: no socket is made, connected or bound, but for pairs (a filter of system calls, see seccomp(2)).
 
 What fails ends it: nobody runs a QEMU that he takes for confined. It takes 10 ms with ``python -I -S`` and nothing
@@ -52,8 +53,8 @@ def landlock_version() -> int:
         return 0
 
 
-def keep_to(read: list[str], write: list[str]) -> None:
-    """Give up all files but those in ``read`` and ``write``, TCP, and others' abstract sockets and processes.
+def keep_to(read: list[str], write: list[str], *, tcp: bool) -> None:
+    """Give up all files but ``read`` and ``write``, ``tcp`` if told so, and others' abstract sockets and processes.
 
     :raises OSError: the kernel has no Landlock, or a path is not there.
     """
@@ -63,7 +64,7 @@ def keep_to(read: list[str], write: list[str]) -> None:
     handled = _ALL_OF_FIRST
     handled |= (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
     handled |= _DEVICE_IOCTL if version >= 5 else 0
-    rules = [handled, _TCP if version >= 4 else 0, _ABSTRACT_SOCKETS_AND_SIGNALS if version >= 6 else 0]
+    rules = [handled, _TCP if version >= 4 and tcp else 0, _ABSTRACT_SOCKETS_AND_SIGNALS if version >= 6 else 0]
     # An older kernel refuses a structure with fields that it does not know, unless they are left out.
     packed = _packed(8, *rules[: 1 if version < 4 else 2 if version < 6 else 3])
     ruleset = _call(_CREATE_RULESET, packed, len(packed), 0)
@@ -170,7 +171,7 @@ def _confine(pairs: list[tuple[str, str]]) -> None:
     write = [path for name, path in pairs if name == "write"]
     try:
         if read or write:
-            keep_to(read, write)
+            keep_to(read, write, tcp=("no-tcp", "") in pairs)
         if ("no-sockets", "") in pairs:
             make_no_sockets()
     except OSError as error:

@@ -66,6 +66,7 @@ def words_of(measures: Iterable[Measure], qemu: Path, reach: Reach) -> tuple[str
         read = dict.fromkeys(path for path in (*system, *_installed(qemu)) if path.exists())
         words += [f"read={path}" for path in (*read, *reach.read)]
         words += [f"write={path}" for path in (*_DEVICES, *reach.write)]
+        words += [] if reach.network else ["no-tcp"]
     if Measure.SOCKETS in measures and not reach.network:
         words.append("no-sockets")
     return tuple(words)

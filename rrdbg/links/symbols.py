@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from rrdbg.errors import GdbError
 from rrdbg.links.mi import Gdb
@@ -30,11 +31,20 @@ _HELD = "$_rrdbg_variable"
 
 
 class GdbSymbols:
-    """Asks ``gdb``, after ``refresh`` has brought its idea of the guest up to date."""
+    """Asks ``gdb``, after ``refresh`` has brought its idea of the guest up to date.
 
-    def __init__(self, gdb: Gdb, refresh: Callable[[], Awaitable[None]]) -> None:
+    Inside ``described`` GDB sees the CPU as QEMU describes it, by whose numbers of registers code is compiled.
+    """
+
+    def __init__(
+        self,
+        gdb: Gdb,
+        refresh: Callable[[], Awaitable[None]],
+        described: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> None:
         self._gdb = gdb
         self._refresh = refresh
+        self._described = described
         self._places: dict[int, str] = {}
 
     async def variable(self, expression: str) -> Variable:
@@ -126,15 +136,19 @@ class GdbSymbols:
     async def _section(self, location: str, expression: str) -> dict[int, Expression]:
         """``expression`` compiled for each address of ``location``."""
         expression = await self._compilable(expression, location)
-        command = f"maintenance agent-eval -at {location}, "
+        place = f"-at {location}, "
         try:
-            text = await self._gdb.console(command + expression)
+            text = await self._compiled(place + expression)
         except GdbError as error:
             if _NOT_SCALAR not in str(error):
                 raise
             # An array stands for the address of its first element, as in C.
-            text = await self._gdb.console(f"{command}&({expression})[0]")
+            text = await self._compiled(f"{place}&({expression})[0]")
         return read_listings(text)
+
+    async def _compiled(self, words: str) -> str:
+        async with self._described():
+            return await self._gdb.console(f"maintenance agent-eval {words}")
 
     async def _at_address(self, address: int, expression: str) -> Expression:
         """``expression`` compiled for one instruction. GDB has no way to name it, and so finds no locals there.
@@ -163,7 +177,7 @@ class GdbSymbols:
     async def _here(self, expression: str) -> Expression:
         """``expression`` compiled for where the cursor is."""
         real = await self._compilable(expression)
-        return next(iter(read_listings(await self._gdb.console(f"maintenance agent-eval {real}")).values()))
+        return next(iter(read_listings(await self._compiled(real)).values()))
 
     async def compilable_condition(self, line: str) -> str:
         """A line that sets a breakpoint with a condition, or a condition, as GDB compiles it right."""

@@ -104,9 +104,10 @@ def test_two_builds_that_differ_in_one_constant(cli: Cli, tmp_path: Path) -> Non
     assert rounds == [41, 41], "the first one beyond the limit of the good build"
 
 
-def test_as_text_with_symbols(cli: Cli, pair: tuple[Path, Path], parted: dict[str, Any]) -> None:
+def test_as_text_with_symbols(pair: tuple[Path, Path], parted: dict[str, Any]) -> None:
     near = ("--from", str(parted["before"]["icount"] - 9), "--to", str(parted["before"]["icount"] + 1))
-    done = cli("bisect-boot", "--good", str(pair[0]), "--bad", str(pair[1]), "--compare", "state", "-q", *near)
+    both = ("--good", str(pair[0]), "--bad", str(pair[1]))
+    done = Cli(pair[0].parent)("bisect-boot", *both, "--compare", "state", "-q", *near)
     assert "Registers and memory are the same up to" in done.stdout
     assert "The first event from outside that is not in both recordings:" in done.stdout
     assert not done.stderr

@@ -81,7 +81,7 @@ WAITS = [
     shell("rsi 2000", options=()),
     shell("writes *0x100000:8", options=("--no-gdb", "--jobs", "2")),
     Wait("a command file", ["replay", "COPY", "--no-gdb", "--batch", "-x", "SCRIPT"], 0, AT, 130, "rc\n", IN_SHELL),
-    Wait("gdb", ["gdb", "COPY", "--", "-batch", "-ex", "monitor seek 50%", "-ex", "continue"], 2, "", 1),
+    Wait("gdb", ["gdb", "COPY", "--", "-batch", "-ex", "monitor seek 50%", "-ex", "continue"], 2, "", None),
     Wait("serve", ["serve", "COPY", "--listen", "unix"], 0, "Serving", 0, after="Serving"),
     Wait("bisect", ["bisect", "COPY", "--memory", "0x100000:1==00"], 2),
     Wait("bisect --scan", ["bisect", "COPY", "--scan", "--memory", "0x100000:1==00"], 2),

@@ -18,10 +18,10 @@ from tests.guests.real import REAL_GUESTS, record
 from tests.keeper.conftest import Run
 from tests.matrix.jumps import forward, is_exact, places
 
-SHORT = {"ovmf": 2.0, "memtest": 2.0, "idle": 3.0, "u-boot": 3.0}
+SHORT = {"ovmf": 1.0, "memtest": 1.0, "idle": 2.0, "u-boot": 2.0}
 """Seconds that are recorded: long enough for each to come to where it waits or spins."""
 
-JUMPS = 6
+JUMPS = 4
 
 
 @pytest.mark.parametrize("name", SHORT)

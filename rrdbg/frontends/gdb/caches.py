@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 import gdb
 
@@ -30,7 +31,24 @@ def follow_mode() -> None:
     connection = gdb.selected_inferior().connection
     if not isinstance(connection, gdb.RemoteTargetConnection):
         return
-    mode = (connection.send_packet("qRrdbg.mode") or b"").decode()
+    _see_as(connection, (connection.send_packet("qRrdbg.mode") or b"").decode())
+
+
+@contextlib.contextmanager
+def as_described() -> Iterator[None]:
+    """GDB sees the CPU inside as QEMU describes it, by whose numbers of registers code is compiled."""
+    connection = gdb.selected_inferior().connection
+    if not isinstance(connection, gdb.RemoteTargetConnection):
+        yield
+        return
+    _see_as(connection, (connection.send_packet("qRrdbg.described") or b"").decode())
+    try:
+        yield
+    finally:
+        follow_mode()
+
+
+def _see_as(connection: gdb.RemoteTargetConnection, mode: str) -> None:
     if not mode or mode == gdb.selected_inferior().architecture().name():
         return
     connection.send_packet(f"QRrdbg.layout:{mode}")

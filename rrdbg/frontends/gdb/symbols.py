@@ -11,6 +11,7 @@ from dataclasses import replace
 import gdb
 
 from rrdbg.errors import UsageError
+from rrdbg.frontends.gdb.caches import as_described
 from rrdbg.frontends.gdb.declared import Declared
 from rrdbg.model.program.function import Function, list_parameters, read_parameters, read_result
 from rrdbg.model.program.tracing import Print, Tracepoint, read_listings
@@ -98,7 +99,7 @@ def condition(expression: str) -> str:
 
     :raises UsageError: it has local variables.
     """
-    code = read_listings(gdb.execute(f"maintenance agent-eval {_compilable(expression)}", to_string=True))
+    code = read_listings(_compiled(_compilable(expression)))
     compiled = next(iter(code.values()))
     if "$" not in expression and compiled.reads_registers:
         raise UsageError(f"'{expression}' needs a local variable, which is not there at other positions.")
@@ -135,10 +136,7 @@ def function(text: str) -> Function:
         return Function(entry)
     told = gdb.execute(list_parameters(text), to_string=True)
     parameters = read_parameters(told)
-    codes = [
-        read_listings(gdb.execute(f"maintenance agent-eval -at {text}, {parameter.name}", to_string=True))
-        for parameter in parameters
-    ]
+    codes = [read_listings(_compiled(f"-at {text}, {parameter.name}")) for parameter in parameters]
     places = sorted(codes[0]) if codes else ()
     points = [Tracepoint(place, tuple(code[place] for code in codes)) for place in places]
     return Function(entry, tuple(parameters), tuple(points), read_result(told))
@@ -168,17 +166,22 @@ def _bytecode(place: str, address: int, expression: str) -> str:
     where = "" if place.startswith("*") else f"-at {place}, "
     expression = _compilable(expression, place if where else "")
     try:
-        text = gdb.execute(f"maintenance agent-eval {where}{expression}", to_string=True)
+        text = _compiled(where + expression)
     except gdb.error as error:
         if _NOT_SCALAR not in str(error):
             raise
         # An array stands for the address of its first element, as in C.
-        text = gdb.execute(f"maintenance agent-eval {where}&({expression})[0]", to_string=True)
+        text = _compiled(f"{where}&({expression})[0]")
     compiled = read_listings(text)
     code = compiled[address] if where else next(iter(compiled.values()))
     if not where and "$" not in expression and code.reads_registers:
         raise UsageError(f"'{expression}' needs a local variable, which GDB does not find at {place}; write FILE:LINE.")
     return code.code.hex()
+
+
+def _compiled(words: str) -> str:
+    with as_described():
+        return gdb.execute(f"maintenance agent-eval {words}", to_string=True)
 
 
 def _compilable(expression: str, place: str = "") -> str:

@@ -26,7 +26,7 @@ from rrdbg.frontends.server.what_if import WhatIf
 from rrdbg.links.layouts import Layout, layouts
 from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Breakpoint, Hit, StopReason, Watchpoint
-from rrdbg.model.program.code_mode import CodeMode, CodeSegment
+from rrdbg.model.program.code_mode import CodeMode, CodeSegment, described_as
 from rrdbg.model.timeline.position import Position
 from rrdbg.render.text import render
 
@@ -99,6 +99,7 @@ class Stub:
             b"qAttached": self._fixed(b"1"), b"qSymbol:": self._fixed(b"OK"), b"qThreadExtraInfo,": self._place,
             b"QStartNoAckMode": self._fixed(b"OK"), b"vMustReplyEmpty": self._fixed(b""),
             b"qRrdbg.control": self._fixed(b"1"), b"qRrdbg.mode": self._mode, b"QRrdbg.layout:": self._set_layout,
+            b"qRrdbg.described": self._described_as,
             b"qqemu.PhyMemMode": self._physical_mode,
             b"Qqemu.PhyMemMode:": self._set_physical,
             b"vCont?": self._fixed(b"vCont;c;C;s;S"), b"vCont;": self._vcont, b"vKill;": self._fixed(b"OK"),
@@ -264,6 +265,9 @@ class Stub:
     async def _mode(self, _: bytes) -> bytes:
         segment = await self.code_segment()
         return segment.mode.encode() if segment else b""
+
+    async def _described_as(self, _: bytes) -> bytes:
+        return (described_as(self.replay.recording.manifest.invocation.architecture) or "").encode()
 
     async def _set_layout(self, rest: bytes) -> bytes:
         await self._shown_layout()

@@ -23,7 +23,7 @@ from rrdbg.links.gdb_choice import find_gdb
 from rrdbg.links.mi import Gdb, quoted
 from rrdbg.links.symbols import GdbSymbols
 from rrdbg.model.hits.stop import Breakpoint, Hit, Stop, StopReason, Watchpoint
-from rrdbg.model.program.code_mode import described_as
+from rrdbg.model.program.code_mode import CodeMode, described_as
 from rrdbg.model.results import Output, Result
 from rrdbg.store.workfolder import WorkFolder
 
@@ -54,7 +54,7 @@ class Debugger:
         self._described = described_as(replay.recording.manifest.invocation.architecture)
         self._names: frozenset[str] = frozenset()
         self._ending: asyncio.Task[None] | None = None
-        self.symbols = GdbSymbols(gdb, self.refresh)
+        self.symbols = GdbSymbols(gdb, self.refresh, self._as_described)
         """What GDB knows of the guest's program."""
 
     @classmethod
@@ -186,12 +186,29 @@ class Debugger:
     async def _follow_mode(self) -> None:
         """Have GDB see the CPU in the mode that it is in, and read its code so."""
         segment = await self._server.stub.code_segment()
-        if segment is None or segment.mode == (self._server.stub.layout or self._described):
+        if segment is not None:
+            await self._see_as(segment.mode)
+
+    @asynccontextmanager
+    async def _as_described(self) -> AsyncIterator[None]:
+        """GDB sees the CPU inside as QEMU describes it, whatever mode it is in."""
+        if self._described is None:
+            yield
             return
-        await self._gdb.console(f"maintenance packet QRrdbg.layout:{segment.mode}")
+        await self._see_as(self._described)
+        try:
+            yield
+        finally:
+            await self._follow_mode()
+
+    async def _see_as(self, mode: CodeMode) -> None:
+        if mode == (self._server.stub.layout or self._described):
+            return
+        with contextlib.suppress(GdbError):  # the QEMU has gone, and GDB let go of us; what is asked next says so
+            await self._gdb.console(f"maintenance packet QRrdbg.layout:{mode}")
         # To forget a file makes GDB ask for a description anew. One for another mode than it works in it rejects, and
         # cannot read the registers then, until it has both; GDB 16 asks no second time by itself.
-        for line in ("unset tdesc filename", f"set architecture {segment.mode}"):
+        for line in ("unset tdesc filename", f"set architecture {mode}"):
             with contextlib.suppress(GdbError):
                 await self._gdb.console(line)
         await self._gdb.console("unset tdesc filename")
