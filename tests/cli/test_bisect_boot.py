@@ -110,7 +110,8 @@ def test_as_text_with_symbols(pair: tuple[Path, Path], parted: dict[str, Any]) -
     done = Cli(pair[0].parent)("bisect-boot", *both, "--compare", "state", "-q", *near)
     assert "Registers and memory are the same up to" in done.stdout
     assert "The first event from outside that is not in both recordings:" in done.stdout
-    assert not done.stderr
+    # Snapshots that other tests have left, with a library of their own, are not believed.
+    assert all("were not made here" in line for line in done.stderr.splitlines())
 
 
 def test_a_recording_and_its_copy_do_not_part(cli: Cli, pair: tuple[Path, Path], tmp_path: Path) -> None:

@@ -48,13 +48,13 @@ class Wait:
 
 API = """
 import sys, rrdbg
-with rrdbg.open(sys.argv[1]) as replay:
-    try:
+try:
+    with rrdbg.open(sys.argv[1]) as replay:
         replay.seek("50%")
         list(replay.hits(0x100000))
-    except rrdbg.Interrupted as error:
-        print(error)
-        sys.exit(error.exit_code)
+except rrdbg.Interrupted as error:
+    print(error)
+    sys.exit(error.exit_code)
 """
 LONG = "import time\ndef judge(replay):\n    replay.seek('10%')\n    time.sleep(100)\n"
 GUEST = (QEMU, *QEMU_OPTIONS, "-serial", "stdio")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rrdbg.engine.making.recorder import RecordRequest
 from rrdbg.engine.making.trial import Stage, Tried, try_out
-from rrdbg.errors import RrdbgError
+from rrdbg.errors import Interrupted, RrdbgError
 from rrdbg.model.machine.findings import Finding, good, note, wrong
 
 SECONDS = 3.0
@@ -20,6 +20,8 @@ async def try_guest(command: Sequence[str], shift: str, say: Callable[[str], Non
     """Record ``command``, replay and jump, all in a temporary folder; ``say`` is told what is being done."""
     try:
         tried = await try_out(RecordRequest(command, Path(), shift), SECONDS, thorough=True, say=say)
+    except Interrupted:
+        raise
     except RrdbgError as error:
         return [wrong("trial", f"It fails: {error}", "See what is said there, and change the command line.")]
     return list(_findings(tried))
