@@ -44,7 +44,7 @@ SAVING_SHARE = 0.25
 ADVANCE_SECONDS = 0.3
 """So much saving may be done before it was earned: the first snapshot has all of the memory in it."""
 
-_PIECES = 3.5
+_PIECES = 2.5
 """Pieces that a run is cut into between two snapshots."""
 
 _CUT = 2.5

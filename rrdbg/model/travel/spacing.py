@@ -29,7 +29,7 @@ DEFAULT_SHARE = 0.1
 MOST_BYTES = 1_000_000_000
 """More than this is not taken unasked: a Debian boot has a snapshot every half second of replay in less."""
 
-TARGET_SECONDS = 0.2
+TARGET_SECONDS = 0.3
 """Replay time between two snapshots: the worst jump is then this and a load."""
 
 FIRST_RUNG_SECONDS = 0.05
