@@ -58,8 +58,11 @@ _LEAST_CUT = 0.05
 _FILLED = 0.9
 """The part of the budget that is left full when it was used up."""
 
-WRITE_SECONDS = 0.5
-"""A snapshot is written down this much later at most: 20 ms for fifty of them, which a new one each need not pay."""
+_WRITES_LATER = 20
+"""How many times as long as the last writing of the timeline took the next one waits.
+
+That is 20 ms for fifty snapshots, which each new one need not pay.
+"""
 
 _WIDE_GAP = 1.5
 """Spacings that a gap must have to be parted."""
@@ -104,6 +107,7 @@ class Keeper:
         self._visited: int | None = None
         self._writing: asyncio.Future[Snapshot] | None = None
         self._to_write: asyncio.TimerHandle | None = None
+        self._wrote_for = 0.0
         self._fatal: set[int] = set()  # where a QEMU has died as it saved; the movement is made once more
         self.timeline = timeline
 
@@ -259,7 +263,7 @@ class Keeper:
         if at_once:
             self._write()
         elif self._to_write is None:
-            self._to_write = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._write_now)
+            self._to_write = asyncio.get_running_loop().call_later(_WRITES_LATER * self._wrote_for, self._write_now)
 
     def _write_now(self) -> None:
         try:
@@ -271,7 +275,9 @@ class Keeper:
         if self._to_write:
             self._to_write.cancel()
             self._to_write = None
+        began = time.monotonic()
         save_timeline(self._launcher.recording, self.timeline)
+        self._wrote_for = time.monotonic() - began
 
     def _no_more(self, error: Exception) -> None:
         # Snapshots only save time: without room for more, travel goes on with those there are.
