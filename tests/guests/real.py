@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from pathlib import Path
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from tests.guests import linux
 from tests.guests.build import GuestError, run_tool
-from tests.guests.linux import APT_MIRROR, build_linux
+from tests.guests.linux import build_linux
 from tests.guests.linux.on_disk import make_loader
 
 BUILT = Path(__file__).parents[2] / "build" / "guests"
@@ -137,7 +138,8 @@ def _debian_image() -> Path:
     if not image.exists():
         with tempfile.TemporaryDirectory(dir=BUILT) as scratch:
             root, draft = Path(scratch) / "root", Path(scratch) / "image"
-            run_tool("debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _DEBIAN, str(root), APT_MIRROR)
+            mirror = os.environ.get("MIRROR", "")
+            run_tool("debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _DEBIAN, str(root), mirror)
             shutil.rmtree(root / "var/cache/apt/archives")
             (root / "etc/hostname").write_text("debian\n")
             (root / "init").symlink_to("sbin/init")

@@ -5,7 +5,6 @@ The kernel is downloaded with apt-get from wherever this machine gets its packag
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import tempfile
@@ -19,9 +18,6 @@ from tests.guests.linux import firmware
 INIT = Path(__file__).parent / "init"
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 APPLETS = ("cat", "cut", "dd", "grep", "ls", "md5sum", "mount", "poweroff", "rm", "seq", "sh", "uname", "wc")
-
-APT_MIRROR = os.environ.get("MIRROR", "http://deb.debian.org/debian")
-"""Where the packages of other architectures come from."""
 
 CMDLINE = "console=ttyS0 nokaslr panic=-1"
 """No random addresses, so that symbols fit; a panic ends QEMU when it runs with -no-reboot."""

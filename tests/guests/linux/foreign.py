@@ -5,6 +5,7 @@ apt-get is given lists and a status of its own below `out_dir`, so that this mac
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.guests.build import GuestError, run_tool
-from tests.guests.linux import APT_MIRROR, LinuxGuest, make_initramfs
+from tests.guests.linux import LinuxGuest, make_initramfs
 
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
@@ -60,6 +61,17 @@ def _kernel_in(folder: Path) -> Path:
     return found[0]
 
 
+def _mirror() -> str:
+    """Where packages of other architectures come from: from where apt here has its own, or what MIRROR says."""
+    if chosen := os.environ.get("MIRROR"):
+        return chosen
+    own = ("Created-By: Packages", "Label: Debian")
+    listed = run_tool("apt-get", "indextargets", "--format", "$(REPO_URI)", *own).split()
+    if not listed:
+        raise GuestError("apt knows of no Debian here; run `apt-get update`, or name one in MIRROR")
+    return listed[0]
+
+
 class _Apt:
     """apt-get for another architecture, with all that it writes below ``folder``."""
 
@@ -70,7 +82,7 @@ class _Apt:
             (folder / name).mkdir(parents=True)
         (folder / "status").touch()
         (folder / "sources.list").write_text(
-            f"deb [arch={port.name} signed-by={_KEYRING}] {APT_MIRROR} {port.suite} main\n"
+            f"deb [arch={port.name} signed-by={_KEYRING}] {_mirror()} {port.suite} main\n"
         )
         settings = {
             "APT::Architecture": port.name,
