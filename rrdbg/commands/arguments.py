@@ -52,19 +52,6 @@ async def read_range(session: Session, text: str) -> tuple[int, int]:
     return await read_address(session, address), int(length)
 
 
-def read_scope(text: str, word: str) -> tuple[str, bool]:
-    """``text`` without the ``word`` (``--here`` or ``--everywhere``) that it may begin or end with, and whether it did.
-
-    An expression with ``--everywhere`` somewhere inside is left as it is.
-    """
-    words = text.split()
-    if word in words[:1]:
-        return text.strip().removeprefix(word).strip(), True
-    if word in words[-1:]:
-        return text.strip().removesuffix(word).strip(), True
-    return text, False
-
-
 async def read_position(session: Session, text: str) -> Position:
     """A position in any of its forms, a time of the guest's clock included.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rrdbg.commands.arguments import nothing_more, read_address, read_scope, read_stretch
+from rrdbg.commands.arguments import nothing_more, read_address, read_stretch
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.scope import Scope
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.occurrences import count, nth
 from rrdbg.errors import OutOfRange, UsageError
 from rrdbg.model.hits.stop import Breakpoint
+from rrdbg.model.program.scope import HERE, read_scope
 from rrdbg.model.results import Message, Result
 from rrdbg.model.timeline.position import parse_count
 from rrdbg.render.text import times
@@ -27,7 +28,7 @@ OCCURRENCES = Registry()
     examples=("count log_append", "count *0x100470 from 50% to 60%"),
 )  # fmt: skip
 async def _count(session: Session, text: str) -> Result:
-    text, here = read_scope(text, "--here")
+    text, here = read_scope(text, HERE)
     what, start, end = await read_stretch(session, text)
     points = await _points(session, what)
     scope = await Scope.at(session, points[0].address, here=here)
@@ -53,7 +54,7 @@ async def _nth(session: Session, text: str) -> Result:
     number = parse_count(first)
     if number < 1:
         raise UsageError("The first time has the number 1.")
-    rest, here = read_scope(rest, "--here")
+    rest, here = read_scope(rest, HERE)
     what, start, end = await read_stretch(session, rest)
     points = await _points(session, what)
     scope = await Scope.at(session, points[0].address, here=here) if here else Scope()

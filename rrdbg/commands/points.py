@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from rrdbg.commands.arguments import nothing_more, read_address, read_range, read_scope
+from rrdbg.commands.arguments import nothing_more, read_address, read_range
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.errors import UsageError
 from rrdbg.model.hits.stop import WatchKind
+from rrdbg.model.program.scope import EVERYWHERE, HERE, read_scope
 from rrdbg.model.results import Message, Points, PointSet, Result
 
 POINTS = Registry()
@@ -22,7 +23,7 @@ POINTS = Registry()
 async def _break(session: Session, text: str) -> Result:
     if not text:
         raise UsageError("'break' needs an address; write break *0x1000.")
-    what, here = read_scope(text, "--here")
+    what, here = read_scope(text, HERE)
     address = await read_address(session, what)
     space = await session.replay.space_of(address) if here else None
     return PointSet(session.replay.points.add_breakpoint(address, space))
@@ -31,7 +32,7 @@ async def _break(session: Session, text: str) -> Result:
 async def _watch_kind(session: Session, text: str, kind: WatchKind) -> Result:
     if not text:
         raise UsageError(f"'{kind}' needs an address and a length; write {kind} *0x1000:8.")
-    what, everywhere = read_scope(text, "--everywhere")
+    what, everywhere = read_scope(text, EVERYWHERE)
     address, length = await read_range(session, what)
     replay = session.replay
     space = None if everywhere or replay.spaces.everywhere else await replay.space_of(address)

@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from rrdbg.commands.arguments import read_address, read_ends, read_range, read_scope
+from rrdbg.commands.arguments import read_address, read_ends, read_range
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.scope import Scope
 from rrdbg.commands.session import Session
@@ -14,6 +14,7 @@ from rrdbg.engine.queries.trace import trace
 from rrdbg.engine.queries.unwritten import Unwritten, bytes_there, last_unwritten
 from rrdbg.errors import OutOfRange, UsageError
 from rrdbg.model.hits.stop import Hit, Watchpoint
+from rrdbg.model.program.scope import EVERYWHERE, HERE, read_scope
 from rrdbg.model.program.tracing import Print, Tracepoint
 from rrdbg.model.program.variable import Variable
 from rrdbg.model.results import Changed, Message, Result
@@ -36,7 +37,7 @@ _BYTES = re.compile(r"\*.+:\d+")
     examples=("last tasks[3].magic", "last *0x104128:8"),
 )  # fmt: skip
 async def _last(session: Session, text: str) -> AsyncGenerator[Result, None]:
-    what, everywhere = read_scope(text, "--everywhere")
+    what, everywhere = read_scope(text, EVERYWHERE)
     variable = await read_variable(session, what)
     here = session.replay.position
     place = variable.address, variable.length
@@ -53,11 +54,8 @@ async def _last(session: Session, text: str) -> AsyncGenerator[Result, None]:
     if found is None:
         await session.replay.seek(here)
         raise OutOfRange(f"Nothing has changed {what} before {here}{_in(point)}. {left_out}".rstrip())
-    mark = await foreign(session, found[1]) if everywhere else ""
-    yield await _changed(session, what, variable, *found)
-    for line in (mark, left_out):
-        if line:
-            yield Message(line)
+    async for result in _told(session, what, variable, *found, left_out, everywhere=everywhere):
+        yield result
 
 
 @QUERIES.command(
@@ -66,7 +64,7 @@ async def _last(session: Session, text: str) -> AsyncGenerator[Result, None]:
     examples=("first rounds",),
 )  # fmt: skip
 async def _first(session: Session, text: str) -> AsyncGenerator[Result, None]:
-    what, everywhere = read_scope(text, "--everywhere")
+    what, everywhere = read_scope(text, EVERYWHERE)
     variable = await read_variable(session, what)
     end = session.replay.timeline.end
     point = await meant(session, Watchpoint(-1, variable.address, variable.length), everywhere=everywhere)
@@ -75,8 +73,17 @@ async def _first(session: Session, text: str) -> AsyncGenerator[Result, None]:
     left_out = await elsewhere(session)
     if hit is None:
         raise OutOfRange(f"Nothing ever changes {what} in this recording{_in(point)}. {left_out}".rstrip())
+    target = await session.replay.before(hit.position)
+    async for result in _told(session, what, variable, target, hit, left_out, everywhere=everywhere):
+        yield result
+
+
+async def _told(
+    session: Session, text: str, variable: Variable, target: Position, hit: Hit, left_out: str, *, everywhere: bool
+) -> AsyncGenerator[Result, None]:
+    """Go to the write that makes ``hit``, and tell of it, in which address space it is, and what was ``left_out``."""
     mark = await foreign(session, hit) if everywhere else ""
-    yield await _changed(session, what, variable, await session.replay.before(hit.position), hit)
+    yield await _changed(session, text, variable, target, hit)
     for line in (mark, left_out):
         if line:
             yield Message(line)
@@ -163,7 +170,7 @@ def _bytes(hit: Hit) -> tuple[str, str]:
     ),
 )  # fmt: skip
 async def _tprintf(session: Session, text: str) -> AsyncGenerator[Result, None]:
-    text, here = read_scope(text, "--here")
+    text, here = read_scope(text, HERE)
     wanted = Print.read(text)
     points = await _tracepoints(session, wanted)
     start, end = await read_ends(session, wanted.start, wanted.end)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from rrdbg.commands.arguments import read_address, read_scope, read_stretch
+from rrdbg.commands.arguments import read_address, read_stretch
 from rrdbg.commands.queries import elsewhere, meant, read_variable
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.scope import Scope
@@ -13,6 +13,7 @@ from rrdbg.commands.session import Session
 from rrdbg.engine.queries.calls import Call, calls
 from rrdbg.model.hits.stop import Hit, WatchKind, Watchpoint
 from rrdbg.model.program.function import NO_VALUE, UNKNOWN, Function
+from rrdbg.model.program.scope import EVERYWHERE, HERE, read_scope
 from rrdbg.model.program.tracing import Format
 from rrdbg.model.results import Message, Result
 from rrdbg.model.shown import on_one_line
@@ -50,7 +51,7 @@ async def _reads(session: Session, text: str) -> AsyncGenerator[Result, None]:
 
 
 async def _accesses(session: Session, text: str, kind: WatchKind) -> AsyncGenerator[Result, None]:
-    text, everywhere = read_scope(text, "--everywhere")
+    text, everywhere = read_scope(text, EVERYWHERE)
     what, start, end = await read_stretch(session, text)
     variable = await read_variable(session, what)
     session.found.clear()
@@ -105,7 +106,7 @@ async def _read(session: Session, hit: Hit) -> Result:
     examples=("calls log_append", "calls do_sys_openat2 from 90%", "calls *0x100020"),
 )  # fmt: skip
 async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
-    text, here = read_scope(text, "--here")
+    text, here = read_scope(text, HERE)
     what, start, end = await read_stretch(session, text)
     function = await _function(session, what)
     scope = await Scope.at(session, function.entry, here=here)

@@ -32,7 +32,7 @@ ARM = ("qemu-system-arm", "-M", "virt", "-cpu", "cortex-a15", "-m", "16M", "-nog
 CORTEX_M = ("qemu-system-arm", "-M", "mps2-an385", "-nographic")
 BOARDS = {
     "a32": Board("yield", "arm-none-eabi-", ("-mcpu=cortex-a15",), ("-Ttext", "0x40008000"), ARM),
-    "t32": Board("yield_thumb", "arm-none-eabi-", ("-mcpu=cortex-a15",), ("-Ttext", "0x40008000"), ARM),
+    "t32": Board("yield", "arm-none-eabi-", ("-mcpu=cortex-a15", "-mthumb"), ("-Ttext", "0x40008000"), ARM),
     "cortex-m": Board("yield_m", "arm-none-eabi-", ("-mcpu=cortex-m3",), ("-Ttext", "0"), CORTEX_M),
     "semihosting": Board(
         "semihosting", "arm-none-eabi-", ("-mcpu=cortex-m3",), ("-Ttext", "0"), (*CORTEX_M, "-semihosting")

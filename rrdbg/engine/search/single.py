@@ -14,9 +14,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
-from rrdbg.engine.machines.walk import Step, Walker
-from rrdbg.engine.search.access import StartAt
-from rrdbg.engine.search.scan import Accept, GiveUp, Scan
+from rrdbg.engine.machines.walk import Step
+from rrdbg.engine.search.scan import Scan
 from rrdbg.engine.search.watch import watched_step
 from rrdbg.links.rsp import StopReply
 from rrdbg.links.watchdog import ProgressCallback
@@ -25,31 +24,7 @@ from rrdbg.model.timeline.position import Position
 
 
 class SingleScan(Scan):
-    """One pass in a walker whose machine ``start_at`` ends; the walker is given the new one.
-
-    One that is ``eager`` judges each hit at once, at the price of going there once more: its walker stays usable.
-    """
-
-    def __init__(
-        self,
-        walker: Walker,
-        points: Sequence[Point],
-        end: Position,
-        start_at: StartAt,
-        accept: Accept | None = None,
-        *,
-        careful: bool = False,
-        give_up: GiveUp = lambda stops, left: False,
-        eager: bool = False,
-    ) -> None:
-        super().__init__(walker, points, end, start_at, accept, careful=careful, give_up=give_up)
-        self._eager = eager
-
-    async def _watch_hits(self, reply: StopReply, position: Position) -> list[Hit]:
-        found = await super()._watch_hits(reply, position)
-        if not self._eager or not found:
-            return found
-        return [hit for hit in await self._repeated(position.icount) if hit.position == position]
+    """One pass in a walker whose machine ``start_at`` ends; the walker is given the new one."""
 
     async def _run(self, landing: int, on_progress: ProgressCallback | None, include_start: bool) -> AsyncIterator[Hit]:
         early = landing - 1
@@ -144,3 +119,12 @@ async def all_at_once(hits: AsyncGenerator[Hit, None]) -> AsyncGenerator[Hit, No
         found = [hit async for hit in hits]
     for hit in found:
         yield hit
+
+
+class EagerScan(SingleScan):
+    """Such a pass that judges each hit at once, at the price of going there once more: its walker stays usable."""
+
+    async def _watch_hits(self, reply: StopReply, position: Position) -> list[Hit]:
+        if not await super()._watch_hits(reply, position):
+            return []
+        return [hit for hit in await self._repeated(position.icount) if hit.position == position]

@@ -200,9 +200,10 @@ class Keeper:
         :raises QmpError: QEMU cannot, or not now.
         """
         saved = await unbroken(self._save(walker, kind), walker.machine.close)
-        self._keep(replace(saved, name=name), at_once=True)
+        named = replace(saved, name=name)
+        self._keep(named, at_once=True)
         self._thin()
-        return replace(saved, name=name)
+        return named
 
     async def _save(self, walker: Walker, kind: SnapshotKind) -> Snapshot:
         return await (await self._launcher.save(walker, kind, digest=self._digests))

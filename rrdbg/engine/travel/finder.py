@@ -18,7 +18,7 @@ from rrdbg.engine.search.hits import Hits
 from rrdbg.engine.search.lives import Lives
 from rrdbg.engine.search.parallel.searches import Parallel
 from rrdbg.engine.search.scan import BROKEN, Accept, Scan, may_break
-from rrdbg.engine.search.single import SingleScan, all_at_once
+from rrdbg.engine.search.single import EagerScan, SingleScan, all_at_once
 from rrdbg.engine.search.trail import Trail, judge_last
 from rrdbg.engine.travel.cursor import Cursor
 from rrdbg.engine.travel.landing import exact_position, step_before
@@ -275,7 +275,7 @@ class Finder:
         """
         start_at = self._cursor.start_at
         scan = (
-            SingleScan(walker, lives.points, end, start_at, accept, careful=careful, eager=True)
+            EagerScan(walker, lives.points, end, start_at, accept, careful=careful)
             if self._single
             else Scan(walker, lives.points, end, start_at, accept, careful=careful)
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import gdb
 
 from rrdbg.frontends.gdb.watchpoints import Watchpoints
+from rrdbg.model.program.code_mode import lines_to_see
 
 _HOOK = "hookpost-monitor"
 
@@ -41,7 +42,11 @@ def as_described() -> Iterator[None]:
     if not isinstance(connection, gdb.RemoteTargetConnection):
         yield
         return
-    _see_as(connection, (connection.send_packet("qRrdbg.described") or b"").decode())
+    mode = (connection.send_packet("qRrdbg.described") or b"").decode()
+    if _sees_as(mode):
+        yield
+        return
+    _see_as(connection, mode)
     try:
         yield
     finally:
@@ -49,15 +54,19 @@ def as_described() -> Iterator[None]:
 
 
 def _see_as(connection: gdb.RemoteTargetConnection, mode: str) -> None:
-    if not mode or mode == gdb.selected_inferior().architecture().name():
+    if _sees_as(mode):
         return
     connection.send_packet(f"QRrdbg.layout:{mode}")
-    # To forget a file makes GDB ask for a description anew. One for another mode than it works in it rejects, and
-    # cannot read the registers then, until it has both; GDB 16 asks no second time by itself.
-    for line in ("unset tdesc filename", f"set architecture {mode}"):
+    *tried, last = lines_to_see(mode)
+    for line in tried:
         with contextlib.suppress(gdb.error):
             gdb.execute(line, to_string=True)
-    gdb.execute("unset tdesc filename", to_string=True)
+    gdb.execute(last, to_string=True)
+
+
+def _sees_as(mode: str) -> bool:
+    """Whether GDB works in ``mode`` already, or there is none."""
+    return not mode or mode == gdb.selected_inferior().architecture().name()
 
 
 def hook_monitor() -> None:

@@ -14,6 +14,7 @@ from rrdbg.errors import UsageError
 from rrdbg.frontends.gdb.caches import as_described
 from rrdbg.frontends.gdb.declared import Declared
 from rrdbg.model.program.function import Function, list_parameters, read_parameters, read_result
+from rrdbg.model.program.scope import EVERYWHERE, HERE, read_scope
 from rrdbg.model.program.tracing import Print, Tracepoint, read_listings
 from rrdbg.model.program.untyped import Untyped, is_untyped, names_in, unknown_type, with_addresses
 
@@ -23,7 +24,6 @@ _IN_REGISTER = re.compile(r"which is in register \$(\w+)")
 _ADDRESS_AND_LENGTH = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)\s+(\d+)")
 _FORMAT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NOT_SCALAR = "Value not scalar"
-_SCOPES = ("--here", "--everywhere")
 _RANGE = re.compile(r"(?P<subject>.*?)(?P<range>(?:\s+from\s+\S+)?(?:\s+to\s+\S+)?)\s*", re.DOTALL)
 
 
@@ -35,10 +35,9 @@ def translate(command: Declared, arguments: str) -> str:
     """
     if not arguments or not command.takes or arguments in command.words:
         return arguments
-    words = arguments.split()
-    for scope in _SCOPES:
-        if scope in (words[0], words[-1]):
-            rest = arguments.strip().removeprefix(scope).removesuffix(scope).strip()
+    for scope in (HERE, EVERYWHERE):
+        rest, scoped = read_scope(arguments, scope)
+        if scoped:
             return f"{scope} {translate(command, rest)}"
     if command.name == "tprintf":
         return _print(arguments)

@@ -23,7 +23,7 @@ from rrdbg.links.gdb_choice import find_gdb
 from rrdbg.links.mi import Gdb, quoted
 from rrdbg.links.symbols import GdbSymbols
 from rrdbg.model.hits.stop import Breakpoint, Hit, Stop, StopReason, Watchpoint
-from rrdbg.model.program.code_mode import CodeMode, described_as
+from rrdbg.model.program.code_mode import CodeMode, described_as, lines_to_see
 from rrdbg.model.results import Output, Result
 from rrdbg.store.workfolder import WorkFolder
 
@@ -192,7 +192,7 @@ class Debugger:
     @asynccontextmanager
     async def _as_described(self) -> AsyncIterator[None]:
         """GDB sees the CPU inside as QEMU describes it, whatever mode it is in."""
-        if self._described is None:
+        if self._described is None or self._sees_as(self._described):
             yield
             return
         await self._see_as(self._described)
@@ -202,16 +202,18 @@ class Debugger:
             await self._follow_mode()
 
     async def _see_as(self, mode: CodeMode) -> None:
-        if mode == (self._server.stub.layout or self._described):
+        if self._sees_as(mode):
             return
         with contextlib.suppress(GdbError):  # the QEMU has gone, and GDB let go of us; what is asked next says so
             await self._gdb.console(f"maintenance packet QRrdbg.layout:{mode}")
-        # To forget a file makes GDB ask for a description anew. One for another mode than it works in it rejects, and
-        # cannot read the registers then, until it has both; GDB 16 asks no second time by itself.
-        for line in ("unset tdesc filename", f"set architecture {mode}"):
+        *tried, last = lines_to_see(mode)
+        for line in tried:
             with contextlib.suppress(GdbError):
                 await self._gdb.console(line)
-        await self._gdb.console("unset tdesc filename")
+        await self._gdb.console(last)
+
+    def _sees_as(self, mode: CodeMode) -> bool:
+        return mode == (self._server.stub.layout or self._described)
 
     def _one_line(self, line: str) -> str:
         if "\n" not in line:

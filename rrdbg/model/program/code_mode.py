@@ -24,6 +24,15 @@ def described_as(guest: str) -> CodeMode | None:
     return {"x86_64": CodeMode.BITS64, "i386": CodeMode.BITS32}.get(guest)
 
 
+def lines_to_see(mode: str) -> tuple[str, ...]:
+    """What GDB is told so that it takes up the description of another ``mode``; all but the last line may fail.
+
+    To forget a file makes it ask for a description anew. One for another mode than it works in it rejects, and cannot
+    read the registers then, until it has both; GDB 16 asks no second time by itself.
+    """
+    return "unset tdesc filename", f"set architecture {mode}", "unset tdesc filename"
+
+
 @dataclass(frozen=True, slots=True)
 class CodeSegment:
     """The ``mode`` of the code segment, and its ``base``, which in 64-bit code is none."""
