@@ -7,7 +7,7 @@ which these are (/proc/PID/pagemap), and lets a process's parent write there (/p
 from __future__ import annotations
 
 import os
-from array import array
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,8 +17,12 @@ PAGE = 4096
 """Bytes in a page, which is what RAM is saved by."""
 
 _MOST_BUFFERS = 512
-# The upper three bits of a pagemap entry: present, swapped out, and a page of a file.
-_OWN = frozenset({0b100, 0b010, 0b110})
+
+_ENTRY = 8
+"""Bytes in an entry of pagemap, of which the last one begins with three bits: present, swapped out, page of a file."""
+
+_OWN = bytes(top >> 5 in (0b100, 0b010, 0b110) for top in range(256))
+_OWN_RUN = re.compile(b"\1+")
 
 
 class MappedRam:
@@ -50,18 +54,19 @@ class MappedRam:
             raise _not_allowed(self._pid, error) from None
 
     def own_pages(self) -> list[int]:
-        """The numbers of the pages that the process, or we, have written to since it has mapped the file.
+        """The numbers of the pages that the process, or we, have written to since it has mapped the file, in order.
 
         :raises QmpError: that is not told here.
         """
         try:
             with Path(f"/proc/{self._pid}/pagemap").open("rb", buffering=0) as file:
-                file.seek(self.address // PAGE * 8)
-                data = file.read(self.size // PAGE * 8)
+                file.seek(self.address // PAGE * _ENTRY)
+                data = file.read(self.size // PAGE * _ENTRY)
         except OSError as error:
             raise _not_allowed(self._pid, error) from None
-        entries = array("Q", data or b"")
-        return [number for number, entry in enumerate(entries) if entry >> 61 in _OWN]
+        # A gigabyte has 262,144 pages: they are looked through in C.
+        own = (data or b"")[_ENTRY - 1 :: _ENTRY].translate(_OWN)
+        return [number for run in _OWN_RUN.finditer(own) for number in range(*run.span())]
 
     def read(self, numbers: Sequence[int]) -> Iterable[bytes]:
         """The pages of these ``numbers``, one after another.

@@ -79,6 +79,7 @@ class QmpLink:
     def __init__(self, client: QMPClient) -> None:
         self._client = client
         self._numbers = itertools.count()
+        self._leaves_ram_out: bool | None = None
 
     @classmethod
     async def connect(cls, end: socket.socket) -> QmpLink:
@@ -169,11 +170,14 @@ class QmpLink:
 
     async def leave_ram_out(self, leave: bool) -> None:
         """Whether states that are saved or loaded lack the RAM that is in a shared file (``x-ignore-shared``)."""
+        if self._leaves_ram_out == leave:
+            return
         capabilities = {"x-ignore-shared": leave, "events": True}
         await self.execute(
             "migrate-set-capabilities",
             capabilities=[{"capability": name, "state": state} for name, state in capabilities.items()],
         )
+        self._leaves_ram_out = leave
 
     async def load_state(self, uri: str) -> None:
         """Take the state at ``uri`` (``migrate-incoming``), for which QEMU must wait, and have it told of events.

@@ -93,8 +93,7 @@ class Watchdog:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SHORT_SECONDS):
                     return await self._rsp.stopped()
-            with self._process.long_run():
-                return await self._watch(began, on_progress)
+            return await self._watch(began, on_progress)
         except BaseException:
             await self.halt(self._rsp.stopped())
             raise
@@ -139,7 +138,9 @@ class Watchdog:
                 )
             if on_progress:
                 on_progress(icount)
-            with contextlib.suppress(TimeoutError):
+            # Only while nothing is asked: the monitor's thread waits until nobody else wants the processor, and where
+            # other programs do it would not answer for seconds.
+            with self._process.long_run(), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS):
                     return await self._rsp.stopped()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import tempfile
@@ -11,6 +12,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rrdbg.store.opening import open_inside
+
+_FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2
+_fallocate = ctypes.CDLL(None).fallocate
+_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
 def state_directory() -> Path:
@@ -27,6 +32,11 @@ def write_atomically(path: Path, content: bytes, *, private: bool = True) -> Non
     """
     with replacing(path, private=private) as file:
         file.write(content)
+
+
+def punch(file: int, offset: int, length: int) -> None:
+    """Make a hole in ``file``, of bytes, where the file system can; elsewhere the room is not given back."""
+    _fallocate(file, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, offset, length)
 
 
 @contextmanager

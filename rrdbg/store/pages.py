@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rrdbg.errors import RecordingError
-from rrdbg.store.files import write_atomically
+from rrdbg.store.files import punch, write_atomically
 from rrdbg.store.opening import is_inside, open_inside, read_inside
 
 PAGE = 4096
@@ -34,7 +34,6 @@ _MOST_TABLE = 1 << 28
 
 _MOST_SUMS = 1 << 32
 _ZEROS = bytes(PAGE)
-_FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2
 
 Table = array
 """Slots by page number (``array("I")``)."""
@@ -167,7 +166,7 @@ class Pages:
             for slot in gone:
                 os.pwrite(sums, NO_SUM, (slot - 1) * SUM_BYTES)
             for start, length in _stretches(gone):
-                _punch(file, (start - 1) * PAGE, length * PAGE)
+                punch(file, (start - 1) * PAGE, length * PAGE)
         finally:
             os.close(sums)
             os.close(file)
@@ -248,11 +247,3 @@ def _stretches(slots: Sequence[int]) -> Iterator[tuple[int, int]]:
             start, length = slot, 1
     if length:
         yield start, length
-
-
-def _punch(file: int, offset: int, length: int) -> None:
-    """Make a hole where the file system can; elsewhere the room is not given back."""
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.fallocate(file, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, ctypes.c_int64(offset), ctypes.c_int64(length))

@@ -19,6 +19,7 @@ from rrdbg.engine.replay import Replay
 from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.errors import RecordingError
+from rrdbg.links import watchdog
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
@@ -26,6 +27,7 @@ from rrdbg.store.pages import Pages, page_sum, read_table
 from rrdbg.store.ram_block import known_block
 from rrdbg.store.recording import Layout, Recording
 from rrdbg.store.timeline_file import clean, load_timeline
+from tests.forward import from_start
 from tests.keeper.conftest import Run
 from tests.keeper.test_keeper import DENSE, files_of, listed
 from tests.processes import wait_until_gone
@@ -75,8 +77,12 @@ def test_a_second_pass_keeps_and_proves_what_is_there(run: Run[Any], copied: Pat
     assert all(snapshot.sound for snapshot in after)
 
 
-async def spoiled(recording: Path, kind: SnapshotKind) -> Snapshot:
-    """Keep a snapshot in which one byte of RAM is not what it was."""
+STANDS_STILL = "faf4"
+"""``cli`` and ``hlt``."""
+
+
+async def spoiled(recording: Path, kind: SnapshotKind, code: str | None = None) -> Snapshot:
+    """Keep a snapshot in which one byte of RAM is not what it was, or in which ``code`` comes next."""
     with Recording.open(recording) as opened:
         launcher = await Launcher.create(opened)
         keeper = Keeper(launcher, load_timeline(opened), spacing=60)
@@ -84,7 +90,8 @@ async def spoiled(recording: Path, kind: SnapshotKind) -> Snapshot:
         walker, _ = await launcher.start(keeper.timeline.snapshots[0], keeper.timeline)
         try:
             await walker.run_to(icount)
-            answer = await walker.machine._ask(f"M{FREE_RAM:x},1:5a")
+            place, content = (await walker.machine.pc(), code) if code else (FREE_RAM, "5a")
+            answer = await walker.machine._ask(f"M{place:x},{len(content) // 2}:{content}")
             assert answer == b"OK"
             return await keeper.save(walker, kind)
         finally:
@@ -106,6 +113,27 @@ def test_a_snapshot_that_is_not_what_the_guest_was_is_found(run: Run[Any], copie
     else:
         assert kept is None
         assert files_of(copied) == {"snapshots/initial.qcow2"}
+
+
+@pytest.mark.parametrize("kind", [SnapshotKind.PERIODIC, SnapshotKind.NAMED])
+def test_who_derails_from_one_that_nobody_proved_starts_from_another(
+    run: Run[Any], copied: Path, kind: SnapshotKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "PATIENCE_SECONDS", 1.0)
+    bad: Snapshot = run(spoiled(copied, kind, STANDS_STILL))
+
+    async def check() -> None:
+        async with from_start(copied) as walker:
+            target = walker.timeline.landing_before(Position(bad.icount + 5000))
+            await walker.run_to(target)
+            expected = await walker.machine.registers()
+        async with await Replay.open(copied, spacing=60) as replay:
+            await replay.seek(Position(target))
+            assert await replay.registers() == expected
+            kept = replay.timeline.snapshot_at(bad.icount)
+            assert (kept and kept.sound) == (False if kind is SnapshotKind.NAMED else None)
+
+    run(check())
 
 
 def test_what_was_laid_on_the_way_is_proved_later(run: Run[Any], copied: Path) -> None:

@@ -77,12 +77,6 @@ class Launcher:
         """
         manifest = recording.manifest
         qemu = find_qemu(manifest.invocation.binary)
-        version = await qemu_version(qemu)
-        if version.split()[0] != manifest.qemu_version.split()[0]:
-            raise RecordingError(
-                f"{recording.name} was recorded with QEMU {manifest.qemu_version}, but {qemu} is {version}; "
-                "a recording replays only in the version that made it. Install that version, or put it first on PATH."
-            )
         if recording.writable:
             scratch = recording.layout.scratch
             shutil.rmtree(scratch, ignore_errors=True)
@@ -93,9 +87,15 @@ class Launcher:
             scratch = folder.path
         launcher = cls(Ground(recording, qemu, scratch, processors or Processors()), folder)
         try:
-            launcher._ground.confinement, _ = await asyncio.gather(
-                Confinement.of(recording, Path(qemu), scratch), create_empty(scratch / "empty.qcow2")
+            # Each runs a program, for 30 ms: all at once, and all have ended when one has failed.
+            ended = await asyncio.gather(
+                _check_version(recording, qemu),
+                launcher._confine(),
+                create_empty(scratch / "empty.qcow2"),
+                return_exceptions=True,
             )
+            for failure in filter(None, ended):
+                raise failure
         except ImageError as error:
             await launcher.close()
             raise HostError(
@@ -105,6 +105,10 @@ class Launcher:
             await launcher.close()
             raise
         return launcher
+
+    async def _confine(self) -> None:
+        ground = self._ground
+        ground.confinement = await Confinement.of(ground.recording, Path(ground.qemu), ground.scratch)
 
     @property
     def recording(self) -> Recording:
@@ -209,6 +213,7 @@ class Launcher:
         except BaseException:
             live.close()
             raise
+        await asyncio.to_thread(live.give_back_zeros)
         mapping.adopt(machine, live)
         return machine
 
@@ -341,3 +346,12 @@ class Launcher:
             yield
         finally:
             self._held -= held
+
+
+async def _check_version(recording: Recording, qemu: str) -> None:
+    recorded, version = recording.manifest.qemu_version, await qemu_version(qemu)
+    if version.split()[0] != recorded.split()[0]:
+        raise RecordingError(
+            f"{recording.name} was recorded with QEMU {recorded}, but {qemu} is {version}; "
+            "a recording replays only in the version that made it. Install that version, or put it first on PATH."
+        )

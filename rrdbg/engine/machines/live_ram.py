@@ -13,10 +13,16 @@ from array import array
 from collections.abc import Iterator, Sequence
 
 from rrdbg.model.machine.ram import PAGE, RamBlock
+from rrdbg.store.files import punch
 from rrdbg.store.pages import SUM_BYTES, Pages, page_sum
 
 _BLOCKS = (256 * PAGE, 16 * PAGE, PAGE)
 """What is compared at once: each call may have to wait for Python's other threads, so most of it in large pieces."""
+
+_ZEROS = 64 * PAGE
+"""What is given back at least."""
+
+_NOTHING = bytes(_ZEROS)
 
 Changed = Sequence[tuple[int, bytes]]
 """Pages by number, and what they hold."""
@@ -50,6 +56,25 @@ class LiveRam:
             self._saved[number * PAGE : (number + 1) * PAGE] = view
         self.table = array("I", table)
         self._sums = pages.sums(table)
+
+    def give_back_zeros(self) -> None:
+        """Have what holds zeros take no room, while its QEMU stands still; nothing of it was saved before.
+
+        QEMU 7.2 to 11.1 reads all of RAM as it loads a snapshot, by which all of the file comes to be there: comparing
+        256 MB would take 37 ms each time, of a guest that uses a third of it.
+        """
+        run = 0
+        for start, end in list(self._data()):
+            for at in range(start, end, _ZEROS):
+                size = min(_ZEROS, end - at)
+                if not _compare(self._addresses[0] + at, _NOTHING, size):
+                    run += size
+                elif run:
+                    punch(self.file, at - run, run)
+                    run = 0
+            if run:
+                punch(self.file, end - run, run)
+                run = 0
 
     def take(self) -> Changed:
         """The pages that have changed since the last time. The guest may go on; they must be kept before the next."""

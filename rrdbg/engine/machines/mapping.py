@@ -326,13 +326,14 @@ class Mapping:
     def _private_sums(self, machine: Machine, base: _Base, table: array[int]) -> bytes:
         """The checksums of RAM that was mapped from ``base``, and held what ``table`` names when it was loaded."""
         where = MappedRam(machine.process.pid, base.file, self.block.size)
-        sums, loaded = bytearray(base.sums), self.pages.sums(table)
-        numbers = where.own_pages()
-        views = self.pages.views(table[number] for number in numbers)
-        for number, page, view in zip(numbers, where.read(numbers), views, strict=True):
-            place = slice(number * SUM_BYTES, (number + 1) * SUM_BYTES)
+        sums, numbers = bytearray(base.sums), where.own_pages()
+        slots = [table[number] for number in numbers]
+        loaded, views = self.pages.sums(slots), self.pages.views(slots)
+        for index, (number, page, view) in enumerate(zip(numbers, where.read(numbers), views, strict=True)):
             # Most are as they were; to compare is quicker than to hash.
-            sums[place] = loaded[place] if page == bytes(view) else page_sum(page)
+            same = page == bytes(view)
+            checksum = loaded[index * SUM_BYTES : (index + 1) * SUM_BYTES] if same else page_sum(page)
+            sums[number * SUM_BYTES : (number + 1) * SUM_BYTES] = checksum
         return bytes(sums)
 
     # The base image.

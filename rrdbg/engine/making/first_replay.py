@@ -59,8 +59,7 @@ class FirstReplay:
         try:
             await qmp.break_at(icount)
             await qmp.resume()
-            with self._process.long_run():
-                await self._process.guard(self._watch())
+            await self._process.guard(self._watch())
             reached = await qmp.icount()
         except QemuDied as error:
             raise Divergence(f"it ends QEMU ({error})") from None
@@ -89,7 +88,8 @@ class FirstReplay:
         seen, since = -1, time.monotonic()
         while await self._process.qmp.run_state() == "running":
             await self._process.qmp.keep_awake()
-            await asyncio.sleep(_POLL_SECONDS)
+            with self._process.long_run():
+                await asyncio.sleep(_POLL_SECONDS)
             icount, now = await self._process.qmp.icount(), time.monotonic()
             if icount != seen:
                 seen, since = icount, now

@@ -1,14 +1,15 @@
 """One replay from start to end that leaves snapshots, measured costs and proofs in the recording.
 
 A snapshot is *proved* by a new process that loads it, runs to the next snapshot's position and arrives there with
-the registers and RAM that the pass itself had. Proofs run beside the pass, one at a time. A snapshot that fails is
-dropped and reported; a recording whose initial snapshot fails does not replay at all.
+the registers and RAM that the pass itself had. Proofs run beside the pass, on the processors that it leaves free. A
+snapshot that fails is dropped and reported; a recording whose initial snapshot fails does not replay at all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +26,9 @@ from rrdbg.store.timeline_file import clean, load_timeline
 
 _BASE_SHARE = 0.4
 """How far the pass has come when the base image is made."""
+
+_BLANKS = 2
+"""Machines that wait for the next proofs, while others go on: starting one takes 50 ms."""
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +101,8 @@ class Indexer:
         :raises Divergence: the recording itself does not replay.
         """
         began = time.monotonic()
+        if self._prove:
+            self._launcher.keep_stocked(_BLANKS)
         prover = asyncio.create_task(self._prove_all()) if self._prove else None
         try:
             passing = asyncio.create_task(self._pass(began))
@@ -149,6 +155,26 @@ class Indexer:
 
     async def _prove_all(self) -> None:
         """Prove each snapshot against the next position that the pass has come by."""
+        pairs = asyncio.Queue[tuple[Snapshot, Snapshot] | None]()
+        processors = len(os.sched_getaffinity(0))
+        try:
+            async with asyncio.TaskGroup() as provers:
+                for _ in range(max(processors - 1, 1)):
+                    provers.create_task(self._prove_pairs(pairs))
+                await self._pair(pairs)
+                # The pass is over, and has left its processor.
+                provers.create_task(self._prove_pairs(pairs))
+                for _ in range(max(processors, 2)):
+                    pairs.put_nowait(None)
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+    async def _prove_pairs(self, pairs: asyncio.Queue[tuple[Snapshot, Snapshot] | None]) -> None:
+        while pair := await pairs.get():
+            await self._prove_one(*pair)
+
+    async def _pair(self, pairs: asyncio.Queue[tuple[Snapshot, Snapshot] | None]) -> None:
+        """Put into ``pairs`` what is to be proved, each with what the pass has come by next."""
         waiting: list[Snapshot] = [self.keeper.timeline.snapshots[0]]
         based = False
         while (reached := await self._passed.get()) is not None:
@@ -159,7 +185,7 @@ class Indexer:
                 await self._launcher.settle(self.keeper.timeline)
             for snapshot in waiting:
                 if snapshot.icount < reached.icount:  # else the pass has begun anew
-                    await self._prove_one(snapshot, reached)
+                    pairs.put_nowait((snapshot, reached))
             waiting = [reached] if reached.files else []
 
     async def _prove_rest(self) -> None:

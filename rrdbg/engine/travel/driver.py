@@ -12,10 +12,10 @@ from rrdbg.engine.machines.source import Machines
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.travel.spares import Spares
-from rrdbg.errors import LinkError, Overshot, QemuLaunchError
+from rrdbg.errors import Divergence, LinkError, Overshot, QemuLaunchError
 from rrdbg.links.unbroken import unbroken
 from rrdbg.model.timeline.position import START, Position
-from rrdbg.model.timeline.snapshot import Snapshot
+from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.travel.plan import Plan, Rates, RunTo, Start, StepTo, plan_seek, price
 
 TRIES = 40
@@ -56,10 +56,37 @@ class Driver:
             return await self._execute(plan, walker, target)
         except Overshot as error:
             missed = error
+        except Divergence as error:
+            return await self._from_another(plan, target, error)
         for _ in range(TRIES):
             with contextlib.suppress(Overshot):
                 return await self._execute(plan_seek(self._keeper.timeline, None, target, rates), None, target)
         raise missed
+
+    async def _from_another(self, plan: Plan, target: Position, error: Divergence) -> Walker:
+        """A machine at ``target`` from another snapshot than that of ``plan``, from which one has derailed.
+
+        Only where nobody has proved that one: QEMU also saves a state in which the host is still busy with a request of
+        a disk's, and a machine that takes that up waits for its answer for ever. Tried are the one before, and then
+        one that was proved; whatever derailed is trusted no more when one of them arrives.
+
+        :raises Divergence: none does, or there is none.
+        """
+        timeline, suspects = self._keeper.timeline, list[Snapshot]()
+        while len(suspects) < 2 and (suspect := _unproved(plan)):
+            suspects.append(suspect)
+            unproved = [known for known in timeline.snapshots if not _is_trusted(known)]
+            for known in unproved if len(suspects) == 2 else (suspect,):
+                timeline = timeline.without_snapshot(known.icount)
+            plan = plan_seek(timeline, None, target, self._rates)
+            try:
+                walker = await self._execute(plan, None, target)
+            except Divergence:
+                continue
+            for known in suspects:
+                self._keeper.distrust(known, str(error))
+            return walker
+        raise error
 
     async def start_at(self, icount: int) -> Walker:
         """A new machine at the plain ``icount``; the caller closes it."""
@@ -143,6 +170,16 @@ class Driver:
         self._keeper.loaded(snapshot, seconds)
         self._spares.came_from(walker, snapshot)
         return walker
+
+
+def _unproved(plan: Plan) -> Snapshot | None:
+    """The snapshot that ``plan`` starts from, if nobody has proved it."""
+    started = next((action.snapshot for action in plan if isinstance(action, Start)), None)
+    return None if started is None or _is_trusted(started) else started
+
+
+def _is_trusted(snapshot: Snapshot) -> bool:
+    return bool(snapshot.sound) or snapshot.kind is SnapshotKind.INITIAL
 
 
 async def _end(starting: asyncio.Task[tuple[Walker, float]]) -> None:
