@@ -108,6 +108,9 @@ class AttachedMachines:
         """
         raise UsageError("A what-if needs a second QEMU, and the attached one is alone; use 'rrdbg record'.")
 
+    ram = 0
+    """The user has said what snapshots may take."""
+
     def check_writable(self) -> None:
         """Say so if snapshots cannot be kept.
 

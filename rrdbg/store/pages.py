@@ -98,7 +98,7 @@ class Pages:
         """Bytes that they take on disk."""
         return sum(path.stat().st_blocks * 512 for path in (self._file, self._sums) if path.exists())
 
-    def add(self, pages: Iterable[tuple[bytes, bytes]]) -> list[int]:
+    def add(self, pages: Iterable[tuple[bytes, bytes | memoryview]]) -> list[int]:
         """The slots of ``pages``, given as (checksum, content), which are kept from now on; 0 for pages of zeros.
 
         :raises OSError: the disk is full; then nothing has changed.
@@ -165,7 +165,7 @@ class Pages:
             # First nobody may take them for what they were.
             for slot in gone:
                 os.pwrite(sums, NO_SUM, (slot - 1) * SUM_BYTES)
-            for start, length in _stretches(gone):
+            for start, length in stretches(gone):
                 punch(file, (start - 1) * PAGE, length * PAGE)
         finally:
             os.close(sums)
@@ -236,7 +236,8 @@ def _append(path: Path, at: int, data: bytes) -> None:
         os.close(file)
 
 
-def _stretches(slots: Sequence[int]) -> Iterator[tuple[int, int]]:
+def stretches(slots: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Numbers in order as stretches of them, each by its first and how many they are."""
     start = length = 0
     for slot in slots:
         if length and slot == start + length:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from tests.guests import linux
 from tests.guests.build import GuestError, run_tool
 from tests.guests.linux import build_linux
-from tests.guests.linux.on_disk import make_loader
+from tests.guests.linux.on_disk import make_loader, make_much
 
 BUILT = Path(__file__).parents[2] / "build" / "guests"
 
@@ -23,6 +24,9 @@ MEMTEST = Path("/boot/memtest86+x64.bin")
 U_BOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
 
 _DEBIAN = "bookworm"
+_MUCH = 2 << 30
+"""Bytes of the disk that is read into memory."""
+
 _PACKAGES = "systemd-sysv,udev,dbus,iproute2,login,kmod"
 _IMAGE_SIZE = "1G"
 _LINES = ((20.0, "uname -a\n"), (10.0, "ls /bin\n"), (10.0, "echo typed\n"))
@@ -86,8 +90,25 @@ def u_boot() -> RealGuest:
     return RealGuest(command, 6.0)
 
 
+def much_memory() -> RealGuest:
+    """Linux with 4 GiB, of which 2 GiB hold what was read from a disk, each page another content."""
+    guest = build_linux(BUILT)
+    image = BUILT / "random.raw"
+    if not image.exists():
+        with image.with_suffix(".draft").open("wb") as draft:
+            for _ in range(_MUCH >> 20):
+                draft.write(random.randbytes(1 << 20))
+        image.with_suffix(".draft").replace(image)
+    command = (
+        "qemu-system-x86_64", "-m", "4G", "-nographic", "-no-reboot", "-nic", "none", "-kernel", str(guest.kernel),
+        "-initrd", str(make_much(guest)), "-append", "console=ttyS0 nokaslr panic=-1",
+        "-drive", f"file={image},format=raw,if=virtio,readonly=on",
+    )  # fmt: skip
+    return RealGuest(command, 300.0)
+
+
 REAL_GUESTS: Mapping[str, Callable[[], RealGuest]] = {
-    "debian": debian, "ovmf": ovmf, "idle": idle, "memtest": memtest, "u-boot": u_boot,
+    "debian": debian, "ovmf": ovmf, "idle": idle, "memtest": memtest, "u-boot": u_boot, "much-memory": much_memory,
 }  # fmt: skip
 
 

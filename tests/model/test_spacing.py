@@ -101,6 +101,14 @@ def test_a_redundant_neighbour_goes_first() -> None:
     assert [item.icount for item in to_drop(snapshots, CostMap((Piece(0, END, 2.0),)), END, 30)] == [5100]
 
 
+def test_one_that_would_cost_all_others_goes_first() -> None:
+    small = [Snapshot(n, "", SnapshotKind.PERIODIC, (), size=10) for n in range(10, 60, 10)]
+    large = Snapshot(60, "", SnapshotKind.PERIODIC, (), size=900)
+    cost = CostMap((Piece(0, 100, 100.0),))
+    initial = Snapshot(0, "", SnapshotKind.INITIAL, ())
+    assert to_drop((initial, *small, large), cost, 100, 500) == (large,)
+
+
 def test_seconds_count_and_not_instructions() -> None:
     """Around 5000 lie 4000 instructions that cost nothing; around 9000 few that cost all."""
     cost = CostMap((Piece(0, 8000, 0.01), Piece(8000, END, 5.0)))
@@ -154,3 +162,8 @@ def test_rungs_lie_between_and_double(cost: CostMap, one: int, two: int) -> None
 
 def test_the_default_budget_counts_what_is_used_as_free() -> None:
     assert default_budget(900, 100) == default_budget(1000, 0) == 100
+
+
+def test_a_guest_with_much_ram_has_room_for_two_states_of_it() -> None:
+    assert default_budget(10**12, 0) == default_budget(10**12, 0, ram=10**8) == 10**9
+    assert default_budget(10**12, 0, ram=4 << 30) == 8 << 30

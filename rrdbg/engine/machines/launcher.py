@@ -116,6 +116,11 @@ class Launcher:
         return self._ground.recording
 
     @property
+    def ram(self) -> int:
+        """Bytes of RAM that snapshots are made of; 0 where RAM is not mapped."""
+        return self._mapping.block.size if self._mapping else 0
+
+    @property
     def confinement(self) -> Sequence[str]:
         """What the machines give up, and what not, each as a sentence without its stop."""
         return self._ground.confinement.told

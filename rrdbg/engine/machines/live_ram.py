@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from rrdbg.model.machine.ram import PAGE, RamBlock
 from rrdbg.store.files import punch
-from rrdbg.store.pages import SUM_BYTES, Pages, page_sum
+from rrdbg.store.pages import SUM_BYTES, Pages, page_sum, stretches
 
 _BLOCKS = (256 * PAGE, 16 * PAGE, PAGE)
 """What is compared at once: each call may have to wait for Python's other threads, so most of it in large pieces."""
@@ -24,11 +24,13 @@ _ZEROS = 64 * PAGE
 
 _NOTHING = bytes(_ZEROS)
 
-Changed = Sequence[tuple[int, bytes]]
-"""Pages by number, and what they hold."""
+_KEPT_AT_ONCE = 4096
+"""Pages that are handed to the disk together: 16 MB."""
 
 _compare = ctypes.CDLL(None).memcmp
-_compare.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+_copy = ctypes.CDLL(None).memcpy
+_compare.argtypes = _copy.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+_copy.restype = None
 
 
 class LiveRam:
@@ -76,22 +78,32 @@ class LiveRam:
                 punch(self.file, end - run, run)
                 run = 0
 
-    def take(self) -> Changed:
-        """The pages that have changed since the last time. The guest may go on; they must be kept before the next."""
-        self._owed.update(self._changed())
-        changed = [(number, self._ram[number * PAGE : (number + 1) * PAGE]) for number in sorted(self._owed)]
-        for number, content in changed:
-            self._saved[number * PAGE : (number + 1) * PAGE] = content
-        return changed
+    def take(self) -> None:
+        """Copy the pages that have changed since the last time; the guest may go on. They must be kept before the next.
 
-    def keep(self, changed: Changed, pages: Pages) -> None:
+        There may be gigabytes of them.
+        """
+        changed = list(self._changed())
+        ram, saved = self._addresses
+        for first, count in stretches(changed):
+            _copy(saved + first * PAGE, ram + first * PAGE, count * PAGE)
+        self._owed.update(changed)
+
+    def keep(self, pages: Pages) -> None:
         """Put what was taken into ``pages``, and into :attr:`table`.
 
         :raises OSError: the disk is full.
         """
-        summed = [(page_sum(content), content) for _, content in changed]
+        with memoryview(self._saved) as saved:
+            owed = sorted(self._owed)
+            for start in range(0, len(owed), _KEPT_AT_ONCE):
+                numbers = owed[start : start + _KEPT_AT_ONCE]
+                contents = [saved[number * PAGE : (number + 1) * PAGE] for number in numbers]
+                self._keep(numbers, [(page_sum(content), content) for content in contents], pages)
+
+    def _keep(self, numbers: Sequence[int], summed: Sequence[tuple[bytes, memoryview]], pages: Pages) -> None:
         slots = pages.add(summed)
-        for (number, _), (checksum, _), slot in zip(changed, summed, slots, strict=True):
+        for number, (checksum, _), slot in zip(numbers, summed, slots, strict=True):
             self._sums[number * SUM_BYTES : (number + 1) * SUM_BYTES] = checksum
             self.table[number] = slot
             self._owed.discard(number)

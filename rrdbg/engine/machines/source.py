@@ -57,6 +57,10 @@ class Machines(Protocol):
         """
 
     @property
+    def ram(self) -> int:
+        """The most bytes that a snapshot may have to hold of RAM; 0 if that is not known."""
+
+    @property
     def confinement(self) -> Sequence[str]:
         """What its QEMUs give up, and what not, each as a sentence without its stop."""
 

@@ -117,7 +117,7 @@ class Keeper:
         if self._budget is not None:
             return self._budget
         free = shutil.disk_usage(self._launcher.recording.layout.root).free
-        return default_budget(free, self._launcher.room(self.timeline))
+        return default_budget(free, self._launcher.room(self.timeline), self._launcher.ram)
 
     async def advance(
         self, walker: Walker, icount: int, on_progress: ProgressCallback | None, *, reverse: bool = False

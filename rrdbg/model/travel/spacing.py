@@ -14,6 +14,7 @@ Dropping snapshot i joins the gap a before it and b after it to a + b:
 
 The snapshot dropped next is the one with the least rise of W and, among those, the least rise of E; rungs of a ladder
 go before all others, since they are temporary. Loads cost about the same from each snapshot, so they cancel out.
+But one that takes more than half of the budget goes first: to keep it nearly all others would have to go.
 """
 
 from __future__ import annotations
@@ -36,9 +37,12 @@ FIRST_RUNG_SECONDS = 0.05
 """How far behind the cursor the nearest rung of a ladder lies; each further one is twice as far."""
 
 
-def default_budget(free: int, used: int) -> int:
-    """The budget in bytes where the user names none: a tenth of ``free`` + ``used``, but a gigabyte at most."""
-    return min(int((free + used) * DEFAULT_SHARE), MOST_BYTES)
+def default_budget(free: int, used: int, ram: int = 0) -> int:
+    """The budget in bytes where the user names none: a tenth of ``free`` + ``used``, but a gigabyte at most.
+
+    A guest with much ``ram``, in bytes, may take twice as much as that: one state that has all of it must have room.
+    """
+    return min(int((free + used) * DEFAULT_SHARE), max(MOST_BYTES, 2 * ram))
 
 
 def to_drop(snapshots: Sequence[Snapshot], cost: CostMap, end: int, budget: int) -> tuple[Snapshot, ...]:
@@ -59,10 +63,11 @@ def to_drop(snapshots: Sequence[Snapshot], cost: CostMap, end: int, budget: int)
         gaps = [after - before for before, after in zip(times, [*times[1:], length], strict=True)]
         worst = max(gaps)
 
-        def rise(index: int, gaps: Sequence[float] = gaps, worst: float = worst) -> tuple[bool, float, float]:
+        def rise(index: int, gaps: Sequence[float] = gaps, worst: float = worst) -> tuple[bool, bool, float, float]:
             before, after = gaps[index - 1], gaps[index]
+            too_large = 2 * kept[index].size > budget
             temporary = kept[index].kind is SnapshotKind.LADDER
-            return not temporary, max(worst, before + after) - worst, before * after
+            return not too_large, not temporary, max(worst, before + after) - worst, before * after
 
         index = min(candidates, key=rise)
         excess -= kept[index].size

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.guests.linux import (
 )
 
 LOADER = Path(__file__).parent / "load-root"
+MUCH = Path(__file__).parent / "load-much"
 ROOT_INIT = Path(__file__).parent / "root-init"
 MODULES = (
     *("virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk"),
@@ -29,6 +31,7 @@ MODULES = (
 """In the order in which they need each other."""
 
 _LOADER_APPLETS = ("insmod", "mkdir", "mount", "sh", "switch_root")
+_MUCH_APPLETS = ("dd", "insmod", "md5sum", "mount", "poweroff", "seq", "sh")
 _APPLETS = ("cut", "grep", "ip", "md5sum", "mount", "poweroff", "seq", "sh", "sync", "tail", "wc", "wget")
 
 
@@ -42,10 +45,18 @@ class DiskGuest:
 
 def make_loader(guest: LinuxGuest) -> Path:
     """An initramfs for ``guest`` that loads drivers and hands over to the disk's ``/init``, beside its own."""
+    return _with_drivers(guest, "initramfs-disk.cpio", LOADER, _LOADER_APPLETS)
+
+
+def make_much(guest: LinuxGuest) -> Path:
+    """An initramfs for ``guest`` that fills memory with all of its disk, works a little and ends, beside its own."""
+    return _with_drivers(guest, "initramfs-much.cpio", MUCH, _MUCH_APPLETS)
+
+
+def _with_drivers(guest: LinuxGuest, name: str, init: Path, applets: Sequence[str]) -> Path:
     modules = fetch_modules(guest.kernel, MODULES)
     files = {f"modules/{number}-{module.name}": module.read_bytes() for number, module in enumerate(modules)}
-    target = guest.initrd.with_name("initramfs-disk.cpio")
-    return make_initramfs(target, files, init=LOADER, applets=_LOADER_APPLETS)
+    return make_initramfs(guest.initrd.with_name(name), files, init=init, applets=applets)
 
 
 def build_linux_on_disk(out_dir: Path, image: Path) -> DiskGuest:
