@@ -14,7 +14,7 @@ Dropping snapshot i joins the gap a before it and b after it to a + b:
 
 The snapshot dropped next is the one with the least rise of W and, among those, the least rise of E; rungs of a ladder
 go before all others, since they are temporary. Loads cost about the same from each snapshot, so they cancel out.
-But one that takes more than half of the budget goes first: to keep it nearly all others would have to go.
+But one that takes more than half of the budget goes next: to keep it nearly all others would have to go.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def to_drop(snapshots: Sequence[Snapshot], cost: CostMap, end: int, budget: int)
             before, after = gaps[index - 1], gaps[index]
             too_large = 2 * kept[index].size > budget
             temporary = kept[index].kind is SnapshotKind.LADDER
-            return not too_large, not temporary, max(worst, before + after) - worst, before * after
+            return not temporary, not too_large, max(worst, before + after) - worst, before * after
 
         index = min(candidates, key=rise)
         excess -= kept[index].size
