@@ -13,6 +13,7 @@ from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import LinkError, PluginError
 from rrdbg.links.plugin import Plugin, find_plugin
+from rrdbg.links.tally import Judging
 from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.accelerator import AcceleratorInfo
 from rrdbg.model.hits.stop import Point
@@ -53,13 +54,28 @@ class Accelerator:
         text = f"The accelerator is used where it is quicker: {plugin.path}, for QEMU's plugin interface {plugin.api}."
         return AcceleratorInfo(True, text, self._passes)
 
-    async def survey(self, timeline: Timeline, icount: int, points: Sequence[Point]) -> Survey | None:
-        """A machine at or before ``icount`` that tallies ``points`` from there on, which the caller ends; or None."""
+    @property
+    def is_off(self) -> bool:
+        """True if it is known that there are no surveys."""
+        return self._launcher is None
+
+    async def judges(self) -> bool:
+        """Whether conditions can be judged in QEMU, which it must be able to read registers for."""
         plugin = await self._ready()
-        if plugin is None or self._launcher is None:
+        return plugin is not None and plugin.judges
+
+    async def survey(
+        self, timeline: Timeline, icount: int, points: Sequence[Point], judging: Judging | None = None
+    ) -> Survey | None:
+        """A machine at or before ``icount`` that tallies ``points`` from there on, which the caller ends; or None.
+
+        With ``judging`` only hits under its conditions count.
+        """
+        plugin = await self._ready()
+        if plugin is None or self._launcher is None or (judging and not plugin.judges):
             return None
         try:
-            survey = await Survey.start(self._launcher, plugin, timeline, icount, points)
+            survey = await Survey.start(self._launcher, plugin, timeline, icount, points, judging)
         except LinkError as error:
             self.give_up(error)
             return None

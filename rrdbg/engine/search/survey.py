@@ -15,7 +15,7 @@ from rrdbg.engine.machines.ground import More
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.links.plugin import Plugin
-from rrdbg.links.tally import KEPT, Tally, create_tally, read_tally, want_hit
+from rrdbg.links.tally import KEPT, Judging, Tally, create_tally, read_tally, want_hit
 from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.stop import Point
 from rrdbg.model.timeline.deliveries import Delivery
@@ -46,17 +46,27 @@ class Survey:
 
     @classmethod
     async def start(
-        cls, launcher: Launcher, plugin: Plugin, timeline: Timeline, icount: int, points: Sequence[Point]
+        cls,
+        launcher: Launcher,
+        plugin: Plugin,
+        timeline: Timeline,
+        icount: int,
+        points: Sequence[Point],
+        judging: Judging | None = None,
     ) -> Survey:
-        """Start a machine on the snapshot at or before ``icount``.
+        """Start a machine on the snapshot at or before ``icount``; the plugin judges conditions by ``judging``.
 
         :raises QemuLaunchError: QEMU could not load it, or not the plugin.
         """
         snapshot = timeline.nearest(icount)
         assert snapshot is not None, "a timeline has an initial snapshot"
 
+        deliveries = timeline.deliveries
+        told = deliveries.of_kind(Delivery.EXCEPTION, snapshot.icount) if plugin.hears_exceptions else ()
+        exceptions = [place - snapshot.icount for place in told]
+
         def more(directory: Path) -> list[str]:
-            create_tally(directory / _FILE, points)
+            create_tally(directory / _FILE, points, judging, exceptions)
             return plugin.words(directory / _FILE)
 
         walker, _ = await launcher.start(snapshot, timeline, more=More(more, (plugin.path,)))

@@ -6,6 +6,7 @@ from rrdbg.engine.queries.evaluate import evaluate
 from rrdbg.errors import RspError
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.links.machine import Machine
+from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Breakpoint
 from rrdbg.model.program.agent import BadExpression
 
@@ -15,6 +16,10 @@ class Conditions:
 
     def __init__(self, points: PointSet) -> None:
         self._points = points
+
+    def condition(self, point: Breakpoint) -> Condition:
+        """When ``point`` counts; see :class:`~rrdbg.model.hits.condition.Conditional`."""
+        return Condition(() if point.number >= 0 else tuple(self._points.conditions_at(point.address)))
 
     async def __call__(self, machine: Machine, point: Breakpoint) -> bool:
         """True if the breakpoint at which ``machine`` stands counts.
