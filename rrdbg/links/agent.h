@@ -16,6 +16,7 @@ struct run {
 
 static struct bytes *buffer;
 static void *handles[MOST_REGISTERS];
+static bool known[MOST_REGISTERS]; /* a handle may be 0 */
 
 static uint64_t number(const uint8_t *data, uint64_t length, bool big_endian) {
     uint64_t value = 0;
@@ -49,11 +50,13 @@ static void push(struct run *run, uint64_t value) {
 
 static void find_registers(void) {
     struct array *found = qemu_plugin_get_registers();
-    const struct known_register *known = (const struct known_register *)found->data;
+    unsigned int size = g_array_get_element_size(found);
     for (uint64_t i = 0; i < tally->register_count && i < MOST_REGISTERS; i++)
-        for (unsigned int k = 0; k < found->length; k++)
-            if (strcmp(known[k].name, registers[i].name) == 0)
-                handles[i] = known[k].handle;
+        for (unsigned int k = 0; k < found->length; k++) {
+            const struct known_register *one = (const struct known_register *)(found->data + (size_t)k * size);
+            if (strcmp(one->name, registers[i].name) == 0)
+                handles[i] = one->handle, known[i] = true;
+        }
     g_array_free(found, 1);
 }
 
@@ -64,7 +67,7 @@ static void push_register(struct run *run, uint64_t wanted) {
     found = true;
     g_byte_array_set_size(buffer, 0);
     for (uint64_t i = 0; i < tally->register_count && i < MOST_REGISTERS; i++)
-        if (registers[i].number == wanted && handles[i])
+        if (registers[i].number == wanted && known[i])
             qemu_plugin_read_register(handles[i], buffer);
     if (buffer->length == 0 || buffer->length > 8)
         run->failed = true;

@@ -80,11 +80,12 @@ struct array {
 struct bytes *g_byte_array_new(void);
 struct bytes *g_byte_array_set_size(struct bytes *array, unsigned int length);
 char *g_array_free(struct array *array, int free_segment);
+unsigned int g_array_get_element_size(struct array *array);
 
+/* In later versions there is more behind it. */
 struct known_register {
     void *handle;
     const char *name;
-    const char *feature;
 };
 struct array *qemu_plugin_get_registers(void);
 int qemu_plugin_read_register(void *handle, struct bytes *buffer);

@@ -36,6 +36,7 @@ struct bytes *g_byte_array_new(void) {
 }
 struct bytes *g_byte_array_set_size(struct bytes *array, unsigned int length) { array->length = length; return array; }
 char *g_array_free(struct array *array, int free_segment) { (void)array, (void)free_segment; return NULL; }
+unsigned int g_array_get_element_size(struct array *array) { (void)array; return sizeof(struct known_register); }
 struct array *qemu_plugin_get_registers(void) {
     static struct known_register known[%d];
     static struct array array = {(char *)known, %d};

@@ -60,7 +60,7 @@ class Sieve:
         self._points = points
         self._accept = accept
         self._conditions = conditions
-        self._judging = Judging()
+        self._judging: Judging | None = None
         self._wrong = False
 
     @classmethod
@@ -84,11 +84,8 @@ class Sieve:
 
     async def can_judge(self, layout: RegisterFile) -> bool:
         """Whether the plugin can be asked, of a guest whose registers are laid out so; to be asked before the rest."""
-        wanted = frozenset[int]().union(*(condition.registers for condition in self._conditions.values()))
-        names = {number: layout.settled(number) for number in wanted}
-        known = {number: name for number, name in names.items() if name}
-        self._judging = Judging(self._conditions, known, layout.byte_order)
-        return len(known) == len(wanted) and await self._accelerator.judges()
+        self._judging = await self._accelerator.judging(self._conditions, layout)
+        return self._judging is not None
 
     async def hits(
         self, start: Position, end: Position, on_progress: ProgressCallback | None
