@@ -1,9 +1,9 @@
 """What conditions cost that are false nearly always: python -m benchmarks.conditions RECORDING ADDRESS...
 
-For each instruction at an ADDRESS (hexadecimal), in the stretch --from --to: a plain replay of the stretch, and then the
-same condition, false at each hit, searched for forward, backward and counted, with the accelerator on and off. Seconds
-of the clock, and of processor time of all QEMUs, which is right on a busy machine, too. ``--off`` asks for the runs
-without the accelerator, which take a millisecond for each hit and more. The recording's hits.json is deleted.
+For each instruction at an ADDRESS (hexadecimal), in the stretch --from --to: a plain replay of the stretch by one
+machine, and then the same condition, false at each hit, searched for forward and backward, and all hits counted. Seconds
+of the clock, and of processor time of all QEMUs, which is right on a busy machine, too. ``--off`` asks for the same
+without the accelerator, where each hit takes a millisecond and more. The recording's hits.json is deleted.
 """
 
 from __future__ import annotations
@@ -62,7 +62,11 @@ def never(register: int, *, memory: bool) -> Expression:
 
 
 async def _plain(replay: Replay, point: Breakpoint, judge: Judge, start: Position, end: Position) -> object:
-    await replay.seek(end)
+    walker = await replay._cursor.start_at(start.icount)
+    try:
+        await walker.arrive(end)
+    finally:
+        await walker.machine.close()
     return ""
 
 
