@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from rrdbg.commands.arguments import nothing_more, read_address, read_stretch
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.scope import Scope
 from rrdbg.commands.session import Session
+from rrdbg.engine.queries.evaluate import Judge
 from rrdbg.engine.queries.occurrences import count, nth
 from rrdbg.errors import OutOfRange, UsageError
+from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Breakpoint
 from rrdbg.model.program.scope import HERE, read_scope
+from rrdbg.model.program.tracing import Tracepoint
 from rrdbg.model.results import Message, Result
 from rrdbg.model.timeline.position import parse_count
 from rrdbg.render.text import times
@@ -21,18 +25,22 @@ OCCURRENCES = Registry()
 
 @OCCURRENCES.command(
     "count", Category.QUERIES, "Tell how often LOCATION is executed, in all of time or a part of it.",
-    arguments="LOCATION [from POSITION] [to POSITION] [--here]", takes=(Takes.LOCATION,),
-    details="Millions take one pass where the accelerator can be used ('info accelerator'), and without it about a "
-    "millisecond each. It counts in every address space; with --here, in the one at the cursor alone, at about a "
-    "millisecond for each in any.",
-    examples=("count log_append", "count *0x100470 from 50% to 60%"),
+    arguments="LOCATION [if CONDITION] [from POSITION] [to POSITION] [--here]",
+    takes=(Takes.LOCATION, Takes.EXPRESSION),
+    details="With a condition, only those times count at which it is not zero and can be told. Millions take one pass "
+    "where the accelerator can be used ('info accelerator'), and without it about a millisecond each. It counts in "
+    "every address space; with --here, in the one at the cursor alone, at about a millisecond for each in any.",
+    examples=(
+        "count log_append", "count *0x100470 from 50% to 60%", "count fold if value > 100",
+        "count kmem_cache_alloc if $cr3 == 0x4a2c000",
+    ),
 )  # fmt: skip
 async def _count(session: Session, text: str) -> Result:
     text, here = read_scope(text, HERE)
     what, start, end = await read_stretch(session, text)
-    points = await _points(session, what)
+    points, judge = await _points(session, what)
     scope = await Scope.at(session, points[0].address, here=here)
-    found = await count(session.replay, [replace(point, space=scope.only) for point in points], start, end)
+    found = await count(session.replay, [replace(point, space=scope.only) for point in points], start, end, judge)
     how = ", counted by the accelerator" if found.accelerated else ""
     many = len(found.spaces)
     spaces = f", in {many} address spaces" if many > 1 and scope.by_process else ""
@@ -42,10 +50,11 @@ async def _count(session: Session, text: str) -> Result:
 
 @OCCURRENCES.command(
     "nth", Category.QUERIES, "Go to where LOCATION is executed for the time that has this NUMBER, from 1 on.",
-    arguments="NUMBER LOCATION [from POSITION] [to POSITION] [--here]", takes=(Takes.NUMBER, Takes.LOCATION),
-    details="They are counted from the start of the recording, unless told otherwise. 'info accelerator' tells whether "
-    "that is quick.",
-    examples=("nth 1,000,000 kmem_cache_alloc", "nth 3 log_append from 50%"),
+    arguments="NUMBER LOCATION [if CONDITION] [from POSITION] [to POSITION] [--here]",
+    takes=(Takes.NUMBER, Takes.LOCATION, Takes.EXPRESSION),
+    details="With a condition, only those times count at which it is not zero and can be told. They are counted from "
+    "the start of the recording, unless told otherwise. 'info accelerator' tells whether that is quick.",
+    examples=("nth 1,000,000 kmem_cache_alloc", "nth 3 log_append from 50%", "nth 2 fold if value > 100"),
 )  # fmt: skip
 async def _nth(session: Session, text: str) -> Result:
     first, _, rest = text.partition(" ")
@@ -56,19 +65,33 @@ async def _nth(session: Session, text: str) -> Result:
         raise UsageError("The first time has the number 1.")
     rest, here = read_scope(rest, HERE)
     what, start, end = await read_stretch(session, rest)
-    points = await _points(session, what)
+    points, judge = await _points(session, what)
     scope = await Scope.at(session, points[0].address, here=here) if here else Scope()
-    found = await nth(session.replay, [replace(point, space=scope.only) for point in points], number, start, end)
+    bound = [replace(point, space=scope.only) for point in points]
+    found = await nth(session.replay, bound, number, start, end, judge)
     if found.hit is None:
         raise OutOfRange(f"{what} is executed only {times(found.count)} between {start} and {end}.")
     return await session.stopped(await session.replay.seek(found.hit.position))
 
 
-async def _points(session: Session, what: str) -> list[Breakpoint]:
+async def _points(session: Session, what: str) -> tuple[list[Breakpoint], Judge | None]:
+    """Breakpoints at a location, and who judges them if a condition is given."""
+    location, _, condition = (part.strip() for part in what.partition(" if "))
+    if condition.startswith("@") and location.startswith("*"):
+        # Compiled by the user's own GDB.
+        address = await read_address(session, location)
+        code = Tracepoint.read(f"{address:#x},{condition[1:]}").expressions
+        return _numbered([address]), Judge({address: Condition(code, unclear=False)})
+    if condition:
+        found = await session.symbols_for(f"if {condition}").compile(location, (condition,))
+        judge = Judge({point.address: Condition(point.expressions, unclear=False) for point in found})
+        return _numbered(point.address for point in found), judge
     if what.startswith("*"):
-        addresses = [await read_address(session, what)]
-    else:
-        addresses = [point.address for point in await session.symbols_for(what).compile(what, ())]
+        return _numbered([await read_address(session, what)]), None
+    return _numbered(point.address for point in await session.symbols_for(what).compile(what, ())), None
+
+
+def _numbered(addresses: Iterable[int]) -> list[Breakpoint]:
     return [Breakpoint(-1 - number, address) for number, address in enumerate(addresses)]
 
 

@@ -91,8 +91,7 @@ class Replay:
         """The breakpoints and watchpoints that are set."""
         self.hits = Hits(recording, lambda: self.timeline.cost)
         """What was found already."""
-        near_last = self.accelerator.near_last
-        self._finder = Finder(self._cursor, self.hits, self._report, parallel, near_last, single=launcher.single)
+        self._finder = Finder(self._cursor, self.hits, self._report, parallel, self.accelerator, single=launcher.single)
 
     @classmethod
     async def open(

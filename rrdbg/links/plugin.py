@@ -1,4 +1,4 @@
-"""The TCG plugin ``tally.c``: built by the user's compiler when it is first needed, and tried on the QEMU to be used.
+"""The TCG plugin, ``tally.c`` and ``agent.h``: built by the user's compiler when it is first needed, and tried on QEMU.
 
 QEMU's plugin interface changed with its versions, and QEMU refuses a plugin that was built for another one, so there is
 one build for each. They are kept in the user's cache directory, by a checksum of the source.
@@ -19,8 +19,12 @@ from pathlib import Path
 from rrdbg.errors import PluginError
 from rrdbg.model.machine.options import escape
 
-API_VERSIONS = (1, 2, 7)
-"""The plugin interfaces that differ for us: those of QEMU 7.2, 9.0 and 11.1, each up to the next."""
+API_VERSIONS = (7, 4, 2, 1)
+"""The plugin interfaces that differ for us: those of QEMU 11.1, 9.2, 9.0 and 7.2. A QEMU takes some before its own."""
+
+_JUDGES = 4
+_HEARS = 7
+_SOURCES = ("tally.c", "agent.h")
 
 _COMPILERS = ("cc", "gcc", "clang")
 _FLAGS = ("-std=gnu17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
@@ -34,6 +38,16 @@ class Plugin:
 
     path: Path
     api: int
+
+    @property
+    def hears_exceptions(self) -> bool:
+        """True if QEMU tells it of exceptions, so that it can count as QEMU does."""
+        return self.api >= _HEARS
+
+    @property
+    def judges(self) -> bool:
+        """True if it can judge conditions: it can read registers and memory."""
+        return self.api >= _JUDGES
 
     def words(self, tally: Path) -> list[str]:
         """QEMU's options that load it, to note in the file ``tally`` what it finds."""
@@ -63,8 +77,8 @@ async def build(api: int) -> Path:
 
     :raises PluginError: there is no C compiler, or it fails, or there is no place to keep the result.
     """
-    source = resources.files("rrdbg.links").joinpath("tally.c").read_bytes()
-    digest = hashlib.blake2b(source, digest_size=8).hexdigest()
+    sources = {name: resources.files("rrdbg.links").joinpath(name).read_bytes() for name in _SOURCES}
+    digest = hashlib.blake2b(b"".join(sources.values()), digest_size=8).hexdigest()
     target = _cache() / f"tally-{digest}-api{api}.so"
     if target.exists():
         return target
@@ -74,8 +88,9 @@ async def build(api: int) -> Path:
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
-            text, made = Path(folder, "tally.c"), Path(folder, "tally.so")
-            text.write_bytes(source)
+            for name, source in sources.items():
+                Path(folder, name).write_bytes(source)
+            text, made = Path(folder, _SOURCES[0]), Path(folder, "tally.so")
             status, said = await _run([compiler, *_FLAGS, f"-DAPI_VERSION={api}", "-o", str(made), str(text)])
             if status:
                 raise PluginError(f"{compiler} cannot build the plugin: {' / '.join(said.split(chr(10))[:3])}")

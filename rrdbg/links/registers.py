@@ -29,6 +29,10 @@ _THUMB_PAUSES = (b"\x10\xbf", b"\x20\xbf", b"\xaf\xf3\x01\x80", b"\xaf\xf3\x02\x
 
 _CPSR_THUMB = 1 << 5
 
+_UNSETTLED = frozenset(("eflags", "cpsr", "xpsr", "pswm", "sr", "psr", "ps", "ccr"))
+"""Registers that QEMU works out where a block of code ends, as it does the pc; in its middle they hold an old value."""
+
+_MOST_SETTLED = 8
 _STOPS_BEFORE_ACCESS = ("aarch64", "arm", "mips", "riscv", "loongarch", "xtensa")
 _BIG_ENDIAN = ("powerpc", "s390", "sparc", "m68k", "hppa", "or1k")
 
@@ -74,6 +78,15 @@ class RegisterFile:
         """The part of ``packet`` that holds register ``number``, counted as QEMU does; None if it is not in it."""
         listed = list(self.registers.values())
         return _digits(packet, listed[number]) if 0 <= number < len(listed) else None
+
+    def settled(self, number: int) -> str | None:
+        """The name of register ``number`` if it is right in the middle of a block, too, and has eight bytes at most."""
+        listed = list(self.registers.values())
+        if not 0 <= number < len(listed):
+            return None
+        register = listed[number]
+        right = register.name in self.general and register.name not in (self.pc, *_UNSETTLED)
+        return register.name if right and register.size <= _MOST_SETTLED else None
 
     @property
     def segmented(self) -> bool:

@@ -10,6 +10,7 @@ from rrdbg.errors import GdbError
 from rrdbg.links.mi import Gdb
 from rrdbg.model.program.agent import Expression
 from rrdbg.model.program.function import list_parameters, read_parameters, read_result
+from rrdbg.model.program.gdb_functions import compilable
 from rrdbg.model.program.tracing import Parameter, Tracepoint, read_listings
 from rrdbg.model.program.untyped import Untyped, is_untyped, names_in, unknown_type, with_addresses
 from rrdbg.model.program.variable import Variable
@@ -189,6 +190,7 @@ class GdbSymbols:
 
     async def _compilable(self, expression: str, location: str = "") -> str:
         """``expression`` as GDB compiles it right, for ``location`` or for where the cursor is."""
+        expression = compilable(expression)
         untyped: dict[str, Untyped] = {}
         for name in names_in(expression):
             found = is_untyped(await self._type(name))

@@ -1,14 +1,18 @@
 /* A TCG plugin for QEMU that tallies executions of instructions and accesses to memory, and never stops the guest.
  *
+ * From interface 4 on it judges conditions, too: GDB's agent expressions, of registers and memory. An execution at which
+ * none holds is no hit. The meaning of the opcodes is that of rrdbg/model/program/agent.py, errors and bounds included.
+ *
  * What to look for stands in a file that rrdbg makes, and what was found is written there: both sides map it, and read
  * it while the guest stands still. rrdbg/links/tally.py has the other half of the layout.
  *
  * QEMU tells a plugin no instruction count, so the plugin keeps one: each translated instruction adds one, in the
  * generated code itself. An instruction that faults half-way is executed twice then, and counted twice, where QEMU's
- * own count has it once. So counts are a little too high after faults; whoever reads them must know.
+ * own count has it once. So counts are a little too high after faults; whoever reads them must know. From interface 7 on
+ * QEMU tells of exceptions, and at which counts they come the replay's log says: there the count is put right.
  *
- * API_VERSION says for which of QEMU's plugin interfaces this is built: 1 (QEMU 7.2), 2 (from 9.0) or 7 (from 11.1).
- * The interface is declared here as far as it is used, since distributions do not package its header.
+ * API_VERSION says for which of QEMU's plugin interfaces this is built: 1 (QEMU 7.2), 2 (from 9.0), 4 (from 9.2) or 7
+ * (from 11.1). The interface is declared here as far as it is used, since distributions do not package its header.
  */
 #include <fcntl.h>
 #include <stdbool.h>
@@ -30,7 +34,7 @@ struct qemu_plugin_insn;
 typedef void (*exec_function)(unsigned int vcpu, void *data);
 typedef void (*access_function)(unsigned int vcpu, uint32_t info, uint64_t address, void *data);
 
-enum { NO_REGISTERS = 0, ADD_U64 = 0, READS = 1, WRITES = 2 };
+enum { NO_REGISTERS = 0, READ_REGISTERS = 1, ADD_U64 = 0, READS = 1, WRITES = 2 };
 
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
@@ -63,6 +67,39 @@ void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, i
                                                 uint64_t value);
 #endif
 
+#if API_VERSION >= 4
+/* GLib's, which every QEMU has loaded. */
+struct bytes {
+    uint8_t *data;
+    unsigned int length;
+};
+struct array {
+    char *data;
+    unsigned int length;
+};
+struct bytes *g_byte_array_new(void);
+struct bytes *g_byte_array_set_size(struct bytes *array, unsigned int length);
+char *g_array_free(struct array *array, int free_segment);
+unsigned int g_array_get_element_size(struct array *array);
+
+/* In later versions there is more behind it. */
+struct known_register {
+    void *handle;
+    const char *name;
+};
+struct array *qemu_plugin_get_registers(void);
+int qemu_plugin_read_register(void *handle, struct bytes *buffer);
+bool qemu_plugin_read_memory_vaddr(uint64_t address, struct bytes *buffer, size_t length);
+#endif
+
+#if API_VERSION >= 7
+enum { EXCEPTIONS = 2, HOST_CALLS = 4 };
+void qemu_plugin_register_vcpu_discon_cb(uint64_t id, int kinds,
+                                         void (*call)(unsigned int vcpu, int kind, uint64_t from, uint64_t to,
+                                                      void *data),
+                                         void *data);
+#endif
+
 EXPORT int qemu_plugin_version = API_VERSION;
 
 /* --- The file ----------------------------------------------------------------------------------------------------- */
@@ -71,7 +108,18 @@ enum { EXECUTION = 0 }; /* or READS, WRITES, READS | WRITES */
 
 struct point {
     uint64_t kind;
-    uint64_t start, end; /* addresses; an execution's end is its start */
+    uint64_t start, end;           /* addresses; an execution's end is its start */
+    uint64_t program, program_end; /* its conditions, one of which must hold; none: it always counts */
+    uint64_t unclear;              /* whether it counts where a condition cannot be told */
+};
+
+struct program {
+    uint64_t start, length; /* in the code */
+};
+
+struct cpu_register {
+    uint64_t number; /* that the code calls it by */
+    char name[32];
 };
 
 struct hit {
@@ -86,10 +134,20 @@ struct tally {
     uint64_t wanted; /* the number of the hit, from 1 on, whose place is asked for */
     uint64_t wanted_executed;
     uint64_t hits;
+    uint64_t big_endian;
+    uint64_t program_count, register_count, code_size; /* a multiple of eight */
+    uint64_t exception_count; /* of those that come, how many instructions are before each */
+    uint64_t exceptions_met;
+    uint64_t unexpected; /* exceptions that did not come where they were expected */
     struct point points[];
+    /* programs, registers, code, exceptions, the latest hits */
 };
 
 static struct tally *tally;
+static const struct program *programs;
+static const struct cpu_register *registers;
+static const uint8_t *code;
+static const uint64_t *exceptions;
 static struct hit *latest;
 static uint64_t accesses;        /* any of READS and WRITES that a point is about */
 static uint64_t lowest, highest; /* all of the memory that points are about */
@@ -103,7 +161,9 @@ static void count(struct qemu_plugin_insn *insn) {
     qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, ADD_U64, counter, 1);
 }
 
-static uint64_t executed(void) { return *(uint64_t *)qemu_plugin_scoreboard_find(counter.board, 0); }
+static uint64_t *counted(void) { return qemu_plugin_scoreboard_find(counter.board, 0); }
+
+static uint64_t executed(void) { return *counted(); }
 
 /* Counting comes before calling. */
 enum { COUNTED_ITSELF = 1 };
@@ -131,10 +191,29 @@ static void note(const struct point *point, uint64_t now, uint64_t pc) {
         tally->wanted_executed = now;
 }
 
+#if API_VERSION >= 4
+#include "agent.h"
+
+static bool counts(const struct point *point) {
+    for (uint64_t i = point->program; i < point->program_end; i++) {
+        int found = holds(&programs[i]);
+        if (found > 0 || (found < 0 && point->unclear))
+            return true;
+    }
+    return point->program == point->program_end;
+}
+#else
+static bool counts(const struct point *point) {
+    (void)point;
+    return true;
+}
+#endif
+
 static void on_execution(unsigned int vcpu, void *data) {
     const struct point *point = data;
     (void)vcpu;
-    note(point, executed() - COUNTED_ITSELF, point->start);
+    if (counts(point))
+        note(point, executed() - COUNTED_ITSELF, point->start);
 }
 
 static void on_access(unsigned int vcpu, uint32_t info, uint64_t address, void *data) {
@@ -156,13 +235,27 @@ static void instrument(struct qemu_plugin_tb *tb) {
         count(insn);
         for (struct point *point = tally->points; point < tally->points + tally->point_count; point++)
             if (point->kind == EXECUTION && point->start == address)
-                qemu_plugin_register_vcpu_insn_exec_cb(insn, on_execution, NO_REGISTERS, point);
+                qemu_plugin_register_vcpu_insn_exec_cb(
+                    insn, on_execution, point->program < point->program_end ? READ_REGISTERS : NO_REGISTERS, point);
         if (accesses)
             qemu_plugin_register_vcpu_mem_cb(insn, on_access, NO_REGISTERS, asked_for(), (void *)(uintptr_t)address);
     }
 }
 
 #if API_VERSION >= 7
+/* An instruction that faults was counted when it was begun, and QEMU's own count does not have it. */
+static void on_exception(unsigned int vcpu, int kind, uint64_t from, uint64_t to, void *data) {
+    (void)vcpu, (void)kind, (void)from, (void)to, (void)data;
+    uint64_t *now = counted();
+    if (tally->exceptions_met >= tally->exception_count) {
+        tally->unexpected++;
+        return;
+    }
+    uint64_t expected = exceptions[tally->exceptions_met++];
+    tally->unexpected += *now != expected && *now != expected + 1;
+    *now = expected;
+}
+
 static void on_translation(struct qemu_plugin_tb *tb, void *data) {
     (void)data;
     instrument(tb);
@@ -188,7 +281,11 @@ static bool open_tally(const char *path) {
     if (memory == MAP_FAILED)
         return false;
     tally = memory;
-    latest = (struct hit *)&tally->points[tally->point_count];
+    programs = (const struct program *)&tally->points[tally->point_count];
+    registers = (const struct cpu_register *)&programs[tally->program_count];
+    code = (const uint8_t *)&registers[tally->register_count];
+    exceptions = (const uint64_t *)(code + tally->code_size);
+    latest = (struct hit *)&exceptions[tally->exception_count];
     lowest = UINT64_MAX;
     for (struct point *point = tally->points; point < tally->points + tally->point_count; point++) {
         if (point->kind == EXECUTION)
@@ -214,7 +311,11 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **a
 #if API_VERSION >= 2
     counter.board = qemu_plugin_scoreboard_new(sizeof(uint64_t));
 #endif
+#if API_VERSION >= 4
+    buffer = g_byte_array_new();
+#endif
 #if API_VERSION >= 7
+    qemu_plugin_register_vcpu_discon_cb(id, EXCEPTIONS | HOST_CALLS, on_exception, NULL);
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation, NULL);
 #else
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);

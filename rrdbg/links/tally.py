@@ -8,22 +8,39 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind
 
 KEPT = 1 << 16
 """How many of the latest hits a file has room for: 1.5 MB."""
 
-_HEADER = struct.Struct("=5Q")
+_HEADER = struct.Struct("=12Q")
 _WANTED = 16
-_POINT = struct.Struct("=3Q")
+_POINT = struct.Struct("=6Q")
+_PROGRAM = struct.Struct("=2Q")
+_REGISTER = struct.Struct("=Q32s")
 _HIT = struct.Struct("=3Q")
 
 _EXECUTION = 0
 _KINDS = {WatchKind.READ: 1, WatchKind.WRITE: 2, WatchKind.ACCESS: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What the plugin needs to judge conditions: the ``conditions`` of breakpoints, by address, and the guest's order.
+
+    ``registers`` are the names of those that they read, by number.
+    """
+
+    conditions: Mapping[int, Condition] = field(default_factory=dict)
+    registers: Mapping[int, str] = field(default_factory=dict)
+    byte_order: Literal["little", "big"] = "little"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +61,43 @@ class Tally:
     """What was found so far: how many ``hits`` in all, and the ``latest`` ones, in their order.
 
     ``wanted`` is how much was executed before the hit that was asked for, None if that is still to come. An access
-    counts its own instruction.
+    counts its own instruction. ``exceptions`` is how many came where they were expected, None if one did not, or the
+    plugin was not told of them.
     """
 
     hits: int
     wanted: int | None
     latest: tuple[Sighting, ...]
+    exceptions: int | None = None
 
 
-def create_tally(path: Path, points: Sequence[Point]) -> None:
-    """Make the file that tells the plugin to look for ``points``."""
-    content = bytearray(_HEADER.pack(len(points), KEPT, 0, 0, 0))
+def create_tally(
+    path: Path, points: Sequence[Point], judging: Judging | None = None, exceptions: Sequence[int] = ()
+) -> None:
+    """Make the file that tells the plugin to look for ``points``, those of ``judging`` under their conditions.
+
+    ``exceptions`` are how many instructions are executed before each exception that will come, as QEMU counts them.
+    """
+    judging = judging or Judging()
+    looked_for, programs, code = bytearray(), bytearray(), bytearray()
+    count = 0
     for point in points:
-        if isinstance(point, Breakpoint):
-            content += _POINT.pack(_EXECUTION, point.address, point.address)
-        else:
-            content += _POINT.pack(_KINDS[point.kind], point.address, point.address + point.length)
+        condition = judging.conditions.get(point.address) if isinstance(point, Breakpoint) else None
+        first = count
+        for program in condition.alternatives if condition else ():
+            programs += _PROGRAM.pack(len(code), len(program.code))
+            code += program.code
+            count += 1
+        end = point.address if isinstance(point, Breakpoint) else point.address + point.length
+        kind = _EXECUTION if isinstance(point, Breakpoint) else _KINDS[point.kind]
+        looked_for += _POINT.pack(kind, point.address, end, first, count, bool(condition and condition.unclear))
+    code += bytes(-len(code) % 8)
+    content = _HEADER.pack(
+        len(points), KEPT, 0, 0, 0, judging.byte_order == "big", count, len(judging.registers), len(code),
+        len(exceptions), 0, 0,
+    ) + looked_for + programs  # fmt: skip
+    content += b"".join(_REGISTER.pack(number, name.encode()) for number, name in judging.registers.items())
+    content += code + array("Q", exceptions).tobytes()
     with path.open("xb") as file:
         file.write(content)
         file.truncate(len(content) + KEPT * _HIT.size)
@@ -75,10 +113,11 @@ def want_hit(path: Path, number: int) -> None:
 def read_tally(path: Path, points: Sequence[Point], most: int = KEPT) -> Tally:
     """What the plugin has found of ``points``, for which the file was made; at most the ``most`` latest hits."""
     raw = path.read_bytes()
-    count, kept, wanted, executed, hits = _HEADER.unpack_from(raw)
-    ring = _HEADER.size + count * _POINT.size
+    _, kept, wanted, executed, hits, *_, listed, met, unexpected = _HEADER.unpack_from(raw)
+    ring = len(raw) - kept * _HIT.size
     latest = []
     for number in range(max(0, hits - min(most, kept)), hits):
         done, point, pc = _HIT.unpack_from(raw, ring + number % kept * _HIT.size)
         latest.append(Sighting(done, points[point], pc))
-    return Tally(hits, executed if 0 < wanted <= hits else None, tuple(latest))
+    told = met if listed and not unexpected else None
+    return Tally(hits, executed if 0 < wanted <= hits else None, tuple(latest), told)

@@ -196,6 +196,18 @@ def test_linux(run: Run[Any], linux_replay: Replay) -> None:
         last = await replay.last_before(end, points)
         assert last is not None
         assert last[1].position == expected[-1].position
+        survey = await replay.accelerator.survey(replay.timeline, start.icount, points)
+        assert survey is not None
+        try:
+            await survey.arrive(end)
+            places = [survey.place(sighting.executed) for sighting in survey.tally(len(expected)).latest]
+        finally:
+            await survey.close()
+        icounts = [hit.position.icount for hit in expected]
+        assert all(place.low <= icount <= place.high for place, icount in zip(places, icounts, strict=True))
+        plugin = replay.accelerator._plugin
+        if plugin and plugin.hears_exceptions:
+            assert [place.high for place in places] == icounts
 
     run(check())
 

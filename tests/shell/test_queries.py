@@ -207,6 +207,23 @@ async def test_count_and_nth(opened: Opened, workload: Path, workload_guest: Pat
         assert "It has made 1 pass in this session." in await user("info accelerator")
 
 
+async def test_count_and_nth_under_a_condition(
+    opened: Opened, workload: Path, workload_guest: Path, busy: Oracle
+) -> None:
+    hits = busy.hits(symbol(workload_guest, "twist").address)
+    cr3 = busy.registers(hits[0])["cr3"]
+    odd = [index for index in hits if busy.registers(index)["rdi"] & 1]
+    async with opened(workload) as user:
+        said = await user(f"count twist if ($rdi & 1) && $cr3 == {cr3} {stretch(busy)}")
+        assert f"is executed {len(odd)} times between" in said
+        assert "is executed 0 times" in await user(f"count twist if $cr3 != {cr3} {stretch(busy)}")
+        await user(f"nth {len(odd)} twist if $rdi & 1 {stretch(busy)}")
+        assert user.position == busy[odd[-1]].position
+        assert "is executed only" in await user.refused(f"nth {len(odd) + 1} twist if $rdi & 1 {stretch(busy)}")
+        # What cannot be told does not count.
+        assert "is executed 0 times" in await user(f"count twist if *(long *)0xdeadbeef0000 {stretch(busy)}")
+
+
 async def test_count_and_nth_refuse(opened: Opened, workload: Path) -> None:
     async with opened(workload, gdb=False) as user:
         assert "What to look for is missing" in await user.refused("count")

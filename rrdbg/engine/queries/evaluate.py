@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
+from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
+from rrdbg.model.hits.condition import Condition
+from rrdbg.model.hits.stop import Breakpoint
 from rrdbg.model.program.agent import BadExpression, Expression, NeedMemory, NeedRegister
 
 T = TypeVar("T")
@@ -18,6 +22,36 @@ async def evaluate(expression: Expression, machine: Machine, packet: bytes) -> i
     :raises RspError: it reads memory that is not mapped.
     """
     return await answer(expression.evaluate(machine.register_file.byte_order), machine, packet)
+
+
+async def holds(condition: Condition, machine: Machine) -> bool:
+    """Whether a breakpoint of ``condition`` counts where ``machine`` stands."""
+    if not condition.alternatives:
+        return True
+    packet = await machine.register_packet()
+    for code in condition.alternatives:
+        try:
+            if await evaluate(code, machine, packet):
+                return True
+        except (BadExpression, RspError):
+            if condition.unclear:
+                return True
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Judges hits by the ``conditions`` at addresses; it is an :data:`rrdbg.engine.search.scan.Accept`."""
+
+    conditions: Mapping[int, Condition]
+
+    def condition(self, point: Breakpoint) -> Condition:
+        """When ``point`` counts; see :class:`~rrdbg.model.hits.condition.Conditional`."""
+        return self.conditions[point.address]
+
+    async def __call__(self, machine: Machine, point: Breakpoint) -> bool:
+        """True if the breakpoint at which ``machine`` stands counts."""
+        return await holds(self.condition(point), machine)
 
 
 async def answer(question: Generator[NeedRegister | NeedMemory, int | bytes, T], machine: Machine, packet: bytes) -> T:

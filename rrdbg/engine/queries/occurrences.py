@@ -3,6 +3,8 @@
 The accelerator's number of hits is exact where its machine stands at a fence, and in between the place of a hit is
 known to within some instructions. So the hit that is asked for is come near to, counting; the last few are then counted
 by the stub, which tells its exact position. Without the accelerator the stub counts all of them.
+
+Under a condition the same is done where the accelerator can judge it, and only those are counted at which it holds.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from rrdbg.engine.machines.progress import Stretch
+from rrdbg.engine.queries.evaluate import Judge
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import LinkError
+from rrdbg.links.tally import Judging
 from rrdbg.model.hits.stop import Breakpoint, Hit
 from rrdbg.model.timeline.position import Position
 
@@ -36,40 +40,67 @@ class Occurrences:
     spaces: frozenset[int | None] = field(default=frozenset(), compare=False)
 
 
-async def count(replay: Replay, points: Sequence[Breakpoint], start: Position, end: Position) -> Occurrences:
-    """How often ``points`` are hit from ``start`` on and before ``end``."""
-    few = await _scan(replay, points, None if _bound(points) else FEW + 1, start, end)
+async def count(
+    replay: Replay, points: Sequence[Breakpoint], start: Position, end: Position, judge: Judge | None = None
+) -> Occurrences:
+    """How often ``points`` are hit from ``start`` on and before ``end``; with ``judge``, under its conditions."""
+    few = await _scan(replay, points, None if _bound(points) else FEW + 1, start, end, judge)
     if few.hit is None:
         return few
-    async with replay.still():
-        counted = await _Counting(replay, points, start, end).count()
-    if counted is not None:
-        return Occurrences(counted, accelerated=True)
-    return await _scan(replay, points, None, start, end)
+    judging = await _judging(replay, points, judge)
+    if judging or not judge:
+        async with replay.still():
+            counted = await _Counting(replay, points, start, end, judging).count()
+        if counted is not None:
+            return Occurrences(counted, accelerated=True)
+    return await _scan(replay, points, None, start, end, judge)
 
 
-async def nth(replay: Replay, points: Sequence[Breakpoint], number: int, start: Position, end: Position) -> Occurrences:
+async def nth(
+    replay: Replay,
+    points: Sequence[Breakpoint],
+    number: int,
+    start: Position,
+    end: Position,
+    judge: Judge | None = None,
+) -> Occurrences:
     """The hit of ``points`` that is number ``number``, from 1 on, from ``start`` on and before ``end``.
 
-    Its position is that of :meth:`~rrdbg.engine.replay.Replay.scan`, and may be too early by a phase likewise.
+    With ``judge`` only those under its conditions count. Its position is that of
+    :meth:`~rrdbg.engine.replay.Replay.scan`, and may be too early by a phase likewise.
     """
-    if number > FEW and not _bound(points):
+    judging = await _judging(replay, points, judge)
+    if number > FEW and not _bound(points) and (judging or not judge):
         async with replay.still():
-            near = await _Counting(replay, points, start, end).come_near(number)
+            near = await _Counting(replay, points, start, end, judging).come_near(number)
         if near is not None:
             base, before = near
-            found = await _scan(replay, points, number - before, base, end)
+            found = await _scan(replay, points, number - before, base, end, judge)
             return Occurrences(before + found.count, found.hit, accelerated=True)
-    return await _scan(replay, points, number, start, end)
+    return await _scan(replay, points, number, start, end, judge)
+
+
+async def _judging(replay: Replay, points: Sequence[Breakpoint], judge: Judge | None) -> Judging | None:
+    """What the accelerator needs to judge conditions; None if there are none, or it cannot."""
+    if judge is None:
+        return None
+    conditions = {point.address: judge.condition(point) for point in points}
+    layout = (await replay.machine()).register_file
+    return await replay.accelerator.judging(conditions, layout)
 
 
 async def _scan(
-    replay: Replay, points: Sequence[Breakpoint], number: int | None, start: Position, end: Position
+    replay: Replay,
+    points: Sequence[Breakpoint],
+    number: int | None,
+    start: Position,
+    end: Position,
+    judge: Judge | None,
 ) -> Occurrences:
     """Count by the stub, up to the hit ``number`` or to the end."""
     counted = 0
     spaces: set[int | None] = set()
-    async with aclosing(replay.scan(points, start, end)) as hits:
+    async with aclosing(replay.scan(points, start, end, judge)) as hits:
         async for hit in hits:
             counted += 1
             spaces.add(hit.space)
@@ -86,11 +117,19 @@ def _bound(points: Sequence[Breakpoint]) -> bool:
 class _Counting:
     """The accelerator's passes over one stretch; each answer is None where it cannot be used."""
 
-    def __init__(self, replay: Replay, points: Sequence[Breakpoint], start: Position, end: Position) -> None:
+    def __init__(
+        self,
+        replay: Replay,
+        points: Sequence[Breakpoint],
+        start: Position,
+        end: Position,
+        judging: Judging | None = None,
+    ) -> None:
         self._replay = replay
         self._points = points
         self._start = start
         self._end = end
+        self._judging = judging
 
     async def count(self) -> int | None:
         """How many hits there are."""
@@ -155,7 +194,8 @@ class _Counting:
 
     async def _survey(self, position: Position) -> Survey | None:
         timeline = self._replay.timeline
-        return await self._replay.accelerator.survey(timeline, timeline.landing_before(position), self._points)
+        landing = timeline.landing_before(position)
+        return await self._replay.accelerator.survey(timeline, landing, self._points, self._judging)
 
     async def _hits_at(self, survey: Survey, position: Position) -> int:
         """Bring ``survey`` to ``position``; the hits that it has seen on its way so far."""

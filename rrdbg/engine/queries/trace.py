@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Literal
 
-from rrdbg.engine.queries.evaluate import evaluate
+from rrdbg.engine.queries.evaluate import evaluate, holds
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
 from rrdbg.model.hits.address_space import AddressSpace
+from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Breakpoint, NotedHit
-from rrdbg.model.program.agent import BadExpression, Expression
+from rrdbg.model.program.agent import BadExpression
 from rrdbg.model.program.tracing import LONGEST_STRING, Conversion, Format, Tracepoint
 from rrdbg.model.timeline.position import Position
 
@@ -53,21 +54,18 @@ class _Tracer:
         self._form = form
         self._conditional = conditional
 
+    def condition(self, point: Breakpoint) -> Condition:
+        """When ``point`` counts; see :class:`~rrdbg.model.hits.condition.Conditional`."""
+        codes = self._points[point.address].expressions
+        return Condition(codes[:1], unclear=False) if self._conditional else Condition()
+
     async def __call__(self, machine: Machine, point: Breakpoint) -> str | Literal[False]:
+        if not await holds(self.condition(point), machine):
+            return False
         tracepoint = self._points[point.address]
         if self._conditional:
-            condition, *others = tracepoint.expressions
-            if not await _holds(condition, machine):
-                return False
-            tracepoint = Tracepoint(tracepoint.address, tuple(others))
+            tracepoint = Tracepoint(tracepoint.address, tracepoint.expressions[1:])
         return self._form.show(await values_at(machine, tracepoint, self._form.conversions))
-
-
-async def _holds(condition: Expression, machine: Machine) -> bool:
-    try:
-        return bool(await evaluate(condition, machine, await machine.register_packet()))
-    except (BadExpression, RspError):
-        return False
 
 
 async def values_at(

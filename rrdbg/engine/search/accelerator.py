@@ -7,14 +7,17 @@ thousands of hits. So nothing here is an error: what cannot be done is None, and
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import LinkError, PluginError
 from rrdbg.links.plugin import Plugin, find_plugin
+from rrdbg.links.registers import RegisterFile
+from rrdbg.links.tally import Judging
 from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.accelerator import AcceleratorInfo
+from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Point
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
@@ -53,13 +56,34 @@ class Accelerator:
         text = f"The accelerator is used where it is quicker: {plugin.path}, for QEMU's plugin interface {plugin.api}."
         return AcceleratorInfo(True, text, self._passes)
 
-    async def survey(self, timeline: Timeline, icount: int, points: Sequence[Point]) -> Survey | None:
-        """A machine at or before ``icount`` that tallies ``points`` from there on, which the caller ends; or None."""
+    @property
+    def is_off(self) -> bool:
+        """True if it is known that there are no surveys."""
+        return self._launcher is None
+
+    async def judging(self, conditions: Mapping[int, Condition], layout: RegisterFile) -> Judging | None:
+        """What a survey needs to judge ``conditions``, by address, of a guest with this ``layout`` of registers.
+
+        None if they cannot be judged in QEMU: this one cannot read registers and memory there, or they need such
+        registers as it brings up to date only where a block of code ends (the pc, the flags), or long ones.
+        """
+        wanted = frozenset[int]().union(*(condition.registers for condition in conditions.values()))
+        known = {number: name for number in wanted if (name := layout.settled(number))}
+        plugin = await self._ready() if len(known) == len(wanted) else None
+        return Judging(conditions, known, layout.byte_order) if plugin and plugin.judges else None
+
+    async def survey(
+        self, timeline: Timeline, icount: int, points: Sequence[Point], judging: Judging | None = None
+    ) -> Survey | None:
+        """A machine at or before ``icount`` that tallies ``points`` from there on, which the caller ends; or None.
+
+        With ``judging`` only hits under its conditions count.
+        """
         plugin = await self._ready()
-        if plugin is None or self._launcher is None:
+        if plugin is None or self._launcher is None or (judging and not plugin.judges):
             return None
         try:
-            survey = await Survey.start(self._launcher, plugin, timeline, icount, points)
+            survey = await Survey.start(self._launcher, plugin, timeline, icount, points, judging)
         except LinkError as error:
             self.give_up(error)
             return None

@@ -24,6 +24,7 @@ from rrdbg.engine.machines.progress import ProgressListener, Stretch
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.search.accelerator import NearLast
 from rrdbg.engine.search.scan import BROKEN, Accept, GiveUp, Scan, may_break
+from rrdbg.engine.search.sieve import FEW, Sieve
 from rrdbg.engine.search.single import SingleScan
 from rrdbg.engine.search.trail import Trail, judge_last
 from rrdbg.links.watchdog import ProgressCallback
@@ -77,7 +78,7 @@ class Search:
 
     ``single`` tells that it ends the walker before, see :class:`~rrdbg.engine.machines.source.Machines`. ``note`` is
     told every stretch that was scanned. ``near_last`` tells where to look first, if somebody knows. ``trail`` judges
-    hits, and is the caller's to close.
+    hits, and is the caller's to close. ``sieve`` finds hits under conditions where there are many stops.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Search:
         note: Note | None = None,
         near_last: NearLast | None = None,
         trail: Trail | None = None,
+        sieve: Sieve | None = None,
     ) -> None:
         self._timeline = timeline
         self._points = points
@@ -103,6 +105,8 @@ class Search:
         self._note = note
         # A condition is judged at each hit, so it is of no use to know where those are.
         self._near_last = None if accept else near_last
+        self._sieve = sieve
+        self._dense = False
         self._scan_type = SingleScan if single else Scan
         self._scanned: list[tuple[Position, Position, list[Hit]]] = []
         self._on_progress: ProgressCallback = lambda icount: None
@@ -117,7 +121,7 @@ class Search:
         whole = cost.seconds(first, here.icount)
         segments = plan_reverse_scan(self._timeline, here, first)
         for number, segment in enumerate(segments):
-            if number and among:
+            if number and among and not self._sieve:
                 return await among(segments[number:])
             start, done = segment.start.icount, cost.seconds(segment.end.icount, here.icount)
             self._on_progress = Stretch(cost, start, done, whole, self._report).at
@@ -129,6 +133,8 @@ class Search:
     async def last_in(self, segment: Segment) -> Hit | None:
         """The last hit in ``segment``, or None if there is none."""
         try:
+            if self._sieve and self._dense:
+                return await self._last_sifted(self._sieve, segment.start, segment.end)
             return (await self._last_between(segment.start.icount, segment.end, careful=self._single)).last
         finally:
             scanned, self._scanned = self._scanned, []
@@ -140,7 +146,7 @@ class Search:
         try:
             walker = await self._start_at(low)
             try:
-                return await self._last_from(walker, end, max(most, MANY), careful=careful)
+                return await self._last_from(walker, end, max(most, self._many), careful=careful)
             finally:
                 await walker.machine.close()
         except BROKEN:
@@ -148,10 +154,17 @@ class Search:
                 raise
         return await self._last_between(low, end, most=most, careful=True)
 
+    @property
+    def _many(self) -> int:
+        return FEW if self._sieve else MANY
+
     async def _last_from(self, walker: Walker, end: Position, most: int, *, careful: bool) -> _Found:
         found = await self._scan(walker, end, lambda stops, left: stops >= most and left > SHORT, careful=careful)
         if walker.position >= end:
             return await self._judged(found)
+        if self._sieve and await self._can_sift(self._sieve, walker):
+            last = await self._last_sifted(self._sieve, walker.position, end)
+            return replace(found, last=last) if last else await self._judged(found)
         reached = walker.position.icount
         plain = self._timeline.deliveries.plain_at_or_before
         middle = await self._last_known(reached, end, found) or plain((reached + end.icount) // 2)
@@ -165,6 +178,17 @@ class Search:
         patience = max(most, found.stops + later.stops)
         earlier = await self._last_between(plain(reached), Position(middle), most=patience, careful=careful)
         return later.after(earlier).after(found if earlier.last else await self._judged(found))
+
+    async def _can_sift(self, sieve: Sieve, walker: Walker) -> bool:
+        """Whether ``sieve`` finds what comes behind ``walker``, where there have been many stops."""
+        self._dense = await sieve.can_judge(walker.machine.register_file)
+        self._sieve = sieve if self._dense else None
+        return self._dense and self._timeline.deliveries.is_plain(walker.position.icount)
+
+    async def _last_sifted(self, sieve: Sieve, start: Position, end: Position) -> Hit | None:
+        found = await sieve.last(start, end, self._on_progress)
+        self._scanned.append((start, end, found))
+        return next((hit for hit in reversed(found) if hit.belongs), None)
 
     async def _judged(self, found: _Found) -> _Found:
         return replace(found, last=await judge_last(self._trail, found.hits, lambda hit: hit.belongs))

@@ -2,7 +2,9 @@
 
 What the plugin counts as executed includes instructions that have faulted and were begun anew, which QEMU's icount does
 not. How many such there may be the log tells: no more than it has exceptions. So a hit lies in a small interval of
-icounts. At a fence nothing is uncertain: there the number of hits so far is exact, as far as the plugin sees them.
+icounts. Where QEMU tells the plugin of exceptions it counts as QEMU does, and only what QEMU begins anew without one is
+left of that (11.1: 2,432 hits in a boot of Linux with 1,337 exceptions were all exactly where the stub stops). At a
+fence nothing is uncertain: there the number of hits so far is exact, as far as the plugin sees them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from rrdbg.engine.machines.ground import More
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.links.plugin import Plugin
-from rrdbg.links.tally import KEPT, Tally, create_tally, read_tally, want_hit
+from rrdbg.links.tally import KEPT, Judging, Tally, create_tally, read_tally, want_hit
 from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.stop import Point
 from rrdbg.model.timeline.deliveries import Delivery
@@ -40,23 +42,34 @@ class Survey:
     """A machine that tallies ``points`` on its way; make it with :meth:`start`, end it with :meth:`close`."""
 
     def __init__(self, walker: Walker, points: Sequence[Point]) -> None:
+        self._hears = False
         self.walker = walker
         self._points = points
         self._origin = walker.position.icount
 
     @classmethod
     async def start(
-        cls, launcher: Launcher, plugin: Plugin, timeline: Timeline, icount: int, points: Sequence[Point]
+        cls,
+        launcher: Launcher,
+        plugin: Plugin,
+        timeline: Timeline,
+        icount: int,
+        points: Sequence[Point],
+        judging: Judging | None = None,
     ) -> Survey:
-        """Start a machine on the snapshot at or before ``icount``.
+        """Start a machine on the snapshot at or before ``icount``; the plugin judges conditions by ``judging``.
 
         :raises QemuLaunchError: QEMU could not load it, or not the plugin.
         """
         snapshot = timeline.nearest(icount)
         assert snapshot is not None, "a timeline has an initial snapshot"
 
+        deliveries = timeline.deliveries
+        told = deliveries.of_kind(Delivery.EXCEPTION, snapshot.icount) if plugin.hears_exceptions else ()
+        exceptions = [place - snapshot.icount for place in told]
+
         def more(directory: Path) -> list[str]:
-            create_tally(directory / _FILE, points)
+            create_tally(directory / _FILE, points, judging, exceptions)
             return plugin.words(directory / _FILE)
 
         walker, _ = await launcher.start(snapshot, timeline, more=More(more, (plugin.path,)))
@@ -75,7 +88,10 @@ class Survey:
 
     def tally(self, most: int = KEPT) -> Tally:
         """What was found up to where the machine stands, with at most the ``most`` latest hits."""
-        return read_tally(self._file, self._points, most)
+        tally = read_tally(self._file, self._points, most)
+        here = self.walker.position.icount
+        self._hears = tally.exceptions == self.walker.timeline.deliveries.count(Delivery.EXCEPTION, self._origin, here)
+        return tally
 
     def want(self, number: int) -> None:
         """Ask for the place of the hit that is number ``number`` from here on, the next one being number 1."""
@@ -86,8 +102,8 @@ class Survey:
         return self.walker.machine.directory / _FILE
 
     def place(self, executed: int) -> Interval:
-        """Where a hit lies before which the plugin has counted ``executed`` instructions."""
+        """Where a hit of the last :meth:`tally` lies before which the plugin has counted ``executed`` instructions."""
         high = self._origin + executed
         deliveries = self.walker.timeline.deliveries
-        faults = deliveries.count(Delivery.EXCEPTION, self._origin, high)
+        faults = 0 if self._hears else deliveries.count(Delivery.EXCEPTION, self._origin, high)
         return Interval(max(high - faults - _SLACK, self._origin), high)

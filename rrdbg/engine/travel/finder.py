@@ -12,12 +12,14 @@ from dataclasses import replace
 
 from rrdbg.engine.machines.progress import ProgressListener
 from rrdbg.engine.machines.walk import Walker
-from rrdbg.engine.search.accelerator import NearLast
+from rrdbg.engine.search.accelerator import Accelerator
 from rrdbg.engine.search.backward import Search
 from rrdbg.engine.search.hits import Hits
 from rrdbg.engine.search.lives import Lives
 from rrdbg.engine.search.parallel.searches import Parallel
 from rrdbg.engine.search.scan import BROKEN, Accept, Scan, may_break
+from rrdbg.engine.search.sieve import Sieve
+from rrdbg.engine.search.sifted import sifted
 from rrdbg.engine.search.single import EagerScan, SingleScan, all_at_once
 from rrdbg.engine.search.trail import Trail, judge_last
 from rrdbg.engine.travel.cursor import Cursor
@@ -32,7 +34,7 @@ class Finder:
     """Finds hits for whoever moves ``cursor``, which must be :meth:`~rrdbg.engine.travel.cursor.Cursor.moving`
     meanwhile.
 
-    Long searches are shared out by ``parallel``, and ``near_last`` tells one where to look first. ``single`` tells that
+    Long searches are shared out by ``parallel``, and ``accelerator`` tells one where to look. ``single`` tells that
     there is one QEMU only, see :class:`~rrdbg.engine.machines.source.Machines`.
     """
 
@@ -42,7 +44,7 @@ class Finder:
         hits: Hits,
         report: ProgressListener,
         parallel: Parallel | None,
-        near_last: NearLast,
+        accelerator: Accelerator,
         *,
         single: bool,
     ) -> None:
@@ -50,7 +52,7 @@ class Finder:
         self._hits = hits
         self._report = report
         self._parallel = parallel
-        self._near_last = near_last
+        self._accelerator = accelerator
         self._single = single
         self._scan_type = SingleScan if single else Scan
         self._passed: dict[tuple[Position, int], Hit] = {}
@@ -63,6 +65,9 @@ class Finder:
             async for _ in hits:
                 self._left_out += 1
         return self._left_out
+
+    def _sieve(self, points: Sequence[Point], accept: Accept | None) -> Sieve | None:
+        return Sieve.of(self._accelerator, self._cursor.timeline, self._cursor.start_at, points, accept)
 
     def _trail(self) -> Trail:
         return Trail(self._cursor.start_at, self._cursor.timeline, self._cursor.leave, self._hits.note_judged)
@@ -200,10 +205,10 @@ class Finder:
             if accept is None:
                 self._hits.note(points, low, high, hits)
 
-        timeline, trail = self._cursor.timeline, self._trail()
+        timeline, trail, sieve = self._cursor.timeline, self._trail(), self._sieve(points, accept)
         search = Search(
             timeline, points, self._cursor.start_at, self._report, accept,
-            single=self._single, note=note, near_last=self._near_last, trail=trail,
+            single=self._single, note=note, near_last=self._accelerator.near_last, trail=trail, sieve=sieve,
         )  # fmt: skip
         among = self._parallel.backwards(timeline, points, accept, self._report, note) if self._parallel else None
         try:
@@ -274,15 +279,20 @@ class Finder:
         Those that do not count are ``passed``, and put there.
         """
         start_at = self._cursor.start_at
-        scan = (
-            EagerScan(walker, lives.points, end, start_at, accept, careful=careful)
-            if self._single
-            else Scan(walker, lives.points, end, start_at, accept, careful=careful)
-        )
         progress = self._cursor.progress(end, walker.position)
         trail = self._trail()
+        if self._single:
+            found = EagerScan(walker, lives.points, end, start_at, accept, careful=careful).hits(
+                progress, include_start=include_start
+            )
+        else:
+            sieve = self._sieve(lives.points, accept)
+            found = sifted(
+                walker, lives.points, end, start_at, accept, sieve, progress, include_start=include_start,
+                careful=careful,
+            )  # fmt: skip
         try:
-            async with aclosing(scan.hits(progress, include_start=include_start)) as hits:
+            async with aclosing(found) as hits:
                 async for met in hits:
                     hit = await trail.judged(met)
                     if hit and self._counts(lives, hit):
@@ -318,8 +328,8 @@ class Finder:
     async def _scan(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None, *, careful: bool
     ) -> AsyncGenerator[Hit, None]:
-        timeline = self._cursor.timeline
-        if self._parallel and (segments := self._parallel.segments(timeline, start, end, accept)):
+        timeline, sieve = self._cursor.timeline, self._sieve(points, accept)
+        if self._parallel and not sieve and (segments := self._parallel.segments(timeline, start, end, accept)):
             found = self._parallel.scan(timeline, segments, points, accept, self._report, careful=careful)
             async with aclosing(found) as hits:
                 async for hit in hits:
@@ -328,8 +338,12 @@ class Finder:
         walker = await self._cursor.start_at(timeline.landing_before(start))
         try:
             await walker.walk_to(start)
-            scan = self._scan_type(walker, points, end, self._cursor.start_at, accept, careful=careful)
-            async with aclosing(scan.hits(self._cursor.progress(end, start))) as hits:
+            start_at, progress = self._cursor.start_at, self._cursor.progress(end, start)
+            if self._single:
+                found = self._scan_type(walker, points, end, start_at, accept, careful=careful).hits(progress)
+            else:
+                found = sifted(walker, points, end, start_at, accept, sieve, progress, careful=careful)
+            async with aclosing(found) as hits:
                 async for hit in hits:
                     yield hit
         finally:

@@ -14,6 +14,7 @@ from rrdbg.errors import UsageError
 from rrdbg.frontends.gdb.caches import as_described
 from rrdbg.frontends.gdb.declared import Declared
 from rrdbg.model.program.function import Function, list_parameters, read_parameters, read_result
+from rrdbg.model.program.gdb_functions import compilable
 from rrdbg.model.program.scope import EVERYWHERE, HERE, read_scope
 from rrdbg.model.program.tracing import Print, Tracepoint, read_listings
 from rrdbg.model.program.untyped import Untyped, is_untyped, names_in, unknown_type, with_addresses
@@ -54,7 +55,10 @@ def translate(command: Declared, arguments: str) -> str:
     if command.takes[0] == "condition":
         return condition(match["subject"]) + match["range"]
     if command.takes[0] == "location":
-        return f"*{location(match['subject']):#x}{match['range']}"
+        where, _, wanted = (part.strip() for part in match["subject"].partition(" if "))
+        address = location(where)
+        judged = f" if @{_bytecode(where, address, wanted)}" if wanted else ""
+        return f"*{address:#x}{judged}{match['range']}"
     if command.takes[0] == "function":
         return f"{function(match['subject'])}{match['range']}"
     return arguments
@@ -185,6 +189,7 @@ def _compiled(words: str) -> str:
 
 def _compilable(expression: str, place: str = "") -> str:
     """``expression`` as GDB compiles it right, for ``place`` or for where the cursor is."""
+    expression = compilable(expression)
     untyped: dict[str, Untyped] = {}
     for name in names_in(expression):
         try:

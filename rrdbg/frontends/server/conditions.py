@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from rrdbg.engine.queries.evaluate import evaluate
-from rrdbg.errors import RspError
+from rrdbg.engine.queries.evaluate import holds
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.links.machine import Machine
+from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Breakpoint
-from rrdbg.model.program.agent import BadExpression
 
 
 class Conditions:
@@ -16,22 +15,14 @@ class Conditions:
     def __init__(self, points: PointSet) -> None:
         self._points = points
 
+    def condition(self, point: Breakpoint) -> Condition:
+        """When ``point`` counts; see :class:`~rrdbg.model.hits.condition.Conditional`."""
+        return Condition(() if point.number >= 0 else tuple(self._points.conditions_at(point.address)))
+
     async def __call__(self, machine: Machine, point: Breakpoint) -> bool:
         """True if the breakpoint at which ``machine`` stands counts.
 
         A condition that cannot be evaluated counts as true, as in GDB's own server: GDB then evaluates it
         again and tells the user what is wrong with it.
         """
-        if point.number >= 0:
-            return True
-        conditions = self._points.conditions_at(point.address)
-        if not conditions:
-            return True
-        packet = await machine.register_packet()
-        for condition in conditions:
-            try:
-                if await evaluate(condition, machine, packet):
-                    return True
-            except (BadExpression, RspError):
-                return True
-        return False
+        return await holds(self.condition(point), machine)

@@ -61,15 +61,20 @@ class Expression:
         return _Run(self.code, byte_order).run()
 
     @property
-    def reads_registers(self) -> bool:
-        """True if there is an operation in it that needs a register."""
-        place = 0
+    def registers(self) -> frozenset[int]:
+        """The numbers of the registers that operations in it read."""
+        found, place = set(), 0
         while place < len(self.code):
             opcode = self.code[place]
             if opcode == 0x26:
-                return True
+                found.add(int.from_bytes(self.code[place + 1 : place + 3], "big"))
             place += 1 + _ARGUMENTS.get(opcode, 0)
-        return False
+        return frozenset(found)
+
+    @property
+    def reads_registers(self) -> bool:
+        """True if there is an operation in it that needs a register."""
+        return bool(self.registers)
 
 
 def _signed(value: int, bits: int = 64) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -72,3 +72,8 @@ class Deliveries:
     def count(self, kind: Delivery, low: int, high: int) -> int:
         """How many deliveries of ``kind`` there are at icounts in ``[low, high]``."""
         return self.kinds.count(kind, bisect_left(self.icounts, low), bisect_right(self.icounts, high))
+
+    def of_kind(self, kind: Delivery, low: int) -> Iterator[int]:
+        """The icounts of the deliveries of ``kind`` from ``low`` on, in order; one may come again."""
+        first = bisect_left(self.icounts, low)
+        return (self.icounts[index] for index in range(first, len(self.icounts)) if self.kinds[index] == kind)

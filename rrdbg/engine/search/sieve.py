@@ -1,0 +1,212 @@
+"""Where breakpoints' conditions hold, judged inside QEMU, so that a false one costs no stop.
+
+The plugin (:mod:`rrdbg.links.plugin`) runs the conditions' bytecode in one pass over a stretch, and knows of each true
+one in which small interval of icounts it lies. These become windows, and a scan looks at them: there the gdbstub tells
+where exactly the hits are. It must find as many as the plugin has counted; if it does not, the plugin is believed no
+more, and the stub scans the whole stretch.
+
+What the plugin cannot be asked is judged at stops as before: registers that QEMU brings up to date only where a block
+of code ends (the pc, the flags), those of more than eight bytes, and whatever is no bytecode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from rrdbg.engine.machines.walk import Walker
+from rrdbg.engine.search.accelerator import Accelerator
+from rrdbg.engine.search.access import StartAt
+from rrdbg.engine.search.scan import Accept, Scan
+from rrdbg.engine.search.survey import Survey
+from rrdbg.errors import LinkError
+from rrdbg.links.registers import RegisterFile
+from rrdbg.links.tally import KEPT, Judging
+from rrdbg.links.watchdog import ProgressCallback
+from rrdbg.model.hits.condition import Condition, conditional
+from rrdbg.model.hits.stop import Breakpoint, Hit, Point
+from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.position import Position
+
+FEW = 200
+"""Stops after which a search asks the plugin: they take about as long as the start of its machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch to be scanned, in which the plugin has counted so many ``hits``; None: it has not counted there."""
+
+    start: Position
+    end: Position
+    hits: int | None
+
+
+class Sieve:
+    """Searches for hits of ``points`` that ``accept`` judges, on ``timeline``; make it with :meth:`of`."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        timeline: Timeline,
+        start_at: StartAt,
+        points: Sequence[Breakpoint],
+        accept: Accept,
+        conditions: dict[int, Condition],
+    ) -> None:
+        self._accelerator = accelerator
+        self._timeline = timeline
+        self._start_at = start_at
+        self._points = points
+        self._accept = accept
+        self._conditions = conditions
+        self._judging: Judging | None = None
+        self._wrong = False
+
+    @classmethod
+    def of(
+        cls,
+        accelerator: Accelerator,
+        timeline: Timeline,
+        start_at: StartAt,
+        points: Sequence[Point],
+        accept: Accept | None,
+    ) -> Sieve | None:
+        """One for such a search, or None if it is not of breakpoints with conditions alone."""
+        breakpoints = [point for point in points if isinstance(point, Breakpoint)]
+        judge = conditional(accept)
+        if accept is None or judge is None or len(breakpoints) < len(points) or accelerator.is_off:
+            return None
+        conditions = {point.address: judge.condition(point) for point in breakpoints}
+        if not any(condition.alternatives for condition in conditions.values()):
+            return None
+        return cls(accelerator, timeline, start_at, breakpoints, accept, conditions)
+
+    async def can_judge(self, layout: RegisterFile) -> bool:
+        """Whether the plugin can be asked, of a guest whose registers are laid out so; to be asked before the rest."""
+        self._judging = await self._accelerator.judging(self._conditions, layout)
+        return self._judging is not None
+
+    async def hits(
+        self, start: Position, end: Position, on_progress: ProgressCallback | None
+    ) -> AsyncGenerator[Hit, None]:
+        """Every hit from ``start`` on and before ``end``, in order."""
+        told: set[tuple[Position, int]] = set()
+        walker: Walker | None = None
+        try:
+            async with aclosing(self._windows(start, end, on_progress)) as windows:
+                async for window in windows:
+                    walker = await self._at(walker, window.start)
+                    found = await self._look(walker, window)
+                    if self._wrong:
+                        break
+                    for hit in found:
+                        told.add((hit.position, hit.point.number))
+                        yield hit
+            if self._wrong:
+                walker = await self._at(walker, start)
+                async with aclosing(self._scan(walker, end).hits(on_progress)) as hits:
+                    async for hit in hits:
+                        if (hit.position, hit.point.number) not in told:
+                            yield hit
+        finally:
+            if walker:
+                await walker.machine.close()
+
+    async def last(self, start: Position, end: Position, on_progress: ProgressCallback | None) -> list[Hit]:
+        """The hits in the last part of a stretch that has any which belongs to its point's address space.
+
+        Without any, all there are.
+        """
+        windows = [window async for window in self._windows(start, end, on_progress)]
+        found: list[Hit] = []
+        for window in reversed(windows):
+            found = await self._look_alone(window) + found
+            if self._wrong:
+                return await self._look_alone(Window(start, end, None))
+            if any(hit.belongs for hit in found):
+                break
+        return found
+
+    async def _windows(
+        self, start: Position, end: Position, on_progress: ProgressCallback | None
+    ) -> AsyncGenerator[Window, None]:
+        """What is to be scanned from ``start`` to ``end``, in order; the whole rest where the plugin is lost."""
+        timeline = self._timeline
+        here = start
+        survey = await self._accelerator.survey(timeline, timeline.landing_before(start), self._points, self._judging)
+        if survey is None:
+            yield Window(start, end, None)
+            return
+        try:
+            await survey.arrive(start)
+            known = survey.tally(0).hits
+            snapshots = (Position(snapshot.icount) for snapshot in timeline.snapshots)
+            for fence in (*(place for place in snapshots if start < place < end), end):
+                await survey.arrive(fence, on_progress)
+                fresh = survey.tally(0).hits - known
+                known += fresh
+                for window in self._around(survey, fresh, here, fence):
+                    yield window
+                here = fence
+        except LinkError as error:
+            self._accelerator.give_up(error)
+            yield Window(here, end, None)
+        finally:
+            await survey.close()
+
+    def _around(self, survey: Survey, count: int, low: Position, high: Position) -> list[Window]:
+        """Windows around the latest ``count`` hits, which all lie between two fences."""
+        if count > KEPT:
+            return [Window(low, high, count)]
+        plain = self._timeline.deliveries
+        windows: list[Window] = []
+        for sighting in survey.tally(count).latest:
+            place = survey.place(sighting.executed)
+            start = max(low, Position(plain.plain_at_or_before(place.low)))
+            end = min(high, Position(plain.plain_after(place.high)))
+            if windows and start < windows[-1].end:
+                before = windows.pop()
+                start, end = before.start, max(before.end, end)
+                windows.append(Window(start, end, (before.hits or 0) + 1))
+            else:
+                windows.append(Window(start, end, 1))
+        return windows
+
+    async def _look_alone(self, window: Window) -> list[Hit]:
+        walker = await self._at(None, window.start)
+        try:
+            return await self._look(walker, window)
+        finally:
+            await walker.machine.close()
+
+    async def _look(self, walker: Walker, window: Window) -> list[Hit]:
+        """The hits in ``window``, at whose start ``walker`` stands; whether the plugin was right is noted."""
+        async with aclosing(self._scan(walker, window.end).hits()) as hits:
+            found = [hit async for hit in hits]
+        if window.hits not in (None, len(found)):
+            self._wrong = True
+            self._accelerator.give_up(
+                LinkError(
+                    f"it has counted {window.hits} hits from {window.start} to {window.end}, and there are {len(found)}"
+                )
+            )
+        return found
+
+    def _scan(self, walker: Walker, end: Position) -> Scan:
+        return Scan(walker, self._points, end, self._start_at, self._accept)
+
+    async def _at(self, walker: Walker | None, position: Position) -> Walker:
+        """A walker at ``position``: ``walker``, or a new one where that is nearer."""
+        landing = self._timeline.landing_before(position)
+        snapshot = self._timeline.nearest(landing)
+        if walker and (walker.position > position or (snapshot and snapshot.icount > walker.position.icount)):
+            await walker.machine.close()
+            walker = None
+        walker = walker or await self._start_at(landing)
+        try:
+            await walker.arrive(position)
+        except BaseException:
+            await walker.machine.close()
+            raise
+        return walker
