@@ -12,12 +12,15 @@ from pathlib import Path
 from rrdbg.engine.queries.calls import calls as find_calls
 from rrdbg.engine.queries.evaluate import evaluate
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.search.scan import Accept
 from rrdbg.errors import RspError
+from rrdbg.frontends.api.values import Value
 from rrdbg.links.machine import Machine
 from rrdbg.links.symbols import GdbSymbols
 from rrdbg.model.hits.stop import Breakpoint, Hit
 from rrdbg.model.program.agent import Expression
 from rrdbg.model.program.tracing import Conversion, Format, Tracepoint
+from rrdbg.model.results import Frame
 from rrdbg.model.timeline.events import NOTABLE, EventKind, GuestEvent
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.history import history
@@ -48,6 +51,21 @@ class Call:
     arguments: Mapping[str, int | str]
     returned: int | None
     end: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A value that changes: at ``position`` the instruction is about to be executed that makes it ``after``.
+
+    ``cause`` is what is known of a change that no instruction has made. ``frame`` is the place, if symbols tell it.
+    """
+
+    position: Position
+    expression: str
+    before: Value
+    after: Value
+    frame: Frame | None
+    cause: str = ""
 
 
 async def calls(
@@ -90,21 +108,28 @@ async def hits(
 
     An expression that cannot be evaluated there does not hold.
     """
-    conditions = {place.address: place.expressions for place in places}
-    holds = _Holds(conditions) if any(conditions.values()) else None
-    points = [Breakpoint(-1 - number, place.address) for number, place in enumerate(places)]
+    points, holds = conditional(places)
     async with aclosing(replay.scan(points, start, end, holds)) as found:
         async for hit in found:
             yield hit
 
 
+def conditional(places: Sequence[Tracepoint]) -> tuple[Sequence[Breakpoint], Accept | None]:
+    """Breakpoints at ``places``, for one time, and what judges their conditions, if they have some."""
+    conditions = {place.address: place.expressions for place in places}
+    points = [Breakpoint(-1 - number, place.address) for number, place in enumerate(places)]
+    return points, _Holds(conditions) if any(conditions.values()) else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Holds:
-    """Judges hits by conditions, which must hold all; by the addresses that they belong to."""
+    """Judges hits of breakpoints for one time by conditions, which must hold all; by their addresses."""
 
     conditions: Mapping[int, Sequence[Expression]]
 
     async def __call__(self, machine: Machine, point: Breakpoint) -> bool:
+        if point.number >= 0:
+            return True
         packet = await machine.register_packet()
         try:
             return all([await evaluate(condition, machine, packet) for condition in self.conditions[point.address]])
