@@ -13,10 +13,8 @@ from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.origin import read_place
 from rrdbg.commands.session import Session
 from rrdbg.engine.machines.progress import ProgressListener
-from rrdbg.engine.queries.bisect import Bisector
 from rrdbg.engine.queries.origin import DEPTH
 from rrdbg.engine.queries.origin import origin as follow
-from rrdbg.engine.queries.predicates import FormulaPredicate
 from rrdbg.engine.replay import Replay as Cursor
 from rrdbg.engine.search.scan import Accept
 from rrdbg.engine.window import Outcome, Window
@@ -26,13 +24,11 @@ from rrdbg.frontends.api.values import Value, read_value
 from rrdbg.frontends.shared.opening import open_with_workers, processors, symbols_of
 from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.links.gdb_choice import USUAL, find_gdb
-from rrdbg.model.hits.bisection import Bisection
-from rrdbg.model.hits.predicate import ExpressionFormula
 from rrdbg.model.hits.stop import Breakpoint, Hit, Point, Stop, WatchKind, Watchpoint
 from rrdbg.model.program.moves import Hop, MemoryPlace
 from rrdbg.model.program.moves import Place as ValuePlace
 from rrdbg.model.program.tracing import Tracepoint
-from rrdbg.model.results import Changed, Frame, Output, Result
+from rrdbg.model.results import Frame, Output, Result
 from rrdbg.model.size import parse_size
 from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.events import EventKind, GuestEvent, parse_kind
@@ -123,6 +119,11 @@ class AsyncReplay:
     def cursor(self) -> Cursor:
         """The engine beneath."""
         return self._cursor
+
+    @property
+    def symbols(self) -> Path | None:
+        """The file that symbols are read from, if there is one."""
+        return self._symbols
 
     @property
     def session(self) -> Session:
@@ -223,11 +224,8 @@ class AsyncReplay:
         :raises Undecided: it holds at ``start``, or not at ``end``; the cursor is where it was.
         """
         stretch = await self._stretch(start, end)
-        predicate = FormulaPredicate(ExpressionFormula(await (await self.debugger()).symbols.condition(condition)))
         async with self._unmoved_if_refused():
-            turn = await Bisector(self._cursor, predicate, Bisection.between(*stretch)).run()
-            await self._cursor.seek(turn.before)
-        return queries.Change(self.position, condition, turn.old, turn.new, await self.frame())
+            return await queries.bisect(self._cursor, (await self.debugger()).symbols, condition, *stretch)
 
     async def bookmark(self, name: str, note: str = "", at: Place | None = None) -> Position:
         """Give the cursor's position, or ``at``, a name that is kept with the recording: ``seek("@name")`` comes back.
@@ -477,11 +475,7 @@ class AsyncReplay:
         async with self._unmoved_if_refused():
             if at is not None:
                 await self.seek(at)
-            for answer in await self.run(f"{verb} {target}{' --everywhere' if everywhere else ''}"):
-                if isinstance(answer, Changed):
-                    values = read_value(answer.before), read_value(answer.after)
-                    return queries.Change(self.position, str(target), *values, answer.stopped.frame, answer.cause)
-        raise AssertionError(f"'{verb}' tells of a change, or raises")
+            return await queries.change(self._session, verb, target, everywhere=everywhere)
 
     @asynccontextmanager
     async def _unmoved_if_refused(self) -> AsyncIterator[None]:

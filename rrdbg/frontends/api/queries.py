@@ -9,18 +9,24 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
+from rrdbg.commands.help import COMMANDS
+from rrdbg.commands.session import Session
+from rrdbg.engine.queries.bisect import Bisector
 from rrdbg.engine.queries.calls import calls as find_calls
 from rrdbg.engine.queries.evaluate import evaluate
+from rrdbg.engine.queries.predicates import FormulaPredicate
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.search.scan import Accept
 from rrdbg.errors import RspError
-from rrdbg.frontends.api.values import Value
+from rrdbg.frontends.api.values import Value, read_value
 from rrdbg.links.machine import Machine
 from rrdbg.links.symbols import GdbSymbols
+from rrdbg.model.hits.bisection import Bisection
+from rrdbg.model.hits.predicate import ExpressionFormula
 from rrdbg.model.hits.stop import Breakpoint, Hit
 from rrdbg.model.program.agent import Expression
 from rrdbg.model.program.tracing import Conversion, Format, Tracepoint
-from rrdbg.model.results import Frame
+from rrdbg.model.results import Changed, Frame
 from rrdbg.model.timeline.events import NOTABLE, EventKind, GuestEvent
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.history import history
@@ -66,6 +72,23 @@ class Change:
     after: Value
     frame: Frame | None
     cause: str = ""
+
+
+async def change(session: Session, verb: str, target: str, *, everywhere: bool) -> Change:
+    """Go where the shell's ``last`` or ``first`` (``verb``) goes, and tell what it tells of ``target``."""
+    line = f"{verb} {target}{' --everywhere' if everywhere else ''}"
+    async with aclosing(COMMANDS.run(session, line)) as answers:
+        (told,) = [answer async for answer in answers if isinstance(answer, Changed)]
+    values = read_value(told.before), read_value(told.after)
+    return Change(told.stopped.stop.position, target, *values, told.stopped.frame, told.cause)
+
+
+async def bisect(replay: Replay, symbols: GdbSymbols, condition: str, start: Position, end: Position) -> Change:
+    """Go to the instruction that makes ``condition`` hold, found by halving."""
+    predicate = FormulaPredicate(ExpressionFormula(await symbols.condition(condition)))
+    turn = await Bisector(replay, predicate, Bisection.between(start, end)).run()
+    await replay.seek(turn.before)
+    return Change(turn.before, condition, turn.old, turn.new, await symbols.frame())
 
 
 async def calls(

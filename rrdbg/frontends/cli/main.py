@@ -27,6 +27,7 @@ from rrdbg.frontends.cli import (
     importing,
     index,
     library,
+    mcp,
     record,
     replay,
     serve,
@@ -107,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_parser(commands)
     attach.add_parser(commands)
     serve.add_parser(commands)
+    mcp.add_parser(commands)
     gdb.add_parser(commands)
     bisect.add_parser(commands)
     boots.add_parser(commands)
