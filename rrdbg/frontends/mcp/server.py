@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, cast
@@ -16,9 +18,9 @@ from rrdbg.errors import RrdbgError
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.mcp.answers import MOST_VALUE, bounded, cut
 from rrdbg.frontends.mcp.desk import Desk
-from rrdbg.frontends.mcp.lines import standard_input
 from rrdbg.frontends.mcp.progress import Reporting
 from rrdbg.frontends.mcp.tools import Tools
+from rrdbg.frontends.shared.standard_streams import standard_input
 from rrdbg.links.unbroken import unbroken
 from rrdbg.model.results import TimelineView
 from rrdbg.model.shown import shown
@@ -26,6 +28,9 @@ from rrdbg.render.json_lines import to_json
 
 if TYPE_CHECKING:
     import anyio
+
+MOST_LINE = 1 << 20
+"""Bytes of a message: a question has some hundred."""
 
 _INSTRUCTIONS = """
 rrdbg has recordings of QEMU guests, exact to the instruction, and answers questions about any position of them. Begin
@@ -102,12 +107,20 @@ async def serve(desk: Desk) -> None:
     """Answer until standard input ends, or the task is cancelled; then close all recordings."""
     server = build(desk)
     try:
-        lines = await standard_input()
-        if lines is None:
+        reader = await standard_input(MOST_LINE)
+        if reader is None:
             await server.run_stdio_async()
             return
-        async with stdio_server(stdin=cast("anyio.AsyncFile[str]", lines)) as (read, write):
+        async with stdio_server(stdin=cast("anyio.AsyncFile[str]", _lines(reader))) as (read, write):
             beneath = server._lowlevel_server  # noqa: SLF001  # the SDK's own server has no way to be given streams
             await beneath.run(read, write, beneath.create_initialization_options())
     finally:
         await unbroken(desk.close())
+
+
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[str]:
+    try:
+        while line := await reader.readline():
+            yield line.decode(errors="replace")
+    except ValueError:
+        print(f"rrdbg: a message of more than {MOST_LINE:,} bytes came; the connection is closed.", file=sys.stderr)
