@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rrdbg.errors import Interrupted, RrdbgError
-    from rrdbg.frontends.api import AsyncReplay, Replay, record, record_async
-    from rrdbg.frontends.api import open_recording as open  # noqa: A004  # it is written rrdbg.open
+    from rrdbg.frontends.api import AsyncReplay, Replay, open_recording, record, record_async
     from rrdbg.frontends.bisect.python import Skip
     from rrdbg.model.timeline.position import Position
 
-__all__ = [
-    "AsyncReplay", "Interrupted", "Position", "Replay", "RrdbgError", "Skip", "open", "record", "record_async",
-]  # fmt: skip
+    open = open_recording  # noqa: A001  # it is written rrdbg.open
+
+# Not 'open': 'from rrdbg import *' would hide Python's own.
+__all__ = ["AsyncReplay", "Interrupted", "Position", "Replay", "RrdbgError", "Skip", "record", "record_async"]
 
 _ELSEWHERE = {
     "Interrupted": "rrdbg.errors",
@@ -28,7 +28,7 @@ _ELSEWHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in (*__all__, "open"):
         raise AttributeError(f"module 'rrdbg' has no attribute '{name}'")
     from importlib import import_module
 
@@ -37,4 +37,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *__all__, "open"])

@@ -12,7 +12,7 @@ from rrdbg.model.program.agent import Expression
 from rrdbg.model.program.function import list_parameters, read_parameters, read_result
 from rrdbg.model.program.gdb_functions import compilable
 from rrdbg.model.program.tracing import Parameter, Tracepoint, read_listings
-from rrdbg.model.program.untyped import Untyped, is_untyped, names_in, unknown_type, with_addresses
+from rrdbg.model.program.untyped import Untyped, is_untyped, names_in, unknown_type, with_addresses, with_types
 from rrdbg.model.program.variable import Variable
 from rrdbg.model.results import Frame
 
@@ -198,6 +198,20 @@ class GdbSymbols:
                 address = await self._number(f"(unsigned long)&{name}")
                 untyped[name] = Untyped(address, found["kind"] == "text")
         return await self._with_real_registers(with_addresses(expression, untyped))
+
+    async def type_at(self, location: str, expression: str) -> str:
+        """The type that an expression has at a location, wherever the cursor is, without names that stand for others.
+
+        :raises GdbError: there is no such location, or it has none there.
+        """
+        await self._refresh()
+        local = {}
+        for name in names_in(expression):
+            words = f"gdb.lookup_symbol({name!r}, gdb.block_for_pc(gdb.decode_line({location!r})[1][0].pc))[0]"
+            told = await self._gdb.console(f"python s = {words}; print(s.type if s and s.needs_frame else '')")
+            if told.strip():
+                local[name] = told.strip()
+        return (await self._gdb.console(f"ptype {with_types(expression, local)}")).removeprefix("type = ").strip()
 
     async def _type(self, expression: str) -> str:
         """The type of an expression as GDB shows it; empty where it has none."""

@@ -71,12 +71,56 @@ def test_watching_and_breaking(work: rrdbg.Replay, busy: Oracle, workload_guest:
     assert work.cont().reason is StopReason.END
 
 
+def test_the_shells_verbs(work: rrdbg.Replay, busy: Oracle, workload_guest: Path) -> None:
+    counter = symbol(workload_guest, "counter").address
+    changes = busy.changes(counter)
+    here = busy[len(busy) - 1].position
+    change = work.last("counter", at=here)
+    assert change.position == work.position == busy[changes[-1]].position
+    before, after = (int.from_bytes(busy[changes[-1] + more].memory[counter], "little") for more in (0, 1))
+    assert (change.before, change.after) == (before, after)
+    assert work.last(counter, 8).position == busy[changes[-2]].position
+    assert work.eval("counter", at=here) == int.from_bytes(busy[len(busy) - 1].memory[counter], "little")
+    assert work.position == busy[changes[-2]].position
+    found = work.bisect(f"counter >= {after}", busy[0].position, here)
+    assert found.position == work.position == busy[changes[-1]].position
+    first = work.first("counter")
+    assert first.before == 0
+    assert work.position == first.position < busy[0].position
+    with pytest.raises(OutOfRange):
+        work.last("counter", at=first.position)
+    assert work.position == first.position, "who is refused stays where he is"
+    twists = busy.hits(symbol(workload_guest, "twist").address)
+    odd = [at for at in twists if at and busy.registers(at)["rdi"] & 1]
+    work.seek(here)
+    assert work.reverse_continue(to=symbol(workload_guest, "twist").address, where="$rdi & 1").position == (
+        busy[odd[-1]].position
+    )
+    work.bookmark("odd", "the last odd one")
+    work.seek(busy[0].position)
+    assert work.cont(to=symbol(workload_guest, "twist").address, where="$rdi & 1").position == busy[odd[0]].position
+    assert work.seek("@odd").position == work.bookmarks["odd"].position == busy[odd[-1]].position
+
+
+def test_what_is_a_position(work: rrdbg.Replay) -> None:
+    assert work.seek(1e6).position == rrdbg.Position(1_000_000)
+    wrong: list[object] = [None, 1.5, True, [3], b"3"]
+    for place in wrong:
+        with pytest.raises(UsageError, match="is no position"):
+            work.seek(place)  # type: ignore[arg-type]
+
+
+def test_python_s_own_open_stays() -> None:
+    assert "open" not in rrdbg.__all__
+    assert "open" in dir(rrdbg)
+
+
 def test_streams_give_what_is_in_the_stretch(work: rrdbg.Replay, busy: Oracle, workload_guest: Path) -> None:
     counter = symbol(workload_guest, "counter").address
     stretch = busy[0].position, busy[len(busy) - 1].position
     work.seek(stretch[0])
     writes = list(work.writes(counter, 8, *stretch))
-    assert [hit.position for hit in writes] == [busy[at + 1].position for at in busy.changes(counter)]
+    assert [hit.position for hit in writes] == [busy[at].position for at in busy.changes(counter)]
     assert [hit.position for hit in work.writes("counter", None, *stretch)] == [hit.position for hit in writes]
     twists = busy.hits(symbol(workload_guest, "twist").address)
     entry = symbol(workload_guest, "twist").address
@@ -92,6 +136,8 @@ def test_the_cursor_moves_while_a_query_goes_on(work: rrdbg.Replay, busy: Oracle
     for hit in work.writes(counter, 8, busy[0].position):
         assert hit.change is not None
         work.seek(hit.position)
+        assert work.read_memory(counter, 8) == hit.change.before
+        work.step()
         assert work.read_memory(counter, 8) == hit.change.after
         break
     assert work.position == busy[busy.changes(counter)[0] + 1].position

@@ -120,7 +120,7 @@ def test_in_python(recording: Path, processes: Processes, crime: Crime) -> None:
         (hit,) = replay.writes(victim, 8)
         assert hit.change
         assert [int.from_bytes(value, "little") for value in (hit.change.before, hit.change.after)] == [GOOD, BAD]
-        assert hit.position == Position(crime.write.icount + 1)
+        assert hit.position == crime.write
         replay.seek(crime.innocent)
         assert not list(replay.writes(victim, 8))
         (hit,) = replay.writes(victim, 8, everywhere=True)

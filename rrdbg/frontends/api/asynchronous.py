@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rrdbg.commands.arguments import read_address, read_position
@@ -15,8 +16,9 @@ from rrdbg.engine.machines.progress import ProgressListener
 from rrdbg.engine.queries.origin import DEPTH
 from rrdbg.engine.queries.origin import origin as follow
 from rrdbg.engine.replay import Replay as Cursor
+from rrdbg.engine.search.scan import Accept
 from rrdbg.engine.window import Outcome, Window
-from rrdbg.errors import QemuLaunchError, UsageError
+from rrdbg.errors import QemuLaunchError, RrdbgError, UsageError
 from rrdbg.frontends.api import queries
 from rrdbg.frontends.api.values import Value, read_value
 from rrdbg.frontends.shared.opening import open_with_workers, processors, symbols_of
@@ -28,13 +30,14 @@ from rrdbg.model.program.moves import Place as ValuePlace
 from rrdbg.model.program.tracing import Tracepoint
 from rrdbg.model.results import Frame, Output, Result
 from rrdbg.model.size import parse_size
+from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.events import EventKind, GuestEvent, parse_kind
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.library import Library
 from rrdbg.store.recording import adopt
 
-Place = Position | int | str
-"""A position, an icount, or a position as commands take it: ``"50%"``, ``"+1e6"``, ``"end"``, ``"@oops"``."""
+Place = Position | float | str
+"""A position, an icount (also ``1e6``), or a position as commands take it: ``"50%"``, ``"+1e6"``, ``"@oops"``."""
 
 Address = int | str
 """An address, or an expression for one: ``0x104128``, ``"$rsp+8"``, ``"&tasks[3]"``."""
@@ -118,6 +121,11 @@ class AsyncReplay:
         return self._cursor
 
     @property
+    def symbols(self) -> Path | None:
+        """The file that symbols are read from, if there is one."""
+        return self._symbols
+
+    @property
     def session(self) -> Session:
         """What rrdbg's commands work on; it has symbols once a GDB was started."""
         return self._session
@@ -148,7 +156,13 @@ class AsyncReplay:
         """
         if isinstance(place, Position):
             return place
-        return Position(place) if isinstance(place, int) else await read_position(self._session, place)
+        if isinstance(place, str):
+            return await read_position(self._session, place)
+        if not isinstance(place, int | float) or isinstance(place, bool) or place != place // 1:
+            raise UsageError(
+                f"{place!r} is no position; give an instruction count, or a text such as '50%' or '@oops'."
+            )
+        return Position(int(place))
 
     # Moving
 
@@ -172,16 +186,62 @@ class AsyncReplay:
             return await self._stopped(await self._window.step_back())
         return await self._cursor.reverse_stepi(count)
 
-    async def cont(self) -> Stop:
-        """Run forward to the next hit of a breakpoint or watchpoint, or to the end."""
-        return await self._cursor.cont()
+    async def cont(self, to: Address | None = None, where: str | None = None) -> Stop:
+        """Run forward to the next hit of a breakpoint or watchpoint, or to the end.
 
-    async def reverse_continue(self) -> Stop:
-        """Go back to the last hit before the cursor, or to the start.
+        The location ``to`` counts as a breakpoint this time, if the C expression ``where`` holds there.
+        """
+        return await self._cursor.cont(*await self._once(to, where))
+
+    async def reverse_continue(self, to: Address | None = None, where: str | None = None) -> Stop:
+        """Go back to the last hit before the cursor, or to the start; ``to`` and ``where`` are as for :meth:`cont`.
 
         A watchpoint leaves the cursor on the instruction that is about to make the access.
         """
-        return await self._cursor.reverse_cont()
+        return await self._cursor.reverse_cont(*await self._once(to, where))
+
+    async def last(
+        self, target: Address, size: int | None = None, at: Place | None = None, *, everywhere: bool = False
+    ) -> queries.Change:
+        """Go back, from ``at`` or the cursor, to the last write that changed ``target``, which is as for :meth:`watch`.
+
+        The cursor is left on the instruction that is about to write.
+
+        :raises OutOfRange: nothing has changed it before; the cursor is where it was.
+        """
+        return await self._change("last", target, size, at, everywhere)
+
+    async def first(self, target: Address, size: int | None = None, *, everywhere: bool = False) -> queries.Change:
+        """Go to the first write of all that changed ``target``.
+
+        :raises OutOfRange: nothing ever changes it; the cursor is where it was.
+        """
+        return await self._change("first", target, size, None, everywhere)
+
+    async def bisect(self, condition: str, start: Place = "start", end: Place = "end") -> queries.Change:
+        """Go to where the C expression ``condition`` begins to hold, if it holds from then on up to ``end``.
+
+        :raises Undecided: it holds at ``start``, or not at ``end``; the cursor is where it was.
+        """
+        stretch = await self._stretch(start, end)
+        async with self._unmoved_if_refused():
+            return await queries.bisect(self._cursor, (await self.debugger()).symbols, condition, *stretch)
+
+    async def bookmark(self, name: str, note: str = "", at: Place | None = None) -> Position:
+        """Give the cursor's position, or ``at``, a name that is kept with the recording: ``seek("@name")`` comes back.
+
+        :raises UsageError: it is no name.
+        """
+        if not name.isidentifier():
+            raise UsageError(f"'{name}' is not a name for a bookmark; use letters, digits and _.")
+        position = self.position if at is None else await self.position_of(at)
+        self._cursor.bookmark(name, Bookmark(position, note))
+        return position
+
+    @property
+    def bookmarks(self) -> Mapping[str, Bookmark]:
+        """The places that have names."""
+        return dict(self._cursor.timeline.bookmarks)
 
     # Breakpoints and watchpoints
 
@@ -231,12 +291,21 @@ class AsyncReplay:
         start = await self._cursor.pc() if address is None else await self._address(address)
         return await self._cursor.disassemble(start, count)
 
-    async def eval(self, expression: str) -> Value:
+    async def eval(self, expression: str, at: Place | None = None) -> Value:
         """The value of a C expression at the cursor: a number where it is one, or else as GDB prints it.
 
-        :raises GdbError: it has none here.
+        With ``at`` it is that of another place, and the cursor is where it was afterwards.
+
+        :raises GdbError: it has none there.
         """
-        return read_value(await (await self.debugger()).symbols.value(expression))
+        if at is None:
+            return read_value(await (await self.debugger()).symbols.value(expression))
+        here = self.position
+        await self.seek(at)
+        try:
+            return await self.eval(expression)
+        finally:
+            await self._cursor.seek(here)
 
     async def frame(self) -> Frame | None:
         """The function and the source line at the cursor, as far as symbols tell."""
@@ -289,7 +358,7 @@ class AsyncReplay:
         *,
         everywhere: bool = False,
     ) -> AsyncGenerator[Hit, None]:
-        """Each write that changes memory; a hit's position is just behind it, and ``change`` has the bytes.
+        """Each write that changes memory; a hit's position is where it is about to be made, ``change`` has the bytes.
 
         Where each process has memory of its own at ``target``, the one at the cursor is meant; with ``everywhere``
         those of others come, too, as ``foreign`` hits.
@@ -307,7 +376,7 @@ class AsyncReplay:
         *,
         everywhere: bool = False,
     ) -> AsyncGenerator[Hit, None]:
-        """Each read of memory; a hit's position is just behind it. ``everywhere`` is as for :meth:`writes`."""
+        """Each read of memory, at the instruction that makes it. ``everywhere`` is as for :meth:`writes`."""
         async with aclosing(self._accesses(target, size, WatchKind.READ, start, end, everywhere)) as hits:
             async for hit in hits:
                 yield hit
@@ -325,7 +394,7 @@ class AsyncReplay:
         if isinstance(location, Watchpoint):
             if where:
                 raise UsageError("'where' is for breakpoints; filter a watchpoint's hits by their change.")
-            found = self._cursor.scan(await self._cursor.bound_here([location]), *stretch)
+            found = self._made(await self._cursor.bound_here([location]), *stretch)
         else:
             place = location.address if isinstance(location, Breakpoint) else location
             found = queries.hits(self._cursor, await self._places(place, where), *stretch)
@@ -373,9 +442,50 @@ class AsyncReplay:
         self, target: Address, size: int | None, kind: WatchKind, start: Place, end: Place, everywhere: bool
     ) -> AsyncGenerator[Hit, None]:
         points = await self._cursor.bound_here([Watchpoint(-1, *await self._range(target, size), kind)])
-        async with aclosing(self._cursor.scan(points, *await self._stretch(start, end), foreign=everywhere)) as hits:
+        async with aclosing(self._made(points, *await self._stretch(start, end), foreign=everywhere)) as hits:
             async for hit in hits:
                 yield hit
+
+    async def _made(
+        self, points: Sequence[Watchpoint], start: Position, end: Position, *, foreign: bool = False
+    ) -> AsyncGenerator[Hit, None]:
+        """The hits of watchpoints, each with the position of the instruction that is about to make the access."""
+        async with aclosing(self._cursor.scan(points, start, end, foreign=foreign)) as hits:
+            async for hit in hits:
+                yield replace(hit, position=await self._cursor.before(hit.position))
+
+    async def _once(self, to: Address | None, where: str | None) -> tuple[Sequence[Breakpoint], Accept | None]:
+        """A breakpoint for one movement, and what judges its condition."""
+        if to is None:
+            if where:
+                raise UsageError("'where' is the condition of a location; name that, too.")
+            return (), None
+        return queries.conditional(await self._places(to, where))
+
+    async def _change(
+        self, verb: str, target: Address, size: int | None, at: Place | None, everywhere: bool
+    ) -> queries.Change:
+        """What the command ``verb`` of the shell tells of ``target``."""
+        if size is None:
+            if isinstance(target, int):
+                raise UsageError(f"How many bytes at {target:#x}? Give a size.")
+            await self.debugger()
+        else:
+            target = f"*{await self._address(target):#x}:{size}"
+        async with self._unmoved_if_refused():
+            if at is not None:
+                await self.seek(at)
+            return await queries.change(self._session, verb, target, everywhere=everywhere)
+
+    @asynccontextmanager
+    async def _unmoved_if_refused(self) -> AsyncIterator[None]:
+        """Whatever is refused inside leaves the cursor where it was."""
+        here = self.position
+        try:
+            yield
+        except RrdbgError:
+            await self._cursor.seek(here)
+            raise
 
     async def has_gdb(self) -> bool:
         """True if there is a GDB that knows the guest."""

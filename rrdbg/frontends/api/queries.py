@@ -9,15 +9,24 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
+from rrdbg.commands.help import COMMANDS
+from rrdbg.commands.session import Session
+from rrdbg.engine.queries.bisect import Bisector
 from rrdbg.engine.queries.calls import calls as find_calls
 from rrdbg.engine.queries.evaluate import evaluate
+from rrdbg.engine.queries.predicates import FormulaPredicate
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.search.scan import Accept
 from rrdbg.errors import RspError
+from rrdbg.frontends.api.values import Value, read_value
 from rrdbg.links.machine import Machine
 from rrdbg.links.symbols import GdbSymbols
+from rrdbg.model.hits.bisection import Bisection
+from rrdbg.model.hits.predicate import ExpressionFormula
 from rrdbg.model.hits.stop import Breakpoint, Hit
 from rrdbg.model.program.agent import Expression
 from rrdbg.model.program.tracing import Conversion, Format, Tracepoint
+from rrdbg.model.results import Changed, Frame
 from rrdbg.model.timeline.events import NOTABLE, EventKind, GuestEvent
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.history import history
@@ -48,6 +57,38 @@ class Call:
     arguments: Mapping[str, int | str]
     returned: int | None
     end: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A value that changes: at ``position`` the instruction is about to be executed that makes it ``after``.
+
+    ``cause`` is what is known of a change that no instruction has made. ``frame`` is the place, if symbols tell it.
+    """
+
+    position: Position
+    expression: str
+    before: Value
+    after: Value
+    frame: Frame | None
+    cause: str = ""
+
+
+async def change(session: Session, verb: str, target: str, *, everywhere: bool) -> Change:
+    """Go where the shell's ``last`` or ``first`` (``verb``) goes, and tell what it tells of ``target``."""
+    line = f"{verb} {target}{' --everywhere' if everywhere else ''}"
+    async with aclosing(COMMANDS.run(session, line)) as answers:
+        (told,) = [answer async for answer in answers if isinstance(answer, Changed)]
+    values = read_value(told.before), read_value(told.after)
+    return Change(told.stopped.stop.position, target, *values, told.stopped.frame, told.cause)
+
+
+async def bisect(replay: Replay, symbols: GdbSymbols, condition: str, start: Position, end: Position) -> Change:
+    """Go to the instruction that makes ``condition`` hold, found by halving."""
+    predicate = FormulaPredicate(ExpressionFormula(await symbols.condition(condition)))
+    turn = await Bisector(replay, predicate, Bisection.between(start, end)).run()
+    await replay.seek(turn.before)
+    return Change(turn.before, condition, turn.old, turn.new, await symbols.frame())
 
 
 async def calls(
@@ -90,21 +131,28 @@ async def hits(
 
     An expression that cannot be evaluated there does not hold.
     """
-    conditions = {place.address: place.expressions for place in places}
-    holds = _Holds(conditions) if any(conditions.values()) else None
-    points = [Breakpoint(-1 - number, place.address) for number, place in enumerate(places)]
+    points, holds = conditional(places)
     async with aclosing(replay.scan(points, start, end, holds)) as found:
         async for hit in found:
             yield hit
 
 
+def conditional(places: Sequence[Tracepoint]) -> tuple[Sequence[Breakpoint], Accept | None]:
+    """Breakpoints at ``places``, for one time, and what judges their conditions, if they have some."""
+    conditions = {place.address: place.expressions for place in places}
+    points = [Breakpoint(-1 - number, place.address) for number, place in enumerate(places)]
+    return points, _Holds(conditions) if any(conditions.values()) else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Holds:
-    """Judges hits by conditions, which must hold all; by the addresses that they belong to."""
+    """Judges hits of breakpoints for one time by conditions, which must hold all; by their addresses."""
 
     conditions: Mapping[int, Sequence[Expression]]
 
     async def __call__(self, machine: Machine, point: Breakpoint) -> bool:
+        if point.number >= 0:
+            return True
         packet = await machine.register_packet()
         try:
             return all([await evaluate(condition, machine, packet) for condition in self.conditions[point.address]])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit
 import functools
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakSet
@@ -16,6 +16,7 @@ from weakref import WeakSet
 from rrdbg.engine.machines.progress import ProgressListener
 from rrdbg.frontends.api.asynchronous import AsyncReplay
 from rrdbg.frontends.api.bridge import Bridge, OwnLoop
+from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.position import Position
 
 P = ParamSpec("P")
@@ -97,6 +98,11 @@ class Replay:
         return self._beneath.end
 
     @property
+    def bookmarks(self) -> Mapping[str, Bookmark]:
+        """The places that have names."""
+        return self._beneath.bookmarks
+
+    @property
     def on_progress(self) -> ProgressListener:
         """Called with a :class:`~rrdbg.engine.machines.progress.Progress` now and then, in another thread."""
         return self._beneath.on_progress
@@ -110,6 +116,10 @@ class Replay:
     reverse_step = _blocking(AsyncReplay.reverse_step)
     cont = _blocking(AsyncReplay.cont)
     reverse_continue = _blocking(AsyncReplay.reverse_continue)
+    last = _blocking(AsyncReplay.last)
+    first = _blocking(AsyncReplay.first)
+    bisect = _blocking(AsyncReplay.bisect)
+    bookmark = _blocking(AsyncReplay.bookmark)
     break_at = _blocking(AsyncReplay.break_at)
     watch = _blocking(AsyncReplay.watch)
     delete = _blocking(AsyncReplay.delete)

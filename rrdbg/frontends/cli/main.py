@@ -20,6 +20,7 @@ from rrdbg.frontends import bisect
 from rrdbg.frontends.bisect import boots
 from rrdbg.frontends.cli import (
     attach,
+    dap,
     doctor,
     events,
     gdb,
@@ -27,6 +28,7 @@ from rrdbg.frontends.cli import (
     importing,
     index,
     library,
+    mcp,
     record,
     replay,
     serve,
@@ -107,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_parser(commands)
     attach.add_parser(commands)
     serve.add_parser(commands)
+    dap.add_parser(commands)
+    mcp.add_parser(commands)
     gdb.add_parser(commands)
     bisect.add_parser(commands)
     boots.add_parser(commands)

@@ -138,6 +138,14 @@ class Debugger:
             return [Output(answer.text)] if answer.text else []
         return [await self.session.moved(await self._stop(answer.stopped, aftermath), answer.text)]
 
+    async def ask(self, command: str) -> dict[str, Any]:
+        """The values that a command of GDB/MI gives; it may not move the guest.
+
+        :raises GdbError: GDB refused it; the message is GDB's.
+        """
+        await self.refresh()
+        return (await self._gdb.execute(command)).values
+
     async def refresh(self) -> None:
         """Make GDB look at the guest anew, if that has changed without it."""
         if self._seen == self._server.stub.state:

@@ -40,6 +40,16 @@ def names_in(expression: str) -> Iterator[str]:
     yield from dict.fromkeys(match["name"] for match in _TOKEN.finditer(expression) if match["name"])
 
 
+def with_types(expression: str, types: Mapping[str, str]) -> str:
+    """``expression`` with a value of the same type for each local variable whose type is known; it lies nowhere."""
+
+    def replaced(match: re.Match[str]) -> str:
+        kind = types.get(match["name"] or "")
+        return match[0] if kind is None else f"{match['and'] or ''}(*({kind} *)0)"
+
+    return _TOKEN.sub(replaced, expression)
+
+
 def with_addresses(expression: str, known: Mapping[str, Untyped]) -> str:
     """``expression`` with addresses in the place of the symbols that are ``known`` to be untyped.
 

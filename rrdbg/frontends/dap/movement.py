@@ -1,0 +1,92 @@
+"""Requests that move the guest, in both directions."""
+
+from __future__ import annotations
+
+from rrdbg.errors import UsageError
+from rrdbg.frontends.dap.channel import Body
+from rrdbg.frontends.dap.requests import Handler, Requests, Then
+from rrdbg.frontends.dap.session import Session
+from rrdbg.model.document import Document
+from rrdbg.model.hits.stop import Stop
+from rrdbg.model.timeline.position import Position
+
+MOVEMENT = Requests()
+
+_MOST_MARKS = 20
+
+
+def _moves(line: str, by_instruction: str | None = None) -> Handler:
+    """A request that is a command of GDB's; another one if it is to go by instructions."""
+
+    async def move(session: Session, arguments: Document) -> Then:
+        granularity = arguments.get("granularity")
+        single = granularity is not None and granularity.text() == "instruction"
+        chosen = by_instruction if single and by_instruction else line
+        return Then(lambda: session.gdb(chosen), {"allThreadsContinued": True} if line == "continue" else None)
+
+    return move
+
+
+for _name, _line, _single in (
+    ("continue", "continue", None),
+    ("next", "next", "nexti"),
+    ("stepIn", "step", "stepi"),
+    ("stepOut", "finish", None),
+    ("reverseContinue", "reverse-continue", None),
+    # A delivery of an interrupt is a step of its own, which 'reverse-nexti' would pass by.
+    ("stepBack", "reverse-next", "reverse-stepi"),
+    # The protocol has no reverse of these two; whoever knows rrdbg may ask.
+    ("rrdbg/reverseStepIn", "reverse-step", "reverse-stepi"),
+    ("rrdbg/reverseStepOut", "reverse-finish", None),
+):
+    MOVEMENT.answers(_name, "supportsStepBack", "supportsSteppingGranularity")(_moves(_line, _single))
+
+
+@MOVEMENT.answers("rrdbg/seek")
+async def _seek(session: Session, arguments: Document) -> Then:
+    """To a ``position``, as the shell's ``seek`` takes it."""
+    position = await session.replay.position_of(arguments["position"].text())
+    return Then(lambda: session.stop_after(lambda: session.replay.seek(position), "goto"))
+
+
+@MOVEMENT.answers("gotoTargets", "supportsGotoTargetsRequest")
+async def _goto_targets(session: Session, arguments: Document) -> Body:
+    """Where one may go from a source line: to when it was executed last, and next; and to the marked places."""
+    line = arguments["line"].integer()
+    location = f"{arguments['source']['path'].text()}:{line}"
+    targets = []
+
+    def add(label: str, move: object) -> None:
+        session.targets.append(move)  # type: ignore[arg-type]
+        targets.append({"id": len(session.targets), "label": label, "line": line})
+
+    add(f"the last time that line {line} was executed", lambda: _reach(session, location, back=True))
+    add(f"the next time that line {line} is executed", lambda: _reach(session, location, back=False))
+    marks = sorted(session.replay.bookmarks.items(), key=lambda item: item[1].position)
+    for name, mark in marks[:_MOST_MARKS]:
+        add(f"@{name} at {mark.position}  {mark.note}".rstrip(), _to(session, mark.position))
+    for number, position in enumerate(session.debugger.session.found[:_MOST_MARKS], 1):
+        add(f"@{number} at {position}, found by the last query", _to(session, position))
+    return {"targets": targets}
+
+
+def _to(session: Session, position: Position) -> object:
+    return lambda: session.replay.seek(position)
+
+
+async def _reach(session: Session, location: str, *, back: bool) -> Stop:
+    replay, here = session.replay, session.replay.position
+    stop = await (replay.reverse_continue(location) if back else replay.cont(location))
+    if not stop.hits:
+        await replay.seek(here)
+        raise UsageError(f"{location} is not executed {'before' if back else 'after'} {here}.")
+    return stop
+
+
+@MOVEMENT.answers("goto")
+async def _goto(session: Session, arguments: Document) -> Then:
+    number = arguments["targetId"].integer()
+    if not 1 <= number <= len(session.targets):
+        raise UsageError("The guest has moved since; ask for the targets anew.")
+    move = session.targets[number - 1]
+    return Then(lambda: session.stop_after(move, "goto"))

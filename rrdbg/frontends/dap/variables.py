@@ -1,0 +1,144 @@
+"""What a client can ask for the parts of: scopes, and values with members, which GDB keeps as variable objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rrdbg.errors import GdbError, RrdbgError, UsageError
+from rrdbg.frontends.dap.channel import Body
+from rrdbg.frontends.dap.session import Session
+from rrdbg.links.mi import quoted
+from rrdbg.model.shown import shown
+
+MOST_PARTS = 1000
+"""Members of one value that are listed at once."""
+
+_ACCESS = ("public", "private", "protected")
+
+
+class Parent(Protocol):
+    """Something with parts."""
+
+    async def parts(self, session: Session, start: int, count: int) -> list[Body]:
+        """Its parts, from number ``start`` on, as the protocol has variables."""
+        ...
+
+    async def expression(self, session: Session, name: str) -> tuple[str, int]:
+        """The part ``name`` as an expression, and the level of the function that it is meant in."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Locals:
+    """The arguments and local variables of a function."""
+
+    level: int
+
+    async def parts(self, session: Session, start: int, count: int) -> list[Body]:
+        """Each by its name; one that an inner block hides is left out."""
+        listed = await session.mi(f"-stack-list-variables --thread 1 --frame {self.level} --no-values")
+        names = list(dict.fromkeys(variable["name"] for variable in listed["variables"]))
+        return [await created(session, name, self.level) for name in names[start : start + count]]
+
+    async def expression(self, session: Session, name: str) -> tuple[str, int]:
+        """The name itself."""
+        return name, self.level
+
+
+@dataclass(frozen=True, slots=True)
+class CpuRegisters:
+    """The registers of the CPU at the cursor."""
+
+    async def parts(self, session: Session, start: int, count: int) -> list[Body]:
+        """Each in hexadecimal."""
+        values = list((await session.replay.registers()).items())[start : start + count]
+        return [
+            {"name": name, "value": hex(value), "variablesReference": 0, "evaluateName": f"${name}"}
+            for name, value in values
+        ]
+
+    async def expression(self, session: Session, name: str) -> tuple[str, int]:
+        """It has no address."""
+        raise UsageError(f"${name} is a register; watch what it points to.")
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The members of a value; ``name`` is the variable object's."""
+
+    name: str
+    level: int
+
+    async def parts(self, session: Session, start: int, count: int) -> list[Body]:
+        """Those of a base class, or of one access, as if they were its own."""
+        told: list[Body] = []
+        for child in await self._children(session, self.name, start, count):
+            told.append(_variable(session, child, child["exp"], self.level))
+        return told
+
+    async def _children(self, session: Session, name: str, start: int, count: int) -> list[dict[str, Any]]:
+        listed = await session.mi(f"-var-list-children --all-values {name} {start} {start + count}")
+        found: list[dict[str, Any]] = []
+        for child in _listed(listed):
+            if child["exp"] in _ACCESS and "type" not in child:
+                found += await self._children(session, child["name"], 0, count)
+            else:
+                found.append(child)
+        return found
+
+    async def expression(self, session: Session, name: str) -> tuple[str, int]:
+        """The way to the member from the variable."""
+        for child in await self._children(session, self.name, 0, MOST_PARTS):
+            if child["exp"] == name:
+                path = await session.mi(f"-var-info-path-expression {child['name']}")
+                return str(path["path_expr"]), self.level
+        raise UsageError(f"There is no member {name}.")
+
+
+async def created(session: Session, expression: str, level: int) -> Body:
+    """The value of an expression in a function, as the protocol has variables; why there is none, in its place."""
+    try:
+        made = await evaluated(session, expression, level)
+    except RrdbgError as error:
+        return {"name": expression, "value": f"<{shown(str(error))}>", "variablesReference": 0}
+    return made
+
+
+async def evaluated(session: Session, expression: str, level: int) -> Body:
+    """The same.
+
+    :raises GdbError: it has none.
+    """
+    if not expression.isprintable():
+        raise GdbError("An expression has one line.")
+    where = f"--thread 1 --frame {level}"
+    try:
+        made = await session.mi(f"-var-create {where} - * {quoted(expression)}")
+    except GdbError:
+        # It says no more than that it cannot; this says why.
+        await session.mi(f"-data-evaluate-expression {where} {quoted(expression)}")
+        raise
+    session.held.append(made["name"])
+    return _variable(session, made, expression, level)
+
+
+def _variable(session: Session, made: dict[str, Any], name: str, level: int) -> Body:
+    value, many = shown(str(made.get("value", ""))), int(made.get("numchild", 0))
+    parts = many > 0 or made.get("dynamic") == "1"
+    body: Body = {
+        "name": name, "value": value, "type": str(made.get("type", "")), "evaluateName": name,
+        "variablesReference": session.reference(Members(made["name"], level)) if parts else 0,
+    }  # fmt: skip
+    if str(made.get("type", "")).endswith("]"):
+        body["indexedVariables"] = many
+    if value.startswith("0x"):
+        body["memoryReference"] = value.split()[0]
+    return body
+
+
+def _listed(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The children in an answer of GDB's; older ones wrap each in a record."""
+    for child in values.get("children", []):
+        yield child.get("child", child)

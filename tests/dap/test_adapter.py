@@ -1,0 +1,356 @@
+"""``rrdbg dap`` through the whole protocol, by a client of somebody else's, and its movements against the oracle."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+import signal
+from bisect import bisect_left
+from pathlib import Path
+
+import pytest
+
+from rrdbg.model.timeline.position import Position
+from tests.conftest import record
+from tests.dap.editor import Editor, Message, editing
+from tests.oracle import Oracle
+from tests.processes import children, qemus_of
+
+SOURCE = Path(__file__).parents[1] / "guests" / "heapbug" / "heapbug.c"
+BUG = 45
+"""The line of heapbug.c that writes too far."""
+
+
+@pytest.fixture(scope="module")
+def heapbug(tmp_path_factory: pytest.TempPathFactory, heapbug_guest: Path) -> Path:
+    """A recording of heapbug up to its panic."""
+    return record(heapbug_guest, tmp_path_factory.mktemp("dap") / "heapbug", until_console="PANIC")
+
+
+async def place(editor: Editor) -> Message:
+    """The innermost frame."""
+    frames = (await editor.ask("stackTrace", threadId=1, levels=1))["stackFrames"]
+    assert isinstance(frames, list)
+    return dict(frames[0])
+
+
+async def parts(editor: Editor, parent: Message, **words: int) -> list[Message]:
+    """The parts of a scope or a variable."""
+    told = await editor.ask("variables", variablesReference=parent["variablesReference"], **words)
+    return list(told["variables"])
+
+
+async def code(editor: Editor, address: str, offset: int, count: int) -> list[Message]:
+    """Instructions near an address."""
+    told = await editor.ask("disassemble", memoryReference=address, instructionOffset=offset, instructionCount=count)
+    return list(told["instructions"])
+
+
+def at(stop: Message) -> Position:
+    return Position(stop["icount"], stop["phase"])
+
+
+async def test_a_session(heapbug: Path, tmp_path: Path) -> None:
+    async with editing(tmp_path, str(heapbug)) as editor:
+        capabilities = await editor.start()
+        for wanted in (
+            "StepBack", "DataBreakpoints", "GotoTargetsRequest", "RestartRequest", "InstructionBreakpoints",
+            "LogPoints", "DisassembleRequest", "ReadMemoryRequest", "CancelRequest", "SteppingGranularity",
+            "ConditionalBreakpoints",
+        ):  # fmt: skip
+            assert capabilities[f"supports{wanted}"] is True
+        stop = await editor.move("configurationDone")
+        assert (stop["reason"], stop["percent"]) == ("entry", 100.0)
+        await _breakpoints(editor)
+        await _variables(editor)
+        await _data(editor)
+        await _places(editor)
+        await _machine(editor)
+        await _questions(editor)
+        await _console(editor)
+        await _mistakes(editor)
+        await editor.ask("disconnect")
+        assert await asyncio.wait_for(editor.process.wait(), 20) == 0
+
+
+async def _breakpoints(editor: Editor) -> None:
+    source = {"path": str(SOURCE)}
+    told = await editor.ask(
+        "setBreakpoints",
+        source=source,
+        breakpoints=[{"line": BUG, "condition": "task->log_used == 32"}, {"line": 9999}],
+    )
+    bug, nowhere = told["breakpoints"]
+    assert (bug["verified"], bug["line"]) == (True, BUG)
+    assert nowhere["verified"] is False
+    stop = await editor.move("reverseContinue", threadId=1)
+    assert (stop["reason"], stop["hitBreakpointIds"]) == ("breakpoint", [bug["id"]])
+    frame = await place(editor)
+    assert (frame["name"], frame["line"], frame["source"]["name"]) == ("log_append", BUG, "heapbug.c")
+    assert (await editor.move("reverseContinue", threadId=1))["description"] == "Start of the recording"
+    await editor.move("rrdbg/seek", position="70%")
+    again = await editor.move("continue", threadId=1)
+    assert at(again) == at(stop)
+    told = await editor.ask("setBreakpoints", source=source, breakpoints=[{"line": BUG, "condition": "no_such == 1"}])
+    assert told["breakpoints"][0]["verified"] is False
+    assert "no_such" in told["breakpoints"][0]["message"]
+    await editor.ask("setBreakpoints", source=source, breakpoints=[])
+
+    (panics,) = (await editor.ask("setFunctionBreakpoints", breakpoints=[{"name": "panic_bad_magic"}]))["breakpoints"]
+    stop = await editor.move("continue", threadId=1)
+    assert (stop["reason"], stop["hitBreakpointIds"]) == ("function breakpoint", [panics["id"]])
+    await editor.ask("setFunctionBreakpoints", breakpoints=[])
+    before = await editor.move("rrdbg/reverseStepOut", threadId=1)
+    assert (await place(editor))["name"] == "schedule"
+    assert at(before) < at(stop)
+    inside = await editor.move("stepIn", threadId=1)
+    assert (await place(editor))["name"] == "panic_bad_magic"
+    assert at(inside) <= at(stop)
+    await editor.move("rrdbg/reverseStepIn", threadId=1)
+    assert (await place(editor))["name"] == "schedule"
+    assert (await editor.move("continue", threadId=1))["description"] == "End of the recording"
+    stack = await editor.ask("stackTrace", threadId=1, startFrame=1, levels=2)
+    assert len(stack["stackFrames"]) == 2
+    assert "panic_bad_magic" in {frame["name"] for frame in (await editor.ask("stackTrace", threadId=1))["stackFrames"]}
+
+
+async def _variables(editor: Editor) -> None:
+    await editor.ask("setBreakpoints", source={"path": str(SOURCE)}, breakpoints=[{"line": BUG}])
+    await editor.move("reverseContinue", threadId=1)
+    frame = await place(editor)
+    scopes = (await editor.ask("scopes", frameId=frame["id"]))["scopes"]
+    assert [scope["name"] for scope in scopes] == ["Locals", "Registers"]
+    variables = await parts(editor, scopes[0])
+    named = {variable["name"]: variable for variable in variables}
+    assert set(named) == {"task", "text"}
+    members = await parts(editor, named["task"])
+    assert "log_used" in {member["name"] for member in members}
+    used = (await editor.ask("evaluate", expression="task->log_used", frameId=frame["id"], context="watch"))["result"]
+    assert used == next(member["value"] for member in members if member["name"] == "log_used")
+    (log,) = [member for member in members if member["name"] == "log"]
+    letters = (await editor.ask("variables", variablesReference=log["variablesReference"], start=2, count=3))[
+        "variables"
+    ]
+    assert [letter["name"] for letter in letters] == ["2", "3", "4"]
+    registers = await parts(editor, scopes[1])
+    (pc,) = [register["value"] for register in registers if register["name"] == "rip"]
+    assert int(pc, 16) == int(frame["instructionPointerReference"], 16)
+    assert "syntax error" in await editor.refused("evaluate", expression="task->log_used +", context="watch")
+    await editor.ask("setBreakpoints", source={"path": str(SOURCE)}, breakpoints=[])
+    info = await editor.ask(
+        "dataBreakpointInfo", variablesReference=named["task"]["variablesReference"], name="log_used"
+    )
+    assert info["description"].startswith("log_used (8 bytes")
+    await editor.move("stepBack", threadId=1)
+    assert "moved since" in await editor.refused("scopes", frameId=frame["id"])
+    assert "moved since" in await editor.refused("variables", variablesReference=99)
+
+
+async def _data(editor: Editor) -> None:
+    await editor.move("rrdbg/seek", position="end")
+    info = await editor.ask("dataBreakpointInfo", name="tasks[3].magic")
+    assert info["accessTypes"] == ["write", "read", "readWrite"]
+    (point,) = (await editor.ask("setDataBreakpoints", breakpoints=[{"dataId": info["dataId"]}]))["breakpoints"]
+    stop = await editor.move("reverseContinue", threadId=1)
+    assert (stop["reason"], stop["hitBreakpointIds"]) == ("data breakpoint", [point["id"]])
+    assert stop["text"] == "0x5461736b4d616769 -> 0x5461736b4d616700"
+    assert (await place(editor))["line"] == BUG
+    first = await editor.move("reverseContinue", threadId=1)
+    assert first["text"] == "0x0000000000000000 -> 0x5461736b4d616769"
+    await editor.ask("setDataBreakpoints", breakpoints=[])
+    await editor.move("rrdbg/seek", position="end")
+    body = await editor.ask("rrdbg/last", expression="tasks[3].magic")
+    assert (body["before"], body["after"]) == ("6080267876623804265", "6080267876623804160")
+    assert at(await editor.stop()) == at(stop) == at(body["position"])
+    nothing = await editor.ask("dataBreakpointInfo", name="nothing_at_all")
+    assert nothing["dataId"] is None
+    assert "nothing_at_all" in nothing["description"]
+
+
+async def _places(editor: Editor) -> None:
+    here = at(await editor.move("rrdbg/seek", position="80%"))
+    marks = (await editor.ask("rrdbg/bookmarks", name="here", note="look"))["bookmarks"]
+    assert [(mark["name"], at(mark["position"]), mark["note"]) for mark in marks] == [("here", here, "look")]
+    targets = (await editor.ask("gotoTargets", source={"path": str(SOURCE)}, line=BUG))["targets"]
+    assert len(targets) == 3
+    last = at(await editor.move("goto", threadId=1, targetId=targets[0]["id"]))
+    assert (await place(editor))["line"] == BUG
+    assert last < here
+    targets = (await editor.ask("gotoTargets", source={"path": str(SOURCE)}, line=BUG))["targets"]
+    assert at(await editor.move("goto", threadId=1, targetId=targets[2]["id"])) == here
+    assert at(await editor.move("restart")) == Position(0)
+    assert at(await editor.move("rrdbg/seek", position="@here")) == here
+    assert (await editor.ask("rrdbg/when"))["icount"] == here.icount
+
+
+async def _machine(editor: Editor) -> None:
+    pc = (await place(editor))["instructionPointerReference"]
+    lines = (await editor.ask("disassemble", memoryReference=pc, instructionOffset=-4, instructionCount=8))[
+        "instructions"
+    ]
+    assert len(lines) == 8
+    assert int(lines[4]["address"], 16) == int(pc, 16)
+    for line in lines[4:]:
+        assert "presentationHint" not in line
+    ahead = (await editor.ask("disassemble", memoryReference=pc, instructionOffset=2, instructionCount=2))[
+        "instructions"
+    ]
+    assert [line["address"] for line in ahead] == [line["address"] for line in lines[6:]]
+    info = await editor.ask("evaluate", expression="&tasks[3].magic", context="watch")
+    memory = await editor.ask("readMemory", memoryReference=info["memoryReference"], count=8)
+    assert len(base64.b64decode(memory["data"])) == 8
+    (point,) = (
+        await editor.ask("setInstructionBreakpoints", breakpoints=[{"instructionReference": lines[5]["address"]}])
+    )["breakpoints"]
+    assert point["verified"]
+    stop = await editor.move("reverseContinue", threadId=1)
+    if stop["reason"] != "step":
+        assert stop["reason"] == "instruction breakpoint"
+        assert (await place(editor))["instructionPointerReference"] == point["instructionReference"]
+    await editor.ask("setInstructionBreakpoints", breakpoints=[])
+
+
+async def _questions(editor: Editor) -> None:
+    whole = await editor.ask("rrdbg/writes", expression="tasks[3].magic")
+    assert whole["complete"] is True
+    assert [found["fields"]["new"] for found in whole["found"]] == ["0x5461736b4d616769", "0x5461736b4d616700"]
+    calls = await editor.ask("rrdbg/calls", function="log_append", limit=2)
+    assert (len(calls["found"]), calls["complete"]) == (2, False)
+    await editor.move("rrdbg/seek", position="end")
+    hops = await editor.ask("rrdbg/origin", expression="tasks[3].magic")
+    assert hops["messages"]
+    assert (await editor.ask("rrdbg/timeline"))["bookmarks"]
+    page = (await editor.ask("rrdbg/timeline", form="html"))["page"]
+    assert page.startswith("<!DOCTYPE html>")
+    assert "forms json and html" in await editor.refused("rrdbg/timeline", form="png")
+    await _logpoints(editor)
+
+
+async def _logpoints(editor: Editor) -> None:
+    """What one prints is printed of all of time, though the client asks for something else meanwhile."""
+    line = 'tprintf heapbug.c:43,"used %lu of %s, 100%%",task->log_used,text'
+    told = (await editor.ask("evaluate", expression=line, context="repl"))["result"].splitlines()
+    wanted = [text.split(None, 1)[1] for text in told[:-1]]
+    assert len(wanted) > 5
+    editor.printed()
+    source = {"path": str(SOURCE)}
+    points = [{"line": 43, "logMessage": "used {task->log_used} of {text}, 100%"}]
+    (point,) = (await editor.ask("setBreakpoints", source=source, breakpoints=points))["breakpoints"]
+    assert point["verified"]
+    await editor.ask("rrdbg/when")
+    printed = [await editor.event("output") for _ in wanted]
+    assert [event["output"].rstrip("\n") for event in printed] == wanted
+    assert {event["line"] for event in printed} == {43}
+    # It has printed, and does not do so again.
+    await editor.ask("setBreakpoints", source=source, breakpoints=[*points, {"line": BUG}])
+    await editor.ask("rrdbg/when")
+    await editor.ask("setBreakpoints", source=source, breakpoints=[])
+    assert "used" not in editor.printed()
+
+
+async def _console(editor: Editor) -> None:
+    answer = await editor.ask("evaluate", expression="print sizeof(tasks[0])", context="repl")
+    assert answer["result"].startswith("$")
+    answer = await editor.ask("evaluate", expression="seek 50%", context="repl")
+    stop = await editor.stop()
+    assert (stop["reason"], stop["percent"]) == ("goto", 50.0)
+    await editor.ask("evaluate", expression="stepi", context="repl")
+    assert at(await editor.stop()) == Position(stop["icount"] + 1)
+    assert "target" in await editor.refused("evaluate", expression="target remote :1", context="repl")
+    targets = (await editor.ask("completions", text="info sna", column=9))["targets"]
+    assert "info snapshots" in {target["label"] for target in targets}
+
+
+async def _mistakes(editor: Editor) -> None:
+    assert "no request" in await editor.refused("no/such/request")
+    assert "position" in await editor.refused("rrdbg/seek")
+    assert "nowhere" in await editor.refused("rrdbg/seek", position="nowhere")
+    assert "number" in await editor.refused("rrdbg/calls", function="log_append", limit="many")
+    # GDB refuses after the client has been told that the guest goes: it is told that it stands.
+    await editor.move("rrdbg/seek", position="start")
+    stop = await editor.move("stepOut", threadId=1)
+    assert at(stop) == Position(0)
+
+
+async def test_before_anything_is_open(tmp_path: Path) -> None:
+    async with editing(tmp_path) as editor:
+        assert "No recording is open" in await editor.refused("threads")
+        assert "There is no recording nowhere" in await editor.refused("launch", recording="nowhere")
+        editor.write(b"hello")
+        assert await asyncio.wait_for(editor.process.wait(), 20) == 1
+
+
+async def test_random_movements_are_the_oracles(workload: Path, busy: Oracle, tmp_path: Path) -> None:
+    chance = random.Random(20261127)
+    low, high = 50, len(busy) - 50
+    entries = sorted({entry.pc for entry in busy.entries[low:high]})
+    async with editing(tmp_path, str(workload)) as editor:
+        await editor.begin(at=str(busy[len(busy) // 2].position))
+        here = len(busy) // 2
+        for _ in range(40):
+            match chance.choice(("back", "forward", "reverse", "continue", "seek")):
+                case "back":
+                    stop, wanted = await editor.move("stepBack", threadId=1, granularity="instruction"), here - 1
+                case "forward":
+                    stop, wanted = await editor.move("stepIn", threadId=1, granularity="instruction"), here + 1
+                case "seek":
+                    wanted = chance.randrange(low, high)
+                    stop = await editor.move("rrdbg/seek", position=str(busy[wanted].position))
+                case way:
+                    address = chance.choice(entries)
+                    hits = busy.hits(address)
+                    behind = bisect_left(hits, here)
+                    ahead = bisect_left(hits, here + 1)
+                    if (way == "reverse" and not behind) or (way == "continue" and ahead == len(hits)):
+                        continue
+                    wanted = hits[behind - 1] if way == "reverse" else hits[ahead]
+                    points = [{"instructionReference": hex(address)}]
+                    await editor.ask("setInstructionBreakpoints", breakpoints=points)
+                    stop = await editor.move("reverseContinue" if way == "reverse" else "continue", threadId=1)
+                    assert stop["reason"] == "instruction breakpoint"
+                    await editor.ask("setInstructionBreakpoints", breakpoints=[])
+            assert at(stop) == busy[wanted].position
+            assert int((await place(editor))["instructionPointerReference"], 16) == busy[wanted].pc
+            here = min(max(wanted, low), high)
+            if here != wanted:
+                await editor.move("rrdbg/seek", position=str(busy[here].position))
+
+
+async def test_long_work_is_shown_and_ended(workload: Path, tmp_path: Path) -> None:
+    async with editing(tmp_path, str(workload)) as editor:
+        await editor.begin()
+        await editor.ask("setFunctionBreakpoints", breakpoints=[{"name": "twist", "condition": "$rdi == 0x123456789"}])
+        await editor.ask("reverseContinue", threadId=1)
+        started = await editor.event("progressStart")
+        assert started["cancellable"] is True
+        await editor.ask("cancel", progressId=started["progressId"])
+        stop = await editor.stop()
+        assert (stop["reason"], stop["percent"]) == ("pause", 100.0)
+        assert (await editor.event("progressEnd"))["progressId"] == started["progressId"]
+        await editor.ask("reverseContinue", threadId=1)
+        await editor.event("progressStart")
+        await editor.ask("pause", threadId=1)
+        assert (await editor.stop())["reason"] == "pause"
+        await editor.ask("setFunctionBreakpoints", breakpoints=[])
+        seeking = editor.send("rrdbg/writes", expression="counter")
+        await editor.event("progressStart")
+        await editor.ask("cancel", requestId=seeking)
+        assert (await editor.response(seeking))["message"] == "cancelled"
+        assert (await editor.move("rrdbg/seek", position="1000"))["icount"] == 1000
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, None])
+async def test_nothing_is_left(heapbug: Path, tmp_path: Path, number: signal.Signals | None) -> None:
+    """After a signal, and where the editor just goes away."""
+    async with editing(tmp_path, str(heapbug)) as editor:
+        await editor.begin()
+        pid = editor.process.pid
+        started = children(pid, "gdb") + qemus_of(pid)
+        assert len(started) >= 2
+        if number:
+            editor.process.send_signal(number)
+        else:
+            editor.process.stdin.close()  # type: ignore[union-attr]
+        await asyncio.wait_for(editor.process.wait(), 20)
+        assert not any(Path(f"/proc/{own}").exists() for own in started)
