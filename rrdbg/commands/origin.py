@@ -10,9 +10,9 @@ from pathlib import PurePath
 from rrdbg.commands.queries import read_variable
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
-from rrdbg.engine.queries.origin import DEPTH, origin
+from rrdbg.engine.queries.origin import DEPTH, decoder_of, origin
 from rrdbg.errors import GdbError, Interrupted, RrdbgError, UsageError
-from rrdbg.model.program.moves import Hop, MemoryPlace, Place, RegisterPlace, register_named
+from rrdbg.model.program.moves import Hop, MemoryPlace, Place, RegisterPlace
 from rrdbg.model.results import Message, Result
 from rrdbg.render.text import times, value_text
 
@@ -29,8 +29,8 @@ _IN_REGISTER = re.compile(r"which is in register \$(\w+)")
     details="EXPR is a register ($rax), what GDB can take the address of, a variable in a register, or "
     "*ADDRESS:LENGTH. Each hop is an instruction that copied the value, the last one first, at most "
     f"{DEPTH} of them unless told otherwise; the way ends where the value is computed, a constant, input, or from a "
-    "device. A write of what is there already is no change. 'seek @NUMBER' goes to a hop; the cursor stays. For x86-64 "
-    "guests.",
+    "device. A write of what is there already is no change. 'seek @NUMBER' goes to a hop; the cursor stays. Needs "
+    "the Python package 'capstone'; on x86, aarch64, arm and riscv guests.",
     examples=("origin $rax", "origin tasks[3].magic", "origin *0x104128:8 --depth 5"),
 )  # fmt: skip
 async def _origin(session: Session, text: str) -> AsyncGenerator[Result, None]:
@@ -78,7 +78,7 @@ async def read_place(session: Session, text: str) -> Place:
 
 async def _register(session: Session, name: str, size: int) -> RegisterPlace:
     layout = (await session.replay.machine()).register_file.registers
-    place = register_named(name, await session.replay.registers())
+    place = (await decoder_of(session.replay)).register(name)
     if place is None:
         raise UsageError(f"There is no register ${name}; 'info registers' lists them.")
     return place.part(0, min(size or place.size, layout[place.name].size))

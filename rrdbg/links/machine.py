@@ -25,7 +25,7 @@ from rrdbg.links.scheduling import Processors
 from rrdbg.links.unbroken import unbroken
 from rrdbg.links.watchdog import Process, ProgressCallback, Watchdog
 from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
-from rrdbg.model.program.code_mode import CodeMode, CodeSegment, read_code_segment
+from rrdbg.model.program.code_mode import CodeMode, CodeSegment, read_code_segment, read_segment_bases
 
 _CHUNK_BYTES = 1024
 _CODE_BLOCK = 64
@@ -307,6 +307,12 @@ class Machine:
         if segment and segment.mode is CodeMode.BITS64:
             self._long_selectors.add(selector)
         return segment
+
+    async def segment_bases(self) -> dict[str, int]:
+        """Where the segments of an x86 CPU begin, as ``ds_base`` and so on; none on others."""
+        if not self._registers.segmented:
+            return {}
+        return read_segment_bases((await self._look(_CPU)).decode(errors="replace"))
 
     async def disassemble(self, address: int, count: int) -> list[tuple[int, str]]:
         """``count`` instructions from a virtual address, as (address, text); empty where nothing is mapped.

@@ -115,7 +115,9 @@ class Pages:
                 new.append((checksum, content))
                 slot = slots[checksum] = count + len(new)
             found.append(slot)
-        if new:
+        if (
+            new or not self._file.exists()
+        ):  # a board may leave all of this RAM empty; without the files none is believed
             self._folder.mkdir(exist_ok=True)
             try:
                 _append(self._file, count * PAGE, b"".join(content for _, content in new))

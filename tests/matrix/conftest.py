@@ -9,25 +9,24 @@ import pytest
 
 from tests.conftest import GUEST_DIR, failing_clearly
 from tests.engine.conftest import run
-from tests.matrix.cells import ARCHITECTURES, GUESTS, command, record
+from tests.matrix import cells
 
 __all__ = ["run"]
 
 CELLS = [
     pytest.param(
-        (architecture, guest),
-        id=f"{architecture}-{guest}",
-        marks=[pytest.mark.matrix, pytest.mark.linux, pytest.mark.timeout(3600)] if guest == "linux" else [],
+        name,
+        id=name,
+        marks=[pytest.mark.matrix, pytest.mark.linux, pytest.mark.timeout(3600)] if name.endswith("linux") else [],
     )
-    for guest in GUESTS
-    for architecture in ARCHITECTURES
+    for name in cells.CELLS
 ]
 
 
 @pytest.fixture(scope="session", params=CELLS)
 def cell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording with snapshots; not to be changed."""
-    architecture, guest = request.param
-    with failing_clearly(f"{architecture} {guest}"):
-        words = command(architecture, guest, GUEST_DIR)
-    return asyncio.run(record(words, tmp_path_factory.mktemp("cell") / f"{architecture}-{guest}"))
+    name = request.param
+    with failing_clearly(name):
+        words = cells.command(name, GUEST_DIR)
+    return asyncio.run(cells.record(name, words, tmp_path_factory.mktemp("cell") / name))

@@ -2,33 +2,32 @@
 
 Memory's last change is searched for as everywhere. A register's is found by stepping: one pass over the last 64
 instructions, then over longer stretches, up to :data:`LONGEST`; there a copy counts even if the same value was there.
-What an instruction does is read from its text (:mod:`rrdbg.model.program.moves`). The way ends where a value is made,
-or where it cannot be followed, which is then said.
+What an instruction does Capstone reads from its code (:mod:`rrdbg.model.program.decoding`). The way ends where a value
+is made, or where it cannot be followed, which is then said.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import RspError, UsageError
+from rrdbg.errors import RspError
 from rrdbg.links.devices import device_at
 from rrdbg.links.machine import Machine
 from rrdbg.model.hits.stop import Watchpoint
+from rrdbg.model.program.decoding.choice import decoder_for
+from rrdbg.model.program.decoding.decoder import Decoder, Instruction
 from rrdbg.model.program.moves import (
     NOT_WRITTEN,
     Copied,
     Hop,
-    Instruction,
     Made,
     MemoryPlace,
     Place,
     RegisterPlace,
-    register_named,
     source_of,
 )
 from rrdbg.model.timeline.position import START, Position
@@ -41,7 +40,7 @@ LONGEST = 50_000
 
 _FIRST = 64
 _GROWTH = 8
-_REGISTER = re.compile(r"%(\w+)")
+_PAGE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +64,12 @@ async def origin(replay: Replay, place: Place, depth: int = DEPTH) -> AsyncGener
 
     At each hop the cursor stands on its instruction, which is about to be executed.
 
-    :raises UsageError: what instructions do is not known on the guest's architecture.
+    :raises UsageError: what instructions do is not known on the guest's architecture, or Capstone is missing.
     :raises RspError: the memory is not mapped.
     """
-    if "rip" not in await replay.registers():
-        raise UsageError("Values are followed on x86-64 guests only; use 'last EXPR' from hop to hop.")
+    decoder = await decoder_of(replay)
     for _ in range(depth):
-        hop = await _hop(replay, place)
+        hop = await _hop(replay, decoder, place)
         yield hop
         if hop.source is None:
             return
@@ -79,34 +77,61 @@ async def origin(replay: Replay, place: Place, depth: int = DEPTH) -> AsyncGener
         await replay.seek(hop.position)
 
 
-async def _hop(replay: Replay, place: Place) -> Hop:
+async def decoder_of(replay: Replay) -> Decoder:
+    """What knows the names of the guest's registers, and reads its instructions.
+
+    :raises UsageError: nothing does, or the package that it needs is missing.
+    """
+    file = (await replay.machine()).register_file
+    sizes = {register.name: register.size for register in file.registers.values()}
+    return decoder_for(sizes, little_endian=file.byte_order == "little")
+
+
+async def _hop(replay: Replay, decoder: Decoder, place: Place) -> Hop:
     """The hop that led to the value in ``place`` at the cursor, which is moved to it."""
     try:
         value = await _value(replay, place)
         step = (
             await _last_write(replay, place, value)
             if isinstance(place, MemoryPlace)
-            else await _last_step(replay, place)
+            else await _last_step(replay, decoder, place)
         )
     except _Ends as end:
         return Hop(place, end.value, replay.position, await replay.pc(), "", end=str(end))
     await replay.seek(step.position)
     pc = await replay.pc()
-    lines = await replay.disassemble(pc, 2)
+    lines = await replay.disassemble(pc, 1)
     hop = Hop(place, value, step.position, pc, lines[0][1] if lines else "")
     if step.is_delivery:
         return replace(hop, end=NOT_WRITTEN)
-    if len(lines) < 2:
-        return replace(hop, end="written by an instruction that QEMU cannot disassemble")
-    registers = await replay.registers()
-    found = source_of(Instruction(hop.instruction, lines[1][0], registers), place)
+    instruction = await _instruction(replay, decoder, pc)
+    moves = decoder.moves(instruction)
+    if moves is None:
+        return replace(hop, end="written by an instruction that Capstone does not know")
+    found = source_of(moves, place)
     if found == Made(NOT_WRITTEN) and not _delivers(replay, step.position):
         return replace(
             hop, end=f"put there at or before {step.position} by a device, or through another virtual address"
         )
     if isinstance(found, Made):
-        return replace(hop, end=found.how, registers=_named(hop.instruction, registers))
+        return replace(hop, end=found.how, registers=decoder.named(instruction))
     return replace(hop, source=await _source(replay, found, value))
+
+
+async def _instruction(replay: Replay, decoder: Decoder, pc: int) -> Instruction:
+    """The instruction at ``pc``, as the CPU at the cursor reads it."""
+    machine = await replay.machine()
+    segment = await machine.code_segment()
+    registers = await replay.registers() | await machine.segment_bases()
+    return Instruction(await _code(replay, decoder, pc), pc, registers, segment.mode if segment else None)
+
+
+async def _code(replay: Replay, decoder: Decoder, pc: int) -> bytes:
+    """So much code from ``pc`` on as an instruction may have, up to the end of what is mapped."""
+    try:
+        return await replay.read_memory(pc, decoder.longest)
+    except RspError:
+        return await replay.read_memory(pc, min(decoder.longest, _PAGE - pc % _PAGE))
 
 
 def _delivers(replay: Replay, position: Position) -> bool:
@@ -145,7 +170,7 @@ async def _last_write(replay: Replay, place: MemoryPlace, value: bytes) -> _Step
     return _Step(target, hit.position.icount == target.icount)
 
 
-async def _last_step(replay: Replay, place: RegisterPlace) -> _Step:
+async def _last_step(replay: Replay, decoder: Decoder, place: RegisterPlace) -> _Step:
     """The last step before the cursor that changed ``place``, or copied into it what was there already.
 
     :raises _Ends: there is none near enough.
@@ -154,10 +179,10 @@ async def _last_step(replay: Replay, place: RegisterPlace) -> _Step:
     value = await _value(replay, place)
     while True:
         base = replay.timeline.deliveries.plain_at_or_before(max(here.icount - length, 0))
-        watch = _RegisterWatch(place, here)
+        watch = _RegisterWatch(place, here, decoder.flags)
         if base < here.icount:
             await replay.approach(base, watch.visit)
-        if step := await _last_copy(replay, place, watch.since) or watch.last:
+        if step := await _last_copy(replay, decoder, place, watch.since) or watch.last:
             return step
         if base == START.icount:
             raise _Ends("there since the start of the recording", value)
@@ -166,43 +191,68 @@ async def _last_step(replay: Replay, place: RegisterPlace) -> _Step:
         length = min(length * _GROWTH, LONGEST)
 
 
+@dataclass(frozen=True, slots=True)
+class _Executed:
+    """An instruction executed at ``position``, and the flags before it, which say whether a conditional one was."""
+
+    position: Position
+    pc: int
+    flags: Mapping[str, int]
+
+
 @dataclass(slots=True)
 class _RegisterWatch:
     """Steps to ``end`` and notes the last step that changed ``place``."""
 
     place: RegisterPlace
     end: Position
+    flags: Sequence[str]
     last: _Step | None = None
-    since: list[tuple[Position, int]] = field(default_factory=list)
-    """The instructions executed after that, and their addresses."""
+    since: list[_Executed] = field(default_factory=list)
+    """The instructions executed after that."""
+
+    def _flags(self, machine: Machine) -> list[str]:
+        return [name for name in self.flags if name in machine.register_file.registers]
 
     async def visit(self, walker: Walker) -> None:
         """Make the steps."""
         machine = walker.machine
-        before = _part(machine, await machine.register_packet(), self.place)
+        packet = await machine.register_packet()
+        before = _part(machine, packet, self.place)
         while walker.position < self.end:
             pc = await machine.pc()
+            flags = {name: machine.register_file.value(packet, name) for name in self._flags(machine)}
             step = await walker.step()
-            after = _part(machine, await machine.register_packet(), self.place)
+            packet = await machine.register_packet()
+            after = _part(machine, packet, self.place)
             if after != before:
                 self.last = _Step(step.before, walker.interrupted(step))
                 self.since.clear()
             elif not walker.interrupted(step):
-                self.since.append((step.before, pc))
+                self.since.append(_Executed(step.before, pc, flags))
             before = after
 
 
-async def _last_copy(replay: Replay, place: RegisterPlace, steps: Sequence[tuple[Position, int]]) -> _Step | None:
+async def _last_copy(
+    replay: Replay, decoder: Decoder, place: RegisterPlace, steps: Sequence[_Executed]
+) -> _Step | None:
     """The last of ``steps`` whose instruction copies something into ``place``."""
-    registers = await replay.registers()
-    copies: dict[int, bool] = {}
-    for position, pc in reversed(steps):
-        if pc not in copies:
-            lines = await replay.disassemble(pc, 1)
-            found = source_of(Instruction(lines[0][1], 0, registers), place) if lines else None
-            copies[pc] = isinstance(found, Copied) and found.source != place
-        if copies[pc]:
-            return _Step(position, is_delivery=False)
+    if not steps:
+        return None
+    # Of where an instruction copies from only the flags decide; its other registers are those at the cursor.
+    here = await _instruction(replay, decoder, steps[-1].pc)
+    copies: dict[tuple[int, tuple[int, ...]], bool] = {}
+    codes: dict[int, bytes] = {}
+    for step in reversed(steps):
+        key = (step.pc, tuple(step.flags.values()))
+        if key not in copies:
+            if step.pc not in codes:
+                codes[step.pc] = await _code(replay, decoder, step.pc)
+            registers = {**here.registers, **step.flags}
+            found = source_of(decoder.moves(Instruction(codes[step.pc], step.pc, registers, here.mode)) or [], place)
+            copies[key] = isinstance(found, Copied) and found.source != place
+        if copies[key]:
+            return _Step(step.position, is_delivery=False)
     return None
 
 
@@ -219,9 +269,3 @@ def _part(machine: Machine, packet: bytes, place: RegisterPlace) -> bytes:
     register = machine.register_file.registers[place.name]
     start = 2 * (register.offset + place.offset)
     return bytes.fromhex(packet[start : start + 2 * place.size].decode())
-
-
-def _named(text: str, registers: dict[str, int]) -> dict[str, int]:
-    """The values of the registers that an instruction names."""
-    places = {name: register_named(name, registers) for name in _REGISTER.findall(text)}
-    return {place.name: registers[place.name] for place in places.values() if place}

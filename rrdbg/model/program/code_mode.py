@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 _CODE_SEGMENT = re.compile(r"^CS =[0-9a-f]{4} ([0-9a-f]+) [0-9a-f]{8} ([0-9a-f]{8})", re.MULTILINE)
+_SEGMENT = re.compile(r"^([C-GS]S) =[0-9a-f]{4} ([0-9a-f]+) ", re.MULTILINE)
 _DEFAULT_32 = 1 << 22
 _LONG = 1 << 21
 
@@ -58,3 +59,8 @@ def read_code_segment(text: str, *, long: bool) -> CodeSegment | None:
     if long and flags & _LONG:
         return CodeSegment(CodeMode.BITS64)
     return CodeSegment(CodeMode.BITS32 if flags & _DEFAULT_32 else CodeMode.BITS16, base)
+
+
+def read_segment_bases(text: str) -> dict[str, int]:
+    """The bases of all segments that ``info registers`` of QEMU's monitor tells in ``text``: ``ds_base`` and so on."""
+    return {f"{name.lower()}_base": int(base, 16) for name, base in _SEGMENT.findall(text)}

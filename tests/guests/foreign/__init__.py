@@ -11,8 +11,15 @@ from tests.guests.build import run_tool
 
 SOURCES = Path(__file__).parent
 
-STARTS = {"aarch64": 0, "riscv64": 0x8000_0000}
+STARTS = {"aarch64": 0, "arm": 0, "riscv64": 0x8000_0000}
 """Where the machine ``virt`` puts its firmware, by architecture."""
+
+_TOOLS = {"aarch64": "aarch64-linux-gnu", "arm": "arm-none-eabi", "riscv64": "riscv64-linux-gnu"}
+_MACHINES = {
+    "aarch64": ("-M", "virt,gic-version=2", "-cpu", "cortex-a53"),
+    "arm": ("-M", "virt", "-cpu", "cortex-a15"),
+    "riscv64": ("-M", "virt"),
+}
 
 
 @dataclass(frozen=True)
@@ -25,24 +32,27 @@ class ForeignGuest:
 
     @property
     def command(self) -> Sequence[str]:
-        machine = {"aarch64": "virt,gic-version=2", "riscv64": "virt"}[self.architecture]
-        options = ("-M", machine, "-m", "64M", "-nodefaults", "-serial", "stdio", "-bios", str(self.image))
-        cpu = ("-cpu", "cortex-a53") if self.architecture == "aarch64" else ()
-        return (f"qemu-system-{self.architecture}", *cpu, *options)
+        options = ("-m", "64M", "-nodefaults", "-serial", "stdio", "-bios", str(self.image))
+        return (f"qemu-system-{self.architecture}", *_MACHINES[self.architecture], *options)
+
+    @property
+    def elf(self) -> Path:
+        """The same with symbols."""
+        return self.image.with_suffix(".elf")
 
 
-def build_foreign(architecture: str, out_dir: Path) -> ForeignGuest:
-    """Build the program for ``architecture`` below ``out_dir``, unless it is there.
+def build_foreign(architecture: str, out_dir: Path, folder: Path = SOURCES) -> ForeignGuest:
+    """Build the program for ``architecture`` in ``folder`` below ``out_dir``, unless it is there.
 
     :raises GuestError: its binutils are missing, or refuse the source.
     """
-    source = SOURCES / f"{architecture}.S"
+    source = folder / f"{architecture}.S"
     out_dir.mkdir(parents=True, exist_ok=True)
     name = f"{architecture}-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}"
     image, object_file, elf = (out_dir.resolve() / f"{name}.{kind}" for kind in ("bin", "o", "elf"))
     if not image.exists():
-        tool = f"{architecture}-linux-gnu"
+        tool = _TOOLS[architecture]
         run_tool(f"{tool}-as", "-o", str(object_file), str(source))
         run_tool(f"{tool}-ld", f"-Ttext={STARTS[architecture]:#x}", "-o", str(elf), str(object_file))
         run_tool(f"{tool}-objcopy", "-O", "binary", "-j", ".text", str(elf), str(image))
-    return ForeignGuest(architecture, image, {"aarch64": 0x4000_0000, "riscv64": 0x8010_0000}[architecture])
+    return ForeignGuest(architecture, image, {"riscv64": 0x8010_0000}.get(architecture, 0x4000_0000))

@@ -1,0 +1,1 @@
+"""What an instruction reads and writes, on each architecture, by Capstone."""
