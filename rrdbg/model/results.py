@@ -209,6 +209,17 @@ class RecordingInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelInfo:
+    """The guest's kernel: its banner and build id, where its text begins, where it was found, what its types tell."""
+
+    banner: str
+    build_id: str
+    base: int | None
+    seen: Position
+    offsets: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class HelpText:
     """Help: a heading and its lines."""
 
@@ -237,5 +248,6 @@ Result = (
     | ConsoleLines
     | TimelineView
     | RecordingInfo
+    | KernelInfo
     | HelpText
 )

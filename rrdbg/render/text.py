@@ -18,6 +18,7 @@ from rrdbg.model.results import (
     Found,
     Frame,
     HelpText,
+    KernelInfo,
     KnownHits,
     Memory,
     Message,
@@ -94,6 +95,8 @@ def _text(result: Result, width: int) -> str:
             return f"{timeline_strip(timeline, cursor, width)}\n{LEGEND}"
         case RecordingInfo(name, facts):
             return f"Recording {name}\n" + _facts(facts.items())
+        case KernelInfo():
+            return _kernel(result)
         case HelpText(heading, lines):
             return "\n".join([_wrapped(heading, width), *(_wrapped(line, width) for line in lines)])
 
@@ -264,6 +267,16 @@ def _facts(facts: Iterable[tuple[str, object]]) -> str:
             shown = str(value)
         lines.append(f"  {label.replace('_', ' '):<26} {shown}")
     return "\n".join(lines)
+
+
+def _kernel(kernel: KernelInfo) -> str:
+    facts = {
+        "build id": kernel.build_id or "it has none",
+        "text at": f"{kernel.base:#x}" if kernel.base else "?",
+        "found at position": str(kernel.seen),
+        "types": "its own (BTF)" if kernel.offsets else "it has no BTF, so tasks are not known",
+    }
+    return f"{kernel.banner}\n" + _facts(facts.items())
 
 
 def _wrapped(line: str, width: int) -> str:
