@@ -78,3 +78,29 @@ def read_comm(raw: bytes) -> str:
     """A name as the kernel stores it; what would not print is shown as a question mark."""
     text = raw.partition(b"\0")[0].decode(errors="replace")
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+_STATES = ((1, "S"), (2, "D"), (4, "T"), (8, "t"), (64, "P"), (128, "I"))
+_ZOMBIE, _DEAD = 32, 16
+_IDLE = 0x402
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTask:
+    """A task as ``ps`` shows it: the process that it is a child of, and a letter for its state."""
+
+    task: Task
+    parent: int
+    state: str
+    is_kernel: bool
+
+
+def state_letter(state: int, exit_state: int) -> str:
+    """R runs or waits for the processor, S sleeps, D not to be woken, I an idle kernel thread, T stopped, Z ended."""
+    if exit_state & _ZOMBIE:
+        return "Z"
+    if exit_state & _DEAD:
+        return "X"
+    if state & _IDLE == _IDLE:
+        return "I"
+    return next((letter for bit, letter in _STATES if state & bit), "R")
