@@ -6,6 +6,7 @@ from rrdbg.commands.bisect import BISECT
 from rrdbg.commands.events import EVENTS
 from rrdbg.commands.examine import EXAMINE
 from rrdbg.commands.inspect import INSPECT
+from rrdbg.commands.linux import LINUX
 from rrdbg.commands.occurrences import OCCURRENCES
 from rrdbg.commands.origin import ORIGIN
 from rrdbg.commands.places import PLACES
@@ -21,7 +22,7 @@ from rrdbg.model.results import HelpText, Message, Result
 _COLUMN = 27
 
 COMMANDS = Registry()
-for _part in (TRAVEL, POINTS, EXAMINE, QUERIES, TABLES, OCCURRENCES, ORIGIN, BISECT, EVENTS, PLACES, INSPECT):
+for _part in (TRAVEL, POINTS, EXAMINE, QUERIES, TABLES, OCCURRENCES, ORIGIN, BISECT, LINUX, EVENTS, PLACES, INSPECT):
     COMMANDS.include(_part)
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from rrdbg.commands.symbols import Symbols
 from rrdbg.commands.visits import Visits
+from rrdbg.engine.linux.guest import LinuxGuest
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
 from rrdbg.model.hits.stop import Stop
+from rrdbg.model.linux.task import Running
 from rrdbg.model.results import Found, Frame, Stopped, Where
 from rrdbg.model.timeline.clock import GuestClock, GuestTime
 from rrdbg.model.timeline.line import QUERY_HITS
@@ -27,7 +29,8 @@ class Session:
     on the way; ``what_if`` starts or ends a machine that leaves the recording, if the front end can deal with one;
     ``symbols`` is a debugger that has them, if there is one; ``visits`` are the places where the user has been,
     ``shown_frame`` is the function and line that the last stop was shown with, ``found`` what the last query found;
-    ``interruptible`` is set while a command may be cancelled though nothing moves.
+    ``interruptible`` is set while a command may be cancelled though nothing moves; ``shown_running`` is the task that
+    the last stop was shown with.
     """
 
     replay: Replay
@@ -42,9 +45,18 @@ class Session:
     shown_frame: Frame | None = None
     found: list[Position] = field(default_factory=list)
     interruptible: bool = False
+    shown_running: Running | None = None
     _console: Console | None = None
     _clock: GuestClock | None = None
     _shown: Position = START
+    _linux: LinuxGuest | None = None
+
+    @property
+    def linux(self) -> LinuxGuest:
+        """What is known of Linux in this guest."""
+        if self._linux is None:
+            self._linux = LinuxGuest(self.replay)
+        return self._linux
 
     def symbols_for(self, what: str, instead: str = "*ADDRESS") -> Symbols:
         """The debugger that finds ``what``.
@@ -84,7 +96,10 @@ class Session:
         """The cursor, the instruction there, and the time."""
         replay, clock = self.replay, await self.clock()
         time = GuestTime(clock.at(replay.position), clock.elapsed(replay.position), clock.exact)
-        here = Where(replay.position, replay.timeline.end, await replay.pc(), await self.instruction(), time)
+        here = Where(
+            replay.position, replay.timeline.end, await replay.pc(), await self.instruction(), time,
+            running=await self.linux.running(),
+        )  # fmt: skip
         return replace(here, frame=await self.symbols.frame()) if self.symbols else here
 
     async def stopped(self, stop: Stop) -> Stopped:
@@ -99,7 +114,8 @@ class Session:
             printed = self._printed(await self.console(), stop.position)
         self._shown = stop.position
         frame = self.shown_frame = await self.symbols.frame() if self.symbols else None
-        return Stopped(stop, self.replay.timeline.end, printed=printed, frame=frame, text=text)
+        running = self.shown_running = await self.linux.running(wanted=False)
+        return Stopped(stop, self.replay.timeline.end, printed=printed, frame=frame, text=text, running=running)
 
     def note(self, position: Position, text: str, fields: dict[str, str]) -> Found:
         """A place that a query has found, with the number that it has from now on."""

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.machines.again import again
@@ -53,6 +54,8 @@ from rrdbg.store.timeline_file import clean, load_timeline, save_timeline
 
 BLANKS = 2
 """QEMUs that wait to become a snapshot, where machines may be started ahead: one for a search, one for its end."""
+
+T = TypeVar("T")
 
 _RETREATS = (0, 1_000, 10_000, 100_000, 1_000_000)
 """Instructions to go back where QEMU cannot save since a disk request is under way."""
@@ -288,6 +291,19 @@ class Replay:
     def place(self, position: Position) -> None:
         """Put the cursor on ``position``, which must be known to exist; the machine follows when it is needed."""
         self._cursor.position = position
+
+    @again
+    async def visit(self, position: Position, look: Callable[[Machine], Awaitable[T]]) -> T:
+        """What ``look``, which only reads, makes of a machine at or just before ``position``; the cursor stays."""
+        async with self._cursor.moving():
+            walker = await self._cursor.start_at(self.timeline.deliveries.plain_at_or_before(position.icount))
+            try:
+                found = await look(walker.machine)
+            except BaseException:
+                await walker.machine.close()
+                raise
+            await self._cursor.leave(walker)
+            return found
 
     @again
     async def approach(self, base: int, visit: Callable[[Walker], Awaitable[None]]) -> None:

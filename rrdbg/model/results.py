@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rrdbg.model.hits.stop import Point, Stop
+from rrdbg.model.linux.task import ListedTask, Running
 from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.clock import GuestTime
 from rrdbg.model.timeline.events import EventCount, GuestEvent
@@ -41,7 +42,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The cursor: its position on a timeline that ends at ``end``, the instruction there, and the guest's time."""
+    """The cursor: its position on a timeline that ends at ``end``, the instruction there, and the guest's time.
+
+    ``running`` is the task that runs there, in a guest whose kernel is known.
+    """
 
     position: Position
     end: Position
@@ -49,13 +53,15 @@ class Where:
     instruction: str = ""
     time: GuestTime | None = None
     frame: Frame | None = None
+    running: Running | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
     """The end of a movement, and the instruction at the cursor; ``printed`` is what the guest printed on the way.
 
-    ``frame`` is what symbols tell of the place, and ``text`` what GDB printed if it made the movement.
+    ``frame`` is what symbols tell of the place, ``text`` what GDB printed if it made the movement, and ``running`` the
+    task that runs there.
     """
 
     stop: Stop
@@ -64,6 +70,7 @@ class Stopped:
     printed: str = ""
     frame: Frame | None = None
     text: str = ""
+    running: Running | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +216,25 @@ class RecordingInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelInfo:
+    """The guest's kernel: its banner and build id, where its text begins, where it was found, what its types tell."""
+
+    banner: str
+    build_id: str
+    base: int | None
+    seen: Position
+    offsets: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """The guest's tasks, and the one that runs."""
+
+    tasks: tuple[ListedTask, ...]
+    running: Running | None
+
+
+@dataclass(frozen=True, slots=True)
 class HelpText:
     """Help: a heading and its lines."""
 
@@ -237,5 +263,7 @@ Result = (
     | ConsoleLines
     | TimelineView
     | RecordingInfo
+    | KernelInfo
+    | Tasks
     | HelpText
 )

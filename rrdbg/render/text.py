@@ -18,6 +18,7 @@ from rrdbg.model.results import (
     Found,
     Frame,
     HelpText,
+    KernelInfo,
     KnownHits,
     Memory,
     Message,
@@ -30,6 +31,7 @@ from rrdbg.model.results import (
     Result,
     Snapshots,
     Stopped,
+    Tasks,
     TimelineView,
     Where,
 )
@@ -94,6 +96,10 @@ def _text(result: Result, width: int) -> str:
             return f"{timeline_strip(timeline, cursor, width)}\n{LEGEND}"
         case RecordingInfo(name, facts):
             return f"Recording {name}\n" + _facts(facts.items())
+        case KernelInfo():
+            return _kernel(result)
+        case Tasks():
+            return _tasks(result)
         case HelpText(heading, lines):
             return "\n".join([_wrapped(heading, width), *(_wrapped(line, width) for line in lines)])
 
@@ -108,7 +114,8 @@ def _events(events: Events) -> str:
 
 def _where(where: Where) -> str:
     here = _here(where.position, where.end, where.pc, where.instruction, where.frame)
-    return here + (f"\n{time_text(where.time)}" if where.time else "")
+    lines = [here, *([f"task {where.running}"] if where.running else [])]
+    return "\n".join([*lines, *([time_text(where.time)] if where.time else [])])
 
 
 def _here(position: Position, end: Position, pc: int, instruction: str, frame: Frame | None) -> str:
@@ -168,7 +175,7 @@ def _stopped(result: Stopped) -> str:
     stop = result.stop
     lines = result.printed.splitlines()
     if result.text:
-        return "\n".join([*lines, _without_bytes(result.text.rstrip("\n"))])
+        return "\n".join([*lines, _without_bytes(result.text.rstrip("\n")), *_in_task(result)])
     for hit in stop.hits:
         lines += _hit(hit)
     if stop.reason is StopReason.START:
@@ -176,7 +183,11 @@ def _stopped(result: Stopped) -> str:
     elif stop.reason is StopReason.END:
         lines.append("This is the end of the recording.")
     lines.append(_here(stop.position, result.end, stop.pc, result.instruction, result.frame))
-    return "\n".join(lines)
+    return "\n".join([*lines, *_in_task(result)])
+
+
+def _in_task(result: Stopped) -> list[str]:
+    return [f"in task {result.running}"] if result.running else []
 
 
 def _hit(hit: Hit) -> list[str]:
@@ -264,6 +275,31 @@ def _facts(facts: Iterable[tuple[str, object]]) -> str:
             shown = str(value)
         lines.append(f"  {label.replace('_', ' '):<26} {shown}")
     return "\n".join(lines)
+
+
+def _kernel(kernel: KernelInfo) -> str:
+    facts = {
+        "build id": kernel.build_id or "it has none",
+        "text at": f"{kernel.base:#x}" if kernel.base else "?",
+        "found at position": str(kernel.seen),
+        "types": "its own (BTF)" if kernel.offsets else "it has no BTF, so tasks are not known",
+    }
+    return f"{kernel.banner}\n" + _facts(facts.items())
+
+
+def _tasks(result: Tasks) -> str:
+    running = result.running.task.address if result.running else None
+    rows = [
+        (
+            "*" if known.task.address == running else "", str(known.task.pid), str(known.task.tgid), str(known.parent),
+            known.state, f"[{known.task.comm}]" if known.is_kernel else known.task.comm,
+        )
+        for known in result.tasks
+    ]  # fmt: skip
+    if not rows:
+        return "The kernel is not there yet."
+    listed = table(("", "Pid", "Process", "Parent", "State", "Name"), rows)
+    return f"{listed}\nRunning: {result.running}." if result.running else listed
 
 
 def _wrapped(line: str, width: int) -> str:

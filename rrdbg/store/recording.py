@@ -6,6 +6,7 @@ console.log       what the guest wrote to its first serial port
 deliveries.bin    a digest of the log: length, interrupts and exceptions
 timeline.json     snapshots and bookmarks known so far; may grow at any time
 hits.json         what scans have found; may be deleted at any time
+linux.json        what was found out about a Linux guest, and its kernel's symbols in kernel.elf; as hits.json
 snapshots/        the state and the table of pages of each, never written again once they are complete
 ram/              the pages, and an image that running machines map; from there, too, nothing is needed to replay
 disks/            an overlay for each of the guest's disks, as it was at the end of the recording
@@ -83,6 +84,16 @@ class Layout:
     def hits(self) -> Path:
         """What scans have found."""
         return self.root / "hits.json"
+
+    @property
+    def linux(self) -> Path:
+        """What was found out about a Linux guest."""
+        return self.root / "linux.json"
+
+    @property
+    def kernel_symbols(self) -> Path:
+        """The names of its kernel, in an ELF file."""
+        return self.root / "kernel.elf"
 
     @property
     def snapshots(self) -> Path:
@@ -321,14 +332,14 @@ def adopt(root: Path) -> None:
     """
     layout = Layout(root.absolute())
     remember(layout.manifest)
-    files = [*computed(layout), layout.deliveries]
+    files = [*computed(layout), layout.deliveries, layout.kernel_symbols]
     names = [name for name in map(layout.relative, files) if is_inside(layout.root, name)]
     try:
         identity = checksum(layout.manifest)
     except OSError as error:
         raise RecordingError(f"Cannot read {layout.manifest}: {error.strerror}.") from None
     seal(layout.root, identity, names)
-    for path in (layout.timeline, layout.hits):
+    for path in (layout.timeline, layout.hits, layout.linux):
         _mark_again(path, identity)
 
 

@@ -17,6 +17,7 @@ from rrdbg.frontends.shared.opening import (
     open_replay,
     symbols_of,
 )
+from rrdbg.frontends.shared.symbol_lines import symbol_lines
 from rrdbg.links.gdb_choice import USUAL, find_gdb
 from rrdbg.model.program.code_mode import described_as
 from rrdbg.store.workfolder import WorkFolder
@@ -56,9 +57,10 @@ async def run(arguments: argparse.Namespace) -> int:
         with WorkFolder() as folder:
             await server.listen(f"unix:{folder}/socket")
             symbols = symbols_of(replay.recording, arguments.symbols)
+            lines = await symbol_lines(replay, symbols)
             described = described_as(replay.recording.manifest.invocation.architecture)
             words = [
-                program, "-q", "-ex", source_line(), *(["-ex", f"file {symbols}"] if symbols else []),
+                program, "-q", "-ex", source_line(), *(word for line in lines for word in ("-ex", line)),
                 *(["-ex", f"set architecture {described}"] if described else []),
                 "-ex", f"target remote {server.address}", *arguments.theirs,
             ]  # fmt: skip

@@ -10,7 +10,7 @@ _BETWEEN = " | "
 
 
 def toolbar(session: Session, width: int) -> str:
-    """Position and end, guest time, function, snapshots and their size, the next snapshot; what fits in ``width``."""
+    """Position and end, function, task, guest time, snapshots and their size, the next one; what fits in ``width``."""
     text = ""
     for part in _parts(session):
         longer = f"{text}{_BETWEEN}{part}" if text else f" {part}"
@@ -26,6 +26,8 @@ def _parts(session: Session) -> list[str]:
     parts = [f"{here} of {timeline.end}"]
     if session.shown_frame and session.shown_frame.function:
         parts.append(session.shown_frame.function)
+    if session.shown_running:
+        parts.append(str(session.shown_running))
     if clock := session.known_clock:
         parts.append(format_time(clock.at(here))[11:-3])
     size = sum(snapshot.size for snapshot in timeline.snapshots)

@@ -19,6 +19,7 @@ from rrdbg.engine.replay import Replay
 from rrdbg.errors import GdbError, Interrupted
 from rrdbg.frontends.server.connection import Server
 from rrdbg.frontends.server.stub import AT_ONCE_SECONDS, Aftermath
+from rrdbg.frontends.shared.symbol_lines import symbol_lines
 from rrdbg.links.gdb_choice import find_gdb
 from rrdbg.links.mi import Gdb, quoted
 from rrdbg.links.symbols import GdbSymbols
@@ -38,6 +39,9 @@ _HITS = {
 }
 _WATCHES = ("wpt", "hw-rwpt", "hw-awpt")
 _IN_SCRIPT = re.compile(r"^\S+block\.gdb:\d+: Error in sourced command file:\n")
+_FAR = re.compile(r"0x0*[1-9a-f][0-9a-f]{8,}")
+"""An address of more than 32 bits."""
+
 _TOLD = "Program received signal SIGINT"
 _ENDS = (StopReason.START, StopReason.END)
 
@@ -60,7 +64,7 @@ class Debugger:
     @classmethod
     @asynccontextmanager
     async def on(cls, replay: Replay, program: str, symbols: Path | None) -> AsyncIterator[Debugger]:
-        """A GDB on ``replay``, with the symbols in the file ``symbols``.
+        """A GDB on ``replay``, with the symbols in the file ``symbols``, or those that a Linux guest has itself.
 
         :raises QemuLaunchError: there is no such program, or none that knows such guests.
         :raises GdbError: it cannot read the symbols, or does not know the guest's architecture.
@@ -117,6 +121,7 @@ class Debugger:
         """
         await self.refresh()
         line = await self.symbols.compilable_condition(line)
+        await self._see_far_points()
         stub = self._server.stub
         aftermath = stub.aftermath = Aftermath()
         try:
@@ -180,8 +185,8 @@ class Debugger:
     async def _connect(self, symbols: Path | None) -> None:
         for line in _SETTINGS:
             await self._gdb.console(line)
-        if symbols:
-            await self._gdb.console(f"file {symbols}")
+        for line in await symbol_lines(self._replay, symbols):
+            await self._gdb.console(line)
         if self._described:
             # The file may be for another mode than that in which QEMU describes the CPU.
             await self._gdb.console(f"set architecture {self._described}")
@@ -196,6 +201,16 @@ class Debugger:
         segment = await self._server.stub.code_segment()
         if segment is not None:
             await self._see_as(segment.mode)
+
+    async def _see_far_points(self) -> None:
+        """Have GDB see the CPU as QEMU describes it if it is to meet a breakpoint that its mode has no address for.
+
+        Before a 64-bit kernel has begun GDB sees a CPU of 32 bits, and would set its breakpoints at half their address.
+        """
+        if self._described and not self._sees_as(self._described):
+            addresses = [point.get("addr", "") for point in await self._points()]
+            if any(_FAR.fullmatch(address) for address in addresses):
+                await self._see_as(self._described)
 
     @asynccontextmanager
     async def _as_described(self) -> AsyncIterator[None]:

@@ -1,0 +1,1 @@
+"""What rrdbg knows of a guest that runs Linux."""

@@ -1,0 +1,99 @@
+"""A session's view of a guest that runs Linux: its kernel, who runs at the cursor, which tasks there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rrdbg.engine.linux.kernel import kernel_of, no_kernel
+from rrdbg.engine.linux.memory import KernelMemory
+from rrdbg.engine.linux.tasks import TaskReader, running_at
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import LinkError, UsageError
+from rrdbg.links.machine import Machine
+from rrdbg.model.linux.kernel import Kernel
+from rrdbg.model.linux.task import ListedTask, Running
+from rrdbg.model.timeline.position import Position
+from rrdbg.store.linux_file import load_kernel
+
+
+class LinuxGuest:
+    """Linux in ``replay``, as far as it was found; :meth:`look` has it found."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self._reader: TaskReader | None = None
+        self._looked = False
+        self._last: tuple[Position, Running | None] | None = None
+
+    @property
+    def known(self) -> Kernel | None:
+        """The kernel, if it was found by now, in this session or an earlier one."""
+        reader = self._known()
+        return reader.kernel if reader else None
+
+    async def look(self) -> Kernel | None:
+        """The kernel, looked for if that has not been done in this recording."""
+        kernel = await kernel_of(self._replay, anyway=True)
+        self._reader = TaskReader(kernel) if kernel else None
+        self._looked = True
+        return kernel
+
+    async def tasks(self) -> TaskReader:
+        """What reads tasks.
+
+        :raises UsageError: there is no Linux, or one that does not tell how its tasks look.
+        """
+        await self.look()
+        if self._reader is None:
+            raise no_kernel(self._replay)
+        if not self._reader.knows_tasks:
+            raise UsageError(
+                f"The guest's kernel {self._reader.kernel.release} has no description of its types (BTF), so its tasks "
+                "cannot be read."
+            )
+        return self._reader
+
+    async def running(self, *, wanted: bool = True) -> Running | None:
+        """Who runs at the cursor; None where that is not known. The kernel is not looked for.
+
+        Unless it is ``wanted`` a machine must stand there already: a step back may do without one, and not with.
+        """
+        reader = self._known()
+        if reader is None or not reader.knows_tasks:
+            return None
+        here = self._replay.position
+        if self._last is None or self._last[0] != here:
+            if not wanted and self._replay.machine_position != here:
+                return None
+            try:
+                self._last = here, await running_at(await self._replay.machine(), reader)
+            except LinkError:
+                # The host forbids to read QEMU's memory: everything else goes on without.
+                self._last = here, None
+        return self._last[1]
+
+    async def listed(self) -> Sequence[ListedTask]:
+        """All tasks at the cursor; none before the kernel has begun.
+
+        :raises UsageError: as :meth:`tasks`.
+        :raises LinkError: QEMU's memory cannot be read here.
+        """
+        reader = await self.tasks()
+        return await _listed(await self._replay.machine(), reader)
+
+    def _known(self) -> TaskReader | None:
+        """What reads tasks, if the kernel was found; a file is read once."""
+        if self._reader is None and not self._looked:
+            kept = load_kernel(self._replay.recording)
+            if kept:
+                self._looked = True
+                self._reader = TaskReader(kept.kernel) if kept.kernel else None
+        return self._reader
+
+
+async def _listed(machine: Machine, reader: TaskReader) -> Sequence[ListedTask]:
+    memory = await KernelMemory.of(machine)
+    if memory is None:
+        return ()
+    with memory:
+        return tuple(reader.listed(memory))

@@ -1,0 +1,167 @@
+"""Which Linux kernel runs in a recording's guest, and where it lies; looked for once, and kept with the recording.
+
+A kernel relocates itself as it begins (KASLR), so its tables are believed only where its banner is found at the address
+that they give it. Where it lies then it stays. It is looked for where the guest prints something, and at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from rrdbg.engine.linux.memory import KernelMemory
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import HostError, RecordingError, UsageError
+from rrdbg.links.machine import Machine
+from rrdbg.model.linux.btf import Btf
+from rrdbg.model.linux.kallsyms import Kallsyms, read_kallsyms
+from rrdbg.model.linux.kernel import BANNER, LONGEST_BANNER, Kernel, build_id_in, is_linux_image
+from rrdbg.model.linux.symbol_file import ELF_MACHINES, make_symbol_file
+from rrdbg.model.linux.task import ADDRESSES, MEMBERS
+from rrdbg.model.timeline.position import Position
+from rrdbg.store.history import Console
+from rrdbg.store.linux_file import load_kernel, save_kernel
+from rrdbg.store.opening import open_regular
+from rrdbg.store.recording import Recording
+
+_HEADER = 1024
+_LEAST_IMAGE, _MOST_IMAGE = 256 << 10, 256 << 20
+_MOST_NOTES, _MOST_BTF = 64 << 10, 64 << 20
+_MOST_LOOKS = 10
+_KEPT = ("_text", "_stext", "_etext", "_end", "linux_banner", *ADDRESSES)
+
+
+async def kernel_of(replay: Replay, *, anyway: bool = False) -> Kernel | None:
+    """The kernel of ``replay``'s guest; None if there is none, or nothing tells of one and it is not wanted ``anyway``.
+
+    Unless it is known it is looked for in machines of their own; the cursor stays.
+
+    :raises LinkError: QEMU's memory cannot be read here.
+    """
+    recording = replay.recording
+    if kept := load_kernel(recording):
+        return kept.kernel
+    if recording.manifest.invocation.architecture not in ELF_MACHINES:
+        return None
+    console = await asyncio.to_thread(_console, recording)
+    if not anyway and not _tells_of_linux(recording, console):
+        return None
+    for place in _places(replay, console):
+        if found := await _look(replay, place):
+            kernel, kallsyms = found
+            symbols = await asyncio.to_thread(make_symbol_file, kallsyms, recording.manifest.invocation.architecture)
+            _keep(recording, kernel, symbols)
+            return kernel
+    _keep(recording, None)
+    return None
+
+
+def _keep(recording: Recording, kernel: Kernel | None, symbols: bytes = b"") -> None:
+    try:
+        save_kernel(recording, kernel, symbols)
+    except OSError as error:
+        raise HostError.of(error, f"Cannot keep what was found in {recording.layout.root}") from None
+
+
+def symbols_kept(recording: Recording) -> Path | None:
+    """The ELF file of the kernel's symbols that :func:`kernel_of` has made; None where the recording is read-only."""
+    path = recording.layout.kernel_symbols
+    return path if recording.has_made(recording.layout.relative(path)) else None
+
+
+def _console(recording: Recording) -> Console | None:
+    with contextlib.suppress(RecordingError):
+        return Console.read(recording.layout.log, recording.layout.console)
+    return None
+
+
+def _tells_of_linux(recording: Recording, console: Console | None) -> bool:
+    if console and BANNER in console.text:
+        return True
+    try:
+        with open_regular(recording.layout.bundled("kernel")) as file:
+            return is_linux_image(file.read(_HEADER))
+    except FileNotFoundError:
+        return False
+
+
+def _places(replay: Replay, console: Console | None) -> Iterator[Position]:
+    """Where to look, one after another: where something was printed, which firmware does, too, and at the end."""
+    if console:
+        if found := console.find(BANNER.decode(), Position(0)):
+            yield found
+        lines = [position for position, _ in console.lines()]
+        number = 1
+        for _ in range(_MOST_LOOKS):
+            if number > len(lines):
+                break
+            yield lines[number - 1]
+            number *= 3
+    yield replay.timeline.end
+
+
+async def _look(replay: Replay, place: Position) -> tuple[Kernel, Kallsyms] | None:
+    async def look(machine: Machine) -> tuple[Kernel, Kallsyms] | None:
+        memory = await KernelMemory.of(machine)
+        if memory is None:
+            return None
+        with memory:
+            found = await asyncio.to_thread(find_kernel, memory)
+        return (replace(found[0], seen=place), found[1]) if found else None
+
+    return await replay.visit(place, look)
+
+
+def find_kernel(memory: KernelMemory) -> tuple[Kernel, Kallsyms] | None:
+    """The kernel in ``memory`` and its symbols; None if there is none, or one that has not relocated itself yet."""
+    for stretch in memory.image():
+        if not stretch.length >= _LEAST_IMAGE:
+            continue
+        kallsyms = read_kallsyms(memory.physical(stretch.physical, min(stretch.length, _MOST_IMAGE)), stretch.start)
+        if kallsyms is None:
+            continue
+        banner = _banner(memory, kallsyms)
+        if banner:
+            addresses = {name: value for name in _KEPT if (value := kallsyms.address(name)) is not None}
+            return Kernel(
+                banner, _build_id(memory, kallsyms), Position(0), addresses, _offsets(memory, kallsyms)
+            ), kallsyms
+    return None
+
+
+def _banner(memory: KernelMemory, kallsyms: Kallsyms) -> str:
+    """The banner where the kernel's tables have it; empty if it is not there."""
+    address = kallsyms.address("linux_banner")
+    text = memory.read(address, LONGEST_BANNER) if address else b""
+    if not text.startswith(BANNER):
+        return ""
+    shown = text.partition(b"\0")[0].partition(b"\n")[0].decode(errors="replace")
+    return "".join(character if character.isprintable() else "?" for character in shown)
+
+
+def _between(memory: KernelMemory, kallsyms: Kallsyms, start: str, end: str, most: int) -> bytes:
+    """What lies between two symbols."""
+    low, high = kallsyms.address(start), kallsyms.address(end)
+    return memory.read(low, high - low) if low and high and low < high <= low + most else b""
+
+
+def _build_id(memory: KernelMemory, kallsyms: Kallsyms) -> str:
+    return build_id_in(_between(memory, kallsyms, "__start_notes", "__stop_notes", _MOST_NOTES))[:64]
+
+
+def _offsets(memory: KernelMemory, kallsyms: Kallsyms) -> dict[str, int]:
+    """The members that rrdbg reads, as the kernel's own description of its types (BTF) has them."""
+    types = Btf.read(_between(memory, kallsyms, "__start_BTF", "__stop_BTF", _MOST_BTF))
+    if types is None:
+        return {}
+    return {name: offset for name in MEMBERS if (offset := types.offset(name)) is not None}
+
+
+def no_kernel(replay: Replay) -> UsageError:
+    """The error that there is no Linux."""
+    return UsageError(
+        f"No Linux kernel with kallsyms was found in {replay.recording.name}, where its guest prints or at its end."
+    )

@@ -1,0 +1,40 @@
+"""How a GDB is told of the guest's symbols: from which file, and how far the kernel lies from where it was linked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from rrdbg.engine.linux.kernel import kernel_of, symbols_kept
+from rrdbg.engine.replay import Replay
+from rrdbg.links.elf import read_kernel_file
+
+_PERCPU = ".data..percpu"
+_log = logging.getLogger(__name__)
+
+
+async def symbol_lines(replay: Replay, symbols: Path | None) -> list[str]:
+    """GDB's commands that load the file ``symbols``, or what a Linux guest's own kernel tells where there is none.
+
+    :raises UsageError: it is of another build than the guest's kernel.
+    :raises LinkError: QEMU's memory cannot be read here, to look for the kernel.
+    """
+    if symbols is None:
+        await kernel_of(replay)
+        kept = symbols_kept(replay.recording)
+        return [f"file {kept}"] if kept else []
+    file = await asyncio.to_thread(read_kernel_file, symbols)
+    if not file.is_kernel:
+        return [f"file {symbols}"]
+    kernel = await kernel_of(replay, anyway=True)
+    kept = symbols_kept(replay.recording)
+    if kernel is None or kept is None:
+        _log.warning("No kernel with kallsyms was found in the guest; %s is used as it was linked.", symbols)
+        return [f"file {symbols}"]
+    offset = file.offset(kernel, (await asyncio.to_thread(read_kernel_file, kept)).addresses)
+    if not offset:
+        return [f"file {symbols}"]
+    # Per-CPU variables have offsets for addresses, which stay what they are.
+    fixed = f" -s {_PERCPU} {file.percpu:#x}" if file.percpu is not None else ""
+    return [f'with confirm off -- add-symbol-file "{symbols}" -o {offset & (1 << 64) - 1:#x}{fixed}']

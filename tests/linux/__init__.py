@@ -1,0 +1,1 @@
+"""What rrdbg knows of Linux, against what Linux says itself."""

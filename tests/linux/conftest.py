@@ -1,0 +1,44 @@
+"""A recording of a Linux guest that relocates itself, and a copy of it that is opened."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rrdbg.engine.linux.kernel import kernel_of
+from rrdbg.engine.making.recorder import Recorder, RecordRequest
+from rrdbg.engine.replay import Replay
+from tests.conftest import GUEST_DIR, failing_clearly
+from tests.guests import linux
+from tests.guests.linux.tasks import build_tasks
+
+
+@pytest.fixture(scope="session")
+def tasks_recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of it, with what there is to know about its kernel; not to be changed."""
+    with failing_clearly("linux"):
+        guest = build_tasks(GUEST_DIR)
+    command = (
+        "qemu-system-x86_64", *linux.QEMU_OPTIONS, "-nographic", "-no-reboot", "-kernel", str(guest.kernel),
+        "-initrd", str(guest.initrd), "-append", guest.cmdline,
+    )  # fmt: skip
+    directory = tmp_path_factory.mktemp("tasks") / "tasks"
+
+    async def make() -> None:
+        await Recorder(RecordRequest(command, directory)).run()
+        async with await Replay.open(directory) as replay:
+            assert await kernel_of(replay)
+
+    asyncio.run(make())
+    return directory
+
+
+@pytest.fixture
+async def tasks(tasks_recording: Path, tmp_path: Path) -> AsyncIterator[Replay]:
+    """A copy of it, opened."""
+    async with await Replay.open(Path(shutil.copytree(tasks_recording, tmp_path / "copy"))) as replay:
+        yield replay
