@@ -33,13 +33,20 @@ class FirstReplay:
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], files: Mapping[int, Path], on_progress: Callable[[int], None]
+        cls,
+        command: Sequence[str],
+        files: Mapping[int, Path],
+        on_progress: Callable[[int], None],
+        confined: Sequence[str] = (),
     ) -> FirstReplay:
         """Start QEMU with ``command``, ``files`` open in it; ``on_progress`` is called with icounts on the way.
 
+        It is ``confined`` by those words (:func:`rrdbg.links.confinement.words_of`).
+
         :raises QemuLaunchError: it did not start.
         """
-        return cls(await QemuProcess.start(command, files=files, processors=Processors()), on_progress)
+        process = await QemuProcess.start(command, files=files, processors=Processors(), confined=confined)
+        return cls(process, on_progress)
 
     async def save(self, tag: str, nodes: Sequence[str]) -> None:
         """Save the machine as ``tag`` in ``nodes``, its state in the first of them.

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version as package_version
 from pathlib import Path
 
+from rrdbg.engine.machines.confined import Confinement
 from rrdbg.engine.machines.digest import monitor_digest
 from rrdbg.engine.machines.disks import read_only_node
 from rrdbg.engine.machines.launcher import Launcher
@@ -190,8 +191,11 @@ class Importer:
             qemu, self._invocation, images, layout.bundled, log=layout.log, console=layout.console
         )
         files = opened_files(self._invocation, layout.bundled)
+        confinement = await Confinement.of_recorder(self._invocation, layout, Path(qemu))
+        command = [*command, *confinement.options()]
+        confined = confinement.words(layout.root)
         try:
-            replay = await FirstReplay.start(command, files, lambda icount: self._tell(1, icount))
+            replay = await FirstReplay.start(command, files, lambda icount: self._tell(1, icount), confined)
         except QemuLaunchError as error:
             raise QemuLaunchError(f"{error} (QEMU {version}; the log is of {self._writer()})") from None
         try:
