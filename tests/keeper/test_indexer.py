@@ -81,6 +81,33 @@ STANDS_STILL = "faf4"
 """``cli`` and ``hlt``."""
 
 
+@pytest.mark.parametrize("name", ["", "mine"])
+def test_snapshots_that_qemu_loads_whole_become_mapped_ones(
+    run: Run[Any], copied: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("RRDBG_SNAPSHOTS", "loadvm")
+
+    async def make() -> None:
+        async with await Replay.open(copied, spacing=DENSE) as replay:
+            await replay.seek(replay.timeline.end)
+            if name:
+                await replay.snapshot(name)
+
+    run(make())
+    before = timeline_of(copied).snapshots
+    assert len(before) > 2
+    assert not any(snapshot.mapped for snapshot in before)
+    monkeypatch.delenv("RRDBG_SNAPSHOTS")
+    run(index(copied, spacing=60))
+    after = timeline_of(copied).snapshots
+    assert [(item.icount, item.kind, item.name) for item in after] == [
+        (item.icount, item.kind, item.name) for item in before
+    ]
+    assert all(snapshot.mapped for snapshot in after[1:])
+    assert all(snapshot.sound for snapshot in after)
+    assert files_of(copied) == {name for snapshot in after for name in snapshot.files}
+
+
 async def spoiled(recording: Path, kind: SnapshotKind, code: str | None = None) -> Snapshot:
     """Keep a snapshot in which one byte of RAM is not what it was, or in which ``code`` comes next."""
     with Recording.open(recording) as opened:

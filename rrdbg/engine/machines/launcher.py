@@ -272,6 +272,10 @@ class Launcher:
             return True
         return self._mapping is not None and self._mapping.saves(walker.machine)
 
+    def saves_mapped(self, walker: Walker) -> bool:
+        """Whether a snapshot that is saved from ``walker``'s machine would be a mapped one."""
+        return self._mapping is not None and self._mapping.saves(walker.machine)
+
     async def digest(self, walker: Walker) -> str:
         """A checksum of the state where ``walker`` stands, to be compared with others of this recording.
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rrdbg.engine.machines.launcher import Launcher
+from rrdbg.engine.snapshots.conversion import convert
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.snapshots.prover import failure, prove_next
 from rrdbg.errors import Divergence, QemuDied, RecordingError
@@ -96,11 +97,12 @@ class Indexer:
         )  # fmt: skip
 
     async def run(self) -> Indexed:
-        """Index; what was made is kept if this is cancelled.
+        """Index; what was made is kept if this is cancelled. Snapshots that QEMU loads whole become mapped ones first.
 
         :raises Divergence: the recording itself does not replay.
         """
         began = time.monotonic()
+        await convert(self._launcher, self.keeper)
         if self._prove:
             self._launcher.keep_stocked(_BLANKS)
         prover = asyncio.create_task(self._prove_all()) if self._prove else None
