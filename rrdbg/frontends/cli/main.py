@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib
 import os
 import signal
 import sys
@@ -16,31 +17,36 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from rrdbg.errors import Interrupted, RrdbgError
-from rrdbg.frontends import bisect
-from rrdbg.frontends.bisect import boots
-from rrdbg.frontends.cli import (
-    attach,
-    dap,
-    doctor,
-    events,
-    gdb,
-    gdbinit,
-    importing,
-    index,
-    library,
-    mcp,
-    record,
-    replay,
-    serve,
-    timeline,
-)
 from rrdbg.model.shown import shown
+
+_CLI = "rrdbg.frontends.cli"
+_BISECT = "rrdbg.frontends.bisect"
+
+_COMMANDS = {
+    "record": f"{_CLI}.record",
+    "replay": f"{_CLI}.replay",
+    "import": f"{_CLI}.importing",
+    "attach": f"{_CLI}.attach",
+    "serve": f"{_CLI}.serve",
+    "dap": f"{_CLI}.dap",
+    "mcp": f"{_CLI}.mcp",
+    "gdb": f"{_CLI}.gdb",
+    "bisect": _BISECT,
+    "bisect-boot": f"{_BISECT}.boots",
+    "doctor": f"{_CLI}.doctor",
+    "gdbinit": f"{_CLI}.gdbinit",
+    **dict.fromkeys(("index", "verify"), f"{_CLI}.index"),
+    **dict.fromkeys(("ls", "info", "rm", "pack", "unpack"), f"{_CLI}.library"),
+    **dict.fromkeys(("events", "console"), f"{_CLI}.events"),
+    "timeline": f"{_CLI}.timeline",
+}
+"""Where each subcommand is declared, by an ``add_parser``; a module may declare several."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run ``rrdbg WORDS...`` and return its exit status."""
     ours, theirs = _split(sys.argv[1:] if words is None else words)
-    parser = _parser()
+    parser = _parser(ours)
     arguments = parser.parse_args(ours, argparse.Namespace(theirs=theirs))
     if theirs and not arguments.passes_on:
         parser.error(f"nothing may follow -- here: {' '.join(theirs)}")
@@ -95,7 +101,7 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return words[:place], words[place + 1 :]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rrdbg",
         description="A reverse debugger for QEMU guests: record once, then walk the recording in both directions.",
@@ -104,22 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     parser.set_defaults(passes_on=False)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    record.add_parser(commands)
-    replay.add_parser(commands)
-    importing.add_parser(commands)
-    attach.add_parser(commands)
-    serve.add_parser(commands)
-    dap.add_parser(commands)
-    mcp.add_parser(commands)
-    gdb.add_parser(commands)
-    bisect.add_parser(commands)
-    boots.add_parser(commands)
-    doctor.add_parser(commands)
-    gdbinit.add_parser(commands)
-    index.add_parser(commands)
-    library.add_parser(commands)
-    events.add_parser(commands)
-    timeline.add_parser(commands)
+    wanted = next((word for word in words if not word.startswith("-")), "")
+    # Reading all of them takes 0.2 s; somebody who wants help, or has mistyped, sees the whole list.
+    for module in [_COMMANDS[wanted]] if wanted in _COMMANDS else dict.fromkeys(_COMMANDS.values()):
+        importlib.import_module(module).add_parser(commands)
     return parser
 
 

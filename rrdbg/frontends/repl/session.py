@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack
 from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import QemuLaunchError, RrdbgError
-from rrdbg.frontends.repl.interactive import interact
 from rrdbg.frontends.repl.output import Outlet
 from rrdbg.frontends.repl.shell import Shell, read_script
 from rrdbg.frontends.shared.long_work import Waiting
@@ -75,6 +74,9 @@ async def work(replay: Replay, lines: Sequence[str], arguments: argparse.Namespa
                 if arguments.batch:
                     return error.exit_code
             if not arguments.batch and not shell.session.over:
+                # prompt_toolkit takes 0.05 s to read, which a batch need not wait for.
+                from rrdbg.frontends.repl.interactive import interact
+
                 await interact(shell, terminal=interactive)
     return 0
 
