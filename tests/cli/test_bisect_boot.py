@@ -31,7 +31,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory, workload_guest: Path) -> tupl
     root = tmp_path_factory.mktemp("pair")
     made = root / "good", root / "bad"
     for path in made:
-        Cli(root)("record", "-o", str(path), "--", *bare_metal(workload_guest), *_DATE, "-append", path.name)
+        Cli(root)(
+            "record", "--no-check", "-o", str(path), "--", *bare_metal(workload_guest), *_DATE, "-append", path.name
+        )
     return made
 
 
@@ -92,7 +94,7 @@ def test_two_builds_that_differ_in_one_constant(cli: Cli, tmp_path: Path) -> Non
     elves = [build("copies", GUEST_DIR), build("copies", GUEST_DIR, "LIMIT=41")]
     pair = tmp_path / "good", tmp_path / "bad"
     for path, elf in zip(pair, elves, strict=True):
-        cli("record", "-o", str(path), "--", *bare_metal(elf), *_DATE)
+        cli("record", "--no-check", "-o", str(path), "--", *bare_metal(elf), *_DATE)
     found = compared(cli, pair, "--compare", "flow")["flow"]
     before = Position(found["before"]["icount"], found["before"]["phase"])
     main = symbol(elves[0], "main")
@@ -128,6 +130,17 @@ def test_a_recording_and_its_copy_do_not_part(cli: Cli, pair: tuple[Path, Path],
 def test_guests_that_cannot_be_compared(
     cli: Cli, pair: tuple[Path, Path], workload_guest: Path, tmp_path: Path
 ) -> None:
-    cli("record", "-o", str(tmp_path / "large"), "--max-icount", "1e6", "--", *bare_metal(workload_guest), "-m", "32M")
+    cli(
+        "record",
+        "--no-check",
+        "-o",
+        str(tmp_path / "large"),
+        "--max-icount",
+        "1e6",
+        "--",
+        *bare_metal(workload_guest),
+        "-m",
+        "32M",
+    )
     done = cli("bisect-boot", "--good", str(pair[0]), "--bad", str(tmp_path / "large"), "--no-gdb", check=2)
     assert "have their RAM at different addresses" in done.stderr

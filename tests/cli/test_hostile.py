@@ -110,7 +110,7 @@ def test_s2_values_that_qemu_would_read_otherwise(cli: Cli, foreign: Path, name:
 
 def test_s3_a_recording_of_mine_that_was_changed_elsewhere(cli: Cli, heapbug_guest: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
-    cli("record", "-o", str(own), "--max-icount", "2e6", "--", *bare_metal(heapbug_guest))
+    cli("record", "--no-check", "-o", str(own), "--max-icount", "2e6", "--", *bare_metal(heapbug_guest))
     cli.replay(own, "seek 50%", "snapshot mine")
     assert "mine" in cli("replay", "--no-gdb", str(own), "--batch", "-ex", "info snapshots").stdout
     identity = json.loads((own / "timeline.json").read_text())
@@ -128,7 +128,7 @@ def test_s3_a_recording_of_mine_that_was_changed_elsewhere(cli: Cli, heapbug_gue
 
 def test_s3_a_backing_file_in_a_recording_of_mine(cli: Cli, heapbug_guest: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
-    cli("record", "-o", str(own), "--max-icount", "100000", "--", *bare_metal(heapbug_guest))
+    cli("record", "--no-check", "-o", str(own), "--max-icount", "100000", "--", *bare_metal(heapbug_guest))
     other = own / "snapshots" / "other.qcow2"
     base = tmp_path / "base"
     base.write_bytes(bytes(1 << 16))
@@ -321,7 +321,7 @@ def test_s8_recordings_are_for_this_user_alone(cli: Cli, heapbug_guest: Path, tm
     own, other = tmp_path / "own", tmp_path / "other"
     before = os.umask(0)
     try:
-        cli("record", "-o", str(own), "--max-icount", "1e6", "--", *bare_metal(heapbug_guest))
+        cli("record", "--no-check", "-o", str(own), "--max-icount", "1e6", "--", *bare_metal(heapbug_guest))
         cli.replay(own, "seek 50%", "snapshot", "bookmark here")
         cli("pack", str(own), "-o", str(tmp_path / "packed"))
         cli("unpack", str(tmp_path / "packed"), "-o", str(other))

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.linux, pytest.mark.timeout(600)]
 def linux_recording(tmp_path_factory: pytest.TempPathFactory, linux_guest: LinuxGuest) -> Path:
     root = tmp_path_factory.mktemp("linux")
     done = Cli(root)(
-        "record", "-o", str(root / "linux"), "--", QEMU, *QEMU_OPTIONS, "-nographic", "-no-reboot",
+        "record", "--no-check", "-o", str(root / "linux"), "--", QEMU, *QEMU_OPTIONS, "-nographic", "-no-reboot",
         "-kernel", str(linux_guest.kernel), "-initrd", str(linux_guest.initrd), "-append", linux_guest.cmdline,
     )  # fmt: skip
     assert "rrdbg-guest: done" in done.stdout

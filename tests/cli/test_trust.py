@@ -23,7 +23,18 @@ def own(cli: Cli, heapbug_guest: Path, tmp_path: Path) -> Path:
     image.write_bytes(bytes(1 << 20))
     directory = tmp_path / "own"
     drive = f"file={image},format=raw,if=ide"
-    cli("record", "-o", str(directory), "--max-icount", "100000", "--", *bare_metal(heapbug_guest), "-drive", drive)
+    cli(
+        "record",
+        "--no-check",
+        "-o",
+        str(directory),
+        "--max-icount",
+        "100000",
+        "--",
+        *bare_metal(heapbug_guest),
+        "-drive",
+        drive,
+    )
     return directory
 
 
