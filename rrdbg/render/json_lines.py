@@ -14,9 +14,14 @@ from rrdbg.model.timeline.position import Position
 
 def to_json(result: Result) -> str:
     """``result`` as one line of JSON; bytes are hex, positions have ``icount`` and ``phase``."""
+    return json.dumps(to_plain(result))
+
+
+def to_plain(result: Result) -> dict[str, object]:
+    """The same as values that JSON has."""
     if isinstance(result, TimelineView):
-        return json.dumps({"kind": "timeline", **_timeline(result)})
-    return json.dumps({"kind": _kind(type(result).__name__), **_plain_fields(result)})
+        return {"kind": "timeline", **_timeline(result)}
+    return {"kind": _kind(type(result).__name__), **_plain_fields(result)}
 
 
 def error_to_json(error: RrdbgError) -> str:

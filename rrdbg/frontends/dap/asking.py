@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import aclosing
 
@@ -15,7 +14,7 @@ from rrdbg.frontends.dap.session import Session
 from rrdbg.model.document import Document
 from rrdbg.model.hits.stop import Stop
 from rrdbg.model.results import Changed, Found, Message, TimelineView
-from rrdbg.render.json_lines import to_json
+from rrdbg.render.json_lines import to_plain
 from rrdbg.render.page import timeline_page
 
 ASKING = Requests()
@@ -106,7 +105,7 @@ async def _timeline(session: Session, arguments: Document) -> Body:
     form = arguments.get("form")
     replay = session.replay.cursor
     forms: dict[str, Callable[[], Body]] = {
-        "json": lambda: json.loads(to_json(TimelineView(replay.timeline, replay.position))),
+        "json": lambda: to_plain(TimelineView(replay.timeline, replay.position)),
         "html": lambda: {"page": timeline_page(timeline_tracks(replay.recording, replay.timeline))},
     }
     chosen = "json" if form is None else form.text(10)
