@@ -12,7 +12,7 @@ QEMU_11 ?= build/qemu-11
 with = PATH="$(abspath $(1))/bin:$$PATH"
 
 # What is tested with each QEMU, besides the one installed here: travelling, on each architecture.
-TRAVEL := tests/matrix tests/engine/test_oracle.py
+TRAVEL := tests/matrix tests/engine/test_oracle.py tests/keeper/test_real_guests.py
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile

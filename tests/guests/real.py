@@ -113,19 +113,20 @@ REAL_GUESTS: Mapping[str, Callable[[], RealGuest]] = {
 
 
 async def record(guest: RealGuest, directory: Path, seconds: float | None = None) -> None:
-    """Record ``guest`` into ``directory``, which is not there yet, for its own or so many ``seconds``.
+    """Record ``guest`` into ``directory``, which is not there yet, for its own or from its start so many ``seconds``.
 
     :raises RrdbgError: that did not go well.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     length = seconds or guest.seconds
+    after = None if seconds else guest.after
     seen = bytearray()
     timers: list[asyncio.TimerHandle] = []
     loop = asyncio.get_running_loop()
 
     def printed(data: bytes) -> None:
         seen.extend(data)
-        if guest.after and not timers and guest.after.encode() in seen:
+        if after and not timers and after.encode() in seen:
             end_after()
 
     def end_after() -> None:
@@ -134,7 +135,7 @@ async def record(guest: RealGuest, directory: Path, seconds: float | None = None
     recorder = Recorder(RecordRequest(guest.command, directory), on_console=printed)
     recording = asyncio.create_task(recorder.run())
     try:
-        if not guest.after:
+        if not after:
             end_after()
         at = 0.0
         for pause, line in guest.typed:
