@@ -24,6 +24,7 @@ from rrdbg.engine.machines.source import Machines
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.search.accelerator import Accelerator
 from rrdbg.engine.search.hits import Hits
+from rrdbg.engine.search.mappings import Mappings
 from rrdbg.engine.search.parallel.executor import Executor
 from rrdbg.engine.search.parallel.searches import Parallel
 from rrdbg.engine.search.scan import Accept
@@ -91,8 +92,11 @@ class Replay:
         """The breakpoints and watchpoints that are set."""
         self.hits = Hits(recording, lambda: self.timeline.cost)
         """What was found already."""
+        mappings = Mappings(self.accelerator, self._report)
         near_last = self.accelerator.near_last
-        self._finder = Finder(self._cursor, self.hits, self._report, parallel, near_last, single=launcher.single)
+        self._finder = Finder(
+            self._cursor, self.hits, self._report, parallel, near_last, mappings, single=launcher.single
+        )
 
     @classmethod
     async def open(

@@ -12,17 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rrdbg.model.hits.frame import Frame
 from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind
 
 KEPT = 1 << 16
-"""How many of the latest hits a file has room for: 1.5 MB."""
+"""How many of the latest hits a file has room for: 2 MB."""
 
 _HEADER = struct.Struct("=5Q")
 _WANTED = 16
 _POINT = struct.Struct("=3Q")
-_HIT = struct.Struct("=3Q")
+_HIT = struct.Struct("=4Q")
 
-_EXECUTION = 0
+_EXECUTION, _FRAME = 0, 4
 _KINDS = {WatchKind.READ: 1, WatchKind.WRITE: 2, WatchKind.ACCESS: 3}
 
 
@@ -31,12 +32,14 @@ class Sighting:
     """A hit as the plugin has counted it: ``executed`` instructions after the machine's start.
 
     That may be too high by one for each instruction that has faulted since then. ``pc`` is the instruction's, also
-    where it makes an access.
+    where it makes an access. A write to a frame has the virtual ``address`` that the instruction knows its first byte
+    by; each such is told at least once, and not again each time.
     """
 
     executed: int
-    point: Point
+    point: Point | Frame
     pc: int
+    address: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,13 @@ class Tally:
     latest: tuple[Sighting, ...]
 
 
-def create_tally(path: Path, points: Sequence[Point]) -> None:
+def create_tally(path: Path, points: Sequence[Point | Frame]) -> None:
     """Make the file that tells the plugin to look for ``points``."""
     content = bytearray(_HEADER.pack(len(points), KEPT, 0, 0, 0))
     for point in points:
-        if isinstance(point, Breakpoint):
+        if isinstance(point, Frame):
+            content += _POINT.pack(_FRAME, point.address, point.address + point.length)
+        elif isinstance(point, Breakpoint):
             content += _POINT.pack(_EXECUTION, point.address, point.address)
         else:
             content += _POINT.pack(_KINDS[point.kind], point.address, point.address + point.length)
@@ -72,13 +77,13 @@ def want_hit(path: Path, number: int) -> None:
         file.write(number.to_bytes(8, sys.byteorder))
 
 
-def read_tally(path: Path, points: Sequence[Point], most: int = KEPT) -> Tally:
+def read_tally(path: Path, points: Sequence[Point | Frame], most: int = KEPT) -> Tally:
     """What the plugin has found of ``points``, for which the file was made; at most the ``most`` latest hits."""
     raw = path.read_bytes()
     count, kept, wanted, executed, hits = _HEADER.unpack_from(raw)
     ring = _HEADER.size + count * _POINT.size
     latest = []
     for number in range(max(0, hits - min(most, kept)), hits):
-        done, point, pc = _HIT.unpack_from(raw, ring + number % kept * _HIT.size)
-        latest.append(Sighting(done, points[point], pc))
+        done, point, pc, address = _HIT.unpack_from(raw, ring + number % kept * _HIT.size)
+        latest.append(Sighting(done, points[point], pc, address))
     return Tally(hits, executed if 0 < wanted <= hits else None, tuple(latest))

@@ -17,6 +17,7 @@ from rrdbg.engine.machines.walk import Walker
 from rrdbg.links.plugin import Plugin
 from rrdbg.links.tally import KEPT, Tally, create_tally, read_tally, want_hit
 from rrdbg.links.watchdog import ProgressCallback
+from rrdbg.model.hits.frame import Frame
 from rrdbg.model.hits.stop import Point
 from rrdbg.model.timeline.deliveries import Delivery
 from rrdbg.model.timeline.line import Timeline
@@ -39,14 +40,16 @@ class Interval:
 class Survey:
     """A machine that tallies ``points`` on its way; make it with :meth:`start`, end it with :meth:`close`."""
 
-    def __init__(self, walker: Walker, points: Sequence[Point]) -> None:
+    def __init__(self, walker: Walker, points: Sequence[Point | Frame], *, tells_physical: bool) -> None:
         self.walker = walker
+        self.tells_physical = tells_physical
+        """True if it knows the physical address of any RAM that is written to."""
         self._points = points
         self._origin = walker.position.icount
 
     @classmethod
     async def start(
-        cls, launcher: Launcher, plugin: Plugin, timeline: Timeline, icount: int, points: Sequence[Point]
+        cls, launcher: Launcher, plugin: Plugin, timeline: Timeline, icount: int, points: Sequence[Point | Frame]
     ) -> Survey:
         """Start a machine on the snapshot at or before ``icount``.
 
@@ -60,7 +63,7 @@ class Survey:
             return plugin.words(directory / _FILE)
 
         walker, _ = await launcher.start(snapshot, timeline, more=More(more, (plugin.path,)))
-        return cls(walker, points)
+        return cls(walker, points, tells_physical=plugin.api > 1)
 
     async def close(self) -> None:
         """End the machine."""

@@ -19,7 +19,7 @@ async def watched_step(walker: Walker, points: Sequence[Watchpoint]) -> tuple[St
     (see :mod:`rrdbg.engine.search.access`): a mere read by that step goes unnoticed.
 
     A step that changes what is mapped has not written to it: neither one behind which other page tables are in use, nor
-    one before or behind which nothing is mapped.
+    one before or behind which nothing is mapped. To physical memory that makes no difference.
     """
     machine = walker.machine
     before = [await watched_bytes(machine, point) for point in points]
@@ -39,7 +39,8 @@ async def watched_step(walker: Walker, points: Sequence[Watchpoint]) -> tuple[St
     for point, old in zip(points, before, strict=True):
         hit = await hit_of(walker, point, old)
         if point not in accesses:
-            happened = hit.space == space and changes(hit) and point.kind is not WatchKind.READ
+            alike = hit.space == space or point.frame is not None
+            happened = alike and changes(hit) and point.kind is not WatchKind.READ
         else:
             _, address = step.reply.watched or ("", -1)
             happened = point.address <= address < point.address + point.length
@@ -63,6 +64,8 @@ def changes(hit: Hit) -> bool:
 async def watched_bytes(machine: Machine, point: Watchpoint) -> bytes | None:
     """The watched bytes, or None while they are not mapped."""
     try:
+        if point.frame:
+            return await machine.read_physical(point.frame.address, point.frame.length)
         return await machine.read_memory(point.address, point.length)
     except RspError:
         return None

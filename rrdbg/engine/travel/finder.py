@@ -16,6 +16,7 @@ from rrdbg.engine.search.accelerator import NearLast
 from rrdbg.engine.search.backward import Search
 from rrdbg.engine.search.hits import Hits
 from rrdbg.engine.search.lives import Lives
+from rrdbg.engine.search.mappings import Mappings, any_physical
 from rrdbg.engine.search.parallel.searches import Parallel
 from rrdbg.engine.search.scan import BROKEN, Accept, Scan, may_break
 from rrdbg.engine.search.single import EagerScan, SingleScan, all_at_once
@@ -43,6 +44,7 @@ class Finder:
         report: ProgressListener,
         parallel: Parallel | None,
         near_last: NearLast,
+        mappings: Mappings,
         *,
         single: bool,
     ) -> None:
@@ -51,6 +53,7 @@ class Finder:
         self._report = report
         self._parallel = parallel
         self._near_last = near_last
+        self._mappings = mappings
         self._single = single
         self._scan_type = SingleScan if single else Scan
         self._passed: dict[tuple[Position, int], Hit] = {}
@@ -109,6 +112,13 @@ class Finder:
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None
     ) -> AsyncGenerator[Hit, None]:
         """Every hit, judged, whatever address space it is in."""
+        if any_physical(points):
+            for low, high in reversed(self._mappings.stretches(self._cursor.timeline, start, end)):
+                watched = await self._mappings.watched(self._cursor.timeline, points, low, high)
+                async with aclosing(watched.meant_all(self._everywhere(watched.points, low, high, accept))) as hits:
+                    async for hit in hits:
+                        yield hit
+            return
         for piece in self._hits.pieces(points, start, end, judged=accept is not None):
             # Where there is a single QEMU it judges hits when all are found, and whoever is given one may need it.
             at_once = self._single and (accept is None or may_break(points))
@@ -139,10 +149,18 @@ class Finder:
         origin, end = self._cursor.position, self._cursor.timeline.end
         self._passed, self._left_out = {}, 0
         lives = Lives(points)
+        if any_physical(points):
+            for low, high in reversed(self._mappings.stretches(self._cursor.timeline, origin, end)):
+                watched = await self._mappings.watched(self._cursor.timeline, lives.points, low, high)
+                await self._cursor.go(low)
+                first = await self._run(lives, watched.points, high, accept, include_start=low != origin)
+                if first:
+                    return watched.meant(first)
+            return None
         for piece in self._hits.pieces(lives.points, origin, end, judged=accept is not None):
             if piece.hits is None:
                 await self._cursor.go(piece.start)
-                first = await self._run(lives, piece.end, accept, include_start=piece.start != origin)
+                first = await self._run(lives, lives.points, piece.end, accept, include_start=piece.start != origin)
             else:
                 first = await self._first_of(lives, piece.hits, origin)
                 if first:
@@ -191,9 +209,23 @@ class Finder:
         return await (self.before(last.position) if watched else self._exact(last)), last
 
     async def _last(
-        self, here: Position, points: Sequence[Point], accept: Accept | None, passed: dict[tuple[Position, int], Hit]
+        self,
+        here: Position,
+        points: Sequence[Point],
+        accept: Accept | None,
+        passed: dict[tuple[Position, int], Hit],
+        since: Position = START,
     ) -> Hit | None:
-        """The last hit before ``here`` in its address space; those in others are ``passed``, by place and number."""
+        """The last hit before ``here`` in its address space; those in others are ``passed``, by place and number.
+
+        None if there is none from ``since`` on.
+        """
+        if any_physical(points):
+            for low, high in self._mappings.stretches(self._cursor.timeline, since, here):
+                watched = await self._mappings.watched(self._cursor.timeline, points, low, high)
+                if last := await self._last(high, watched.points, accept, passed, low):
+                    return watched.meant(last)
+            return None
 
         def note(low: Position, high: Position, hits: Sequence[Hit]) -> None:
             passed.update(_elsewhere(hits))
@@ -207,7 +239,7 @@ class Finder:
         )  # fmt: skip
         among = self._parallel.backwards(timeline, points, accept, self._report, note) if self._parallel else None
         try:
-            for piece in reversed(self._hits.pieces(points, START, here, judged=accept is not None)):
+            for piece in reversed(self._hits.pieces(points, since, here, judged=accept is not None)):
                 if piece.hits is None:
                     last = await search.last_before(piece.end, piece.start, among)
                 else:
@@ -230,24 +262,31 @@ class Finder:
             self._hits.note_exact(hit, position)
         return position
 
-    async def _run(self, lives: Lives, end: Position, accept: Accept | None, *, include_start: bool) -> Hit | None:
-        """Run the cursor forward to the first hit, or without any to ``end``; ``include_start`` is as for a scan."""
+    async def _run(
+        self, lives: Lives, points: Sequence[Point], end: Position, accept: Accept | None, *, include_start: bool
+    ) -> Hit | None:
+        """Run the cursor forward to the first hit of ``points`` that counts, or without any to ``end``.
+
+        ``include_start`` is as for a scan.
+        """
         walker = await self._cursor.walker()
         start = walker.position
         passed: list[Hit] = []
         left_out = self._left_out
         try:
             first = await self._first(
-                walker, lives, end, accept, passed, include_start=include_start, careful=self._single
+                walker, lives, points, end, accept, passed, include_start=include_start, careful=self._single
             )
         except BROKEN:
-            if self._single or not may_break(lives.points):
+            if self._single or not may_break(points):
                 raise
             await self._cursor.drop()
             walker = await self._cursor.walker()
             passed.clear()
             self._left_out = left_out
-            first = await self._first(walker, lives, end, accept, passed, include_start=include_start, careful=True)
+            first = await self._first(
+                walker, lives, points, end, accept, passed, include_start=include_start, careful=True
+            )
         if first is None or (first.exact and walker.position == first.position):
             self._cursor.position = walker.position
         else:
@@ -255,13 +294,14 @@ class Finder:
             self._cursor.position = await self._exact(first)
         if accept is None:
             at_first = first and replace(first, position=self._cursor.position, exact=True)
-            self._hits.note_run(lives.points, start, at_first, end, passed)
+            self._hits.note_run(points, start, at_first, end, passed)
         return first
 
     async def _first(
         self,
         walker: Walker,
         lives: Lives,
+        points: Sequence[Point],
         end: Position,
         accept: Accept | None,
         passed: list[Hit],
@@ -275,9 +315,9 @@ class Finder:
         """
         start_at = self._cursor.start_at
         scan = (
-            EagerScan(walker, lives.points, end, start_at, accept, careful=careful)
+            EagerScan(walker, points, end, start_at, accept, careful=careful)
             if self._single
-            else Scan(walker, lives.points, end, start_at, accept, careful=careful)
+            else Scan(walker, points, end, start_at, accept, careful=careful)
         )
         progress = self._cursor.progress(end, walker.position)
         trail = self._trail()

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from rrdbg.errors import UsageError
 from rrdbg.model.hits.address_space import AddressSpace
+from rrdbg.model.hits.frame import Frame
 from rrdbg.model.timeline.position import Position
 
 LONGEST_WATCH = 1 << 16
@@ -51,7 +52,9 @@ class Breakpoint:
 class Watchpoint:
     """Stop at accesses to ``length`` bytes from ``address`` (virtual).
 
-    ``space`` is the address space that the address is meant in; None: what is mapped there in any.
+    ``space`` is the address space that the address is meant in; None: what is mapped there in any. One that watches a
+    ``frame`` looks for changes of that, by whatever address; its own is one of those, or the frame's where none is
+    known.
     """
 
     number: int
@@ -59,9 +62,20 @@ class Watchpoint:
     length: int
     kind: WatchKind = WatchKind.WRITE
     space: AddressSpace | None = None
+    frame: Frame | None = None
+
+    @classmethod
+    def on_frame(cls, number: int, frame: Frame) -> Watchpoint:
+        """One for writes that change physical memory."""
+        return cls(number, frame.address, frame.length, frame=frame)
+
+    @property
+    def place(self) -> str:
+        """What it watches, in words."""
+        return str(self.frame) if self.frame else f"{self.address:#x}:{self.length}"
 
     def __str__(self) -> str:
-        return f"watchpoint {self.number} on {self.address:#x}:{self.length}{_within(self.space)}"
+        return f"watchpoint {self.number} on {self.place}{_within(self.space)}"
 
 
 Point = Breakpoint | Watchpoint
@@ -136,8 +150,8 @@ class Hit:
         match self.point:
             case Breakpoint(_, address, _):
                 return f"breakpoint at {address:#x}"
-            case Watchpoint(_, address, length, kind, _):
-                return f"{kind} on {address:#x}:{length}"
+            case Watchpoint():
+                return f"{self.point.kind} on {self.point.place}"
 
 
 @dataclass(frozen=True, slots=True)
