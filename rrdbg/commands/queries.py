@@ -11,7 +11,6 @@ from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.scope import Scope
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.trace import trace
-from rrdbg.engine.queries.unwritten import Unwritten, bytes_there, last_unwritten
 from rrdbg.errors import OutOfRange, UsageError
 from rrdbg.model.hits.stop import Hit, Watchpoint
 from rrdbg.model.program.scope import EVERYWHERE, HERE, read_scope
@@ -40,17 +39,9 @@ async def _last(session: Session, text: str) -> AsyncGenerator[Result, None]:
     what, everywhere = read_scope(text, EVERYWHERE)
     variable = await read_variable(session, what)
     here = session.replay.position
-    place = variable.address, variable.length
-    now = await bytes_there(session.replay, *place)
-    point = await meant(session, Watchpoint(-1, *place), everywhere=everywhere)
+    point = await meant(session, Watchpoint(-1, variable.address, variable.length), everywhere=everywhere)
     found = await session.replay.last_before(here, [point])
     left_out = await elsewhere(session)
-    # What lies between is read by way of the address, which must mean the same there.
-    alike = await session.replay.space_of(variable.address) is None
-    hit = found[1] if found else None
-    if alike and (unwritten := await last_unwritten(session.replay, *place, hit, here, now)):
-        yield await _unwritten(session, what, variable, unwritten)
-        return
     if found is None:
         await session.replay.seek(here)
         raise OutOfRange(f"Nothing has changed {what} before {here}{_in(point)}. {left_out}".rstrip())
@@ -73,7 +64,7 @@ async def _first(session: Session, text: str) -> AsyncGenerator[Result, None]:
     left_out = await elsewhere(session)
     if hit is None:
         raise OutOfRange(f"Nothing ever changes {what} in this recording{_in(point)}. {left_out}".rstrip())
-    target = await session.replay.before(hit.position)
+    target = hit.unwritten.before if hit.unwritten else await session.replay.before(hit.position)
     async for result in _told(session, what, variable, target, hit, left_out, everywhere=everywhere):
         yield result
 
@@ -117,17 +108,15 @@ def _in(point: Watchpoint) -> str:
     return f" in the address space {point.space}" if point.space else ""
 
 
-async def _unwritten(session: Session, text: str, variable: Variable, change: Unwritten) -> Result:
-    """Go to where the change was not made yet, and tell what is known of it."""
-    stopped = await session.stopped(await session.replay.seek(change.before))
-    values = value_text(change.old), value_text(change.new)
-    return Changed(text, variable.address, variable.length, *values, stopped, change.cause)
-
-
 async def _changed(session: Session, text: str, variable: Variable, target: Position, hit: Hit) -> Result:
     """Go to ``target``, where the instruction is about to be executed that makes ``hit``."""
     replay = session.replay
     place = variable.address, variable.length
+    if hit.unwritten:
+        # Where exactly a device writes is not the same in each replay, so the values are those that were seen.
+        return Changed(
+            text, *place, *_bytes(hit), await session.stopped(await replay.seek(target)), hit.unwritten.cause
+        )
     if session.symbols is None or not variable.expression:
         return Changed(text, *place, *_bytes(hit), await session.stopped(await replay.seek(target)))
     await replay.seek(hit.position)

@@ -71,6 +71,9 @@ async def _write(session: Session, hit: Hit) -> Result:
     old, new = (
         (value_text(hit.change.before), value_text(hit.change.after)) if hit.change else ("<unknown>", "<unknown>")
     )
+    if hit.unwritten:
+        fields = {"old": old, "new": new, "next": "", "cause": hit.unwritten.cause}
+        return session.note(hit.unwritten.before, f"{old} -> {new}  {hit.unwritten.cause}", fields)
     place = await _place(session, hit.pc)
     position = await session.replay.before(hit.position)
     where, space = _marked(hit)

@@ -95,8 +95,9 @@ class Replay:
         mappings = Mappings(self.accelerator, self._report)
         near_last = self.accelerator.near_last
         self._finder = Finder(
-            self._cursor, self.hits, self._report, parallel, near_last, mappings, single=launcher.single
-        )
+            self._cursor, self.hits, self._report, parallel, near_last, mappings, recording.layout.log,
+            single=launcher.single,
+        )  # fmt: skip
 
     @classmethod
     async def open(
@@ -275,7 +276,7 @@ class Replay:
             walker = await self._cursor.walker()
             if walker.position >= self.timeline.end:
                 return await self._stop(StopReason.END)
-            step, hits = await watched_step(walker, points)
+            step, hits = await watched_step(walker, points, self.recording.layout.log)
             self._cursor.position = walker.position
             if step.missed:
                 await self._cursor.go(step.missed)

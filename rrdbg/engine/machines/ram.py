@@ -14,9 +14,7 @@ from rrdbg.links.qmp import QmpLink
 from rrdbg.model.hits.frame import Frame
 
 _VIEW = re.compile(r"^FlatView #\d+\n((?:.|\n)*?)(?=^FlatView|\Z)", re.MULTILINE)
-_RANGE = re.compile(
-    r"^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, ram\): \S+(?: @([0-9a-f]{16}))?", re.MULTILINE
-)
+_RANGE = re.compile(r"^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, ram\): \S+(?: @([0-9a-f]{16}))?", re.MULTILINE)
 _MEMORY = re.compile(r'^ AS "(?:memory|cpu-memory-0)"', re.MULTILINE)
 """The board's address space, and the CPU's own where the board has given it all of its RAM (the micro:bit's)."""
 
@@ -73,7 +71,7 @@ async def ram_of(qmp: QmpLink) -> list[RamRange]:
 
 
 async def _listed(qmp: QmpLink) -> list[tuple[int, int, int | None]]:
-    """The ranges that are RAM: where each begins, where it ends, and from which offset in its block, if that is told."""
+    """The ranges that are RAM: where each begins and ends, and from which offset in its block, if that is told."""
     text = (await qmp.monitor("info mtree -f")).replace("\r", "")
     views = [found[1] for found in _VIEW.finditer(text) if _MEMORY.search(found[1])]
     found = next((listed for view in views if (listed := _RANGE.findall(view))), [])

@@ -350,6 +350,8 @@ class Stub:
     async def _stopped(self, reason: StopReason, hits: Sequence[Hit]) -> bytes:
         for hit in hits:
             await self._say_space(hit)
+            if hit.unwritten:
+                self._say(f"rrdbg: {hit.unwritten.cause}\n")
             if hit.point.number > 0:
                 # Set by a monitor command: GDB knows nothing of it, and shows a SIGTRAP.
                 self._say(f"rrdbg: {hit.point}\n")

@@ -8,6 +8,7 @@ from enum import StrEnum
 from rrdbg.errors import UsageError
 from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.frame import Frame
+from rrdbg.model.hits.unwritten import Unwritten
 from rrdbg.model.timeline.position import Position
 
 LONGEST_WATCH = 1 << 16
@@ -122,7 +123,8 @@ class Hit:
     before it (:mod:`rrdbg.engine.search.trail`) a hit is not ``judged``: it may be a write that changes nothing, which
     is no hit, and ``change.before`` is empty.
 
-    A ``foreign`` one is in another address space than its point means, and was asked for all the same.
+    A ``foreign`` one is in another address space than its point means, and was asked for all the same. One that is
+    ``unwritten`` is no access: the bytes have changed without one, and ``pc`` has nothing to do with it.
     """
 
     position: Position
@@ -133,6 +135,7 @@ class Hit:
     space: int | None = None
     judged: bool = True
     foreign: bool = False
+    unwritten: Unwritten | None = None
 
     @property
     def belongs(self) -> bool:
