@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrdbg.model.hits.frame import Frame
+from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind
 
 KEPT = 1 << 16
@@ -32,12 +32,12 @@ class Sighting:
     """A hit as the plugin has counted it: ``executed`` instructions after the machine's start.
 
     That may be too high by one for each instruction that has faulted since then. ``pc`` is the instruction's, also
-    where it makes an access. A write to a frame has the virtual ``address`` that the instruction knows its first byte
+    where it makes an access. A write to a place has the virtual ``address`` that the instruction knows its first byte
     by; each such is told at least once, and not again each time.
     """
 
     executed: int
-    point: Point | Frame
+    point: Point | PhysicalPlace
     pc: int
     address: int = 0
 
@@ -55,11 +55,11 @@ class Tally:
     latest: tuple[Sighting, ...]
 
 
-def create_tally(path: Path, points: Sequence[Point | Frame]) -> None:
+def create_tally(path: Path, points: Sequence[Point | PhysicalPlace]) -> None:
     """Make the file that tells the plugin to look for ``points``."""
     content = bytearray(_HEADER.pack(len(points), KEPT, 0, 0, 0))
     for point in points:
-        if isinstance(point, Frame):
+        if isinstance(point, PhysicalPlace):
             content += _POINT.pack(_FRAME, point.address, point.address + point.length)
         elif isinstance(point, Breakpoint):
             content += _POINT.pack(_EXECUTION, point.address, point.address)
@@ -77,7 +77,7 @@ def want_hit(path: Path, number: int) -> None:
         file.write(number.to_bytes(8, sys.byteorder))
 
 
-def read_tally(path: Path, points: Sequence[Point | Frame], most: int = KEPT) -> Tally:
+def read_tally(path: Path, points: Sequence[Point | PhysicalPlace], most: int = KEPT) -> Tally:
     """What the plugin has found of ``points``, for which the file was made; at most the ``most`` latest hits."""
     raw = path.read_bytes()
     count, kept, wanted, executed, hits = _HEADER.unpack_from(raw)

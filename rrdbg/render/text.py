@@ -215,7 +215,7 @@ def _point(point: Point) -> tuple[str, str]:
         case Breakpoint(_, address, space):
             return "breakpoint", f"*{address:#x}{_within(space)}"
         case Watchpoint(kind=kind, space=space):
-            return kind.value, f"{'' if point.frame else '*'}{point.place}{_within(space)}"
+            return kind.value, f"{'' if point.physical else '*'}{point.place}{_within(space)}"
 
 
 def _within(space: AddressSpace | None) -> str:

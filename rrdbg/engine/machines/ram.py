@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rrdbg.errors import QmpError
 from rrdbg.links.qmp import QmpLink
-from rrdbg.model.hits.frame import Frame
+from rrdbg.model.hits.physical_place import PhysicalPlace
 
 _VIEW = re.compile(r"^FlatView #\d+\n((?:.|\n)*?)(?=^FlatView|\Z)", re.MULTILINE)
 _RANGE = re.compile(r"^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, ram\): \S+(?: @([0-9a-f]{16}))?", re.MULTILINE)
@@ -30,16 +30,16 @@ class RamRange:
     host: int
 
 
-async def is_ram(qmp: QmpLink, frame: Frame) -> bool:
-    """True if there is RAM at ``frame`` in the stopped QEMU at ``qmp``.
+async def is_ram(qmp: QmpLink, place: PhysicalPlace) -> bool:
+    """True if there is RAM at ``place`` in the stopped QEMU at ``qmp``.
 
     :raises QmpError: the monitor does not tell.
     """
-    return any(low <= frame.address and frame.address + frame.length <= high for low, high, _ in await _listed(qmp))
+    return any(low <= place.address and place.address + place.length <= high for low, high, _ in await _listed(qmp))
 
 
-async def is_told_by_7_2(qmp: QmpLink, frame: Frame) -> bool:
-    """True if QEMU 7.2 tells plugins the physical address of what is written at ``frame``, which is RAM.
+async def is_told_by_7_2(qmp: QmpLink, place: PhysicalPlace) -> bool:
+    """True if QEMU 7.2 tells plugins the physical address of what is written at ``place``, which is RAM.
 
     It tells the offset in all of its memory. That is the same in what comes first there, if that is not mapped in
     parts: not so where a PC has more than fits below 4 GiB.
@@ -47,7 +47,7 @@ async def is_told_by_7_2(qmp: QmpLink, frame: Frame) -> bool:
     :raises QmpError: the monitor does not tell.
     """
     for number, (low, high, offset) in enumerate(await _listed(qmp)):
-        if low <= frame.address < high:
+        if low <= place.address < high:
             return number == 0 if offset is None else offset == low
     return False
 

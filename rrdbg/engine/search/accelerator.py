@@ -15,7 +15,7 @@ from rrdbg.errors import LinkError, PluginError
 from rrdbg.links.plugin import Plugin, find_plugin
 from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.accelerator import AcceleratorInfo
-from rrdbg.model.hits.frame import Frame
+from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.stop import Point
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
@@ -54,7 +54,7 @@ class Accelerator:
         text = f"The accelerator is used where it is quicker: {plugin.path}, for QEMU's plugin interface {plugin.api}."
         return AcceleratorInfo(True, text, self._passes)
 
-    async def survey(self, timeline: Timeline, icount: int, points: Sequence[Point | Frame]) -> Survey | None:
+    async def survey(self, timeline: Timeline, icount: int, points: Sequence[Point | PhysicalPlace]) -> Survey | None:
         """A machine at or before ``icount`` that tallies ``points`` from there on, which the caller ends; or None."""
         plugin = await self._ready()
         if plugin is None or self._launcher is None:

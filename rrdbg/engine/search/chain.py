@@ -23,7 +23,7 @@ from rrdbg.errors import RspError
 from rrdbg.links.address_space import space_in_use
 from rrdbg.links.machine import Machine
 from rrdbg.links.translation import physical_here, physical_in
-from rrdbg.model.hits.frame import PAGE
+from rrdbg.model.hits.physical_place import PAGE
 from rrdbg.model.hits.stop import Hit, Point, ValueChange, WatchKind, Watchpoint
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import START, Position
@@ -46,8 +46,8 @@ class Lying:
 async def lying(machine: Machine, point: Watchpoint) -> Lying | None:
     """What lies at the place of ``point`` where ``machine`` stands, in its address space; None if nothing does."""
     address, length = point.address, point.length
-    if point.frame:
-        parts = [(point.frame.address, point.frame.length)]
+    if point.physical:
+        parts = [(point.physical.address, point.physical.length)]
     else:
         parts = []
         while length:

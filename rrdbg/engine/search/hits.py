@@ -146,7 +146,7 @@ def _independent(points: Sequence[Point]) -> bool:
 
     Physical memory is looked for by other addresses on each stretch, so nothing of that is kept.
     """
-    if any(isinstance(point, Watchpoint) and point.frame for point in points):
+    if any(isinstance(point, Watchpoint) and point.physical for point in points):
         return False
     watched = [(point.address, point.length, point.kind) for point in points if isinstance(point, Watchpoint)]
     accesses = sum(kind is not WatchKind.WRITE for _, _, kind in watched)

@@ -18,7 +18,7 @@ from rrdbg.engine.search.accelerator import Accelerator
 from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import LinkError, UsageError
 from rrdbg.links.tally import KEPT
-from rrdbg.model.hits.frame import Frame
+from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.stop import Hit, Point, Watchpoint
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
@@ -28,14 +28,14 @@ _FIRST = 1 << 41
 """Watchpoints on such addresses are numbered from here on downwards, below zero; nobody else's points are."""
 
 _REMEMBERED = 4096
-"""Stretches of frames that are not looked at again."""
+"""Stretches of places that are not looked at again."""
 
-_Place = tuple[Position, Position, Frame]
+_Place = tuple[Position, Position, PhysicalPlace]
 
 
 def any_physical(points: Sequence[Point]) -> bool:
     """True if some of ``points`` are in physical memory, and it is not said by which addresses."""
-    return any(isinstance(point, Watchpoint) and point.frame and point.number > -_FIRST for point in points)
+    return any(isinstance(point, Watchpoint) and point.physical and point.number > -_FIRST for point in points)
 
 
 class Mappings:
@@ -57,24 +57,24 @@ class Mappings:
 
         :raises UsageError: that cannot be found out here.
         """
-        frames = {point.frame for point in points if isinstance(point, Watchpoint) and point.frame}
-        missing = [frame for frame in frames if (start, end, frame) not in self._known]
+        places = {point.physical for point in points if isinstance(point, Watchpoint) and point.physical}
+        missing = [place for place in places if (start, end, place) not in self._known]
         if missing:
             found = await self._look(timeline, missing, start, end)
             while len(self._known) + len(missing) > _REMEMBERED:
                 del self._known[next(iter(self._known))]
-            self._known.update({(start, end, frame): found[frame] for frame in missing})
-        return Watched(points, {frame: self._known[start, end, frame] for frame in frames})
+            self._known.update({(start, end, place): found[place] for place in missing})
+        return Watched(points, {place: self._known[start, end, place] for place in places})
 
     async def _look(
-        self, timeline: Timeline, frames: Sequence[Frame], start: Position, end: Position
-    ) -> dict[Frame, tuple[int, ...]]:
-        """The addresses by which each of ``frames`` is written to."""
-        survey = await self._accelerator.survey(timeline, timeline.landing_before(start), frames)
+        self, timeline: Timeline, places: Sequence[PhysicalPlace], start: Position, end: Position
+    ) -> dict[PhysicalPlace, tuple[int, ...]]:
+        """The addresses by which each of ``places`` is written to."""
+        survey = await self._accelerator.survey(timeline, timeline.landing_before(start), places)
         if survey is None:
             raise UsageError(await self._refusal())
         try:
-            await self._check(survey, frames)
+            await self._check(survey, places)
             progress = Stretch.alone(timeline.cost, start.icount, end.icount, self._report).at
             await survey.arrive(end, progress)
             tally = survey.tally()
@@ -85,23 +85,23 @@ class Mappings:
             await survey.close()
         if tally.hits > KEPT:
             raise UsageError(
-                f"{frames[0]} is written to by more than {KEPT:,} addresses between {start} and {end}; ask about a "
+                f"{places[0]} is written to by more than {KEPT:,} addresses between {start} and {end}; ask about a "
                 "shorter part."
             )
-        found: dict[Frame, dict[int, None]] = {frame: {} for frame in frames}
+        found: dict[PhysicalPlace, dict[int, None]] = {place: {} for place in places}
         for sighting in tally.latest:
-            if isinstance(sighting.point, Frame):
+            if isinstance(sighting.point, PhysicalPlace):
                 found[sighting.point][sighting.address] = None
-        return {frame: tuple(addresses) for frame, addresses in found.items()}
+        return {place: tuple(addresses) for place, addresses in found.items()}
 
-    async def _check(self, survey: Survey, frames: Sequence[Frame]) -> None:
+    async def _check(self, survey: Survey, places: Sequence[PhysicalPlace]) -> None:
         qmp = survey.walker.machine.qmp
-        for frame in frames:
-            if not await is_ram(qmp, frame):
-                raise UsageError(f"There is no RAM at {frame} ('monitor info mtree -f' lists it).")
-            if not survey.tells_physical and not await is_told_by_7_2(qmp, frame):
+        for place in places:
+            if not await is_ram(qmp, place):
+                raise UsageError(f"There is no RAM at {place} ('monitor info mtree -f' lists it).")
+            if not survey.tells_physical and not await is_told_by_7_2(qmp, place):
                 raise UsageError(
-                    f"This QEMU does not tell plugins of writes to {frame}: before version 9.0 only of those to the "
+                    f"This QEMU does not tell plugins of writes to {place}: before version 9.0 only of those to the "
                     "RAM that comes first, on a PC below 4 GiB. Replay by a newer one, or ask about a virtual address."
                 )
 
@@ -113,15 +113,15 @@ class Mappings:
 class Watched:
     """``points`` as they are set on a stretch: each one in physical memory as one by each of the ``addresses``."""
 
-    def __init__(self, points: Sequence[Point], addresses: dict[Frame, tuple[int, ...]]) -> None:
+    def __init__(self, points: Sequence[Point], addresses: dict[PhysicalPlace, tuple[int, ...]]) -> None:
         self.points: list[Point] = []
         """What to set."""
         self._meant: dict[int, Point] = {}
         for point in points:
-            if not (isinstance(point, Watchpoint) and point.frame):
+            if not (isinstance(point, Watchpoint) and point.physical):
                 self.points.append(point)
                 continue
-            for address in addresses[point.frame]:
+            for address in addresses[point.physical]:
                 number = -_FIRST - len(self._meant)
                 self._meant[number] = point
                 self.points.append(replace(point, number=number, address=address))

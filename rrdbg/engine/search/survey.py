@@ -17,7 +17,7 @@ from rrdbg.engine.machines.walk import Walker
 from rrdbg.links.plugin import Plugin
 from rrdbg.links.tally import KEPT, Tally, create_tally, read_tally, want_hit
 from rrdbg.links.watchdog import ProgressCallback
-from rrdbg.model.hits.frame import Frame
+from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.stop import Point
 from rrdbg.model.timeline.deliveries import Delivery
 from rrdbg.model.timeline.line import Timeline
@@ -40,7 +40,7 @@ class Interval:
 class Survey:
     """A machine that tallies ``points`` on its way; make it with :meth:`start`, end it with :meth:`close`."""
 
-    def __init__(self, walker: Walker, points: Sequence[Point | Frame], *, tells_physical: bool) -> None:
+    def __init__(self, walker: Walker, points: Sequence[Point | PhysicalPlace], *, tells_physical: bool) -> None:
         self.walker = walker
         self.tells_physical = tells_physical
         """True if it knows the physical address of any RAM that is written to."""
@@ -49,7 +49,12 @@ class Survey:
 
     @classmethod
     async def start(
-        cls, launcher: Launcher, plugin: Plugin, timeline: Timeline, icount: int, points: Sequence[Point | Frame]
+        cls,
+        launcher: Launcher,
+        plugin: Plugin,
+        timeline: Timeline,
+        icount: int,
+        points: Sequence[Point | PhysicalPlace],
     ) -> Survey:
         """Start a machine on the snapshot at or before ``icount``.
 

@@ -41,7 +41,7 @@ async def watched_step(
     space = await space_in_use(machine) if points else None
     here = walker.position.icount
     risky = walker.timeline.deliveries.any_between(here, here + 1)
-    accesses = [] if risky else [point for point in points if point.frame is None]
+    accesses = [] if risky else [point for point in points if point.physical is None]
     for point in accesses:
         await machine.insert(point)
     try:
@@ -54,7 +54,7 @@ async def watched_step(
     for point, old in zip(points, before, strict=True):
         hit = await hit_of(walker, point, old)
         if point.kind is WatchKind.WRITE or point not in accesses:
-            alike = hit.space == space or point.frame is not None
+            alike = hit.space == space or point.physical is not None
             happened = alike and changes(hit) and point.kind is not WatchKind.READ
             if happened and point in accesses and step.reply.watched is None:
                 happened = log is not None
@@ -74,7 +74,7 @@ async def watched_step(
 def unwritten(log: Path, timeline: Timeline, point: Watchpoint, before: Position, after: Position) -> Unwritten:
     """What the recording's ``log`` tells of a change of ``point`` between ``before`` and ``after``."""
     event = next(history(log, _DEVICES, before.icount, timeline.end.icount + 1), None)
-    return Unwritten(before, after, event, physical=point.frame is not None)
+    return Unwritten(before, after, event, physical=point.physical is not None)
 
 
 async def hit_of(walker: Walker, point: Watchpoint, before: bytes | None) -> Hit:
@@ -92,8 +92,8 @@ def changes(hit: Hit) -> bool:
 async def watched_bytes(machine: Machine, point: Watchpoint) -> bytes | None:
     """The watched bytes, or None while they are not mapped."""
     try:
-        if point.frame:
-            return await machine.read_physical(point.frame.address, point.frame.length)
+        if point.physical:
+            return await machine.read_physical(point.physical.address, point.physical.length)
         return await machine.read_memory(point.address, point.length)
     except RspError:
         return None

@@ -74,4 +74,4 @@ class Spaces:
 
 
 def _is_free(point: Point) -> bool:
-    return isinstance(point, Watchpoint) and point.space is None and point.frame is None
+    return isinstance(point, Watchpoint) and point.space is None and point.physical is None

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from rrdbg.errors import UsageError
 from rrdbg.model.hits.address_space import AddressSpace
-from rrdbg.model.hits.frame import Frame
+from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.unwritten import Unwritten
 from rrdbg.model.timeline.position import Position
 
@@ -63,17 +63,17 @@ class Watchpoint:
     length: int
     kind: WatchKind = WatchKind.WRITE
     space: AddressSpace | None = None
-    frame: Frame | None = None
+    physical: PhysicalPlace | None = None
 
     @classmethod
-    def on_frame(cls, number: int, frame: Frame) -> Watchpoint:
+    def on_physical(cls, number: int, place: PhysicalPlace) -> Watchpoint:
         """One for writes that change physical memory."""
-        return cls(number, frame.address, frame.length, frame=frame)
+        return cls(number, place.address, place.length, physical=place)
 
     @property
     def place(self) -> str:
         """What it watches, in words."""
-        return str(self.frame) if self.frame else f"{self.address:#x}:{self.length}"
+        return str(self.physical) if self.physical else f"{self.address:#x}:{self.length}"
 
     def __str__(self) -> str:
         return f"watchpoint {self.number} on {self.place}{_within(self.space)}"
@@ -91,6 +91,15 @@ def check_watch_length(length: int) -> None:
         raise UsageError(
             f"A watchpoint covers 1 to {LONGEST_WATCH:,} bytes, not {length:,}; watch a part of it, such as one member."
         )
+
+
+def check_physical(kind: WatchKind) -> None:
+    """Whether accesses of ``kind`` to physical memory are found.
+
+    :raises UsageError: they are not.
+    """
+    if kind is not WatchKind.WRITE:
+        raise UsageError("Of physical memory only writes are found: last, first, writes and watch take --physical.")
 
 
 def _within(space: AddressSpace | None) -> str:

@@ -11,7 +11,7 @@ PAGE = 0x1000
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class PhysicalPlace:
     """``length`` bytes from the physical ``address`` on, all of them in one page.
 
     What is mapped side by side by virtual addresses need not be so in physical memory, and the other way round.
