@@ -57,8 +57,11 @@ SEED = int(os.environ.get("RRDBG_SEED", "0")) or (random.SystemRandom().getrandb
 LONGER = int(os.environ.get("RRDBG_LONGER", "1"))
 """By how much longer the stretches are to be."""
 
-STEPS = {"rounds": 12_000, "forking": 4000, "mapping": 10_000}
+STEPS = {"rounds": 12_000, "forking": 4000, "mapping": 10_000, "dropping": 110_000 if EXAMPLES > 100 else 5000}
+"""A page that is dropped comes back 90,000 instructions later."""
+
 MAPPED = 0x1000_0000
+DISK = 0x2000_0000
 LEAD = 300
 """Instructions before the first write of a stretch."""
 _PAIR = 0x1FFF
@@ -176,6 +179,7 @@ class Places:
     rounds: Position
     forking: Position
     mapping: Position
+    dropping: Position
     frames: dict[str, int]
     """The physical place behind the watched one after its first write in a stretch, where that is watched, too."""
 
@@ -201,27 +205,37 @@ def places(recording: Path, processes: Processes) -> Places:
         async with await Replay.open(recording) as replay:
             end = replay.timeline.end
             child = Breakpoint(-3, symbol(processes.elf, "mark_child").address)
-            points: list[Point] = [Watchpoint(-1, value, 8), Watchpoint(-2, MAPPED, 8), child]
+            drop = Breakpoint(-5, symbol(processes.elf, "mark_drop").address)
+            points: list[Point] = [
+                Watchpoint(-1, value, 8), Watchpoint(-2, MAPPED, 8), child, Watchpoint(-4, DISK, 8), drop,
+            ]  # fmt: skip
             async with aclosing(replay.scan(points, START, end)) as hits:
                 found = [hit async for hit in hits]
             written = [hit for hit in found if hit.point.number == -1]
             rounds = _busiest(written, STEPS["rounds"])
             forking = next(hit for hit in found if isinstance(hit.point, Breakpoint)).position.icount - 10 * LEAD
             mapping = _busiest([hit for hit in found if hit.point.number == -2], STEPS["mapping"])
-            starts = [Position(replay.timeline.landing_before(Position(here))) for here in (rounds, forking, mapping)]
+            if EXAMPLES > 100:
+                dropping = next(hit for hit in found if hit.point.number == -5).position.icount - LEAD
+            else:
+                # Just before it is mapped again for the process that is the first to get it.
+                dropping = [hit for hit in found if hit.point.number == -4][3].position.icount - 10 * LEAD
+            wanted = (rounds, forking, mapping, dropping)
+            starts = [Position(replay.timeline.landing_before(Position(here))) for here in wanted]
             for start in starts:
                 await replay.seek(start)
                 await replay.snapshot()
             await _know_lives(replay, value, found)
-            return Places(*starts, await _frames(replay, found, value, starts[1], starts[2]))
+            frames = await _frames(replay, found, value, starts[1], starts[2])
+            return Places(starts[0], starts[1], starts[2], starts[3], frames)
 
     return asyncio.run(find())
 
 
-@pytest.fixture(scope="module", params=["rounds", "forking", "mapping"])
+@pytest.fixture(scope="module", params=["rounds", "forking", "mapping", "dropping"])
 def truth(request: pytest.FixtureRequest, recording: Path, places: Places, processes: Processes) -> Truth:
     value = symbol(processes.elf, "value").address
-    address = MAPPED if request.param == "mapping" else value
+    address = {"mapping": MAPPED, "dropping": DISK}.get(request.param, value)
     steps = LONGER * STEPS[request.param]
     frame = places.frames.get(request.param)
     moments = asyncio.run(observe(recording, getattr(places, request.param), steps, {address: 8}, frame))
@@ -438,7 +452,7 @@ class Comparison:
         assert found == [(*self.hit(access), access.root != self.here.root) for access in self.inside()]
 
     async def reads(self) -> None:
-        if self.truth.value == MAPPED:
+        if self.truth.value in (MAPPED, DISK):
             return await self.writes()
         low, high = self.question.low, self.question.high
         reads = [i for i in self.truth.reads() if low <= i < high]
@@ -599,7 +613,7 @@ def test_the_stretches_are_worth_it(truth: Truth) -> None:
     """Several processes write to the same address, and what is mapped there changes in other ways, too."""
     writes = truth.writes(truth.value)
     assert len(writes) >= 2
-    if len(truth.roots) > 1 or truth.value == MAPPED:
+    if len(truth.roots) > 1 or truth.value in (MAPPED, DISK):
         steps = zip(truth.moments, truth.moments[1:], strict=False)
         differing = sum(one.values[truth.value] != other.values[truth.value] for one, other in steps)
         assert differing > len(writes), "an address space was entered, or a page was mapped, in between"
