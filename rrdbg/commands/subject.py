@@ -11,12 +11,13 @@ from rrdbg.errors import UsageError
 from rrdbg.links.translation import physical_here
 from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.stop import WatchKind, Watchpoint, check_physical
-from rrdbg.model.program.scope import EVERYWHERE, PHYSICAL, read_scope
+from rrdbg.model.program.scope import BEHIND, EVERYWHERE, PHYSICAL, read_scope
 from rrdbg.model.program.variable import Variable
 
 PHYSICAL_DETAILS = (
     "With --physical it is the memory itself, by whatever address it is written to: what is behind EXPR at the cursor, "
-    "or, as *ADDRESS:LENGTH, at that physical address. QEMU's plugin is needed for that ('info accelerator')."
+    "or, as *ADDRESS:LENGTH, at that physical address; with --behind what is behind a virtual one. QEMU's plugin is "
+    "needed for that ('info accelerator')."
 )
 
 _BYTES = re.compile(r"\*.+:\d+")
@@ -24,10 +25,14 @@ _BYTES = re.compile(r"\*.+:\d+")
 
 @dataclass(frozen=True, slots=True)
 class Scopes:
-    """The words beside a subject: in ``everywhere`` or the cursor's address space, or in ``physical`` memory."""
+    """The words beside a subject: in ``everywhere`` or the cursor's address space, or in ``physical`` memory.
+
+    A number is a virtual address all the same if what is ``behind`` it is meant.
+    """
 
     everywhere: bool = False
     physical: bool = False
+    behind: bool = False
 
     @classmethod
     def read(cls, text: str) -> tuple[str, Scopes]:
@@ -37,10 +42,12 @@ class Scopes:
         """
         text, first = read_scope(text, EVERYWHERE)
         text, physical = read_scope(text, PHYSICAL)
+        text, behind = read_scope(text, BEHIND)
         text, second = read_scope(text, EVERYWHERE)
+        physical |= behind
         if physical and (first or second):
             raise UsageError("Physical memory is the same in every address space; leave --everywhere out.")
-        return text, cls(first or second, physical)
+        return text, cls(first or second, physical, behind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ class Subject:
         if not scopes.physical:
             return cls(text, variable)
         address: int | None = variable.address
-        if variable.expression:
+        if variable.expression or scopes.behind:
             address = await physical_here(await session.replay.machine(), variable.address)
             if address is None:
                 raise UsageError(f"Nothing is mapped at {variable.address:#x} here, so there is no memory behind it.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-HERE, EVERYWHERE, PHYSICAL = "--here", "--everywhere", "--physical"
+HERE, EVERYWHERE, PHYSICAL, BEHIND = "--here", "--everywhere", "--physical", "--behind"
 
 
 def read_scope(text: str, word: str) -> tuple[str, bool]:
     """``text`` without the ``word`` that it may begin or end with, and whether it did.
 
-    The words are ``--here``, ``--everywhere`` and ``--physical``. An expression with one inside is left as it is.
+    The words are ``--here``, ``--everywhere``, ``--physical`` and ``--behind``. An expression with one inside is left
+    as it is.
     """
     words = text.split()
     if word in words[:1]:
@@ -20,4 +21,4 @@ def read_scope(text: str, word: str) -> tuple[str, bool]:
 
 def has_scope(text: str) -> bool:
     """True if ``text`` ends with such a word."""
-    return text.split()[-1:] in ([HERE], [EVERYWHERE], [PHYSICAL])
+    return text.split()[-1:] in ([HERE], [EVERYWHERE], [PHYSICAL], [BEHIND])
