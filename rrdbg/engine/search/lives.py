@@ -65,11 +65,9 @@ class Lives:
             return start if start == here else None
         return max(start, self._begun.get(point.space.root, start))
 
-    def lasts_to(self, point: Point, end: Position, here: Position) -> bool:
-        """True if it is the same one still at ``end``, as far as hits up to there have been told."""
-        if point.space is None:
-            return True
-        return end == here if point.space.guard is None else point.space.root not in self._ended
+    def lasts(self, point: Point) -> bool:
+        """True if it has not ended as far as hits have been told."""
+        return point.space is None or point.space.root not in self._ended
 
     @property
     def left(self) -> list[Point]:

@@ -126,7 +126,7 @@ class Finder:
                         yield each
                     together += found if len(chains) > 1 else []
             for chain in chains.values():
-                if lives.lasts_to(chain.point, end, self._cursor.position):
+                if lives.lasts(chain.point):
                     found = await chain.finish(end)
                     for each in found if len(chains) < 2 else ():
                         yield each
@@ -219,7 +219,7 @@ class Finder:
         follower, found = self._follower(), []
         try:
             for point in chained(lives.wanted):
-                if not lives.lasts_to(point, end, origin):
+                if not lives.lasts(point):
                     continue
                 chain = self._chain(point, follower)
                 chain.left = (origin, was.data) if (was := there[point.number]) else None
