@@ -91,7 +91,7 @@ def processes() -> Processes:
 
 @pytest.fixture(scope="session")
 def processes_recording(tmp_path_factory: pytest.TempPathFactory, processes: Processes) -> Path:
-    """A recording of it, to its power-off; not to be changed."""
+    """A recording of it, to its panic; not to be changed."""
     directory = tmp_path_factory.mktemp("processes") / "processes"
     return asyncio.run(Recorder(RecordRequest(processes.command, directory)).run()).directory
 

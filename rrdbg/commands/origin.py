@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import PurePath
 
-from rrdbg.commands.queries import read_variable
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
+from rrdbg.commands.subject import read_variable
 from rrdbg.engine.queries.origin import DEPTH, decoder_of, origin
 from rrdbg.errors import GdbError, Interrupted, RrdbgError, UsageError
 from rrdbg.model.program.moves import Hop, MemoryPlace, Place, RegisterPlace

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from rrdbg.commands.arguments import nothing_more, read_address, read_range
+from rrdbg.commands.arguments import nothing_more, read_address
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
+from rrdbg.commands.subject import Scopes, Subject
 from rrdbg.errors import UsageError
-from rrdbg.model.hits.stop import WatchKind
-from rrdbg.model.program.scope import EVERYWHERE, HERE, read_scope
+from rrdbg.model.hits.stop import WatchKind, check_physical
+from rrdbg.model.program.scope import HERE, read_scope
 from rrdbg.model.results import Message, Points, PointSet, Result
 
 POINTS = Registry()
@@ -32,19 +33,25 @@ async def _break(session: Session, text: str) -> Result:
 async def _watch_kind(session: Session, text: str, kind: WatchKind) -> Result:
     if not text:
         raise UsageError(f"'{kind}' needs an address and a length; write {kind} *0x1000:8.")
-    what, everywhere = read_scope(text, EVERYWHERE)
-    address, length = await read_range(session, what)
-    replay = session.replay
-    space = None if everywhere or replay.spaces.everywhere else await replay.space_of(address)
+    what, scopes = Scopes.read(text)
+    subject, replay = await Subject.read(session, what, scopes), session.replay
+    if subject.physical:
+        check_physical(kind)
+        return PointSet(replay.points.add_physical(subject.physical))
+    address, length = subject.variable.address, subject.variable.length
+    space = None if scopes.everywhere or replay.spaces.everywhere else await replay.space_of(address)
     return PointSet(replay.points.add_watchpoint(address, length, kind, space))
 
 
 @POINTS.command(
     "watch", Category.POINTS, "Stop when a write changes LENGTH bytes at ADDRESS.",
-    arguments="*ADDRESS:LENGTH [--everywhere]", takes=(Takes.EXPRESSION,), in_gdb=True,
+    arguments="*ADDRESS:LENGTH [--everywhere|--physical]", takes=(Takes.EXPRESSION,), in_gdb=True,
     details="An address that each process has memory of its own at is watched in the address space at the cursor; "
-    "with --everywhere, in all.",
-    examples=("watch *0x104038:8", "watch *$rsp:4"),
+    "with --everywhere, in all. With --physical it is a physical address, whose memory is watched by whatever address "
+    "it is written to; an expression means the memory behind it at the cursor. QEMU's plugin is needed for that ('info "
+    "accelerator'). With one of these words it is rrdbg's watchpoint in the shell, also where there is a GDB. A change "
+    "that no instruction has made, as by a disk's DMA, stops, too, and is told as that.",
+    examples=("watch *0x104038:8", "watch *$rsp:4", "watch *0x104038:8 --physical"),
 )  # fmt: skip
 async def _watch(session: Session, text: str) -> Result:
     return await _watch_kind(session, text, WatchKind.WRITE)

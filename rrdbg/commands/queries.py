@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from rrdbg.commands.arguments import read_address, read_ends, read_range
+from rrdbg.commands.arguments import read_address, read_ends
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.scope import Scope
 from rrdbg.commands.session import Session
+from rrdbg.commands.subject import PHYSICAL_DETAILS, Scopes, Subject
 from rrdbg.engine.queries.trace import trace
-from rrdbg.engine.queries.unwritten import Unwritten, bytes_there, last_unwritten
 from rrdbg.errors import OutOfRange, UsageError
 from rrdbg.model.hits.stop import Hit, Watchpoint
-from rrdbg.model.program.scope import EVERYWHERE, HERE, read_scope
+from rrdbg.model.program.scope import HERE, read_scope
 from rrdbg.model.program.tracing import Print, Tracepoint
 from rrdbg.model.program.variable import Variable
 from rrdbg.model.results import Changed, Message, Result
@@ -23,67 +22,60 @@ from rrdbg.render.text import times, value_text
 
 QUERIES = Registry()
 
-_BYTES = re.compile(r"\*.+:\d+")
-
 
 @QUERIES.command(
     "last", Category.QUERIES, "Go back to the last write that changed EXPR, and show the old and the new value.",
-    arguments="EXPR [--everywhere]", repeats=True, takes=(Takes.EXPRESSION,),
+    arguments="EXPR [--everywhere|--physical]", repeats=True, takes=(Takes.EXPRESSION,),
     details="EXPR is what GDB can take the address of, or without symbols *ADDRESS:LENGTH. The cursor is left on the "
     "instruction that is about to write. Where the value is another one than the last write has left, as by a disk's "
     "DMA, it is told between which positions it changed, and which block or packet event comes next. Breakpoints and "
     "watchpoints do not count meanwhile. Where each process has memory of its own at EXPR, the one at the cursor is "
-    "meant; --everywhere finds writes in any.",
-    examples=("last tasks[3].magic", "last *0x104128:8"),
+    "meant; --everywhere finds writes in any. " + PHYSICAL_DETAILS,
+    examples=("last tasks[3].magic", "last *0x104128:8", "last tasks[3].magic --physical"),
 )  # fmt: skip
 async def _last(session: Session, text: str) -> AsyncGenerator[Result, None]:
-    what, everywhere = read_scope(text, EVERYWHERE)
-    variable = await read_variable(session, what)
+    what, scopes = Scopes.read(text)
+    subject = await Subject.read(session, what, scopes)
     here = session.replay.position
-    place = variable.address, variable.length
-    now = await bytes_there(session.replay, *place)
-    point = await meant(session, Watchpoint(-1, *place), everywhere=everywhere)
+    point = await meant(session, subject.point(), everywhere=scopes.everywhere)
     found = await session.replay.last_before(here, [point])
     left_out = await elsewhere(session)
-    # What lies between is read by way of the address, which must mean the same there.
-    alike = await session.replay.space_of(variable.address) is None
-    hit = found[1] if found else None
-    if alike and (unwritten := await last_unwritten(session.replay, *place, hit, here, now)):
-        yield await _unwritten(session, what, variable, unwritten)
-        return
     if found is None:
         await session.replay.seek(here)
         raise OutOfRange(f"Nothing has changed {what} before {here}{_in(point)}. {left_out}".rstrip())
-    async for result in _told(session, what, variable, *found, left_out, everywhere=everywhere):
+    async for result in _told(session, subject, *found, left_out, everywhere=scopes.everywhere):
         yield result
 
 
 @QUERIES.command(
     "first", Category.QUERIES, "Go to the first write of all that changed EXPR, and show the old and the new value.",
-    arguments="EXPR [--everywhere]", takes=(Takes.EXPRESSION,), details="EXPR and --everywhere are as for 'last'.",
+    arguments="EXPR [--everywhere|--physical]", takes=(Takes.EXPRESSION,),
+    details="EXPR, --everywhere and --physical are as for 'last'.",
     examples=("first rounds",),
 )  # fmt: skip
 async def _first(session: Session, text: str) -> AsyncGenerator[Result, None]:
-    what, everywhere = read_scope(text, EVERYWHERE)
-    variable = await read_variable(session, what)
+    what, scopes = Scopes.read(text)
+    subject = await Subject.read(session, what, scopes)
     end = session.replay.timeline.end
-    point = await meant(session, Watchpoint(-1, variable.address, variable.length), everywhere=everywhere)
+    point = await meant(session, subject.point(), everywhere=scopes.everywhere)
     async with aclosing(session.replay.scan([point], START, end)) as hits:
         hit = await anext(hits, None)
     left_out = await elsewhere(session)
     if hit is None:
         raise OutOfRange(f"Nothing ever changes {what} in this recording{_in(point)}. {left_out}".rstrip())
-    target = await session.replay.before(hit.position)
-    async for result in _told(session, what, variable, target, hit, left_out, everywhere=everywhere):
+    target = hit.unwritten.before if hit.unwritten else await session.replay.before(hit.position)
+    async for result in _told(session, subject, target, hit, left_out, everywhere=scopes.everywhere):
         yield result
 
 
 async def _told(
-    session: Session, text: str, variable: Variable, target: Position, hit: Hit, left_out: str, *, everywhere: bool
+    session: Session, subject: Subject, target: Position, hit: Hit, left_out: str, *, everywhere: bool
 ) -> AsyncGenerator[Result, None]:
     """Go to the write that makes ``hit``, and tell of it, in which address space it is, and what was ``left_out``."""
     mark = await foreign(session, hit) if everywhere else ""
-    yield await _changed(session, text, variable, target, hit)
+    if behind := subject.behind:
+        yield Message(behind)
+    yield await _changed(session, subject.text, subject.variable, target, hit)
     for line in (mark, left_out):
         if line:
             yield Message(line)
@@ -117,37 +109,21 @@ def _in(point: Watchpoint) -> str:
     return f" in the address space {point.space}" if point.space else ""
 
 
-async def _unwritten(session: Session, text: str, variable: Variable, change: Unwritten) -> Result:
-    """Go to where the change was not made yet, and tell what is known of it."""
-    stopped = await session.stopped(await session.replay.seek(change.before))
-    values = value_text(change.old), value_text(change.new)
-    return Changed(text, variable.address, variable.length, *values, stopped, change.cause)
-
-
 async def _changed(session: Session, text: str, variable: Variable, target: Position, hit: Hit) -> Result:
     """Go to ``target``, where the instruction is about to be executed that makes ``hit``."""
     replay = session.replay
     place = variable.address, variable.length
+    if hit.unwritten:
+        # Where exactly a device writes is not the same in each replay, so the values are those that were seen.
+        return Changed(
+            text, *place, *_bytes(hit), await session.stopped(await replay.seek(target)), hit.unwritten.cause
+        )
     if session.symbols is None or not variable.expression:
         return Changed(text, *place, *_bytes(hit), await session.stopped(await replay.seek(target)))
     await replay.seek(hit.position)
     after = await session.symbols.value(variable.expression)
     stopped = await session.stopped(await replay.seek(target))
     return Changed(text, *place, await session.symbols.value(variable.expression), after, stopped)
-
-
-async def read_variable(session: Session, text: str) -> Variable:
-    """A place in memory: ``*ADDRESS:LENGTH``, or any expression that GDB can take the address of.
-
-    :raises UsageError: it is missing, or needs symbols that are not there.
-    :raises GdbError: GDB cannot.
-    """
-    if not text:
-        raise UsageError("An expression is missing, or *ADDRESS:LENGTH.")
-    if _BYTES.fullmatch(text):
-        address, length = await read_range(session, text)
-        return Variable(address, length, "")
-    return await session.symbols_for(text, "*ADDRESS:LENGTH").variable(text)
 
 
 def _bytes(hit: Hit) -> tuple[str, str]:

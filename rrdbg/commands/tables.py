@@ -6,14 +6,15 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from rrdbg.commands.arguments import read_address, read_stretch
-from rrdbg.commands.queries import elsewhere, meant, read_variable
+from rrdbg.commands.queries import elsewhere, meant
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.scope import Scope
 from rrdbg.commands.session import Session
+from rrdbg.commands.subject import PHYSICAL_DETAILS, Scopes, Subject
 from rrdbg.engine.queries.calls import Call, calls
-from rrdbg.model.hits.stop import Hit, WatchKind, Watchpoint
+from rrdbg.model.hits.stop import Hit, WatchKind
 from rrdbg.model.program.function import NO_VALUE, UNKNOWN, Function
-from rrdbg.model.program.scope import EVERYWHERE, HERE, read_scope
+from rrdbg.model.program.scope import HERE, read_scope
 from rrdbg.model.program.tracing import Format
 from rrdbg.model.results import Message, Result
 from rrdbg.model.shown import on_one_line
@@ -27,11 +28,20 @@ _DETAILS = (
     "one at the cursor is meant; --everywhere lists all, and marks those of others."
 )
 
+_UNWRITTEN = (
+    "A change that no instruction has made, as by a disk's DMA, is listed with what is known of it: between which "
+    "positions it was seen, and which block or packet event comes next."
+)
+
 
 @TABLES.command(
     "writes", Category.QUERIES, "List every write that changed EXPR.",
-    arguments="EXPR [from POSITION] [to POSITION] [--everywhere]", takes=(Takes.EXPRESSION,), details=_DETAILS,
-    examples=("writes tasks[3].magic", "writes *0x104128:8 from 50%", "> writes.csv writes rounds"),
+    arguments="EXPR [from POSITION] [to POSITION] [--everywhere|--physical]", takes=(Takes.EXPRESSION,),
+    details=f"{_DETAILS} {_UNWRITTEN} {PHYSICAL_DETAILS}",
+    examples=(
+        "writes tasks[3].magic", "writes *0x104128:8 from 50%", "> writes.csv writes rounds",
+        "writes tasks[3].magic --physical",
+    ),
 )  # fmt: skip
 async def _writes(session: Session, text: str) -> AsyncGenerator[Result, None]:
     async with aclosing(_accesses(session, text, WatchKind.WRITE)) as results:
@@ -51,12 +61,14 @@ async def _reads(session: Session, text: str) -> AsyncGenerator[Result, None]:
 
 
 async def _accesses(session: Session, text: str, kind: WatchKind) -> AsyncGenerator[Result, None]:
-    text, everywhere = read_scope(text, EVERYWHERE)
+    text, scopes = Scopes.read(text)
     what, start, end = await read_stretch(session, text)
-    variable = await read_variable(session, what)
+    subject = await Subject.read(session, what, scopes)
     session.found.clear()
-    point = await meant(session, Watchpoint(-1, variable.address, variable.length, kind), everywhere=False)
-    hits = session.replay.scan([point], start, end, foreign=everywhere)
+    point = await meant(session, subject.point(kind), everywhere=False)
+    if behind := subject.behind:
+        yield Message(behind)
+    hits = session.replay.scan([point], start, end, foreign=scopes.everywhere)
     async with aclosing(hits):
         async for hit in hits:
             yield await _write(session, hit) if kind is WatchKind.WRITE else await _read(session, hit)
@@ -71,6 +83,9 @@ async def _write(session: Session, hit: Hit) -> Result:
     old, new = (
         (value_text(hit.change.before), value_text(hit.change.after)) if hit.change else ("<unknown>", "<unknown>")
     )
+    if hit.unwritten:
+        fields = {"old": old, "new": new, "next": "", "cause": hit.unwritten.cause}
+        return session.note(hit.unwritten.before, f"{old} -> {new}  {hit.unwritten.cause}", fields)
     place = await _place(session, hit.pc)
     position = await session.replay.before(hit.position)
     where, space = _marked(hit)

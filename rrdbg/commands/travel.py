@@ -15,7 +15,8 @@ TRAVEL = Registry()
     "stepi", Category.RUNNING, "Execute one instruction, or COUNT of them.",
     arguments="[COUNT]", aliases=("si",), repeats=True,
     details="Taking an interrupt or an exception counts as one step: it is shown as a position with the same "
-    "instruction count and a phase, such as 7,300,446:1.",
+    "instruction count and a phase, such as 7,300,446:1. GDB asks its server for many steps one by one; there 'rrdbg "
+    "stepi COUNT', or 'monitor stepi COUNT', makes them at once.",
     in_gdb=True,
     examples=("stepi", "si 100"),
 )  # fmt: skip

@@ -25,6 +25,7 @@ from rrdbg.engine.machines.source import Machines
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.search.accelerator import Accelerator
 from rrdbg.engine.search.hits import Hits
+from rrdbg.engine.search.mappings import Mappings
 from rrdbg.engine.search.parallel.executor import Executor
 from rrdbg.engine.search.parallel.searches import Parallel
 from rrdbg.engine.search.scan import Accept
@@ -94,7 +95,11 @@ class Replay:
         """The breakpoints and watchpoints that are set."""
         self.hits = Hits(recording, lambda: self.timeline.cost)
         """What was found already."""
-        self._finder = Finder(self._cursor, self.hits, self._report, parallel, self.accelerator, single=launcher.single)
+        mappings = Mappings(self.accelerator, self._report)
+        self._finder = Finder(
+            self._cursor, self.hits, self._report, parallel, self.accelerator, mappings, recording.layout.log,
+            single=launcher.single,
+        )  # fmt: skip
 
     @classmethod
     async def open(
@@ -273,7 +278,7 @@ class Replay:
             walker = await self._cursor.walker()
             if walker.position >= self.timeline.end:
                 return await self._stop(StopReason.END)
-            step, hits = await watched_step(walker, points)
+            step, hits = await watched_step(walker, points, self.recording.layout.log)
             self._cursor.position = walker.position
             if step.missed:
                 await self._cursor.go(step.missed)

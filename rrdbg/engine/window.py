@@ -244,7 +244,7 @@ class Window:
             if walker.position >= goal:
                 return moments
             if watchpoints:
-                step, moment.hits = await watched_step(walker, watchpoints)
+                step, moment.hits = await watched_step(walker, watchpoints, self._replay.recording.layout.log)
             else:
                 step = await walker.step()
             if step.missed:

@@ -45,6 +45,10 @@ void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn, access_func
 bool qemu_plugin_mem_is_store(uint32_t info);
 unsigned int qemu_plugin_mem_size_shift(uint32_t info);
 
+struct qemu_plugin_hwaddr;
+struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(uint32_t info, uint64_t address);
+uint64_t qemu_plugin_hwaddr_phys_addr(const struct qemu_plugin_hwaddr *physical);
+
 #if API_VERSION >= 7
 void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*call)(struct qemu_plugin_tb *tb, void *data),
                                            void *data);
@@ -104,11 +108,11 @@ EXPORT int qemu_plugin_version = API_VERSION;
 
 /* --- The file ----------------------------------------------------------------------------------------------------- */
 
-enum { EXECUTION = 0 }; /* or READS, WRITES, READS | WRITES */
+enum { EXECUTION = 0, FRAME = 4 }; /* or READS, WRITES, READS | WRITES */
 
 struct point {
     uint64_t kind;
-    uint64_t start, end;           /* addresses; an execution's end is its start */
+    uint64_t start, end;           /* addresses; an execution's end is its start; a frame's are physical, and of one page */
     uint64_t program, program_end; /* its conditions, one of which must hold; none: it always counts */
     uint64_t unclear;              /* whether it counts where a condition cannot be told */
 };
@@ -126,6 +130,7 @@ struct hit {
     uint64_t executed; /* instructions executed before it; by an access its own instruction counts */
     uint64_t point;
     uint64_t pc;
+    uint64_t address; /* where a frame's first byte is to the instruction; else 0 */
 };
 
 struct tally {
@@ -150,7 +155,12 @@ static const uint8_t *code;
 static const uint64_t *exceptions;
 static struct hit *latest;
 static uint64_t accesses;        /* any of READS and WRITES that a point is about */
-static uint64_t lowest, highest; /* all of the memory that points are about */
+static uint64_t lowest, highest; /* all of the memory that points are about, but frames */
+
+enum { PAGE = 4096, SEEN = 1 << 12 };
+static bool frames;                     /* some points are frames */
+static uint64_t frames_low, frames_high; /* their offsets in their pages, all together */
+static uint64_t seen[SEEN];             /* what was noted of frames already, so far as it has not made room */
 
 /* --- Counting ----------------------------------------------------------------------------------------------------- */
 
@@ -185,8 +195,8 @@ enum { COUNTED_ITSELF = 0 };
 static int asked_for(void) { return READS | WRITES; }
 #endif
 
-static void note(const struct point *point, uint64_t now, uint64_t pc) {
-    latest[tally->hits++ & (tally->kept - 1)] = (struct hit){now, (uint64_t)(point - tally->points), pc};
+static void note(const struct point *point, uint64_t now, uint64_t pc, uint64_t address) {
+    latest[tally->hits++ & (tally->kept - 1)] = (struct hit){now, (uint64_t)(point - tally->points), pc, address};
     if (tally->hits == tally->wanted)
         tally->wanted_executed = now;
 }
@@ -213,7 +223,7 @@ static void on_execution(unsigned int vcpu, void *data) {
     const struct point *point = data;
     (void)vcpu;
     if (counts(point))
-        note(point, executed() - COUNTED_ITSELF, point->start);
+        note(point, executed() - COUNTED_ITSELF, point->start, 0);
 }
 
 static void on_access(unsigned int vcpu, uint32_t info, uint64_t address, void *data) {
@@ -223,8 +233,41 @@ static void on_access(unsigned int vcpu, uint32_t info, uint64_t address, void *
         return;
     uint64_t access = qemu_plugin_mem_is_store(info) ? WRITES : READS;
     for (struct point *point = tally->points; point < tally->points + tally->point_count; point++)
-        if (point->kind & access && address < point->end && end > point->start)
-            note(point, executed(), (uintptr_t)data);
+        if (point->kind != FRAME && point->kind & access && address < point->end && end > point->start)
+            note(point, executed(), (uintptr_t)data, 0);
+}
+
+/* An instruction has written `size` bytes of one page: note by which address it has reached which frame, once each. */
+static void write_page(uint32_t info, uint64_t address, uint64_t size, uint64_t pc) {
+    uint64_t offset = address % PAGE;
+    if (offset >= frames_high || offset + size <= frames_low)
+        return;
+    /* Where QEMU cannot tell any more what the page is, it may be any frame. */
+    const struct qemu_plugin_hwaddr *physical = qemu_plugin_get_hwaddr(info, address);
+    uint64_t page = physical ? qemu_plugin_hwaddr_phys_addr(physical) / PAGE : 0;
+    for (struct point *point = tally->points; point < tally->points + tally->point_count; point++) {
+        if (point->kind != FRAME || (physical && point->start / PAGE != page))
+            continue;
+        if (offset >= point->start % PAGE + (point->end - point->start) || offset + size <= point->start % PAGE)
+            continue;
+        uint64_t known = (address - offset + point->start % PAGE) * tally->point_count + (uint64_t)(point - tally->points);
+        uint64_t *place = &seen[(known ^ known >> 12 ^ known >> 24) % SEEN];
+        if (*place != known + 1) {
+            *place = known + 1;
+            note(point, executed(), pc, address - offset + point->start % PAGE);
+        }
+    }
+}
+
+static void on_write(unsigned int vcpu, uint32_t info, uint64_t address, void *data) {
+    uint64_t size = (uint64_t)1 << qemu_plugin_mem_size_shift(info);
+    uint64_t left = PAGE - address % PAGE;
+    (void)vcpu;
+    if (!qemu_plugin_mem_is_store(info))
+        return;
+    write_page(info, address, size < left ? size : left, (uintptr_t)data);
+    if (size > left)
+        write_page(info, address + left, size - left, (uintptr_t)data);
 }
 
 static void instrument(struct qemu_plugin_tb *tb) {
@@ -239,6 +282,8 @@ static void instrument(struct qemu_plugin_tb *tb) {
                     insn, on_execution, point->program < point->program_end ? READ_REGISTERS : NO_REGISTERS, point);
         if (accesses)
             qemu_plugin_register_vcpu_mem_cb(insn, on_access, NO_REGISTERS, asked_for(), (void *)(uintptr_t)address);
+        if (frames)
+            qemu_plugin_register_vcpu_mem_cb(insn, on_write, NO_REGISTERS, WRITES, (void *)(uintptr_t)address);
     }
 }
 
@@ -290,6 +335,13 @@ static bool open_tally(const char *path) {
     for (struct point *point = tally->points; point < tally->points + tally->point_count; point++) {
         if (point->kind == EXECUTION)
             continue;
+        if (point->kind == FRAME) {
+            uint64_t low = point->start % PAGE, high = low + (point->end - point->start);
+            frames_low = !frames || low < frames_low ? low : frames_low;
+            frames_high = high > frames_high ? high : frames_high;
+            frames = true;
+            continue;
+        }
         accesses |= point->kind;
         lowest = point->start < lowest ? point->start : lowest;
         highest = point->end > highest ? point->end : highest;

@@ -15,19 +15,20 @@ from pathlib import Path
 from typing import Literal
 
 from rrdbg.model.hits.condition import Condition
+from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind
 
 KEPT = 1 << 16
-"""How many of the latest hits a file has room for: 1.5 MB."""
+"""How many of the latest hits a file has room for: 2 MB."""
 
 _HEADER = struct.Struct("=12Q")
 _WANTED = 16
 _POINT = struct.Struct("=6Q")
 _PROGRAM = struct.Struct("=2Q")
 _REGISTER = struct.Struct("=Q32s")
-_HIT = struct.Struct("=3Q")
+_HIT = struct.Struct("=4Q")
 
-_EXECUTION = 0
+_EXECUTION, _FRAME = 0, 4
 _KINDS = {WatchKind.READ: 1, WatchKind.WRITE: 2, WatchKind.ACCESS: 3}
 
 
@@ -48,12 +49,14 @@ class Sighting:
     """A hit as the plugin has counted it: ``executed`` instructions after the machine's start.
 
     That may be too high by one for each instruction that has faulted since then. ``pc`` is the instruction's, also
-    where it makes an access.
+    where it makes an access. A write to a place has the virtual ``address`` that the instruction knows its first byte
+    by; each such is told at least once, and not again each time.
     """
 
     executed: int
-    point: Point
+    point: Point | PhysicalPlace
     pc: int
+    address: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Tally:
 
 
 def create_tally(
-    path: Path, points: Sequence[Point], judging: Judging | None = None, exceptions: Sequence[int] = ()
+    path: Path, points: Sequence[Point | PhysicalPlace], judging: Judging | None = None, exceptions: Sequence[int] = ()
 ) -> None:
     """Make the file that tells the plugin to look for ``points``, those of ``judging`` under their conditions.
 
@@ -89,7 +92,7 @@ def create_tally(
             code += program.code
             count += 1
         end = point.address if isinstance(point, Breakpoint) else point.address + point.length
-        kind = _EXECUTION if isinstance(point, Breakpoint) else _KINDS[point.kind]
+        kind = _kind(point)
         looked_for += _POINT.pack(kind, point.address, end, first, count, bool(condition and condition.unclear))
     code += bytes(-len(code) % 8)
     content = _HEADER.pack(
@@ -110,14 +113,20 @@ def want_hit(path: Path, number: int) -> None:
         file.write(number.to_bytes(8, sys.byteorder))
 
 
-def read_tally(path: Path, points: Sequence[Point], most: int = KEPT) -> Tally:
+def read_tally(path: Path, points: Sequence[Point | PhysicalPlace], most: int = KEPT) -> Tally:
     """What the plugin has found of ``points``, for which the file was made; at most the ``most`` latest hits."""
     raw = path.read_bytes()
     _, kept, wanted, executed, hits, *_, listed, met, unexpected = _HEADER.unpack_from(raw)
     ring = len(raw) - kept * _HIT.size
     latest = []
     for number in range(max(0, hits - min(most, kept)), hits):
-        done, point, pc = _HIT.unpack_from(raw, ring + number % kept * _HIT.size)
-        latest.append(Sighting(done, points[point], pc))
+        done, point, pc, address = _HIT.unpack_from(raw, ring + number % kept * _HIT.size)
+        latest.append(Sighting(done, points[point], pc, address))
     told = met if listed and not unexpected else None
     return Tally(hits, executed if 0 < wanted <= hits else None, tuple(latest), told)
+
+
+def _kind(point: Point | PhysicalPlace) -> int:
+    if isinstance(point, PhysicalPlace):
+        return _FRAME
+    return _EXECUTION if isinstance(point, Breakpoint) else _KINDS[point.kind]

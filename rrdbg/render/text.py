@@ -197,7 +197,8 @@ def _hit(hit: Hit) -> list[str]:
     if hit.change is None:
         return [heading]
     before, after = hit.change.before, hit.change.after
-    return [heading, f"  Old value = {value_text(before)}", f"  New value = {value_text(after)}"]
+    cause = [hit.unwritten.cause] if hit.unwritten else []
+    return [heading, f"  Old value = {value_text(before)}", f"  New value = {value_text(after)}", *cause]
 
 
 def value_text(raw: bytes) -> str:
@@ -224,8 +225,8 @@ def _point(point: Point) -> tuple[str, str]:
     match point:
         case Breakpoint(_, address, space):
             return "breakpoint", f"*{address:#x}{_within(space)}"
-        case Watchpoint(_, address, length, kind, space):
-            return kind.value, f"*{address:#x}:{length}{_within(space)}"
+        case Watchpoint(kind=kind, space=space):
+            return kind.value, f"{'' if point.physical else '*'}{point.place}{_within(space)}"
 
 
 def _within(space: AddressSpace | None) -> str:

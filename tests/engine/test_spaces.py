@@ -27,17 +27,20 @@ from hypothesis import strategies as st
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.queries.changes import changes
+from rrdbg.engine.queries.origin import origin
 from rrdbg.engine.queries.predicates import FormulaPredicate
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.search import backward
-from rrdbg.engine.search.accelerator import SETTING
 from rrdbg.engine.search.parallel.local import LocalExecutor
 from rrdbg.engine.window import Window
 from rrdbg.errors import RrdbgError, RspError
 from rrdbg.links.machine import Machine
+from rrdbg.links.translation import physical_here
 from rrdbg.model.hits.bisection import Verdict
+from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.predicate import MemoryFormula, MemoryTest
 from rrdbg.model.hits.stop import Breakpoint, Hit, Point, StopReason, WatchKind, Watchpoint
+from rrdbg.model.program.moves import MemoryPlace
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.travel import segments
 from rrdbg.store.recording import Recording
@@ -54,8 +57,11 @@ SEED = int(os.environ.get("RRDBG_SEED", "0")) or (random.SystemRandom().getrandb
 LONGER = int(os.environ.get("RRDBG_LONGER", "1"))
 """By how much longer the stretches are to be."""
 
-STEPS = {"rounds": 12_000, "forking": 4000, "mapping": 10_000}
+STEPS = {"rounds": 12_000, "forking": 4000, "mapping": 10_000, "dropping": 110_000 if EXAMPLES > 100 else 5000}
+"""A page that is dropped comes back 90,000 instructions later."""
+
 MAPPED = 0x1000_0000
+DISK = 0x2000_0000
 LEAD = 300
 """Instructions before the first write of a stretch."""
 _PAIR = 0x1FFF
@@ -66,12 +72,16 @@ WAYS = ("stub", "index", "parallel", "accelerator", "single")
 
 @dataclass(frozen=True)
 class Moment:
-    """One stop of the single-stepper; ``values`` are the watched bytes by address, None where nothing is mapped."""
+    """One stop of the single-stepper; ``values`` are the watched bytes by address, None where nothing is mapped.
+
+    ``behind`` are those of a place in physical memory, if one is watched.
+    """
 
     position: Position
     root: int
     pc: int
     values: dict[int, bytes | None]
+    behind: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -87,10 +97,11 @@ class Access:
 class Truth:
     """A stretch of moments without a gap; ``readers`` are the addresses of instructions that read ``value``."""
 
-    def __init__(self, moments: list[Moment], value: int, readers: set[int]) -> None:
+    def __init__(self, moments: list[Moment], value: int, readers: set[int], physical: int | None = None) -> None:
         self.moments = moments
         self.value = value
         self._readers = readers
+        self.physical = physical
         self.roots = sorted({access.root for access in self.writes(value)})
 
     def writes(self, address: int) -> list[Access]:
@@ -100,6 +111,14 @@ class Truth:
             for i, (one, other) in enumerate(zip(self.moments, self.moments[1:], strict=False))
             if (before := one.values[address]) is not None and (after := other.values[address]) is not None
             if before != after and one.root == other.root
+        ]
+
+    def physical_writes(self) -> list[Access]:
+        """Each step that changes the place in physical memory, by whatever address."""
+        return [
+            Access(i, one.root, one.behind, other.behind)
+            for i, (one, other) in enumerate(zip(self.moments, self.moments[1:], strict=False))
+            if one.behind != other.behind
         ]
 
     def reads(self) -> list[int]:
@@ -160,6 +179,21 @@ class Places:
     rounds: Position
     forking: Position
     mapping: Position
+    dropping: Position
+    frames: dict[str, int]
+    """The physical place behind the watched one after its first write in a stretch, where that is watched, too."""
+
+
+async def _frames(replay: Replay, found: list[Hit], value: int, forking: Position, mapping: Position) -> dict[str, int]:
+    """What is behind the address once it was written to: copied before, in a child, and cleared, where it is mapped."""
+    frames = {}
+    for name, address, start in (("forking", value, forking), ("mapping", MAPPED, mapping)):
+        hit = next(hit for hit in found if hit.point.address == address and hit.position > start)
+        await replay.seek(hit.position)
+        frame = await physical_here(await replay.machine(), address)
+        assert frame is not None
+        frames[name] = frame
+    return frames
 
 
 @pytest.fixture(scope="module")
@@ -171,30 +205,41 @@ def places(recording: Path, processes: Processes) -> Places:
         async with await Replay.open(recording) as replay:
             end = replay.timeline.end
             child = Breakpoint(-3, symbol(processes.elf, "mark_child").address)
-            points: list[Point] = [Watchpoint(-1, value, 8), Watchpoint(-2, MAPPED, 8), child]
+            drop = Breakpoint(-5, symbol(processes.elf, "mark_drop").address)
+            points: list[Point] = [
+                Watchpoint(-1, value, 8), Watchpoint(-2, MAPPED, 8), child, Watchpoint(-4, DISK, 8), drop,
+            ]  # fmt: skip
             async with aclosing(replay.scan(points, START, end)) as hits:
                 found = [hit async for hit in hits]
             written = [hit for hit in found if hit.point.number == -1]
             rounds = _busiest(written, STEPS["rounds"])
             forking = next(hit for hit in found if isinstance(hit.point, Breakpoint)).position.icount - 10 * LEAD
             mapping = _busiest([hit for hit in found if hit.point.number == -2], STEPS["mapping"])
-            starts = [Position(replay.timeline.landing_before(Position(here))) for here in (rounds, forking, mapping)]
+            if EXAMPLES > 100:
+                dropping = next(hit for hit in found if hit.point.number == -5).position.icount - LEAD
+            else:
+                # Just before it is mapped again for the process that is the first to get it.
+                dropping = [hit for hit in found if hit.point.number == -4][3].position.icount - 10 * LEAD
+            wanted = (rounds, forking, mapping, dropping)
+            starts = [Position(replay.timeline.landing_before(Position(here))) for here in wanted]
             for start in starts:
                 await replay.seek(start)
                 await replay.snapshot()
             await _know_lives(replay, value, found)
-            return Places(*starts)
+            frames = await _frames(replay, found, value, starts[1], starts[2])
+            return Places(starts[0], starts[1], starts[2], starts[3], frames)
 
     return asyncio.run(find())
 
 
-@pytest.fixture(scope="module", params=["rounds", "forking", "mapping"])
+@pytest.fixture(scope="module", params=["rounds", "forking", "mapping", "dropping"])
 def truth(request: pytest.FixtureRequest, recording: Path, places: Places, processes: Processes) -> Truth:
     value = symbol(processes.elf, "value").address
-    address = MAPPED if request.param == "mapping" else value
+    address = {"mapping": MAPPED, "dropping": DISK}.get(request.param, value)
     steps = LONGER * STEPS[request.param]
-    moments = asyncio.run(observe(recording, getattr(places, request.param), steps, {address: 8}))
-    return Truth(moments, address, _readers(processes.elf))
+    frame = places.frames.get(request.param)
+    moments = asyncio.run(observe(recording, getattr(places, request.param), steps, {address: 8}, frame))
+    return Truth(moments, address, _readers(processes.elf), frame)
 
 
 def _readers(elf: Path) -> set[int]:
@@ -223,19 +268,21 @@ async def _forward(root: Path, place: Position) -> AsyncIterator[tuple[Machine, 
             await launcher.close()
 
 
-async def observe(root: Path, place: Position, steps: int, watched: dict[int, int]) -> list[Moment]:
-    """Single-step from ``place`` on, with no point set anywhere."""
+async def observe(
+    root: Path, place: Position, steps: int, watched: dict[int, int], frame: int | None = None
+) -> list[Moment]:
+    """Single-step from ``place`` on, no point set; eight bytes of a physical ``frame`` are watched, too."""
     async with _forward(root, place) as (machine, position, end):
-        moments = [await _moment(machine, position, watched)]
+        moments = [await _moment(machine, position, watched, frame)]
         while len(moments) <= steps and position < end:
             await machine.step(end.icount)
             icount = await machine.icount()
             position = Position(icount, position.phase + 1 if icount == position.icount else 0)
-            moments.append(await _moment(machine, position, watched))
+            moments.append(await _moment(machine, position, watched, frame))
         return moments
 
 
-async def _moment(machine: Machine, position: Position, watched: dict[int, int]) -> Moment:
+async def _moment(machine: Machine, position: Position, watched: dict[int, int], frame: int | None) -> Moment:
     registers = await machine.registers()
     values: dict[int, bytes | None] = {}
     for address, length in watched.items():
@@ -243,7 +290,8 @@ async def _moment(machine: Machine, position: Position, watched: dict[int, int])
             values[address] = await machine.read_memory(address, length)
         except RspError:
             values[address] = None
-    return Moment(position, registers["cr3"] & ~_PAIR, registers["rip"], values)
+    behind = await machine.read_physical(frame, 8) if frame is not None else b""
+    return Moment(position, registers["cr3"] & ~_PAIR, registers["rip"], values, behind)
 
 
 @pytest.fixture(scope="module")
@@ -288,15 +336,21 @@ def replays(copies: dict[str, Path], loop: Run[Any]) -> Iterator[dict[str, Repla
         opened: dict[str, Replay] = {}
         for way in WAYS:
             copy = copies[way]
-            patch.setenv(SETTING, "on" if way == "accelerator" else "off")
             executor = LocalExecutor(2) if way == "parallel" else None
             with pytest.MonkeyPatch.context() as single:
                 if way == "single":
                     single.setattr("rrdbg.engine.replay.Launcher", OneQemu)
                 opened[way] = loop(Replay.open(copy, executor=executor))
+            if way != "accelerator":
+                # It is used for physical memory alone.
+                patch.setattr(opened[way]._finder, "_near_last", _nowhere)
         yield opened
         for replay in opened.values():
             loop(replay.close())
+
+
+async def _nowhere(*_: object) -> None:
+    """Knows nothing of the last hits."""
 
 
 @dataclass(frozen=True)
@@ -320,7 +374,7 @@ def _chosen(truth: Truth, drawn: tuple[str, str, int, int, int]) -> Question:
     kind, way, here, low, high = drawn
     count = len(truth.moments)
     moments = [i for i in range(count) if truth.moments[i].root in truth.roots]
-    if kind in ("last", "reverse-continue", "window"):
+    if kind in ("last", "reverse-continue", "window", "origin"):
         firsts = {root: min(w.index for w in truth.writes(truth.value) if w.root == root) for root in truth.roots}
         moments = [i for i in moments if i > firsts[truth.moments[i].root]]
     elif kind in ("continue", "first"):
@@ -398,7 +452,7 @@ class Comparison:
         assert found == [(*self.hit(access), access.root != self.here.root) for access in self.inside()]
 
     async def reads(self) -> None:
-        if self.truth.value == MAPPED:
+        if self.truth.value in (MAPPED, DISK):
             return await self.writes()
         low, high = self.question.low, self.question.high
         reads = [i for i in self.truth.reads() if low <= i < high]
@@ -449,6 +503,58 @@ class Comparison:
         assert _seen(stop.hits[0]) == self.hit(ours[0])
         await self.at(ours[0].index + 1)
 
+    async def origin(self) -> None:
+        """The first hop back from the value is its last write."""
+        ours, _ = self.of([w for w in self.truth.writes(self.truth.value) if w.index < self.question.here])
+        async with aclosing(origin(self.replay, MemoryPlace(self.truth.value, 8))) as hops:
+            hop = await anext(hops)
+        assert hop.position == self.truth.moments[ours[-1].index].position
+        assert hop.value == ours[-1].after
+        assert hop.pc == self.truth.moments[ours[-1].index].pc
+
+    async def physical(self) -> None:
+        """Writes to the memory behind the address, by whatever address."""
+        if self.truth.physical is None:
+            return await self.writes()
+        low, high = self.question.low, self.question.high
+        expected = [access for access in self.truth.physical_writes() if low <= access.index < high]
+        async with aclosing(self.replay.scan([self._place()], *self.stretch)) as hits:
+            found = [(*_seen(hit), hit.unwritten) async for hit in hits]
+        assert found == [(*self.hit(access), None) for access in expected]
+        return None
+
+    async def physical_back(self) -> None:
+        """The last of them before the cursor, as a movement."""
+        before = (
+            [w for w in self.truth.physical_writes() if w.index < self.question.here] if self.truth.physical else []
+        )
+        if not before:
+            return await self.physical()
+        assert self.truth.physical is not None
+        self.replay.points.add_physical(PhysicalPlace(self.truth.physical, 8))
+        stop = await self.replay.reverse_cont()
+        assert _seen(stop.hits[0]) == self.hit(before[-1])
+        await self.at(before[-1].index)
+        return None
+
+    async def physical_on(self) -> None:
+        """The first of them ahead of it."""
+        after = (
+            [w for w in self.truth.physical_writes() if w.index >= self.question.here] if self.truth.physical else []
+        )
+        if not after:
+            return await self.physical()
+        assert self.truth.physical is not None
+        self.replay.points.add_physical(PhysicalPlace(self.truth.physical, 8))
+        stop = await self.replay.cont()
+        assert _seen(stop.hits[0]) == self.hit(after[0])
+        await self.at(after[0].index + 1)
+        return None
+
+    def _place(self) -> Watchpoint:
+        assert self.truth.physical is not None
+        return Watchpoint.on_physical(-1, PhysicalPlace(self.truth.physical, 8))
+
     async def bisect_scan(self) -> None:
         """Each change of a predicate that ``value`` is or is not what it is at some place."""
         low, here = self.question.low, self.question.here
@@ -487,6 +593,10 @@ KINDS: dict[str, Callable[[Comparison], Awaitable[None]]] = {
     "window": Comparison.window,
     "continue": Comparison.cont,
     "bisect --scan": Comparison.bisect_scan,
+    "origin": Comparison.origin,
+    "physical": Comparison.physical,
+    "physical reverse-continue": Comparison.physical_back,
+    "physical continue": Comparison.physical_on,
 }
 
 
@@ -503,7 +613,7 @@ def test_the_stretches_are_worth_it(truth: Truth) -> None:
     """Several processes write to the same address, and what is mapped there changes in other ways, too."""
     writes = truth.writes(truth.value)
     assert len(writes) >= 2
-    if len(truth.roots) > 1 or truth.value == MAPPED:
+    if len(truth.roots) > 1 or truth.value in (MAPPED, DISK):
         steps = zip(truth.moments, truth.moments[1:], strict=False)
         differing = sum(one.values[truth.value] != other.values[truth.value] for one, other in steps)
         assert differing > len(writes), "an address space was entered, or a page was mapped, in between"

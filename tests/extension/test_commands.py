@@ -40,6 +40,35 @@ async def test_gdb_sees_the_guest_as_it_is_after_each_jump(extended: Extended, w
     assert lines[-2].startswith("#0 ")
 
 
+async def test_many_steps_are_made_at_once_and_both_ways(extended: Extended) -> None:
+    """GDB's own 'stepi 100000' is as many packets, and minutes."""
+    lines = await extended(
+        f"rrdbg seek {PLACE}\nrrdbg stepi 100000\n{TELL}rrdbg reverse-stepi 99999\n{TELL}stepi\nreverse-stepi\n{TELL}"
+    )
+    told = [line for line in lines if line.startswith("at ")]
+    assert len(told) == 3
+    assert told[0] != told[1] == told[2]
+    await extended.replay.seek(Position(PLACE))
+    stop = await extended.replay.stepi()
+    assert told[1].startswith(f"at {stop.position.icount}:{stop.position.phase} of ")
+    assert (await extended.replay.stepi(99_999)).position.icount == int(told[0].split()[1].partition(":")[0])
+
+
+async def test_physical_memory_is_meant_by_a_number_or_behind_a_name(extended: Extended, workload_guest: Path) -> None:
+    """This guest maps its memory where it is, so all of these are the same write."""
+    place = symbol(workload_guest, "counter").address
+    lines = await extended(
+        f"rrdbg seek {PLACE}\nrrdbg last counter\n{TELL}rrdbg seek {PLACE}\nrrdbg last counter --physical\n{TELL}"
+        f"rrdbg seek {PLACE}\nrrdbg last *{place:#x}:8 --physical\n{TELL}"
+        f"rrdbg seek {PLACE}\nrrdbg last *{place:#x}:8 --behind\n{TELL}"
+        f"rrdbg seek {PLACE}\nrrdbg watch counter --physical\nreverse-continue\n{TELL}"
+    )
+    told = [line for line in lines if line.startswith("at ")]
+    assert len(told) == 5
+    assert len(set(told)) == 1
+    assert any(line.startswith(f"rrdbg: watchpoint 1 on physical {place:#x}:8, 0x") for line in lines)
+
+
 async def test_another_time_is_looked_at_from_here(extended: Extended, workload_guest: Path) -> None:
     here, there = [await counter_at(extended, workload_guest, place) for place in (PLACE, OTHER)]
     lines = await extended(

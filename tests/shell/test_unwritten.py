@@ -56,6 +56,41 @@ async def test_last_names_the_disks_answer(opened: Opened, booted: Path, where: 
         assert await replay.read_memory(SECTOR, 8) == BOOT[:8]
 
 
+async def test_no_instruction_is_named_for_it_by_any_other_question(opened: Opened, booted: Path) -> None:
+    async with opened(booted, gdb=False) as user:
+        replay: Replay = user.shell.replay
+        await user("seek end")
+        (changed,) = await user.results(f"last *{SECTOR:#x}:8")
+        assert isinstance(changed, Changed)
+        before, answer = changed.stopped.stop.position, changed.cause.rpartition("event at ")[2].split()[0].rstrip(".")
+        told = re.compile(rf"No instruction has written it by this address: .* event at {re.escape(answer)}\b")
+        boot = int.from_bytes(BOOT[:8], "little")
+
+        def is_near(position: Position) -> bool:
+            """In each replay the data come at another instant between the request and the answer."""
+            return abs(position.icount - before.icount) < 20_000
+
+        listed = await user(f"writes *{SECTOR:#x}:8 from {before.icount - 20_000}")
+        (line,) = [line for line in listed.splitlines() if line.startswith("@")]
+        assert f"-> {boot:#018x}" in line
+        assert told.search(line)
+        assert "next" not in line.partition("No instruction")[0]
+        await user(f"watch *{SECTOR:#x}:8")
+        await user("seek end")
+        assert told.search(await user("reverse-continue"))
+        assert is_near(replay.position)
+        await user(f"seek {before.icount - 20_000}")
+        assert told.search(await user("continue"))
+        assert is_near(replay.position)
+        assert await replay.read_memory(SECTOR, 8) == BOOT[:8]
+        assert "This is the end" in await user("continue")
+        await user("delete")
+        await user("seek end")
+        listed = await user(f"writes *{SECTOR:#x}:8 from {before.icount - 20_000} --physical")
+        assert "No instruction has written it: it changed between" in listed
+        assert listed.count("@") == 1
+
+
 async def test_it_stays_where_nothing_has_changed(opened: Opened, booted: Path) -> None:
     async with opened(booted, gdb=False) as user:
         here = user.position

@@ -165,6 +165,10 @@ async def _last_write(replay: Replay, place: MemoryPlace, value: bytes) -> _Step
             "there since the start of the recording, or put there by a device or through another virtual address", value
         )
     target, hit = found
+    if hit.unwritten:
+        raise _Ends(
+            f"put there between {target} and {hit.position} by a device, or through another virtual address", value
+        )
     if hit.change and hit.change.after != value:
         raise _Ends(f"put there after {hit.position} by a device, or through another virtual address", value)
     return _Step(target, hit.position.icount == target.icount)

@@ -18,6 +18,7 @@ from rrdbg.links.tally import Judging
 from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.accelerator import AcceleratorInfo
 from rrdbg.model.hits.condition import Condition
+from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.stop import Point
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
@@ -73,7 +74,11 @@ class Accelerator:
         return Judging(conditions, known, layout.byte_order) if plugin and plugin.judges else None
 
     async def survey(
-        self, timeline: Timeline, icount: int, points: Sequence[Point], judging: Judging | None = None
+        self,
+        timeline: Timeline,
+        icount: int,
+        points: Sequence[Point | PhysicalPlace],
+        judging: Judging | None = None,
     ) -> Survey | None:
         """A machine at or before ``icount`` that tallies ``points`` from there on, which the caller ends; or None.
 

@@ -91,7 +91,7 @@ class Hits:
 
     def note_judged(self, hit: Hit, judged: Hit | None) -> None:
         """``hit`` was not judged; this is what it is, None if it is none."""
-        if not hit.judged:
+        if not hit.judged and _independent([hit.point]):
             self._know(self.index.with_judged(hit, judged))
 
     def note_exact(self, hit: Hit, position: Position) -> None:
@@ -142,7 +142,12 @@ class Hits:
 
 
 def _independent(points: Sequence[Point]) -> bool:
-    """True if a scan with all of ``points`` finds for each what a scan with it alone finds, and tells them apart."""
+    """True if a scan with all of ``points`` finds for each what a scan with it alone finds, and tells them apart.
+
+    Physical memory is looked for by other addresses on each stretch, so nothing of that is kept.
+    """
+    if any(isinstance(point, Watchpoint) and point.physical for point in points):
+        return False
     watched = [(point.address, point.length, point.kind) for point in points if isinstance(point, Watchpoint)]
     accesses = sum(kind is not WatchKind.WRITE for _, _, kind in watched)
     return accesses <= 1 and len(set(watched)) == len(watched)

@@ -21,14 +21,15 @@ class Lives:
     """What counts of the hits of ``points``; ``points`` then are those to set, guards included."""
 
     def __init__(self, points: Iterable[Point]) -> None:
-        wanted = list(points)
-        spaces = {point.space for point in wanted if point.space}
+        self.wanted: Sequence[Point] = list(points)
+        """The points alone."""
+        spaces = {point.space for point in self.wanted if point.space}
         guarded = sorted((space.guard, space.root) for space in spaces if space.guard is not None)
         self.guards: Sequence[Watchpoint] = [
             Watchpoint(-_FIRST - number, guard, _BYTES) for number, (guard, _) in enumerate(guarded)
         ]
         """The guards alone."""
-        self.points: Sequence[Point] = [*wanted, *self.guards]
+        self.points: Sequence[Point] = [*self.wanted, *self.guards]
         self._roots = {guard.number: root for guard, (_, root) in zip(self.guards, guarded, strict=True)}
         self._begun: dict[int, Position] = {}
         self._ended: set[int] = set()
@@ -39,11 +40,34 @@ class Lives:
 
     def begin(self, hit: Hit) -> None:
         """The address space at the cursor began with ``hit``, one of a guard."""
-        self._begun[self._roots[hit.point.number]] = hit.position
+        self._begun[self.root(hit)] = hit.position
+
+    def begin_at(self, root: int, position: Position) -> None:
+        """The one of ``root`` at the cursor began at ``position``."""
+        self._begun[root] = position
+
+    def root(self, hit: Hit) -> int:
+        """Whose ``hit``, one of a guard, it is."""
+        return self._roots[hit.point.number]
 
     def end(self, hit: Hit) -> None:
         """It ended with ``hit``, going away from the cursor."""
-        self._ended.add(self._roots[hit.point.number])
+        self._ended.add(self.root(hit))
+
+    def known_from(self, point: Point, start: Position, here: Position) -> Position | None:
+        """From where on, at or above ``start``, the address space of ``point`` is the one at the cursor, ``here``.
+
+        None if nobody knows.
+        """
+        if point.space is None:
+            return start
+        if point.space.guard is None:
+            return start if start == here else None
+        return max(start, self._begun.get(point.space.root, start))
+
+    def lasts(self, point: Point) -> bool:
+        """True if it has not ended as far as hits have been told."""
+        return point.space is None or point.space.root not in self._ended
 
     @property
     def left(self) -> list[Point]:

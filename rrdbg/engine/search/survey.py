@@ -19,6 +19,7 @@ from rrdbg.engine.machines.walk import Walker
 from rrdbg.links.plugin import Plugin
 from rrdbg.links.tally import KEPT, Judging, Tally, create_tally, read_tally, want_hit
 from rrdbg.links.watchdog import ProgressCallback
+from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.stop import Point
 from rrdbg.model.timeline.deliveries import Delivery
 from rrdbg.model.timeline.line import Timeline
@@ -41,9 +42,11 @@ class Interval:
 class Survey:
     """A machine that tallies ``points`` on its way; make it with :meth:`start`, end it with :meth:`close`."""
 
-    def __init__(self, walker: Walker, points: Sequence[Point]) -> None:
+    def __init__(self, walker: Walker, points: Sequence[Point | PhysicalPlace], *, tells_physical: bool) -> None:
         self._hears = False
         self.walker = walker
+        self.tells_physical = tells_physical
+        """True if it knows the physical address of any RAM that is written to."""
         self._points = points
         self._origin = walker.position.icount
 
@@ -54,7 +57,7 @@ class Survey:
         plugin: Plugin,
         timeline: Timeline,
         icount: int,
-        points: Sequence[Point],
+        points: Sequence[Point | PhysicalPlace],
         judging: Judging | None = None,
     ) -> Survey:
         """Start a machine on the snapshot at or before ``icount``; the plugin judges conditions by ``judging``.
@@ -73,7 +76,7 @@ class Survey:
             return plugin.words(directory / _FILE)
 
         walker, _ = await launcher.start(snapshot, timeline, more=More(more, (plugin.path,)))
-        return cls(walker, points)
+        return cls(walker, points, tells_physical=plugin.api > 1)
 
     async def close(self) -> None:
         """End the machine."""

@@ -8,25 +8,18 @@ only those are looked at that somebody wants to know of. Whoever looks for the l
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 
-from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.search.access import StartAt
+from rrdbg.engine.search.follower import Follower, LeaveTo, end
 from rrdbg.engine.search.watch import watched_bytes
 from rrdbg.model.hits.stop import Hit, WatchKind, Watchpoint, value_change
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 
-LeaveTo = Callable[[Walker], Awaitable[None]]
-"""Takes a machine that is no longer needed."""
-
 Tell = Callable[[Hit, Hit | None], None]
 """Told of a hit that was not judged what it is; None if it is none."""
-
-
-async def _end(walker: Walker) -> None:
-    await walker.machine.close()
 
 
 class Trail:
@@ -36,13 +29,11 @@ class Trail:
     """
 
     def __init__(
-        self, start_at: StartAt, timeline: Timeline, leave_to: LeaveTo = _end, tell: Tell = lambda hit, judged: None
+        self, start_at: StartAt, timeline: Timeline, leave_to: LeaveTo = end, tell: Tell = lambda hit, judged: None
     ) -> None:
-        self._start_at = start_at
+        self._follower = Follower(start_at, timeline, leave_to)
         self._timeline = timeline
-        self._leave_to = leave_to
         self._tell = tell
-        self._walker: Walker | None = None
 
     async def judged(self, hit: Hit) -> Hit | None:
         """``hit`` with the bytes before it; None if it is a write that has changed nothing.
@@ -61,20 +52,14 @@ class Trail:
 
     async def close(self) -> None:
         """Give the machine away, if there is one."""
-        if self._walker:
-            walker, self._walker = self._walker, None
-            await self._leave_to(walker)
+        await self._follower.close()
 
     async def _before(self, position: Position, point: Watchpoint) -> bytes | None:
         """The bytes of ``point`` where the step is about to be made that leads to ``position``."""
         deliveries = self._timeline.deliveries
         below = position.icount - (position.phase == 0)
         base = Position(deliveries.plain_at_or_before(below))
-        walker = self._walker
-        if walker is None or not walker.machine.usable or walker.position > base:
-            await self.close()
-            walker = self._walker = await self._start_at(base.icount)
-        await walker.arrive(base)
+        walker = await self._follower.at(base)
         found = await watched_bytes(walker.machine, point)
         if base.icount < below or not deliveries.is_plain(below):
             while (await walker.step()).after < position:

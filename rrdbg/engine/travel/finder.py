@@ -6,16 +6,20 @@ scan that a watchpoint breaks is made again, carefully, see :mod:`rrdbg.engine.s
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 
 from rrdbg.engine.machines.progress import ProgressListener
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.search.accelerator import Accelerator
 from rrdbg.engine.search.backward import Search
+from rrdbg.engine.search.chain import Chain, Lying, chained, lying
+from rrdbg.engine.search.follower import Follower
 from rrdbg.engine.search.hits import Hits
 from rrdbg.engine.search.lives import Lives
+from rrdbg.engine.search.mappings import Mappings, any_physical
 from rrdbg.engine.search.parallel.searches import Parallel
 from rrdbg.engine.search.scan import BROKEN, Accept, Scan, may_break
 from rrdbg.engine.search.sieve import Sieve
@@ -45,6 +49,8 @@ class Finder:
         report: ProgressListener,
         parallel: Parallel | None,
         accelerator: Accelerator,
+        mappings: Mappings,
+        log: Path,
         *,
         single: bool,
     ) -> None:
@@ -53,6 +59,8 @@ class Finder:
         self._report = report
         self._parallel = parallel
         self._accelerator = accelerator
+        self._mappings = mappings
+        self._log = log
         self._single = single
         self._scan_type = SingleScan if single else Scan
         self._passed: dict[tuple[Position, int], Hit] = {}
@@ -79,6 +87,15 @@ class Finder:
         self._passed, self._left_out = {}, 0
         lives = Lives(points)
         await self._begin(lives, start)
+        found = self._counted(lives, start, end, accept, foreign=foreign)
+        async with aclosing(self._with_unwritten(lives, start, end, found)) as hits:
+            async for hit in hits:
+                yield hit
+
+    async def _counted(
+        self, lives: Lives, start: Position, end: Position, accept: Accept | None, *, foreign: bool
+    ) -> AsyncGenerator[Hit, None]:
+        """The hits of :meth:`all`, but for what no instruction has written."""
         here = self._cursor.position
         async with aclosing(self._everywhere(lives.points, start, end, accept)) as hits:
             async for hit in hits:
@@ -91,6 +108,44 @@ class Finder:
                     yield replace(hit, foreign=True)
                 else:
                     self._left_out += 1
+
+    async def _with_unwritten(
+        self, lives: Lives, start: Position, end: Position, hits: AsyncGenerator[Hit, None]
+    ) -> AsyncGenerator[Hit, None]:
+        """``hits``, and between them the changes that no instruction has made.
+
+        With several points all are found before the first is given, since those come in no order.
+        """
+        follower = self._follower()
+        chains = {point.number: self._chain(point, follower) for point in chained(lives.wanted)}
+        together: list[Hit] = []
+        try:
+            for chain in chains.values():
+                await chain.begin(lives.known_from(chain.point, start, self._cursor.position))
+            await follower.close()
+            async with aclosing(hits):
+                async for hit in hits:
+                    own = None if hit.foreign else chains.get(hit.point.number)
+                    found = [*await own.before(hit), hit] if own else [hit]
+                    for each in found if len(chains) < 2 else ():
+                        yield each
+                    together += found if len(chains) > 1 else []
+            for chain in chains.values():
+                if lives.lasts(chain.point):
+                    found = await chain.finish(end)
+                    for each in found if len(chains) < 2 else ():
+                        yield each
+                    together += found if len(chains) > 1 else []
+        finally:
+            await follower.close()
+        for hit in sorted(together, key=lambda hit: hit.position):
+            yield hit
+
+    def _follower(self) -> Follower:
+        return Follower(self._cursor.start_at, self._cursor.timeline, self._cursor.leave)
+
+    def _chain(self, point: Watchpoint, follower: Follower) -> Chain:
+        return Chain(point, follower, self._cursor.timeline, self._log)
 
     async def begun(self, space: AddressSpace) -> Position:
         """Where ``space``, the one at the cursor, has begun; the start where its root was never another one's."""
@@ -114,6 +169,13 @@ class Finder:
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None
     ) -> AsyncGenerator[Hit, None]:
         """Every hit, judged, whatever address space it is in."""
+        if any_physical(points):
+            for low, high in reversed(self._mappings.stretches(self._cursor.timeline, start, end)):
+                watched = await self._mappings.watched(self._cursor.timeline, points, low, high)
+                async with aclosing(watched.meant_all(self._everywhere(watched.points, low, high, accept))) as hits:
+                    async for hit in hits:
+                        yield hit
+            return
         for piece in self._hits.pieces(points, start, end, judged=accept is not None):
             # Where there is a single QEMU it judges hits when all are found, and whoever is given one may need it.
             at_once = self._single and (accept is None or may_break(points))
@@ -141,13 +203,54 @@ class Finder:
 
     async def go_to_first(self, points: Sequence[Point], accept: Accept | None) -> Hit | None:
         """Move the cursor forward to the first hit; if there is none it is left on the way."""
+        origin, lives = self._cursor.position, Lives(points)
+        machine = (await self._cursor.walker()).machine if chained(points) else None
+        there = {point.number: await lying(machine, point) for point in chained(points)} if machine else {}
+        first = await self._go_to_first(lives, accept)
+        before = await self._first_unwritten(lives, origin, first, there)
+        if before is None:
+            return first
+        await self._cursor.go(before.position)
+        return before
+
+    async def _first_unwritten(
+        self, lives: Lives, origin: Position, first: Hit | None, there: Mapping[int, Lying | None]
+    ) -> Hit | None:
+        """The first change between ``origin``, where ``there`` is what lay at each point, and the ``first`` hit.
+
+        One that no instruction has made.
+        """
+        end = first.position if first else self._cursor.timeline.end
+        follower, found = self._follower(), []
+        try:
+            for point in chained(lives.wanted):
+                if not lives.lasts(point):
+                    continue
+                chain = self._chain(point, follower)
+                chain.left = (origin, was.data) if (was := there[point.number]) else None
+                own = first if first and first.point == point else None
+                found += await (chain.before(own) if own else chain.finish(end))
+        finally:
+            await follower.close()
+        ahead = [hit for hit in found if hit.position < end or first is None]
+        return min(ahead, key=lambda hit: hit.position, default=None)
+
+    async def _go_to_first(self, lives: Lives, accept: Accept | None) -> Hit | None:
         origin, end = self._cursor.position, self._cursor.timeline.end
         self._passed, self._left_out = {}, 0
-        lives = Lives(points)
+        points = lives.wanted
+        if any_physical(points):
+            for low, high in reversed(self._mappings.stretches(self._cursor.timeline, origin, end)):
+                watched = await self._mappings.watched(self._cursor.timeline, lives.points, low, high)
+                await self._cursor.go(low)
+                first = await self._run(lives, watched.points, high, accept, include_start=low != origin)
+                if first:
+                    return watched.meant(first)
+            return None
         for piece in self._hits.pieces(lives.points, origin, end, judged=accept is not None):
             if piece.hits is None:
                 await self._cursor.go(piece.start)
-                first = await self._run(lives, piece.end, accept, include_start=piece.start != origin)
+                first = await self._run(lives, lives.points, piece.end, accept, include_start=piece.start != origin)
             else:
                 first = await self._first_of(lives, piece.hits, origin)
                 if first:
@@ -177,28 +280,76 @@ class Finder:
 
     async def last(self, here: Position, points: Sequence[Point], accept: Accept | None) -> tuple[Position, Hit] | None:
         """The last hit before ``here``, and where going back to it stops."""
+        last, lives = await self._last_counted(here, points, accept)
+        unwritten = await self._last_unwritten(lives, here, last)
+        self._passed = {
+            place: hit for place, hit in self._passed.items() if unwritten is None or hit.position > unwritten.position
+        }
+        if unwritten and unwritten.unwritten:
+            return unwritten.unwritten.before, unwritten
+        if last is None:
+            return None
+        watched = isinstance(last.point, Watchpoint)
+        return await (self.before(last.position) if watched else self._exact(last)), last
+
+    async def _last_unwritten(self, lives: Lives, here: Position, last: Hit | None) -> Hit | None:
+        """The last change between the ``last`` hit and ``here`` that no instruction has made."""
+        follower, found = self._follower(), []
+        stands = self._cursor.machine_position == here
+        try:
+            for point in chained(lives.wanted):
+                right = await lying((await self._cursor.walker()).machine, point) if stands else None
+                if stands and right is None:
+                    continue
+                if last and last.point == point:
+                    since: Position | None = last.position
+                    left = (last.position, last.change.after) if last.change else None
+                else:
+                    since = lives.known_from(point, last.position if last else START, here)
+                    left = None
+                found.append(await self._chain(point, follower).last(left, since, here, right))
+        finally:
+            await follower.close()
+        return max((hit for hit in found if hit), key=lambda hit: hit.position, default=None)
+
+    async def _last_counted(
+        self, here: Position, points: Sequence[Point], accept: Accept | None
+    ) -> tuple[Hit | None, Lives]:
+        """The last hit before ``here`` that counts, and what is known of the lives of its address spaces."""
         passed: dict[tuple[Position, int], Hit] = {}
-        edge, wanted = here, list(points)
+        edge, wanted, known = here, list(points), Lives(points)
         while wanted:
             lives = Lives(wanted)
             last = await self._last(edge, lives.points, accept, passed)
             if last is None or not lives.is_guard(last):
                 break
             lives.end(last)
+            known.begin_at(lives.root(last), last.position)
             edge, wanted = last.position, lives.left
         else:
             last = None
         self._left_out = 0
         self._passed = {place: hit for place, hit in passed.items() if last is None or hit.position > last.position}
-        if last is None:
-            return None
-        watched = isinstance(last.point, Watchpoint)
-        return await (self.before(last.position) if watched else self._exact(last)), last
+        return last, known
 
     async def _last(
-        self, here: Position, points: Sequence[Point], accept: Accept | None, passed: dict[tuple[Position, int], Hit]
+        self,
+        here: Position,
+        points: Sequence[Point],
+        accept: Accept | None,
+        passed: dict[tuple[Position, int], Hit],
+        since: Position = START,
     ) -> Hit | None:
-        """The last hit before ``here`` in its address space; those in others are ``passed``, by place and number."""
+        """The last hit before ``here`` in its address space; those in others are ``passed``, by place and number.
+
+        None if there is none from ``since`` on.
+        """
+        if any_physical(points):
+            for low, high in self._mappings.stretches(self._cursor.timeline, since, here):
+                watched = await self._mappings.watched(self._cursor.timeline, points, low, high)
+                if last := await self._last(high, watched.points, accept, passed, low):
+                    return watched.meant(last)
+            return None
 
         def note(low: Position, high: Position, hits: Sequence[Hit]) -> None:
             passed.update(_elsewhere(hits))
@@ -212,7 +363,7 @@ class Finder:
         )  # fmt: skip
         among = self._parallel.backwards(timeline, points, accept, self._report, note) if self._parallel else None
         try:
-            for piece in reversed(self._hits.pieces(points, START, here, judged=accept is not None)):
+            for piece in reversed(self._hits.pieces(points, since, here, judged=accept is not None)):
                 if piece.hits is None:
                     last = await search.last_before(piece.end, piece.start, among)
                 else:
@@ -235,24 +386,31 @@ class Finder:
             self._hits.note_exact(hit, position)
         return position
 
-    async def _run(self, lives: Lives, end: Position, accept: Accept | None, *, include_start: bool) -> Hit | None:
-        """Run the cursor forward to the first hit, or without any to ``end``; ``include_start`` is as for a scan."""
+    async def _run(
+        self, lives: Lives, points: Sequence[Point], end: Position, accept: Accept | None, *, include_start: bool
+    ) -> Hit | None:
+        """Run the cursor forward to the first hit of ``points`` that counts, or without any to ``end``.
+
+        ``include_start`` is as for a scan.
+        """
         walker = await self._cursor.walker()
         start = walker.position
         passed: list[Hit] = []
         left_out = self._left_out
         try:
             first = await self._first(
-                walker, lives, end, accept, passed, include_start=include_start, careful=self._single
+                walker, lives, points, end, accept, passed, include_start=include_start, careful=self._single
             )
         except BROKEN:
-            if self._single or not may_break(lives.points):
+            if self._single or not may_break(points):
                 raise
             await self._cursor.drop()
             walker = await self._cursor.walker()
             passed.clear()
             self._left_out = left_out
-            first = await self._first(walker, lives, end, accept, passed, include_start=include_start, careful=True)
+            first = await self._first(
+                walker, lives, points, end, accept, passed, include_start=include_start, careful=True
+            )
         if first is None or (first.exact and walker.position == first.position):
             self._cursor.position = walker.position
         else:
@@ -260,13 +418,14 @@ class Finder:
             self._cursor.position = await self._exact(first)
         if accept is None:
             at_first = first and replace(first, position=self._cursor.position, exact=True)
-            self._hits.note_run(lives.points, start, at_first, end, passed)
+            self._hits.note_run(points, start, at_first, end, passed)
         return first
 
     async def _first(
         self,
         walker: Walker,
         lives: Lives,
+        points: Sequence[Point],
         end: Position,
         accept: Accept | None,
         passed: list[Hit],

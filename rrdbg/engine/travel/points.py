@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from rrdbg.errors import UsageError
 from rrdbg.model.hits.address_space import AddressSpace
+from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint, check_watch_length
 
 
@@ -34,6 +35,12 @@ class PointList:
         """
         check_watch_length(length)
         point = Watchpoint(self._next_number, address, length, kind, space)
+        self._add(point)
+        return point
+
+    def add_physical(self, place: PhysicalPlace) -> Watchpoint:
+        """Watch physical memory for writes that change it."""
+        point = Watchpoint.on_physical(self._next_number, place)
         self._add(point)
         return point
 

@@ -54,7 +54,7 @@ class Spaces:
             return tuple(points)
         found = []
         for point in points:
-            if isinstance(point, Watchpoint) and point.space is None:
+            if isinstance(point, Watchpoint) and _is_free(point):
                 if point not in self._meant:
                     assert machine is not None
                     space = self._meant[point] = await self.here(machine, point.address)
@@ -74,4 +74,4 @@ class Spaces:
 
 
 def _is_free(point: Point) -> bool:
-    return isinstance(point, Watchpoint) and point.space is None
+    return isinstance(point, Watchpoint) and point.space is None and point.physical is None

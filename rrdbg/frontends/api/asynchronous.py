@@ -24,7 +24,9 @@ from rrdbg.frontends.api.values import Value, read_value
 from rrdbg.frontends.shared.opening import open_with_workers, processors, symbols_of
 from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.links.gdb_choice import USUAL, find_gdb
-from rrdbg.model.hits.stop import Breakpoint, Hit, Point, Stop, WatchKind, Watchpoint
+from rrdbg.links.translation import physical_here
+from rrdbg.model.hits.physical_place import PhysicalPlace
+from rrdbg.model.hits.stop import Breakpoint, Hit, Point, Stop, WatchKind, Watchpoint, check_physical
 from rrdbg.model.program.moves import Hop, MemoryPlace
 from rrdbg.model.program.moves import Place as ValuePlace
 from rrdbg.model.program.tracing import Tracepoint
@@ -253,15 +255,26 @@ class AsyncReplay:
         return [self._cursor.points.add_breakpoint(point.address) for point in await self._places(location, None)]
 
     async def watch(
-        self, target: Address, size: int | None = None, kind: WatchKind | str = "watch", *, everywhere: bool = False
+        self,
+        target: Address,
+        size: int | None = None,
+        kind: WatchKind | str = "watch",
+        *,
+        everywhere: bool = False,
+        physical: bool = False,
     ) -> Watchpoint:
         """Watch ``size`` bytes at an address, or without a size an expression's value in memory, such as ``"counter"``.
 
         ``kind`` is ``watch`` (writes that change it), ``rwatch`` or ``awatch``. Where each process has memory of its
-        own there, the one at the cursor is meant, unless it is to count ``everywhere``.
+        own there, the one at the cursor is meant, unless it is to count ``everywhere``. With ``physical`` memory itself
+        is watched, by whatever address it is written to: at the physical address ``target``, or behind an expression.
 
         :raises GdbError: the expression has no address.
+        :raises UsageError: nothing is mapped there, or physical memory is to be watched for reads.
         """
+        if physical:
+            check_physical(WatchKind(kind))
+            return self._cursor.points.add_physical(await self._physical(target, size))
         address, length = await self._range(target, size)
         space = None if everywhere else await self._cursor.space_of(address)
         return self._cursor.points.add_watchpoint(address, length, WatchKind(kind), space)
@@ -357,13 +370,20 @@ class AsyncReplay:
         end: Place = "end",
         *,
         everywhere: bool = False,
+        physical: bool = False,
     ) -> AsyncGenerator[Hit, None]:
         """Each write that changes memory; a hit's position is where it is about to be made, ``change`` has the bytes.
 
         Where each process has memory of its own at ``target``, the one at the cursor is meant; with ``everywhere``
-        those of others come, too, as ``foreign`` hits.
+        those of others come, too, as ``foreign`` hits. ``physical`` is as for :meth:`watch`. A hit that is
+        ``unwritten`` is a change that no instruction has made; its ``pc`` says nothing then.
         """
-        async with aclosing(self._accesses(target, size, WatchKind.WRITE, start, end, everywhere)) as hits:
+        if physical:
+            points = [Watchpoint.on_physical(-1, await self._physical(target, size))]
+            found = self._cursor.scan(points, *await self._stretch(start, end))
+        else:
+            found = self._accesses(target, size, WatchKind.WRITE, start, end, everywhere)
+        async with aclosing(found) as hits:
             async for hit in hits:
                 yield hit
 
@@ -535,6 +555,16 @@ class AsyncReplay:
             raise UsageError(f"How many bytes at {target:#x}? Give a size.")
         variable = await (await self.debugger()).symbols.variable(target)
         return variable.address, variable.length
+
+    async def _physical(self, target: Address, size: int | None) -> PhysicalPlace:
+        """The physical memory at an address, or behind an expression at the cursor."""
+        address, length = await self._range(target, size)
+        if not isinstance(target, int):
+            found = await physical_here(await self._cursor.machine(), address)
+            if found is None:
+                raise UsageError(f"Nothing is mapped at {address:#x} here, so there is no memory behind it.")
+            address = found
+        return PhysicalPlace(address, length)
 
     async def _places(self, location: Address, condition: str | None) -> Sequence[Tracepoint]:
         """The instructions of a location, each with ``condition`` compiled for it."""

@@ -19,6 +19,8 @@ _REDIRECTED = (">", "|")
 """What only the shell of rrdbg does with answers."""
 _GDBS_OWN = ("help", "quit")
 """They are about the front end, which here is GDB."""
+_BESIDE_GDBS = ("stepi", "reverse-stepi", "watch")
+"""GDB has them, too: but it asks for many steps one by one, and has no word for physical memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,8 @@ class Vocabulary:
         if content.get("version") != _VERSION:
             return cls((), ())
         commands = tuple(_declared(item) for item in content["commands"])
-        return cls(
-            tuple(c for c in commands if not c.in_gdb and c.name not in _GDBS_OWN), tuple(content["event_kinds"])
-        )
+        ours = (command for command in commands if not command.in_gdb or command.name in _BESIDE_GDBS)
+        return cls(tuple(c for c in ours if c.name not in _GDBS_OWN), tuple(content["event_kinds"]))
 
     @property
     def names(self) -> dict[str, Declared]:

@@ -15,7 +15,7 @@ from rrdbg.frontends.gdb.caches import as_described
 from rrdbg.frontends.gdb.declared import Declared
 from rrdbg.model.program.function import Function, list_parameters, read_parameters, read_result
 from rrdbg.model.program.gdb_functions import compilable
-from rrdbg.model.program.scope import EVERYWHERE, HERE, read_scope
+from rrdbg.model.program.scope import BEHIND, EVERYWHERE, HERE, PHYSICAL, read_scope
 from rrdbg.model.program.tracing import Print, Tracepoint, read_listings
 from rrdbg.model.program.untyped import Untyped, is_untyped, names_in, unknown_type, with_addresses
 
@@ -36,10 +36,12 @@ def translate(command: Declared, arguments: str) -> str:
     """
     if not arguments or not command.takes or arguments in command.words:
         return arguments
-    for scope in (HERE, EVERYWHERE):
+    for scope in (HERE, EVERYWHERE, PHYSICAL, BEHIND):
         rest, scoped = read_scope(arguments, scope)
         if scoped:
-            return f"{scope} {translate(command, rest)}"
+            # What is not written as a number is meant by its virtual address.
+            word = BEHIND if scope == PHYSICAL and not rest.startswith(("*", *"0123456789")) else scope
+            return f"{word} {translate(command, rest)}"
     if command.name == "tprintf":
         return _print(arguments)
     if command.name == "origin":

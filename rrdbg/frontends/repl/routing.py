@@ -2,7 +2,8 @@
 
 Ours are called by their whole names and short forms. What GDB knows, also by a beginning, is GDB's, so that everybody's
 fingers find what they are used to. Beginnings that GDB does not know may be ours again (``sna`` for ``snapshot``).
-Commands that both have, such as ``break``, are GDB's, and ours where there is no GDB.
+Commands that both have, such as ``break``, are GDB's, and ours where there is no GDB, or where the line ends with a
+word that GDB does not have (``--physical``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.registry import Category, Command, Takes
 from rrdbg.errors import RrdbgError, UsageError
+from rrdbg.model.program.scope import has_scope
 
 _CONNECTED = "GDB stays connected to this recording as long as the shell runs"
 _ELSEWHERE = "'rrdbg gdb RECORDING' starts a GDB that has it"
@@ -84,7 +86,8 @@ def dispatch(line: str, canonical: Canonical | None, *, structured: bool = False
     if word == "monitor":
         return Ours(*COMMANDS.match(rest))
     found = COMMANDS.exact(line)
-    if found and (not found[0].in_gdb or (structured and found[0].category is Category.DATA)):
+    scoped = bool(found) and has_scope(line)
+    if found and (not found[0].in_gdb or scoped or (structured and found[0].category is Category.DATA)):
         if found[0].name == "help" and _is_gdbs(found[1], canonical):
             return Theirs("help", line)
         return Ours(*found)

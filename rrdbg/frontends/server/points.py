@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rrdbg.errors import UsageError
-from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint, check_watch_length
+from rrdbg.model.hits.physical_place import PhysicalPlace
+from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint, check_physical, check_watch_length
 from rrdbg.model.program.agent import Expression
 
 _PACKET = re.compile(rb"([0-4]),([0-9a-fA-F]{1,16}),([0-9a-fA-F]{1,8})((?:;.*)?)", re.DOTALL)
@@ -26,6 +27,7 @@ class Key:
     kind: int
     address: int
     length: int
+    physical: bool = False
 
 
 class PointSet:
@@ -62,12 +64,17 @@ class PointSet:
         self._points.clear()
         self._conditions.clear()
 
-    def insert(self, arguments: bytes) -> None:
+    def insert(self, arguments: bytes, *, physical: bool = False) -> None:
         """What a ``Z`` packet says after its letter; again for the same place, it replaces the conditions.
 
-        :raises UsageError: it is malformed.
+        Watchpoints are on ``physical`` memory while the client reads that.
+
+        :raises UsageError: it is malformed, or a watchpoint for reads of physical memory.
         """
         key, tail = _read(arguments)
+        if physical and key.kind > 1:
+            check_physical(_WATCH[key.kind])
+            key = replace(key, physical=True)
         conditions = _read_conditions(tail)
         # GDB takes its points away at each stop: one that comes again is the same one.
         point = self._made.get(key) or self._make(key)
@@ -82,8 +89,10 @@ class PointSet:
         :raises UsageError: it is malformed.
         """
         key, _ = _read(arguments)
-        if point := self._points.pop(key, None):
-            self._conditions.pop(point.number, None)
+        # Which memory the client reads by now says nothing of the memory that it read when it set the point.
+        for known in (key, replace(key, physical=True)):
+            if point := self._points.pop(known, None):
+                self._conditions.pop(point.number, None)
 
     def conditions_at(self, address: int) -> Sequence[Expression]:
         """Conditions of the breakpoints at ``address``: it counts if one holds; empty if it always counts."""
@@ -96,6 +105,8 @@ class PointSet:
         number = -1 - len(self._made)
         if key.kind < 2:
             return Breakpoint(number, key.address)
+        if key.physical:
+            return Watchpoint.on_physical(number, PhysicalPlace(key.address, key.length))
         check_watch_length(key.length)
         return Watchpoint(number, key.address, key.length, _WATCH[key.kind])
 

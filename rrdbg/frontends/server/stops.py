@@ -53,6 +53,8 @@ def stop_reply(reason: StopReason, hits: Sequence[Hit], points: PointSet, featur
 
 def _hit_value(hit: Hit, points: PointSet, features: ClientFeatures) -> str:
     if isinstance(hit.point, Watchpoint):
+        if hit.point.number > 0:
+            return ""  # set by a command of ours: GDB goes on at a watchpoint that it does not know
         return f"{hit.point.kind}:{hit.point.address:x}"
     return breakpoint_word(hit.point.address, points, features)
 

@@ -28,7 +28,7 @@ from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Breakpoint, Hit, StopReason, Watchpoint
 from rrdbg.model.program.code_mode import CodeMode, CodeSegment, described_as
 from rrdbg.model.timeline.position import Position
-from rrdbg.render.text import render
+from rrdbg.render.text import render, value_text
 
 _MALFORMED = b"E01"
 _NOT_MAPPED = b"E14"
@@ -47,7 +47,7 @@ _REFUSED = (
     "The guest is a recording, in which nothing can be changed; 'monitor what-if on' starts one that can be changed."
 )
 _NOT_PHYSICAL = (
-    "Watchpoints are on virtual addresses, and physical memory is only read here; turn it off by "
+    "In a what-if watchpoints are on virtual addresses, and physical memory is only read; turn it off by "
     "'maintenance packet Qqemu.PhyMemMode:0', and watch the place by an address that is mapped to it."
 )
 _LOOK_AGAIN = (
@@ -299,11 +299,11 @@ class Stub:
     # Points
 
     async def _insert(self, rest: bytes) -> bytes:
-        if self._physical and not rest.startswith((b"0", b"1")):
+        if self._physical and self._what_if and not rest.startswith((b"0", b"1")):
             self.aftermath.failure = UsageError(_NOT_PHYSICAL)
             return b"E." + _NOT_PHYSICAL.encode()
         try:
-            self.points.insert(rest)
+            self.points.insert(rest, physical=self._physical)
         except UsageError as error:
             # GDB only says that it could not.
             self.aftermath.failure = error
@@ -350,9 +350,12 @@ class Stub:
     async def _stopped(self, reason: StopReason, hits: Sequence[Hit]) -> bytes:
         for hit in hits:
             await self._say_space(hit)
+            if hit.unwritten:
+                self._say(f"rrdbg: {hit.unwritten.cause}\n")
             if hit.point.number > 0:
                 # Set by a monitor command: GDB knows nothing of it, and shows a SIGTRAP.
-                self._say(f"rrdbg: {hit.point}\n")
+                values = f", {value_text(hit.change.before)} -> {value_text(hit.change.after)}" if hit.change else ""
+                self._say(f"rrdbg: {hit.point}{values}\n")
         self.aftermath.reason, self.aftermath.hits = reason, hits
         return stop_reply(reason, hits, self.points, self._features)
 
@@ -411,7 +414,9 @@ class Stub:
             return await self._moved(lambda: what_if.run(packet, self.points, self._features))
         if name in (b"Z", b"z", b"Qqemu.PhyMemMode:"):
             # They are for both: the client does not say them again when the what-if ends.
-            await self._handlers[name](packet[len(name) :])
+            answer = await self._handlers[name](packet[len(name) :])
+            if answer != b"OK":
+                return answer or b""
         segment = await what_if.code_segment()
         plain = segment is None or (segment.mode is CodeMode.BITS64 and self._layout in ("", CodeMode.BITS64))
         if segment is None or plain or name not in (b"g", b"p", b"G", b"P"):

@@ -14,6 +14,7 @@ from rrdbg.frontends.server.packets import number
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.frontends.server.stops import INTERRUPTED, TRAP, ClientFeatures, breakpoint_word
 from rrdbg.links.machine import Machine
+from rrdbg.model.hits.stop import Watchpoint
 from rrdbg.model.program.code_mode import CodeSegment
 from rrdbg.model.timeline.position import Position
 
@@ -41,6 +42,8 @@ class WhatIf:
         what_if = cls(await replay.branch(), replay.position)
         try:
             for point in points.points:
+                if isinstance(point, Watchpoint) and point.physical:
+                    raise UsageError(f"A what-if watches virtual addresses alone; delete the {point} first.")
                 await what_if._machine.insert(point)
         except BaseException:
             await what_if._machine.close()

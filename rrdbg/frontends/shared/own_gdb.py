@@ -11,6 +11,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -298,7 +299,7 @@ def _hits(stopped: dict[str, Any], pc: int, aftermath: Aftermath, replay: Replay
         return [Hit(replay.position, pc, Breakpoint(int(stopped["bkptno"]), pc))]
     number = next(int(stopped[key]["number"]) for key in _WATCHES if key in stopped)
     return [
-        Hit(hit.position, hit.pc, Watchpoint(number, hit.point.address, hit.point.length, hit.point.kind), hit.change)
+        replace(hit, point=replace(hit.point, number=number, space=None), space=None)
         for hit in aftermath.hits
         if isinstance(hit.point, Watchpoint)
     ]

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from rrdbg.errors import UsageError
 from rrdbg.model.hits.address_space import AddressSpace
+from rrdbg.model.hits.physical_place import PhysicalPlace
+from rrdbg.model.hits.unwritten import Unwritten
 from rrdbg.model.timeline.position import Position
 
 LONGEST_WATCH = 1 << 16
@@ -51,7 +53,9 @@ class Breakpoint:
 class Watchpoint:
     """Stop at accesses to ``length`` bytes from ``address`` (virtual).
 
-    ``space`` is the address space that the address is meant in; None: what is mapped there in any.
+    ``space`` is the address space that the address is meant in; None: what is mapped there in any. One that watches a
+    ``frame`` looks for changes of that, by whatever address; its own is one of those, or the frame's where none is
+    known.
     """
 
     number: int
@@ -59,9 +63,20 @@ class Watchpoint:
     length: int
     kind: WatchKind = WatchKind.WRITE
     space: AddressSpace | None = None
+    physical: PhysicalPlace | None = None
+
+    @classmethod
+    def on_physical(cls, number: int, place: PhysicalPlace) -> Watchpoint:
+        """One for writes that change physical memory."""
+        return cls(number, place.address, place.length, physical=place)
+
+    @property
+    def place(self) -> str:
+        """What it watches, in words."""
+        return str(self.physical) if self.physical else f"{self.address:#x}:{self.length}"
 
     def __str__(self) -> str:
-        return f"watchpoint {self.number} on {self.address:#x}:{self.length}{_within(self.space)}"
+        return f"watchpoint {self.number} on {self.place}{_within(self.space)}"
 
 
 Point = Breakpoint | Watchpoint
@@ -76,6 +91,15 @@ def check_watch_length(length: int) -> None:
         raise UsageError(
             f"A watchpoint covers 1 to {LONGEST_WATCH:,} bytes, not {length:,}; watch a part of it, such as one member."
         )
+
+
+def check_physical(kind: WatchKind) -> None:
+    """Whether accesses of ``kind`` to physical memory are found.
+
+    :raises UsageError: they are not.
+    """
+    if kind is not WatchKind.WRITE:
+        raise UsageError("Of physical memory only writes are found: last, first, writes and watch take --physical.")
 
 
 def _within(space: AddressSpace | None) -> str:
@@ -108,7 +132,8 @@ class Hit:
     before it (:mod:`rrdbg.engine.search.trail`) a hit is not ``judged``: it may be a write that changes nothing, which
     is no hit, and ``change.before`` is empty.
 
-    A ``foreign`` one is in another address space than its point means, and was asked for all the same.
+    A ``foreign`` one is in another address space than its point means, and was asked for all the same. One that is
+    ``unwritten`` is no access: the bytes have changed without one, and ``pc`` has nothing to do with it.
     """
 
     position: Position
@@ -119,6 +144,7 @@ class Hit:
     space: int | None = None
     judged: bool = True
     foreign: bool = False
+    unwritten: Unwritten | None = None
 
     @property
     def belongs(self) -> bool:
@@ -136,8 +162,8 @@ class Hit:
         match self.point:
             case Breakpoint(_, address, _):
                 return f"breakpoint at {address:#x}"
-            case Watchpoint(_, address, length, kind, _):
-                return f"{kind} on {address:#x}:{length}"
+            case Watchpoint():
+                return f"{self.point.kind} on {self.point.place}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-HERE, EVERYWHERE = "--here", "--everywhere"
+HERE, EVERYWHERE, PHYSICAL, BEHIND = "--here", "--everywhere", "--physical", "--behind"
 
 
 def read_scope(text: str, word: str) -> tuple[str, bool]:
-    """``text`` without the ``word`` (``--here`` or ``--everywhere``) that it may begin or end with, and whether it did.
+    """``text`` without the ``word`` that it may begin or end with, and whether it did.
 
-    An expression with ``--everywhere`` somewhere inside is left as it is.
+    The words are ``--here``, ``--everywhere``, ``--physical`` and ``--behind``. An expression with one inside is left
+    as it is.
     """
     words = text.split()
     if word in words[:1]:
@@ -16,3 +17,8 @@ def read_scope(text: str, word: str) -> tuple[str, bool]:
     if word in words[-1:]:
         return text.strip().removesuffix(word).strip(), True
     return text, False
+
+
+def has_scope(text: str) -> bool:
+    """True if ``text`` ends with such a word."""
+    return text.split()[-1:] in ([HERE], [EVERYWHERE], [PHYSICAL], [BEHIND])

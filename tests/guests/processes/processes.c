@@ -1,21 +1,26 @@
 /* The first program of a Linux guest, and the three processes of one program that it starts: they use the same virtual
  * addresses for different memory. Each writes, forks (copy-on-write), maps and unmaps a page at a fixed address, reads
- * from a pipe, which has the kernel write, and executes itself once more. Then the machine is powered off.
+ * from a pipe, which has the kernel write, maps a page of a disk that is dropped from memory and read again, and
+ * executes itself once more. In the end one of them finds that its variable is not what it was, and the kernel panics.
  *
  * The functions called mark_... do nothing: tests find places of the recording by them.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define MARK __attribute__((noinline, noclone)) void
 #define PLACE ((volatile long *)0x10000000)
+#define DISK ((volatile long *)0x20000000)
 
 /* A page of its own, private to each process and shared until somebody writes to it. */
 __attribute__((aligned(4096))) volatile long value = 7;
@@ -30,6 +35,7 @@ MARK mark_child(void) { __asm__ volatile("nop"); }
 MARK mark_map(void) { __asm__ volatile("nop"); }
 MARK mark_unmap(void) { __asm__ volatile("nop"); }
 MARK mark_read(void) { __asm__ volatile("nop"); }
+MARK mark_drop(void) { __asm__ volatile("nop"); }
 MARK mark_exec(void) { __asm__ volatile("nop"); }
 MARK mark_corrupt(void) { __asm__ volatile("nop"); }
 
@@ -80,6 +86,40 @@ static void fork_one(long add) {
     waitpid(child, NULL, 0);
 }
 
+/* A page of the disk, for each process another one at the same address: it is dropped as under memory pressure, and
+ * comes back by DMA into other memory. */
+static void drop(long add) {
+    int disk = open("/dev/vda", O_RDWR);
+    if (disk < 0 ||
+        mmap((void *)DISK, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, disk, 4096 * add) == MAP_FAILED)
+        abort();
+    *DISK += add;
+    if (msync((void *)DISK, 4096, MS_SYNC))
+        abort();
+    mark_drop();
+    if (madvise((void *)DISK, 4096, MADV_PAGEOUT))
+        abort();
+    *DISK += add;
+    *DISK += add;
+    munmap((void *)DISK, 4096);
+    close(disk);
+}
+
+/* The disk's drivers, in the order in which they need each other. */
+static void load_drivers(void) {
+    char name[] = "/modules/0";
+    for (; name[9] <= '5'; name[9]++) {
+        int module = open(name, O_RDONLY);
+        if (module < 0 || syscall(SYS_finit_module, module, "", 0))
+            abort();
+        close(module);
+    }
+    if (mount("dev", "/dev", "devtmpfs", 0, NULL))
+        abort();
+    while (access("/dev/vda", F_OK))
+        usleep(1000);
+}
+
 static int work(char **argv) {
     long add = argv[1][0] - '0';
     rounds(add);
@@ -87,6 +127,7 @@ static int work(char **argv) {
     map(add << 16);
     read_pipe(argv[1]);
     if (argv[2][0] == 'f') {
+        drop(add);
         mark_exec();
         execl("/init", "init", argv[1], "second", NULL);
         abort();
@@ -102,6 +143,7 @@ static int work(char **argv) {
 int main(int argc, char **argv) {
     if (argc > 2)
         return work(argv);
+    load_drivers();
     char name[2] = "1";
     for (; name[0] <= '3'; name[0]++) {
         if (fork() == 0) {
@@ -114,6 +156,8 @@ int main(int argc, char **argv) {
         bad += status != 0;
     printf("rrdbg-guest: %d of the processes failed\n", bad);
     fflush(stdout);
+    if (bad)
+        return 1; /* the kernel panics where its first program ends */
     reboot(RB_POWER_OFF);
     return 0;
 }
