@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import shutil
 from pathlib import Path
@@ -9,10 +10,14 @@ from pathlib import Path
 import pytest
 
 import rrdbg
+from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
 from rrdbg.model.hits.stop import Stop
 from rrdbg.model.timeline.position import Position
 from tests.boards.conftest import BOARDS, Recorded, assembled
+from tests.cli.conftest import Cli
+from tests.conftest import GUEST_DIR, failing_clearly
+from tests.guests.rtos import build_rtos
 
 _ROUND = 60
 """Steps: the instructions up to the inner loop, and some of that."""
@@ -69,3 +74,33 @@ def test_f5_what_the_host_answers_anew_is_said_when_recording(tmp_path: Path) ->
     with pytest.raises(UsageError, match="semihosting calls may be why: the time, a key or a file"):
         rrdbg.record(command, tmp_path / "recording")
     assert not (tmp_path / "recording").exists()
+
+
+@pytest.fixture(scope="module")
+def microbit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tasks on a Cortex-M0, whose RAM only the CPU sees; not to be changed."""
+    with failing_clearly("rtos"):
+        command = ("qemu-system-arm", "-M", "microbit", "-nographic", "-kernel", str(build_rtos("microbit", GUEST_DIR)))
+    root = tmp_path_factory.mktemp("boards") / "microbit"
+    rrdbg.record(command, root, until_console="HARD FAULT")
+    return root
+
+
+def test_f18_verify_where_only_the_cpu_sees_the_ram(microbit: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(microbit, tmp_path / "copy")
+    assert "Verified" in Cli(tmp_path / "library")("verify", str(copy)).stdout
+
+
+def test_snapshots_are_known_again_where_a_block_of_ram_stays_empty(recorded: Recorded, tmp_path: Path) -> None:
+    """mps2-an385 has 16 MiB that the program leaves alone: all pages are zeros, and none needs to be kept."""
+    copy = shutil.copytree(recorded("cortex-m"), tmp_path / "copy")
+
+    async def names(*, keep: bool) -> list[str | None]:
+        async with await Replay.open(copy) as replay:
+            if keep:
+                await replay.seek(Position(500_000))
+                await replay.snapshot("here")
+            return [snapshot.name for snapshot in replay.timeline.snapshots]
+
+    assert "here" in asyncio.run(names(keep=True))
+    assert "here" in asyncio.run(names(keep=False))

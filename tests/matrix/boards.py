@@ -25,8 +25,8 @@ class Board:
 
     what: str
     command: Callable[[Path], Sequence[str]]
-    instructions: int = 60_000_000
-    seconds: float = 8.0
+    instructions: int = 12_000_000
+    seconds: float = 5.0
 
 
 def _plain(program: str, *options: str) -> Callable[[Path], Sequence[str]]:
@@ -80,8 +80,10 @@ BOARDS: Mapping[str, Board] = {
     "riscv64-virt-u-boot": Board(
         "OpenSBI, then U-Boot",
         _with_file("riscv64", "-kernel", _U_BOOT / "qemu-riscv64_smode/u-boot.bin", "-M", "virt", "-m", "64"),
+        20_000_000,
+        4.0,
     ),
-    "riscv32-virt-opensbi": Board("OpenSBI", _riscv32()),
+    "riscv32-virt-opensbi": Board("OpenSBI", _riscv32(), 4_000_000, 3.0),
     "i386-pc-seabios": Board("SeaBIOS, without a disk", _plain("i386", "-m", "16")),
     "i386-pc-u-boot": Board(
         "U-Boot", _with_file("i386", "-bios", _U_BOOT / "qemu-x86/u-boot.rom", "-m", "64", "-nic", "none")
@@ -95,7 +97,7 @@ BOARDS: Mapping[str, Board] = {
         _with_file("x86_64", "-kernel", MEMTEST, "-append", "console=ttyS0", "-m", "32", "-nic", "none"),
     ),
     "x86_64-q35-ovmf": Board(
-        "UEFI (OVMF)", _with_file("x86_64", "-bios", OVMF, "-M", "q35", "-m", "128", "-nic", "none"), 300_000_000
+        "UEFI (OVMF)", _with_file("x86_64", "-bios", OVMF, "-M", "q35", "-m", "128", "-nic", "none"), 40_000_000
     ),
     "x86_64-isapc": Board("SeaBIOS on an ISA machine", _plain("x86_64", "-M", "isapc", "-m", "16")),
     "ppc-mac99": Board("OpenBIOS", _plain("ppc", "-M", "mac99", "-m", "64")),

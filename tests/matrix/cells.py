@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
+from rrdbg.engine.making.trial import check
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
 from rrdbg.model.timeline.position import Position
@@ -67,6 +68,7 @@ async def record(name: str, words: Sequence[str], root: Path) -> Path:
     request = RecordRequest(words, root)
     if board := BOARDS.get(name):
         request = replace(request, max_icount=board.instructions, timeout=board.seconds)
+        await check(request)
     await Recorder(request).run()
     async with await Replay.open(root) as replay:
         end = replay.timeline.end.icount

@@ -1,0 +1,204 @@
+"""Steps over each change of x86's mode, both ways: where the forward list says, and shown as QEMU disassembles it.
+
+By default a boot sector that goes through all modes, and the start of SeaBIOS. ``RRDBG_MODES=500`` looks for one change
+of each kind in SeaBIOS, GRUB, memtest86+, U-Boot and Linux, and makes so many steps over each: some minutes for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rrdbg.engine.making.recorder import Recorder, RecordRequest
+from rrdbg.engine.replay import Replay
+from rrdbg.frontends.shared.own_gdb import Debugger
+from rrdbg.model.program.code_mode import CodeMode
+from rrdbg.model.results import Output, Stopped
+from rrdbg.model.timeline.position import Position
+from tests.boards.firmware import FIRMWARE, boot_sector
+from tests.conftest import failing_clearly
+from tests.extension.conftest import PROGRAMS
+from tests.guests.build import symbol
+from tests.oracle import Oracle, observe
+from tests.server.conftest import serving
+
+LONG = int(os.environ.get("RRDBG_MODES", "0"))
+NAMES = [name for name in FIRMWARE if name != "boot"] if LONG else ["seabios"]
+STEPS, SAMPLES = (LONG, 32) if LONG else (30, 2)
+_ROUND = 70
+"""Steps that the boot sector needs for a little more than one round through all modes."""
+
+_SHOWN = re.compile(r"(0x[0-9a-f]+)(?: <[^>]*>)?:\t")
+
+Recorded = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """The recording of a firmware, made once; not to be changed."""
+    root = tmp_path_factory.mktemp("firmware")
+
+    def once(name: str) -> Path:
+        if not (root / name).exists():
+            about = FIRMWARE[name]
+            with failing_clearly(name):
+                command = about.command
+            request = RecordRequest(command, root / name, max_icount=about.instructions, timeout=about.seconds)
+            asyncio.run(Recorder(request).run())
+        return root / name
+
+    return once
+
+
+@dataclass
+class Walk:
+    """Steps forth and back with the shell's GDB, held against the forward list ``expected``."""
+
+    replay: Replay
+    debugger: Debugger
+    expected: Oracle
+
+    async def go(self, steps: int) -> Counter[tuple[CodeMode, CodeMode]]:
+        """Make the steps from where the list begins; the changes of mode that were met."""
+        await self.replay.seek(self.expected[0].position)
+        modes, shown = [], []
+        for index in range(steps + 1):
+            modes.append(await self._mode())
+            shown.append(await self._check(index))
+            if index < steps:
+                (stopped,) = await self.debugger.run("stepi")
+                assert isinstance(stopped, Stopped)
+        for index in range(steps - 1, -1, -1):
+            await self.debugger.run("reverse-stepi")
+            assert await self._check(index) == shown[index]
+        return Counter(pair for pair in itertools.pairwise(modes) if pair[0] != pair[1])
+
+    async def _mode(self) -> CodeMode:
+        segment = await (await self.replay.machine()).code_segment()
+        assert segment
+        return segment.mode
+
+    async def _check(self, index: int) -> str:
+        """What GDB shows here, which must be at the place of the list, and as long as QEMU says."""
+        here = self.expected[index]
+        assert self.replay.position == here.position
+        assert await self.replay.pc() == here.pc
+        (answer,) = await self.debugger.run("x/2i $pc")
+        assert isinstance(answer, Output)
+        addresses = [int(address, 16) for address in _SHOWN.findall(answer.text)]
+        # QEMU lists one only at the reset vector, which is at the top of memory.
+        listed = [address for address, _ in await self.replay.disassemble(here.pc, 2)]
+        assert len(listed) == 2 or here.pc == 0xFFFF_FFF0
+        assert addresses[: len(listed)] == listed, answer.text
+        return answer.text
+
+
+async def changes(replay: Replay) -> dict[tuple[CodeMode, CodeMode], int]:
+    """Instruction counts before which the mode changes, one for each kind of change that is found."""
+
+    async def mode(icount: int) -> CodeMode:
+        await replay.seek(Position(icount))
+        segment = await (await replay.machine()).code_segment()
+        assert segment
+        return segment.mode
+
+    end = replay.timeline.end.icount
+    samples = [number * end // SAMPLES for number in range(SAMPLES)]
+    modes = [await mode(icount) for icount in samples]
+    found: dict[tuple[CodeMode, CodeMode], int] = {}
+    for (low, before), (high, after) in itertools.pairwise(zip(samples, modes, strict=True)):
+        if before == after or (before, after) in found:
+            continue
+        while high - low > 1:
+            middle = (low + high) // 2
+            here = await mode(middle)
+            low, before, high, after = (middle, here, high, after) if here == before else (low, before, middle, here)
+        found.setdefault((before, after), high)
+    return found
+
+
+def test_f3_a_boot_sector_that_goes_through_all_modes(recorded: Recorded, tmp_path: Path) -> None:
+    root = recorded("boot")
+    copy = shutil.copytree(root, tmp_path / "copy")
+    elf = boot_sector()
+
+    async def walked() -> Counter[tuple[CodeMode, CodeMode]]:
+        async with await Replay.open(copy) as replay, Debugger.on(replay, "gdb", None) as debugger:
+            await debugger.run(f"break *{symbol(elf, '_start').address:#x}")
+            await debugger.run("continue")
+            await debugger.run("delete")
+            expected = await observe(root, replay.position.icount, _ROUND)
+            assert symbol(elf, "_start").address in [entry.pc for entry in expected.entries[:5]]
+            return await Walk(replay, debugger, expected).go(_ROUND)
+
+    small, wide, long = CodeMode.BITS16, CodeMode.BITS32, CodeMode.BITS64
+    assert asyncio.run(walked()).keys() == {(small, wide), (wide, long), (long, wide), (wide, small)}
+
+
+HANDBOOK = Path(__file__).parents[2] / "docs" / "howto" / "gdb.md"
+
+
+@pytest.mark.parametrize("gdb", PROGRAMS)
+def test_f3_a_gdb_without_the_extension_is_told_by_hand(recorded: Recorded, tmp_path: Path, gdb: str) -> None:
+    """With the lines of docs/howto/gdb.md, in real mode, after the change to protected mode, and back."""
+    typed = [line for line in re.findall(r"\(gdb\) (.*)", HANDBOOK.read_text()) if "tdesc" in line or "i8086" in line]
+    assert len(typed) == 4
+    root, elf = recorded("boot"), boot_sector()
+    outer, wide = symbol(elf, "outer").address, symbol(elf, "protected").address
+
+    def told(mode: str) -> list[str]:
+        return [line.replace("i8086", mode) for line in typed]
+
+    commands = [
+        f"break *{outer:#x}", "continue", *told("i8086"), "x/2i $pc", "stepi", "x/2i $pc", f"until *{outer + 4:#x}",
+        "x/i $pc", "stepi", "x/i $pc", f"break *{wide:#x}", "continue", *told("i386"), "x/2i $pc", "reverse-stepi",
+        *told("i8086"), "x/i $pc", "delete", f"break *{outer:#x}", "reverse-continue", "x/i $pc",
+    ]  # fmt: skip
+
+    async def printed() -> str:
+        async with serving(root, tmp_path) as (_, address):
+            # A GDB has this architecture once it has loaded any program for x86-64.
+            words = ["set architecture i386:x86-64", f"target remote {address}", *commands]
+            process = await asyncio.create_subprocess_exec(
+                gdb, "-nx", "-batch", *itertools.chain.from_iterable(("-ex", word) for word in words),
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            output, _ = await process.communicate()
+            return output.decode()
+
+    shown = [line.split(":\t", 1)[1] for line in asyncio.run(printed()).splitlines() if ":\t" in line]
+    assert [" ".join(line.split()) for line in shown] == [
+        "push %bx", "call 0x7c34", "call 0x7c34", "pop %bx", "pop %bx", "ret",
+        "mov $0x10,%ax", "mov %eax,%ds", "ljmp $0x8,$0x7c38", "push %bx",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.timeout(3600)
+def test_f3_firmware_steps_over_each_change_of_mode(recorded: Recorded, tmp_path: Path, name: str) -> None:
+    root = recorded(name)
+    copy = shutil.copytree(root, tmp_path / "copy")
+
+    async def walked() -> Counter[tuple[CodeMode, CodeMode]]:
+        seen: Counter[tuple[CodeMode, CodeMode]] = Counter()
+        async with await Replay.open(copy) as replay:
+            places = await changes(replay)
+            async with Debugger.on(replay, "gdb", None) as debugger:
+                for pair, icount in places.items():
+                    expected = await observe(root, max(icount - STEPS // 2, 0), STEPS)
+                    met = await Walk(replay, debugger, expected).go(len(expected) - 1)
+                    assert met[pair]
+                    print(f"{name}: {len(expected) - 1} steps both ways over {pair[0]} to {pair[1]} at {icount:,}")
+                    seen += met
+        return seen
+
+    assert asyncio.run(walked())
