@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from rrdbg.commands.arguments import read_address, read_ends
+from rrdbg.commands.listing import Listing
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.scope import Scope
 from rrdbg.commands.session import Session
@@ -137,9 +138,9 @@ def _bytes(hit: Hit) -> tuple[str, str]:
     arguments='LOCATION [if CONDITION],"FORMAT"[,EXPR...] [from POSITION] [to POSITION] [--here]',
     takes=(Takes.LOCATION, Takes.EXPRESSION),
     details="The format is C's, for integers, characters and strings: %d %i %u %x %X %o %c %s %p. Each line has the "
-    "position of the hit; the cursor stays where it is. From the start to the end of the recording, unless told "
-    "otherwise. Processes of one program reach the same LOCATION: each line then says in which address space, and "
-    "--here keeps to the one at the cursor.",
+    "position of the hit; the cursor stays where it is. Ctrl-C keeps what was printed, and tells how to go on. From "
+    "the start to the end of the recording, unless told otherwise. Processes of one program reach the same LOCATION: "
+    "each line then says in which address space, and --here keeps to the one at the cursor.",
     examples=(
         'tprintf log_append,"%s used %lu",text,task->log_used', 'tprintf fold,"%d",value from 50% to end',
         'tprintf log_append if task->log_used > 20,"%s",text',
@@ -155,10 +156,13 @@ async def _tprintf(session: Session, text: str) -> AsyncGenerator[Result, None]:
     lines = trace(
         session.replay, points, wanted.format, start, end, conditional=bool(wanted.condition), space=scope.only
     )
-    async with aclosing(lines):
-        async for position, line, root in lines:
-            where, fields = scope.said(root)
-            yield session.note(position, line + where, {"text": line, **fields})
+    listing = Listing(session, start)
+    with listing.keeping():
+        async with aclosing(lines):
+            async for position, line, root in lines:
+                where, fields = scope.said(root)
+                yield session.note(position, line + where, {"text": line, **fields})
+                listing.told(position, again=True)
     condition = " under the condition" if wanted.condition else ""
     found = times(len(session.found))
     yield Message(f"{wanted.location} was reached{condition} {found} between {start} and {end}.")

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from rrdbg.commands.arguments import read_address, read_stretch
+from rrdbg.commands.listing import Listing
 from rrdbg.commands.queries import elsewhere, meant
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.scope import Scope
@@ -25,7 +26,8 @@ TABLES = Registry()
 _DETAILS = (
     "EXPR is what GDB can take the address of, or *ADDRESS:LENGTH. From the start to the end of the recording, unless "
     "told otherwise. 'seek @NUMBER' goes to one of the places. Where each process has memory of its own at EXPR, the "
-    "one at the cursor is meant; --everywhere lists all, and marks those of others."
+    "one at the cursor is meant; --everywhere lists all, and marks those of others. Ctrl-C keeps what was listed, and "
+    "tells how to go on."
 )
 
 _UNWRITTEN = (
@@ -69,9 +71,12 @@ async def _accesses(session: Session, text: str, kind: WatchKind) -> AsyncGenera
     if behind := subject.behind:
         yield Message(behind)
     hits = session.replay.scan([point], start, end, foreign=scopes.everywhere)
-    async with aclosing(hits):
-        async for hit in hits:
-            yield await _write(session, hit) if kind is WatchKind.WRITE else await _read(session, hit)
+    listing = Listing(session, start)
+    with listing.keeping():
+        async with aclosing(hits):
+            async for hit in hits:
+                yield await _write(session, hit) if kind is WatchKind.WRITE else await _read(session, hit)
+                listing.told(hit.position)
     verb = "changed" if kind is WatchKind.WRITE else "read"
     yield Message(f"{what} was {verb} {times(len(session.found))} between {start} and {end}.")
     if left_out := await elsewhere(session, "write" if kind is WatchKind.WRITE else "read"):
@@ -115,9 +120,9 @@ async def _read(session: Session, hit: Hit) -> Result:
     details="The arguments are shown if GDB knows the parameters, and the result as its type says: none of a void "
     "function, a name for a function's address; where no type is known, the register of results. A function without "
     "symbols is written *ADDRESS. From the start to the end of the recording, unless told otherwise, piece by piece; "
-    "what has not returned at the end of a piece comes later. 'seek @NUMBER' goes to one of the calls. Processes of "
-    "one program make the same calls: each line then says in which address space, and --here keeps to the one at the "
-    "cursor.",
+    "what has not returned at the end of a piece comes later. Ctrl-C keeps what was listed, and tells how to go on. "
+    "'seek @NUMBER' goes to one of the calls. Processes of one program make the same calls: each line then says in "
+    "which address space, and --here keeps to the one at the cursor.",
     examples=("calls log_append", "calls do_sys_openat2 from 90%", "calls *0x100020"),
 )  # fmt: skip
 async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
@@ -129,14 +134,18 @@ async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
     forms = [Format.read(parameter.conversion).conversions[0] for parameter in function.parameters]
     session.found.clear()
     names = [parameter.name for parameter in function.parameters]
-    found = calls(session.replay, function.entry, function.points, forms, start, end, scope.only)
-    async with aclosing(found):
-        async for call in found:
-            values = [on_one_line(form.show(value)) for form, value in zip(forms, call.arguments, strict=False)]
-            returned = await _returned(session, function.result, call)
-            yield await _call(
-                session, what, call, dict(zip(names, values, strict=False)), returned, scope.said(call.space)
-            )
+    listing = Listing(session, start)
+    found = calls(
+        session.replay, function.entry, function.points, forms, start, end, scope.only, on_searched=listing.searched
+    )  # fmt: skip
+    with listing.keeping():
+        async with aclosing(found):
+            async for call in found:
+                values = [on_one_line(form.show(value)) for form, value in zip(forms, call.arguments, strict=False)]
+                returned = await _returned(session, function.result, call)
+                yield await _call(
+                    session, what, call, dict(zip(names, values, strict=False)), returned, scope.said(call.space)
+                )
     yield Message(f"{what} was called {times(len(session.found))} between {start} and {end}.")
 
 

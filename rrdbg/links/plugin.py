@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ _COMPILERS = ("cc", "gcc", "clang")
 _FLAGS = ("-std=gnu17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
 _SECONDS = 60.0
 _LOADED = "rrdbg: loaded"
+_NEWEST = re.compile(r"supports only up to version (\d+)")
+"""How QEMU refuses a plugin that was built for a later interface than its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,11 @@ async def find_plugin(qemu: str) -> Plugin:
 
     :raises PluginError: there is no compiler, or this QEMU takes no plugins or none of ours; the message says which.
     """
-    refusals = []
+    refusals: list[str] = []
+    newest = API_VERSIONS[0]
     for api in API_VERSIONS:
+        if api > newest:
+            continue
         path = await build(api)
         # The plugin ends QEMU itself, before there is a machine.
         status, said = await _run(
@@ -69,6 +75,8 @@ async def find_plugin(qemu: str) -> Plugin:
         if status == 0 and _LOADED in said:
             return Plugin(path, api)
         refusals.append(said.strip().rpartition("\n")[2])
+        if match := _NEWEST.search(said):
+            newest = int(match[1])
     raise PluginError(f"{qemu} does not load the plugin: {refusals[0] or 'it printed nothing'}")
 
 

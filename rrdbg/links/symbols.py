@@ -10,7 +10,7 @@ from rrdbg.errors import GdbError
 from rrdbg.links.mi import Gdb
 from rrdbg.model.program.agent import Expression
 from rrdbg.model.program.function import list_parameters, read_parameters, read_result
-from rrdbg.model.program.gdb_functions import compilable
+from rrdbg.model.program.gdb_functions import compilable, price_of
 from rrdbg.model.program.tracing import Parameter, Tracepoint, read_listings
 from rrdbg.model.program.untyped import Untyped, is_untyped, names_in, unknown_type, with_addresses, with_types
 from rrdbg.model.program.variable import Variable
@@ -186,7 +186,14 @@ class GdbSymbols:
         if match is None:
             return line
         await self._refresh()
+        if price_of(match["condition"]):
+            return line
         return match["head"] + await self._compilable(match["condition"], (match["location"] or "").strip())
+
+    def price_of_condition(self, line: str) -> str:
+        """What to say beforehand if a line sets a condition that only GDB can judge; empty if it does not."""
+        match = _CONDITION.fullmatch(line)
+        return price_of(match["condition"]) if match else ""
 
     async def _compilable(self, expression: str, location: str = "") -> str:
         """``expression`` as GDB compiles it right, for ``location`` or for where the cursor is."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from rrdbg.engine.queries.evaluate import evaluate
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.search import sieve
+from rrdbg.engine.search.parallel.local import LocalExecutor
 from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
@@ -20,6 +23,7 @@ from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Breakpoint, Hit
 from rrdbg.model.program.agent import BadExpression, Expression, NeedMemory, NeedRegister
 from rrdbg.model.timeline.position import START, Position
+from rrdbg.model.travel import segments
 from tests.engine.conftest import Run
 from tests.engine.test_oracle import indices, thorough
 from tests.oracle import Oracle
@@ -236,5 +240,43 @@ def test_a_plugin_that_counts_wrong_is_not_believed(
         found = await every(replay, [Breakpoint(-1, hot)], judge, start, end)
         assert [hit.position for hit in found] == [busy[i].position for i in busy.hits(hot)]
         assert not judges or "it has counted" in (await replay.accelerator.info()).text
+
+    run(check())
+
+
+@pytest.fixture
+def parallel(copied: Path, run: Run[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Replay]:
+    """A replay with two workers, to which the shortest segments are given, too."""
+    monkeypatch.setattr(segments, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(segments, "PER_JOB", 1000)
+    opened = run(Replay.open(copied, executor=LocalExecutor(2)))
+    yield opened
+    run(opened.close())
+
+
+def test_workers_judge_as_a_single_scan(
+    run: Run[Any], serial: Replay, parallel: Replay, busy: Oracle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some hundred hits on either side of a snapshot: more than a worker looks at before it asks the plugin."""
+    hot = max((entry.pc for entry in busy.entries), key=lambda pc: len(busy.hits(pc)))
+    number = number_of(busy, "rdi").to_bytes(2, "big")
+    judge = Judge({hot: Condition((Expression(b"\x26" + number + b"\x22\x3f\x0f\x22\x05\x13\x27"),))})
+    plain = serial.timeline.deliveries.plain_at_or_before
+    middle = next(
+        snapshot.icount for snapshot in serial.timeline.snapshots if snapshot.icount > busy[0].position.icount
+    )
+    start, end = Position(plain(middle - 10_000)), Position(plain(middle + 10_000))
+    monkeypatch.setattr(sieve, "FEW", 1 << 40)
+
+    async def check() -> None:
+        expected = await every(serial, [Breakpoint(-1, hot)], judge, start, end)
+        asked = judge.asked
+        found = await every(parallel, [Breakpoint(-1, hot)], judge, start, end)
+        assert found == expected
+        assert 0 < len(found) < asked / 20
+        assert asked > 600
+        last = await parallel.last_before(end, [Breakpoint(-1, hot)], judge)
+        assert last is not None
+        assert last[0] == expected[-1].position
 
     run(check())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rrdbg.errors import UsageError
-from rrdbg.model.program.gdb_functions import MOST_BYTES, compilable, for_gdb_alone
+from rrdbg.model.program.gdb_functions import MOST_BYTES, compilable, for_gdb_alone, price_of
 
 
 def test_compares_strings_byte_by_byte() -> None:
@@ -58,3 +58,9 @@ def test_refuses(wrong: str) -> None:
 def test_names_what_gdb_alone_can_judge() -> None:
     assert for_gdb_alone('$_regex(s, "x") && $_streq(s, "y") && $_regex(t, "z")') == ("$_regex",)
     assert for_gdb_alone('$_exitcode == 1 && $_streq(s, "y")') == ()
+    assert for_gdb_alone("$_streq(a, b) && $rax") == ("$_streq",)
+
+
+def test_says_the_price_beforehand() -> None:
+    assert price_of('$_regex(s, "x")').startswith("Only GDB can judge $_regex: it stops at each hit")
+    assert price_of('$_streq(s, "y") && $cr3 == 1') == ""

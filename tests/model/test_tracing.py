@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rrdbg.errors import UsageError
 from rrdbg.model.program.agent import Expression
-from rrdbg.model.program.tracing import Format, Print, Tracepoint, assemble, split_arguments
+from rrdbg.model.program.tracing import Format, Print, Tracepoint, assemble, read_listings, split_arguments
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,10 @@ def test_arguments_are_parted_at_outer_commas(arguments: list[str]) -> None:
 def test_a_condition_stands_behind_the_location() -> None:
     wanted = Print.read('file.c:12 if x > 1 && y,"%d",x from 50%')
     assert (wanted.location, wanted.condition, wanted.expressions) == ("file.c:12", "x > 1 && y", ("x > 1 && y", "x"))
+
+
+def test_long_listings_are_read_to_their_end() -> None:
+    """From operation 100 on GDB writes no blank before the place."""
+    operations = [f"{place:3}  {'pop' if place % 2 else 'dup'}" for place in range(120)]
+    text = "Scope: 0x1000\nReg mask: 00000000 \n" + "\n".join([*operations, "120  end"]) + "\n"
+    assert read_listings(text)[0x1000].code == b"\x28\x29" * 60 + b"\x27"

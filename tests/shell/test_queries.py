@@ -7,9 +7,11 @@ import json
 import re
 from pathlib import Path
 
-from rrdbg.model.results import Changed, Found
+import pytest
+
+from rrdbg.model.results import Changed, Found, Result
 from rrdbg.model.timeline.line import QUERY_HITS
-from rrdbg.model.timeline.position import START
+from rrdbg.model.timeline.position import START, Position
 from tests.guests.build import symbol
 from tests.oracle import Oracle
 from tests.recordings import fresh_copy
@@ -191,6 +193,39 @@ async def test_what_is_found_can_be_kept(opened: Opened, workload: Path, busy: O
         await user(f"> {lines} writes counter {stretch(busy)}")
         loaded = [json.loads(line) for line in lines.read_text().splitlines()]
         assert [item["kind"] for item in loaded] == ["found"] * len(results) + ["message"]
+
+
+@pytest.mark.parametrize("line", ['tprintf twist,"%d",$rdi', "writes counter", "reads counter", "calls twist"])
+async def test_an_interrupted_list_is_kept_and_tells_how_to_go_on(
+    opened: Opened, workload: Path, busy: Oracle, line: str
+) -> None:
+    end = busy[len(busy) - 1].position
+    wide = f"from {busy[0].position.icount - 6000 * line.endswith('counter')} to {end}"
+    async with opened(workload) as user:
+        first: list[Position] = []
+        show = user.noted.show
+
+        def interrupting(result: Result) -> None:
+            show(result)
+            if isinstance(result, Found):
+                first.append(result.position)
+                if len(first) == 2:
+                    user.shell._interrupt()
+
+        user.noted.show = interrupting  # type: ignore[method-assign]
+        said = await user.refused(f"{line} {wide}")
+        user.noted.show = show  # type: ignore[method-assign]
+        place = re.search(r"searched up to (\S+); go on with 'from (\S+)'\.", said)
+        assert place is not None, said
+        assert place[1] == place[2]
+        await user("seek @2")
+        assert user.position == first[1]
+        rest = [result.position for result in await found(user, f"{line} from {place[1]} to {end}")]
+        whole = [result.position for result in await found(user, f"{line} {wide}")]
+        assert first == whole[: len(first)]
+        assert 2 <= len(first) < len(whole)
+        told = first if not line.startswith("calls") else [known for known in first if known < rest[0]]
+        assert told + rest == whole
 
 
 async def test_count_and_nth(opened: Opened, workload: Path, workload_guest: Path, busy: Oracle) -> None:

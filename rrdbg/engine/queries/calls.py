@@ -8,9 +8,11 @@ comes to its own with the stack pointer that it must have then.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
+from rrdbg.engine.machines.progress import Progress
 from rrdbg.engine.queries.trace import values_at
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError, UsageError
@@ -22,7 +24,13 @@ from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 
 FIRST_SECONDS = 0.5
-"""Of replay: how much is searched before the first calls are told."""
+"""Of replay: how much is searched before the first calls are told; each piece then is twice as long."""
+
+FIRST_CALLS = 64
+"""So many calls end a piece, too: each takes some milliseconds, and nothing is told meanwhile. Then twice as many."""
+
+MOST_CALLS = 2048
+"""A piece has no more, so that something is told every few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,52 +77,94 @@ async def calls(
     start: Position,
     end: Position,
     space: AddressSpace | None = None,
+    on_searched: Callable[[Position, int], None] = lambda position, unfinished: None,
 ) -> AsyncGenerator[Call, None]:
     """The calls of the function at ``entry`` that begin from ``start`` on and before ``end``, in ``space`` or in all.
 
     A call is told when the piece is searched in which it returns, those of a piece in order, and at the end those that
-    do not return. ``points`` say where and how to read its parameters, and ``forms`` how they will be printed.
+    do not return. ``on_searched`` is told how far all calls are told, but for so many that have not returned there.
+    ``points`` say where and how to read its parameters, and ``forms`` how they will be printed.
 
     :raises UsageError: how calls are made on the guest's architecture is not known.
     """
     entries = _Entries(entry, points, forms)
+    bar = _Bar(replay, start, end)
     begun: list[Call] = []
     latest: dict[int | None, Call] = {}
-    for low, high in _pieces(replay.timeline, start, end):
-        async for hit in replay.scan(_breakpoints({entry, *entries.points}, space), low, high, entries):
-            assert isinstance(hit, NotedHit)
-            seen = hit.note
-            assert isinstance(seen, _Seen)
-            if seen.back:
-                call = latest[hit.space] = Call(hit.position, *seen.back, space=hit.space)
-                begun.append(call)
-            here = latest.get(hit.space)
-            if seen.arguments and here and not here.arguments:
-                here.arguments = seen.arguments
+    low, seconds, most = start, FIRST_SECONDS, FIRST_CALLS
+    while low < end:
+        high = _piece_end(replay.timeline, low, end, seconds)
+        old = len(begun)
+        with bar.part(low, high, 0):
+            async with aclosing(replay.scan(_breakpoints({entry, *entries.points}, space), low, high, entries)) as hits:
+                async for hit in hits:
+                    assert isinstance(hit, NotedHit)
+                    seen = hit.note
+                    assert isinstance(seen, _Seen)
+                    if seen.back and len(begun) - old >= most and hit.exact:
+                        # The next piece begins with this one.
+                        high = hit.position
+                        break
+                    if seen.back:
+                        call = latest[hit.space] = Call(hit.position, *seen.back, space=hit.space)
+                        begun.append(call)
+                    here = latest.get(hit.space)
+                    if seen.arguments and here and not here.arguments:
+                        here.arguments = seen.arguments
         if begun:
             returns = _Returns(begun)
-            async for hit in replay.scan(
-                _breakpoints(returns.addresses, space), max(low, begun[0].position), high, _returning
-            ):
-                assert isinstance(hit, NotedHit)
-                returns.end(hit)
+            with bar.part(low, high, 1):
+                async for hit in replay.scan(
+                    _breakpoints(returns.addresses, space), max(low, begun[0].position), high, _returning
+                ):
+                    assert isinstance(hit, NotedHit)
+                    returns.end(hit)
         for call in begun:
             if call.end:
                 yield call
         begun = [call for call in begun if call.end is None]
+        on_searched(high, len(begun))
+        # Where calls are frequent a piece is shorter than was thought, and workers need not look beyond the next.
+        seconds = 2 * min(seconds, replay.timeline.cost.seconds(low.icount, high.icount))
+        low, most = high, min(2 * most, MOST_CALLS)
     for call in begun:
         yield call
 
 
-def _pieces(timeline: Timeline, start: Position, end: Position) -> Iterator[tuple[Position, Position]]:
-    """The stretch from ``start`` to ``end`` in pieces that begin at snapshots, each costing about twice the last."""
-    seconds = FIRST_SECONDS
-    for snapshot in timeline.snapshots:
-        here = Position(snapshot.icount)
-        if start < here < end and timeline.cost.seconds(start.icount, here.icount) >= seconds:
-            yield start, here
-            start, seconds = here, 2 * seconds
-    yield start, end
+def _piece_end(timeline: Timeline, low: Position, end: Position, seconds: float) -> Position:
+    """A snapshot so many seconds of replay behind ``low``, or the ``end``."""
+    places = (Position(snapshot.icount) for snapshot in timeline.snapshots)
+    return next(
+        (here for here in places if low < here < end and timeline.cost.seconds(low.icount, here.icount) >= seconds), end
+    )
+
+
+class _Bar:
+    """Tells whoever watches ``replay`` how much of a stretch is searched, each piece of it in two passes."""
+
+    def __init__(self, replay: Replay, start: Position, end: Position) -> None:
+        self._replay = replay
+        self._start = start.icount
+        self._whole = replay.timeline.cost.seconds(start.icount, end.icount)
+        self._shown = 0.0
+
+    @contextmanager
+    def part(self, low: Position, high: Position, number: int) -> Iterator[None]:
+        """Pass ``number``, from 0 on, over a piece is made inside."""
+        seconds, report = self._replay.timeline.cost.seconds, self._replay.on_progress
+        before, length = seconds(self._start, low.icount), seconds(low.icount, high.icount)
+
+        def tell(progress: Progress) -> None:
+            here = min(max(progress.icount, low.icount), high.icount)
+            done = before + (number * length + seconds(low.icount, here)) / 2
+            self._shown = max(self._shown, done)
+            report(Progress(here, self._shown, self._whole))
+
+        self._replay.on_progress = tell
+        try:
+            yield
+        finally:
+            self._replay.on_progress = report
 
 
 def _breakpoints(addresses: set[int], space: AddressSpace | None) -> list[Breakpoint]:

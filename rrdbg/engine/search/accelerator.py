@@ -54,7 +54,11 @@ class Accelerator:
         plugin = await self._ready()
         if plugin is None:
             return AcceleratorInfo(False, f"The accelerator is not used: {self._why_not.rstrip('.')}.", self._passes)
-        text = f"The accelerator is used where it is quicker: {plugin.path}, for QEMU's plugin interface {plugin.api}."
+        judges = "which judges conditions, too" if plugin.judges else "which cannot judge conditions"
+        text = (
+            f"The accelerator is used where it is quicker: {plugin.path}, for QEMU's plugin interface {plugin.api}, "
+            f"{judges}."
+        )
         return AcceleratorInfo(True, text, self._passes)
 
     @property

@@ -121,7 +121,7 @@ class Search:
         whole = cost.seconds(first, here.icount)
         segments = plan_reverse_scan(self._timeline, here, first)
         for number, segment in enumerate(segments):
-            if number and among and not self._sieve:
+            if number and among:
                 return await among(segments[number:])
             start, done = segment.start.icount, cost.seconds(segment.end.icount, here.icount)
             self._on_progress = Stretch(cost, start, done, whole, self._report).at

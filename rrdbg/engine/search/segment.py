@@ -14,9 +14,12 @@ from typing import Protocol
 
 from rrdbg.engine.machines.source import Machines
 from rrdbg.engine.machines.walk import Walker
+from rrdbg.engine.search.accelerator import Accelerator
 from rrdbg.engine.search.access import StartAt
 from rrdbg.engine.search.backward import Search
 from rrdbg.engine.search.scan import Accept, Scan
+from rrdbg.engine.search.sieve import Sieve
+from rrdbg.engine.search.sifted import sifted
 from rrdbg.engine.search.trail import Trail
 from rrdbg.errors import RrdbgError
 from rrdbg.links.rsp import StopReply
@@ -84,8 +87,10 @@ class Listener(Protocol):
         """Wait until more can be taken."""
 
 
-async def perform(task: SegmentTask, machines: Machines, timeline: Timeline, listener: Listener) -> None:
-    """Do ``task`` on ``machines``, and tell all that it finds.
+async def perform(
+    task: SegmentTask, machines: Machines, accelerator: Accelerator, timeline: Timeline, listener: Listener
+) -> None:
+    """Do ``task`` on ``machines``, with ``accelerator`` if there is much to judge, and tell all that it finds.
 
     :raises LinkError: as a scan does, when all before was told.
     """
@@ -103,11 +108,12 @@ async def perform(task: SegmentTask, machines: Machines, timeline: Timeline, lis
         listener.tell(Part((), icount))
 
     end = task.segment.end.icount
+    sieve = Sieve.of(accelerator, timeline, start_at, task.points, task.accept, jumps=False)
     if task.last:
         notes: list[Scanned] = []
         trail = Trail(start_at, timeline)
         search = Search(
-            timeline, task.points, start_at, accept=task.accept, trail=trail,
+            timeline, task.points, start_at, accept=task.accept, trail=trail, sieve=sieve,
             note=lambda start, end, hits: notes.append((start, end, tuple(hits))),
         )  # fmt: skip
         try:
@@ -116,25 +122,34 @@ async def perform(task: SegmentTask, machines: Machines, timeline: Timeline, lis
             await trail.close()
         listener.tell(Part((hit,) if hit else (), end, over=True, notes=tuple(notes)))
     else:
-        await _scan(task, timeline, start_at, listener, progress)
+        await _scan(task, timeline, start_at, sieve, listener, progress)
     await listener.ready()
 
 
 async def _scan(
-    task: SegmentTask, timeline: Timeline, start_at: StartAt, listener: Listener, progress: ProgressCallback
+    task: SegmentTask,
+    timeline: Timeline,
+    start_at: StartAt,
+    sieve: Sieve | None,
+    listener: Listener,
+    progress: ProgressCallback,
 ) -> None:
     start, end = task.segment.start, task.segment.end
     walker = await start_at(timeline.landing_before(start))
     trail = Trail(start_at, timeline)
     try:
         await walker.walk_to(start)
-        scan = SegmentScan(
-            walker, task.points, end, start_at, task.accept, final=task.final, careful=task.careful,
-        )  # fmt: skip
+        if sieve:
+            # Only watchpoints need a look behind the end.
+            scanned = sifted(walker, task.points, end, start_at, task.accept, sieve, progress, careful=task.careful)
+        else:
+            scanned = SegmentScan(
+                walker, task.points, end, start_at, task.accept, final=task.final, careful=task.careful,
+            ).hits(progress)  # fmt: skip
         found: list[Hit] = []
         told = time.monotonic()
         try:
-            async with aclosing(scan.hits(progress)) as hits:
+            async with aclosing(scanned) as hits:
                 async for met in hits:
                     hit = await trail.judged(met)
                     if hit is None:

@@ -53,6 +53,8 @@ class Sieve:
         points: Sequence[Breakpoint],
         accept: Accept,
         conditions: dict[int, Condition],
+        *,
+        jumps: bool,
     ) -> None:
         self._accelerator = accelerator
         self._timeline = timeline
@@ -60,6 +62,7 @@ class Sieve:
         self._points = points
         self._accept = accept
         self._conditions = conditions
+        self._jumps = jumps
         self._judging: Judging | None = None
         self._wrong = False
 
@@ -71,8 +74,13 @@ class Sieve:
         start_at: StartAt,
         points: Sequence[Point],
         accept: Accept | None,
+        *,
+        jumps: bool = True,
     ) -> Sieve | None:
-        """One for such a search, or None if it is not of breakpoints with conditions alone."""
+        """One for such a search, or None if it is not of breakpoints with conditions alone.
+
+        ``jumps`` tells that ``start_at`` takes the nearest snapshot, and so saves a way from one window to the next.
+        """
         breakpoints = [point for point in points if isinstance(point, Breakpoint)]
         judge = conditional(accept)
         if accept is None or judge is None or len(breakpoints) < len(points) or accelerator.is_off:
@@ -80,7 +88,7 @@ class Sieve:
         conditions = {point.address: judge.condition(point) for point in breakpoints}
         if not any(condition.alternatives for condition in conditions.values()):
             return None
-        return cls(accelerator, timeline, start_at, breakpoints, accept, conditions)
+        return cls(accelerator, timeline, start_at, breakpoints, accept, conditions, jumps=jumps)
 
     async def can_judge(self, layout: RegisterFile) -> bool:
         """Whether the plugin can be asked, of a guest whose registers are laid out so; to be asked before the rest."""
@@ -199,7 +207,7 @@ class Sieve:
     async def _at(self, walker: Walker | None, position: Position) -> Walker:
         """A walker at ``position``: ``walker``, or a new one where that is nearer."""
         landing = self._timeline.landing_before(position)
-        snapshot = self._timeline.nearest(landing)
+        snapshot = self._timeline.nearest(landing) if self._jumps else None
         if walker and (walker.position > position or (snapshot and snapshot.icount > walker.position.icount)):
             await walker.machine.close()
             walker = None

@@ -488,7 +488,7 @@ class Finder:
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None, *, careful: bool
     ) -> AsyncGenerator[Hit, None]:
         timeline, sieve = self._cursor.timeline, self._sieve(points, accept)
-        if self._parallel and not sieve and (segments := self._parallel.segments(timeline, start, end, accept)):
+        if self._parallel and (segments := self._parallel.segments(timeline, start, end, accept)):
             found = self._parallel.scan(timeline, segments, points, accept, self._report, careful=careful)
             async with aclosing(found) as hits:
                 async for hit in hits:

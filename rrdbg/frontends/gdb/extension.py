@@ -13,6 +13,7 @@ from rrdbg.frontends.gdb.caches import Caches, follow_mode, hook_monitor
 from rrdbg.frontends.gdb.channel import Channel
 from rrdbg.frontends.gdb.client import Client
 from rrdbg.frontends.gdb.commands import Prefix, RrdbgCommand, Runner
+from rrdbg.frontends.gdb.conditions import Conditions
 from rrdbg.frontends.gdb.declared import Vocabulary
 from rrdbg.frontends.gdb.machine_interface import MachineInterface
 from rrdbg.frontends.gdb.opener import Opener, default_program
@@ -66,6 +67,7 @@ class Extension:
         if debug_adapter.is_spoken():
             debug_adapter.add_requests()
             self.client.on_jump(debug_adapter.announce_jump)
+        Conditions(self.client)
         gdb.events.stop.connect(self._stopped)
         gdb.events.before_prompt.connect(self._before_prompt)
         hook_monitor()

@@ -11,6 +11,10 @@ LONG_SECONDS = 10.0
 """What may take longer is announced."""
 
 _BAR = 16
+_SOON = 0.5
+_SOON_SECONDS = 3.0
+"""So long a bar may say that there are less than half a second left; then that was wrong, and it says so."""
+
 _TELLING = 1.0
 """Seconds of work after which its own speed says more than the price."""
 
@@ -22,11 +26,13 @@ class Waiting:
         self._line = line
         self._began = 0.0
         self._announced = False
+        self._soon_since: float | None = None
 
     def begin(self) -> None:
         """A command begins."""
         self._began = time.monotonic()
         self._announced = False
+        self._soon_since = None
         self._line.begin()
 
     def end(self) -> None:
@@ -41,8 +47,16 @@ class Waiting:
         filled = round(_BAR * progress.share)
         self._line.show(
             f"[{'#' * filled}{'.' * (_BAR - filled)}] {progress.share:4.0%}  at {progress.icount:,}  "
-            f"{self._left(progress):.0f} s left (Ctrl-C stops)"
+            f"{self._rest(self._left(progress))} (Ctrl-C stops)"
         )
+
+    def _rest(self, left: float) -> str:
+        now = time.monotonic()
+        if left >= _SOON:
+            self._soon_since = None
+            return f"{left:.0f} s left"
+        self._soon_since = self._soon_since or now
+        return "0 s left" if now - self._soon_since <= _SOON_SECONDS else "longer than it seemed"
 
     def _left(self, progress: Progress) -> float:
         elapsed = time.monotonic() - self._began

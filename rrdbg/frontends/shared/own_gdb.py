@@ -26,7 +26,7 @@ from rrdbg.links.mi import Gdb, quoted
 from rrdbg.links.symbols import GdbSymbols
 from rrdbg.model.hits.stop import Breakpoint, Hit, Stop, StopReason, Watchpoint
 from rrdbg.model.program.code_mode import CodeMode, described_as, lines_to_see
-from rrdbg.model.results import Output, Result
+from rrdbg.model.results import Message, Output, Result
 from rrdbg.store.workfolder import WorkFolder
 
 _SETTINGS = ("set disassemble-next-line auto", "set max-completions 500")
@@ -121,6 +121,8 @@ class Debugger:
         :raises RrdbgError: a movement failed.
         """
         await self.refresh()
+        price = self.symbols.price_of_condition(line)
+        told: list[Result] = [Message(price)] if price else []
         line = await self.symbols.compilable_condition(line)
         await self._see_far_points()
         stub = self._server.stub
@@ -141,8 +143,8 @@ class Debugger:
         if aftermath.failure:
             raise aftermath.failure
         if answer.stopped is None or self.in_what_if:
-            return [Output(answer.text)] if answer.text else []
-        return [await self.session.moved(await self._stop(answer.stopped, aftermath), answer.text)]
+            return told + ([Output(answer.text)] if answer.text else [])
+        return [*told, await self.session.moved(await self._stop(answer.stopped, aftermath), answer.text)]
 
     async def ask(self, command: str) -> dict[str, Any]:
         """The values that a command of GDB/MI gives; it may not move the guest.

@@ -7,6 +7,7 @@ GDB's compiler; a cast makes them some. Only the standard library is above this,
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 from rrdbg.errors import UsageError
@@ -38,7 +39,18 @@ def compilable(expression: str) -> str:
 
 def for_gdb_alone(expression: str) -> tuple[str, ...]:
     """The functions in ``expression`` that only GDB can judge, such as ``$_regex``."""
-    return tuple(dict.fromkeys(name for name in _ANY_CALL.findall(expression) if name[2:] not in _TRANSLATED))
+    # GDB knows what to do with arguments that we do not take, or what to say.
+    with contextlib.suppress(UsageError):
+        expression = compilable(expression)
+    return tuple(dict.fromkeys(_ANY_CALL.findall(expression)))
+
+
+def price_of(condition: str) -> str:
+    """What to say beforehand of a condition that only GDB can judge; empty for others."""
+    names = for_gdb_alone(condition)
+    if not names:
+        return ""
+    return f"Only GDB can judge {' and '.join(names)}: it stops at each hit, for about 0.3 s; Ctrl-C ends that."
 
 
 def _streq(name: str, arguments: list[str]) -> str:

@@ -21,6 +21,7 @@ _BITS = {"hh": 8, "h": 16, None: 32}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b", "0": "\0"}
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _SCOPE = re.compile(r"^Scope: (0x[0-9a-f]+)$", re.MULTILINE)
+_OPERATION = re.compile(r" *\d+  \S")
 LONGEST_STRING = 1000
 """Bytes that ``%s`` prints at most."""
 
@@ -195,9 +196,9 @@ def read_listings(text: str) -> dict[int, Expression]:
     :raises UsageError: an operation is not known.
     """
     _, *parts = _SCOPE.split(text)
-    # What begins with a blank is an operation; before it stands a mask of the registers that are needed.
+    # What begins with its place is an operation; before it stands a mask of the registers that are needed.
     return {
-        int(address, 16): assemble(line for line in listing.splitlines() if line[:1] == " ")
+        int(address, 16): assemble(line for line in listing.splitlines() if _OPERATION.match(line))
         for address, listing in zip(parts[::2], parts[1::2], strict=True)
     }
 

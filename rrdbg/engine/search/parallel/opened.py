@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rrdbg.engine.machines.launcher import Launcher
+from rrdbg.engine.search.accelerator import Accelerator
 from rrdbg.engine.search.segment import Listener, SegmentTask, perform
 from rrdbg.links.scheduling import Processors
 from rrdbg.model.timeline.line import Timeline
@@ -17,6 +18,7 @@ class Opened:
 
     def __init__(self, launcher: Launcher, timeline: Timeline) -> None:
         self._launcher = launcher
+        self._accelerator = Accelerator.of(launcher)
         self._timeline = timeline
 
     @classmethod
@@ -36,7 +38,7 @@ class Opened:
 
         :raises LinkError: as a scan does, when all before was told.
         """
-        await perform(task, self._launcher, self._timeline, listener)
+        await perform(task, self._launcher, self._accelerator, self._timeline, listener)
 
     async def close(self) -> None:
         """Remove what was written for the machines, which must have ended."""
