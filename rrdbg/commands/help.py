@@ -10,6 +10,7 @@ from rrdbg.commands.occurrences import OCCURRENCES
 from rrdbg.commands.origin import ORIGIN
 from rrdbg.commands.places import PLACES
 from rrdbg.commands.points import POINTS
+from rrdbg.commands.qemu import QEMU
 from rrdbg.commands.queries import QUERIES
 from rrdbg.commands.registry import Category, Command, Registry, Takes
 from rrdbg.commands.session import Session
@@ -21,7 +22,7 @@ from rrdbg.model.results import HelpText, Message, Result
 _COLUMN = 27
 
 COMMANDS = Registry()
-for _part in (TRAVEL, POINTS, EXAMINE, QUERIES, TABLES, OCCURRENCES, ORIGIN, BISECT, EVENTS, PLACES, INSPECT):
+for _part in (TRAVEL, POINTS, EXAMINE, QUERIES, TABLES, OCCURRENCES, ORIGIN, BISECT, EVENTS, PLACES, INSPECT, QEMU):
     COMMANDS.include(_part)
 
 

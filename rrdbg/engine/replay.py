@@ -282,6 +282,11 @@ class Replay:
         """Where the cursor's machine stands, if there is one; not always at the cursor, see :meth:`place`."""
         return self._cursor.machine_position
 
+    @property
+    def held(self) -> str | None:
+        """What whoever tries to move the cursor is told; None if it may move."""
+        return self._cursor.held
+
     def hold(self, why: str | None) -> None:
         """Keep the cursor where it is (None: let it go); ``why`` is what whoever tries to move it is told."""
         self._cursor.held = why

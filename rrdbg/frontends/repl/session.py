@@ -61,7 +61,8 @@ def read_work(arguments: argparse.Namespace) -> list[str]:
 async def work(replay: Replay, lines: Sequence[str], arguments: argparse.Namespace) -> int:
     """Run ``lines`` on ``replay`` and, unless it is a batch, what the user types then; the exit status."""
     interactive = not arguments.batch and sys.stdin.isatty() and sys.stdout.isatty()
-    outlet = Outlet(json=arguments.json, colours=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    outlet = Outlet(json=arguments.json, colours=coloured, positions=not interactive)
     waiting = Waiting(ProgressLine(quiet=arguments.json))
     async with AsyncExitStack() as stack:
         with interrupted_at(lambda: replay.position, "GDB was being started"):
@@ -75,7 +76,7 @@ async def work(replay: Replay, lines: Sequence[str], arguments: argparse.Namespa
                 if arguments.batch:
                     return error.exit_code
             if not arguments.batch and not shell.session.over:
-                await interact(shell, terminal=interactive)
+                return await interact(shell, terminal=interactive)
     return 0
 
 

@@ -100,6 +100,10 @@ class Stub:
             b"QStartNoAckMode": self._fixed(b"OK"), b"vMustReplyEmpty": self._fixed(b""),
             b"qRrdbg.control": self._fixed(b"1"), b"qRrdbg.mode": self._mode, b"QRrdbg.layout:": self._set_layout,
             b"qRrdbg.described": self._described_as,
+            # By these, extensions for kernels know a QEMU. A single step here is one instruction, whatever they set.
+            b"qqemu.sstepbits": self._fixed(b"ENABLE=1,NOIRQ=2,NOTIMER=4"),
+            b"Qqemu.sstepbits": self._fixed(b"ENABLE=1,NOIRQ=2,NOTIMER=4"), b"qqemu.sstep": self._fixed(b"0x7"),
+            b"Qqemu.sstep=": self._fixed(b"OK"),
             b"qqemu.PhyMemMode": self._physical_mode,
             b"Qqemu.PhyMemMode:": self._set_physical,
             b"vCont?": self._fixed(b"vCont;c;C;s;S"), b"vCont;": self._vcont, b"vKill;": self._fixed(b"OK"),
@@ -432,7 +436,7 @@ class Stub:
         self.commanding = True
         try:
             with self.progress(self._reporter()):
-                async with aclosing(COMMANDS.run(self.session, line)) as results:
+                async with aclosing(COMMANDS.run(self.session, COMMANDS.monitored(line))) as results:
                     async for result in results:
                         self._say(render(result) + "\n")
         except RrdbgError as error:
