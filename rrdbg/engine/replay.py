@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rrdbg.engine.interruption import interrupted_at
@@ -115,9 +116,10 @@ class Replay:
         :raises QemuLaunchError: its QEMU is missing.
         """
         with interrupted_at(lambda: START, "the recording was being opened"):
-            recording = await asyncio.to_thread(Recording.open, path)
+            recording = await asyncio.to_thread(partial(Recording.open, path, beside=True))
             try:
                 timeline = clean(recording, load_timeline(recording))
+                recording.let_others_in()
                 launcher = await Launcher.create(recording)
                 launcher.keep_stocked(BLANKS if spares else 0)
             except BaseException:
