@@ -11,6 +11,7 @@ from rrdbg.commands.occurrences import OCCURRENCES
 from rrdbg.commands.origin import ORIGIN
 from rrdbg.commands.places import PLACES
 from rrdbg.commands.points import POINTS
+from rrdbg.commands.qemu import QEMU
 from rrdbg.commands.queries import QUERIES
 from rrdbg.commands.registry import Category, Command, Registry, Takes
 from rrdbg.commands.session import Session
@@ -22,7 +23,10 @@ from rrdbg.model.results import HelpText, Message, Result
 _COLUMN = 27
 
 COMMANDS = Registry()
-for _part in (TRAVEL, POINTS, EXAMINE, QUERIES, TABLES, OCCURRENCES, ORIGIN, BISECT, LINUX, EVENTS, PLACES, INSPECT):
+_PARTS = (
+    TRAVEL, POINTS, EXAMINE, QUERIES, TABLES, OCCURRENCES, ORIGIN, BISECT, LINUX, EVENTS, PLACES, INSPECT, QEMU,
+)  # fmt: skip
+for _part in _PARTS:
     COMMANDS.include(_part)
 
 

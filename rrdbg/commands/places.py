@@ -41,7 +41,9 @@ async def _bookmark(session: Session, text: str) -> Result:
     if not name.isidentifier():
         raise UsageError(f"'{name}' is not a name for a bookmark; use letters, digits and _.")
     session.replay.bookmark(name, Bookmark(session.replay.position, note.strip()))
-    return Message(f"Bookmark @{name} at {session.replay.position}.")
+    recording = session.replay.recording
+    remark = "" if recording.writable else f" {recording.not_kept}"
+    return Message(f"Bookmark @{name} at {session.replay.position}.{remark}")
 
 
 @PLACES.command(

@@ -91,6 +91,18 @@ class Command:
                 yield result
 
 
+_QEMUS = frozenset(
+    {
+        "info", "gva2gpa", "xp", "savevm", "loadvm", "delvm", "system_reset", "system_powerdown", "stop",
+        "cont", "device_add", "device_del", "object_add", "drive_add", "netdev_add", "chardev-add", "hostfwd_add",
+        "migrate", "memsave", "pmemsave", "dump-guest-memory", "screendump", "sendkey", "mouse_move",
+        "eject", "change", "commit",
+        "gdbserver", "logfile", "nmi", "mce", "set_link", "qom-set", "pcie_aer_inject_error", "wavcapture",
+    }
+)  # fmt: skip
+"""Commands of QEMU's monitor: whoever writes one is told by 'qemu' what becomes of it."""
+
+
 class Registry:
     """A set of commands."""
 
@@ -164,6 +176,17 @@ class Registry:
         async with aclosing(command.answers(session, rest)) as answers:
             async for answer in answers:
                 yield answer
+
+    def monitored(self, line: str) -> str:
+        """``line``, written behind GDB's ``monitor``, as a command of ours: what QEMU's own would take is for QEMU."""
+        word = line.split(None, 1)[0] if line.strip() else ""
+        if word not in _QEMUS:
+            return line
+        try:
+            self.match(line)
+        except UsageError:
+            return f"qemu {line}"
+        return line
 
     def exact(self, line: str) -> tuple[Command, str] | None:
         """The command that ``line`` calls by its whole name or a short form of it, and the rest of the line."""

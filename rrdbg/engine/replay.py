@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -122,9 +123,10 @@ class Replay:
         :raises QemuLaunchError: its QEMU is missing.
         """
         with interrupted_at(lambda: START, "the recording was being opened"):
-            recording = await asyncio.to_thread(Recording.open, path)
+            recording = await asyncio.to_thread(partial(Recording.open, path, beside=True))
             try:
                 timeline = clean(recording, load_timeline(recording))
+                recording.let_others_in()
                 launcher = await Launcher.create(recording)
                 launcher.keep_stocked(BLANKS if spares else 0)
             except BaseException:
@@ -288,6 +290,11 @@ class Replay:
     def machine_position(self) -> Position | None:
         """Where the cursor's machine stands, if there is one; not always at the cursor, see :meth:`place`."""
         return self._cursor.machine_position
+
+    @property
+    def held(self) -> str | None:
+        """What whoever tries to move the cursor is told; None if it may move."""
+        return self._cursor.held
 
     def hold(self, why: str | None) -> None:
         """Keep the cursor where it is (None: let it go); ``why`` is what whoever tries to move it is told."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 from rrdbg.errors import RecordingError
 from rrdbg.store.opening import is_inside
-from rrdbg.store.recording import Layout, take_lock
+from rrdbg.store.sharing import InUseError, Others, take_lock
 
 _LATEST = "latest"
 
@@ -84,9 +85,15 @@ class Library:
         """
         if not is_inside(recording, "manifest.json"):
             raise RecordingError(f"{recording} is not a recording; nothing was deleted.")
-        lock = take_lock(Layout(recording))
+        lock = take_lock(recording)
+        others = Others(recording) if lock is not None else None
         try:
-            shutil.rmtree(recording)
+            with others.absent() if others else nullcontext(True) as alone:
+                if not alone:
+                    raise InUseError(recording, None)
+                shutil.rmtree(recording)
         finally:
+            if others:
+                others.close()
             if lock is not None:
                 os.close(lock)

@@ -15,10 +15,10 @@ files/            copies of the kernel, the initrd and so on
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import os
-import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -33,15 +33,15 @@ from rrdbg.store.manifest import Manifest
 from rrdbg.store.opening import is_inside, read_regular
 from rrdbg.store.replaylog import LogSummary, summarise
 from rrdbg.store.seal import Stamp, seal, sealed, unchanged
+from rrdbg.store.sharing import InUseError, Others, is_ours, take_lock
 from rrdbg.store.trust import check_foreign, is_own, remember
+
+_log = logging.getLogger(__name__)
 
 _MOST_DIGEST = 1 << 33
 """Bytes of a digest: 9 for each of a thousand million interrupts."""
 
 _MOST_MARKED = 64 << 20
-
-_LOCK_SECONDS = 0.5
-"""How long to try: a child that rrdbg was forking when it was killed holds the lock until it becomes a QEMU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,20 +172,28 @@ class Recording:
         identity: str = "",
         believed: frozenset[str] | None = frozenset(),
         seen: Mapping[str, Stamp] = MappingProxyType({}),
+        others: Others | None = None,
+        writer: int | None = None,
     ) -> None:
         self.layout = layout
         self.manifest = manifest
         self.log = log
         self.own = own
+        self.writer = writer
+        """The process that keeps what is found, if this one works beside it."""
         self._lock = lock
+        self._others = others
         self._identity = identity
         self._seen = seen
         self._believed = believed
         self._strange = frozenset() if believed is None or lock is None else self._not_made()
 
     @classmethod
-    def open(cls, root: Path, *, trusted: bool = False) -> Recording:
+    def open(cls, root: Path, *, trusted: bool = False, beside: bool = False) -> Recording:
         """Open and check a recording; one that is ``trusted`` was made a moment ago, by this process.
+
+        Nobody else comes in until :meth:`let_others_in`. If another rrdbg of this user's has it already, it is opened
+        ``beside`` that one, if this may be, and then is not :attr:`writable`.
 
         :raises RecordingError: it is missing, incomplete, damaged, or in use by another rrdbg, or it was made by
             somebody else and asks for more than a machine.
@@ -199,14 +207,24 @@ class Recording:
             check_images(layout.root)
         else:
             manifest = check_foreign(layout.root, manifest)
-        lock = take_lock(layout)
         try:
+            lock = take_lock(layout.root)
+        except InUseError as error:
+            if not beside or error.pid is None or not is_ours(error.pid):
+                raise
+            return cls._beside(layout, manifest, error.pid, own=own)
+        others = None
+        try:
+            others = Others.keep_out(layout.root) if lock is not None else None
             identity = checksum(layout.manifest)
             known = unchanged(layout.root, identity, manifest.checksums)
             seen = _check_files(layout, manifest, known)
             believed = sealed(layout.root, identity, but=manifest.checksums)
             log = _digest(layout, manifest, believed=layout.deliveries.name in believed)
-            recording = cls(layout, manifest, log, lock, own=own, identity=identity, believed=believed, seen=seen)
+            recording = cls(
+                layout, manifest, log, lock,
+                own=own, identity=identity, believed=believed, seen=seen, others=others,
+            )  # fmt: skip
             if lock is not None and layout.deliveries.name not in believed:
                 write_atomically(layout.deliveries, log.to_bytes())
                 recording.note(layout.deliveries)
@@ -214,9 +232,30 @@ class Recording:
                 recording.note()
             return recording
         except BaseException:
+            if others:
+                others.close()
             if lock is not None:
                 os.close(lock)
             raise
+
+    @classmethod
+    def _beside(cls, layout: Layout, manifest: Manifest, writer: int, *, own: bool) -> Recording:
+        """Open a recording that the process ``writer`` has; when that has looked at it, nothing strange is in it."""
+        others = Others.join(layout.root, writer)
+        try:
+            identity = checksum(layout.manifest)
+            _check_files(layout, manifest, unchanged(layout.root, identity, manifest.checksums))
+            believed = sealed(layout.root, identity, but=manifest.checksums)
+            log = _digest(layout, manifest, believed=layout.deliveries.name in believed)
+            recording = cls(
+                layout, manifest, log, None,
+                own=own, identity=identity, believed=believed, others=others, writer=writer,
+            )  # fmt: skip
+        except BaseException:
+            others.close()
+            raise
+        _log.warning("%s", f"{layout.name}: {recording.not_kept}")
+        return recording
 
     @classmethod
     def peek(cls, root: Path) -> Recording:
@@ -251,12 +290,28 @@ class Recording:
 
     @property
     def writable(self) -> bool:
-        """False where snapshots cannot be kept, since the directory is read-only."""
+        """False where nothing can be kept: the directory is read-only, or another rrdbg keeps what is found."""
         return self._lock is not None
+
+    @property
+    def not_kept(self) -> str:
+        """Why nothing is kept where it is not :attr:`writable`, as a sentence."""
+        if self.writer:
+            return f"It is open in another rrdbg (pid {self.writer}), so what is found here is not kept."
+        return f"{self.layout.root} is read-only, so what is found here is not kept."
+
+    def let_others_in(self) -> None:
+        """All that was strange or left over has gone: others may work here, too."""
+        if self._others and self._lock is not None:
+            self._others.let_in()
+
+    def others_absent(self) -> AbstractContextManager[bool]:
+        """Whether nobody works beside this one, which alone may delete something then; nobody comes in meanwhile."""
+        return nullcontext(True) if self._others is None else self._others.absent()
 
     def has_made(self, name: str) -> bool:
         """Whether the file of that name was computed here."""
-        return self._believed is None or name in self._believed
+        return self._believed is None or self.writer is not None or name in self._believed
 
     def believes(self, content: bytes) -> bool:
         """Whether ``content``, that of a file of JSON, was written here, by :meth:`marked`."""
@@ -305,6 +360,9 @@ class Recording:
                 self.note()  # also what was made as the session ended
             os.close(self._lock)
             self._lock = None
+        if self._others:
+            self._others.close()
+            self._others = None
 
     def __enter__(self) -> Recording:
         return self
@@ -352,37 +410,6 @@ def _mark_again(path: Path, identity: str) -> None:
         return  # whoever reads it next says what is wrong with it
     except OSError as error:
         raise HostError.of(error, f"Cannot take {path} for your own") from None
-
-
-def take_lock(layout: Layout) -> int | None:
-    """A file descriptor that holds the recording's lock, until it is closed; None where the directory is read-only.
-
-    :raises RecordingError: another rrdbg holds it.
-    """
-    if not os.access(layout.root, os.W_OK):
-        return None
-    try:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        lock = os.open(layout.root / "lock", flags, 0o600)
-    except OSError as error:
-        raise RecordingError(f"Cannot use {layout.root / 'lock'}: {error.strerror}.") from None
-    deadline = time.monotonic() + _LOCK_SECONDS
-    while not _try_lock(lock):
-        if time.monotonic() > deadline:
-            os.close(lock)
-            raise RecordingError(
-                f"The recording {layout.root} is in use by another rrdbg; end that one first, or work on a copy."
-            )
-        time.sleep(_LOCK_SECONDS / 50)
-    return lock
-
-
-def _try_lock(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def incomplete(path: Path | str) -> RecordingError:

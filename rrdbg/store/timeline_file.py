@@ -225,14 +225,20 @@ def unlink_snapshot(recording: Recording, snapshot: Snapshot) -> None:
 def clean(recording: Recording, timeline: Timeline) -> Timeline:
     """The timeline without an earlier session's temporary snapshots; also deletes files that nobody lists.
 
-    That is what a session leaves that was killed. Nothing is touched unless we hold the recording's lock.
+    That is what a session leaves that was killed. Nothing is touched unless we hold the recording's lock, and nobody
+    works beside us.
 
     :raises HostError: the directory cannot be written.
     """
-    layout = recording.layout
     recording.remove_strange()
     if not recording.writable:
         return timeline
+    with recording.others_absent() as alone:
+        return _cleaned(recording, timeline) if alone else timeline
+
+
+def _cleaned(recording: Recording, timeline: Timeline) -> Timeline:
+    layout = recording.layout
     kept = tuple(snapshot for snapshot in timeline.snapshots if snapshot.kind is not SnapshotKind.LADDER)
     if len(kept) < len(timeline.snapshots):
         timeline = dataclasses.replace(timeline, snapshots=kept)

@@ -119,7 +119,7 @@ def test_command_files_and_status(cli: Cli, heapbug_recording: Path, tmp_path: P
 
 
 def test_lines_from_a_pipe(cli: Cli, heapbug_recording: Path) -> None:
-    done = cli("replay", "--no-gdb", str(heapbug_recording), typed="seek 50%\nbogus\nsi\n\n\nquit\nwhen\n")
+    done = cli("replay", "--no-gdb", str(heapbug_recording), typed="seek 50%\nbogus\nsi\n\n\nquit\nwhen\n", check=2)
     assert done.stdout.count("50.0%") == 4, "an empty line repeats stepi; nothing is run after quit"
     assert "There is no command 'bogus'" in done.stderr
 

@@ -223,6 +223,10 @@ async def _questions(editor: Editor) -> None:
     assert (await editor.ask("rrdbg/timeline"))["bookmarks"]
     page = (await editor.ask("rrdbg/timeline", form="html"))["page"]
     assert page.startswith("<!DOCTYPE html>")
+    seen = (await editor.ask("rrdbg/events", kind="interrupt", limit=3))["events"]
+    assert [event["kind"] for event in seen] == ["interrupt"] * 3
+    (latest,) = (await editor.ask("rrdbg/events", kind="interrupt", limit=1, last=True))["events"]
+    assert latest["position"]["icount"] > seen[-1]["position"]["icount"]
     assert "forms json and html" in await editor.refused("rrdbg/timeline", form="png")
     await _logpoints(editor)
 

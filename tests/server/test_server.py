@@ -17,6 +17,8 @@ from rrdbg.frontends.server.packets import PACKET_SIZE
 from rrdbg.links.rsp import RspClient, frame
 from rrdbg.model.timeline.position import Position
 from tests.guests.build import symbol
+from tests.oracle import Oracle
+from tests.recordings import fresh_copy
 from tests.server.conftest import connect, connecting, debugging, move, serving
 
 
@@ -183,3 +185,25 @@ async def test_s8_nobody_else_connects_whatever_the_umask(workload: Path, tmp_pa
             await server.close()
     finally:
         os.umask(before)
+
+
+async def test_several_clients_have_a_cursor_each(workload: Path, busy: Oracle, tmp_path: Path) -> None:
+    copy = fresh_copy(workload, tmp_path / "served")
+    async with await Replay.open(copy) as replay:
+        server = Server(replay, another=lambda: Replay.open(copy))
+        await server.listen(f"unix:{tmp_path}/socket")
+        try:
+            async with connecting(server.address) as first, connecting(server.address) as second:
+                for client, place in ((first, 100), (second, 200), (first, 300)):
+                    await client.monitor(f"seek {busy[place].position}")
+                    assert await client.exchange(b"g") == busy[place].packet
+                assert await second.exchange(b"g") == busy[200].packet
+                assert (await move(second, "bs")).startswith(b"T05")
+                assert await second.exchange(b"g") == busy[199].packet
+                assert await first.exchange(b"g") == busy[300].packet
+                assert await first.exchange(b"qRrdbg.control") == b"1"
+                assert await second.exchange(b"qRrdbg.control") == b"", "it could not tell whose cursor is meant"
+                assert "is not kept" in await second.monitor("bookmark here")
+            assert replay.position == busy[300].position
+        finally:
+            await server.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -22,6 +23,9 @@ def cli(tmp_path: Path) -> Cli:
 def heapbug(heapbug: Path, tmp_path: Path) -> Path:
     """A copy of the recording, since a session leaves marks and snapshots in it."""
     return Path(shutil.copytree(heapbug, tmp_path / "heapbug"))
+
+
+PLACE = re.compile(r"[\d,]+(:\d+)? \(\d+\.\d%\)")
 
 
 def test_json_tells_of_gdbs_movements(cli: Cli, heapbug: Path, heapbug_guest: Path) -> None:
@@ -83,10 +87,20 @@ def test_a_gdb_that_is_not_there(cli: Cli, heapbug: Path, tmp_path: Path) -> Non
 
 def test_lines_from_a_pipe_may_be_blocks(cli: Cli, heapbug: Path) -> None:
     typed = "python\nprint('from', 'python')\nend\nstepi\nreverse-stepi\n\nbogus\nprint 6 * 7\n"
-    done = cli("replay", str(heapbug), typed=typed)
+    done = cli("replay", str(heapbug), typed=typed, check=1)
     assert "from python" in done.stdout
     assert "= 42" in done.stdout
     assert "Undefined command" in done.stderr
+
+
+def test_gdbs_movements_tell_their_position(cli: Cli, heapbug: Path) -> None:
+    """There is no prompt that would (C7)."""
+    words = ("break log_append", "reverse-continue", "when", "reverse-next", "when")
+    done = cli("replay", str(heapbug), "--batch", *(word for line in words for word in ("-ex", line)))
+    *_, stopped, when, gone_back, last = [line for line in done.stdout.splitlines() if PLACE.match(line)]
+    assert when.startswith(stopped)
+    assert last.startswith(gone_back)
+    assert stopped != gone_back
 
 
 def test_no_gdb_is_left_behind(cli: Cli, heapbug: Path) -> None:

@@ -19,8 +19,9 @@ from rrdbg.store.files import checksum_inside
 from rrdbg.store.logformat import KNOWN_VERSIONS
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.opening import is_inside
-from rrdbg.store.recording import Layout, Recording, take_lock
+from rrdbg.store.recording import Layout, Recording
 from rrdbg.store.replaylog import LogSummary, summarise
+from rrdbg.store.sharing import take_lock
 from rrdbg.store.timeline_file import load_timeline
 from rrdbg.store.trust import check_foreign, is_own
 
@@ -142,7 +143,7 @@ def _access(layout: Layout) -> Iterator[Finding]:
         )
         return
     try:
-        lock = take_lock(layout)
+        lock = take_lock(layout.root)
     except RecordingError as error:
         yield note("access", str(error), "End that one to work on it.")
         return

@@ -263,7 +263,7 @@ class Launcher:
                 "Jumps start at the beginning; record with a newer QEMU for faster ones."
             )
         if not self.writable:
-            raise UsageError(f"{self.recording.layout.root} is read-only; a snapshot cannot be kept in it.")
+            raise UsageError(f"No snapshot can be kept. {self.recording.not_kept}")
 
     def saves(self, walker: Walker) -> bool:
         """Whether a snapshot could be saved where ``walker`` stands, as far as its machine goes."""

@@ -249,6 +249,7 @@ async def index(
         if not recording.writable:
             raise RecordingError(f"{path} is read-only; an index cannot be kept in it. Index a copy.")
         timeline = clean(recording, load_timeline(recording))
+        recording.let_others_in()
         launcher = await Launcher.create(recording)
         try:
             indexer = Indexer(

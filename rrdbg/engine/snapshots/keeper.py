@@ -246,9 +246,11 @@ class Keeper:
             self.timeline = self.timeline.without_snapshot(snapshot.icount)
         if self._launcher.recording.writable:
             self._write()
-            for snapshot in snapshots:
-                unlink_snapshot(self._launcher.recording, snapshot)
-            self._launcher.forgotten(self.timeline)
+            with self._launcher.recording.others_absent() as alone:
+                if alone:  # or else the files go when the recording is opened next
+                    for snapshot in snapshots:
+                        unlink_snapshot(self._launcher.recording, snapshot)
+                    self._launcher.forgotten(self.timeline)
 
     def close(self) -> None:
         """Drop the temporary snapshots, and write down the costs that were measured last."""
@@ -328,10 +330,16 @@ class Keeper:
         places = {plain(place) for place in rungs(self.timeline.cost, low, here)}
         return sorted(place for place in places if low < place < here)
 
+    @property
+    def _crowded(self) -> bool:
+        """True if there is no room for more snapshots, and none may be dropped, since others work with them."""
+        with self._launcher.recording.others_absent() as alone:
+            return not alone and self._launcher.room(self.timeline) > self.budget
+
     async def _begin(self, walker: Walker, kind: SnapshotKind) -> None:
         """Save a snapshot where ``walker`` stands, if that can be; it is written while the guest goes on."""
         icount = walker.position.icount
-        if self._full or icount in self._fatal or not self._launcher.saves(walker):
+        if self._full or icount in self._fatal or self._crowded or not self._launcher.saves(walker):
             return
         began = time.monotonic()
         try:
@@ -369,7 +377,7 @@ class Keeper:
     def _thin(self) -> None:
         """Drop what is over the budget, but for snapshots that a machine stands on."""
         budget = self.budget
-        if self._launcher.room(self.timeline) <= budget:
+        if self._launcher.room(self.timeline) <= budget or self._crowded:
             return
         # Room for the next ones, too: to find which pages are still needed all tables are read.
         while (excess := self._launcher.room(self.timeline) - int(budget * _FILLED)) > 0:

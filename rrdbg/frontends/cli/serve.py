@@ -9,13 +9,15 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 
+from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
 from rrdbg.frontends.server.connection import Server
 from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay
 from rrdbg.store.workfolder import WorkFolder
 
 _DESCRIPTION = """
-Serve a recording over GDB's remote protocol until Ctrl-C. In GDB: target remote ADDRESS.
+Serve a recording over GDB's remote protocol until Ctrl-C. In GDB: target remote ADDRESS. Several may connect; each
+has a position of its own.
 """
 
 
@@ -44,7 +46,8 @@ async def run(arguments: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         replay = await stack.enter_async_context(await open_replay(arguments, spares=arguments.spares))
-        server = Server(replay)
+        path = replay.recording.layout.root
+        server = Server(replay, another=lambda: Replay.open(path))
         where = arguments.listen
         if where == "unix":
             where = f"unix:{stack.enter_context(WorkFolder())}/socket"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 
@@ -14,6 +15,8 @@ from rrdbg.frontends.dap.session import Session
 from rrdbg.model.document import Document
 from rrdbg.model.hits.stop import Stop
 from rrdbg.model.results import Changed, Found, Message, TimelineView
+from rrdbg.model.timeline.events import GuestEvent
+from rrdbg.model.timeline.position import START
 from rrdbg.render.json_lines import to_plain
 from rrdbg.render.page import timeline_page
 
@@ -95,6 +98,29 @@ async def _bookmarks(session: Session, arguments: Document) -> Body:
     return {
         "bookmarks": [
             {"name": name, "position": session.position(mark.position), "note": mark.note} for name, mark in marks
+        ]
+    }
+
+
+@ASKING.answers("rrdbg/events")
+async def _events(session: Session, arguments: Document) -> Body:
+    """What came from outside, of a ``kind`` or all notable ones; the first ``limit``, or the ``last`` before here."""
+    kind, limit, last = (arguments.get(name) for name in ("kind", "limit", "last"))
+    most = MOST_FOUND if limit is None else limit.integer(1, MOST_FOUND)
+    backwards = last is not None and last.flag()
+    end = session.replay.position if backwards else session.replay.end
+    found: deque[GuestEvent] = deque(maxlen=most)
+    if end == START:
+        return {"events": []}
+    async with aclosing(session.replay.events(None if kind is None else kind.text(20), "start", end)) as events:
+        async for event in events:
+            found.append(event)
+            if not backwards and len(found) == most:
+                break
+    return {
+        "events": [
+            {"kind": str(event.kind), "text": event.text, "position": session.position(event.position)}
+            for event in found
         ]
     }
 

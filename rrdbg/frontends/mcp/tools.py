@@ -340,7 +340,9 @@ class Tools:
             if old and old.position != replay.position:
                 raise UsageError(f"@{name} is at {old.position} already; take another name.")
             position = await replay.bookmark(name, cut(note))
-            return f"@{name} is kept at {position}."
+            recorded = replay.cursor.recording
+            remark = "" if recorded.writable else f" {recorded.not_kept}"
+            return f"@{name} is at {position}.{remark}"
 
         return await self._ask(context, recording, at, question)
 

@@ -18,11 +18,12 @@ __all__ = ["interact"]
 _CHUNK = 1 << 16
 
 
-async def interact(shell: Shell, *, terminal: bool) -> None:
-    """Read lines until the user quits; errors are shown and the shell goes on.
+async def interact(shell: Shell, *, terminal: bool) -> int:
+    """Read lines until the user quits; errors are shown and the shell goes on. The exit status.
 
-    Without a ``terminal`` they are read from standard input as they are.
+    Without a ``terminal`` they are read from standard input as they are, and the status is that of the first error.
     """
+    status = 0
     block = Block()
     lines = Prompt(shell, block).lines() if terminal else _piped_lines()
     previous = ""
@@ -36,8 +37,10 @@ async def interact(shell: Shell, *, terminal: bool) -> None:
             await shell.run(whole)
         except RrdbgError as error:
             shell.show_error(error)
+            status = status or (0 if terminal else error.exit_code)
         if shell.session.over:
-            return
+            break
+    return status
 
 
 async def _piped_lines() -> AsyncIterator[str]:

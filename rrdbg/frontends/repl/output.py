@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.repl.redirect import Redirected, Sink
-from rrdbg.model.results import Result
+from rrdbg.model.results import Result, Stopped
 from rrdbg.model.shown import shown
 from rrdbg.render.colours import coloured
 from rrdbg.render.csv_table import to_csv
@@ -19,15 +19,25 @@ from rrdbg.render.text import render
 
 
 class Outlet:
-    """Shows results; ``json`` makes each a JSON object, ``colours`` makes text colourful on a terminal."""
+    """Shows results; ``json`` makes each a JSON object, ``colours`` makes text colourful on a terminal.
 
-    def __init__(self, *, json: bool = False, colours: bool = False) -> None:
+    Where no prompt tells it (``positions``), GDB's movements, too, end with the position.
+    """
+
+    def __init__(self, *, json: bool = False, colours: bool = False, positions: bool = False) -> None:
         self.json = json
         self._colours = colours and not json
+        self._positions = positions
 
     def text(self, result: Result) -> str:
         """``result`` as it is shown."""
-        return to_json(result) if self.json else render(result, shutil.get_terminal_size((100, 24)).columns)
+        if self.json:
+            return to_json(result)
+        text = render(result, shutil.get_terminal_size((100, 24)).columns)
+        if self._positions and isinstance(result, Stopped) and result.text:
+            here = result.stop.position
+            return f"{text}\n{here} ({here.percent(result.end):.1f}%)"
+        return text
 
     def show(self, result: Result) -> None:
         """Print ``result``."""

@@ -84,7 +84,7 @@ def dispatch(line: str, canonical: Canonical | None, *, structured: bool = False
         return Ours(*COMMANDS.match(line))
     word, _, rest = line.partition(" ")
     if word == "monitor":
-        return Ours(*COMMANDS.match(rest))
+        return Ours(*COMMANDS.match(COMMANDS.monitored(rest)))
     found = COMMANDS.exact(line)
     scoped = bool(found) and has_scope(line)
     if found and (not found[0].in_gdb or scoped or (structured and found[0].category is Category.DATA)):

@@ -60,7 +60,8 @@ def read_work(arguments: argparse.Namespace) -> list[str]:
 async def work(replay: Replay, lines: Sequence[str], arguments: argparse.Namespace) -> int:
     """Run ``lines`` on ``replay`` and, unless it is a batch, what the user types then; the exit status."""
     interactive = not arguments.batch and sys.stdin.isatty() and sys.stdout.isatty()
-    outlet = Outlet(json=arguments.json, colours=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    outlet = Outlet(json=arguments.json, colours=coloured, positions=not interactive)
     waiting = Waiting(ProgressLine(quiet=arguments.json))
     async with AsyncExitStack() as stack:
         with interrupted_at(lambda: replay.position, "GDB was being started"):
@@ -77,7 +78,7 @@ async def work(replay: Replay, lines: Sequence[str], arguments: argparse.Namespa
                 # prompt_toolkit takes 0.05 s to read, which a batch need not wait for.
                 from rrdbg.frontends.repl.interactive import interact
 
-                await interact(shell, terminal=interactive)
+                return await interact(shell, terminal=interactive)
     return 0
 
 

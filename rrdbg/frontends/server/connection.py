@@ -8,10 +8,11 @@ import os
 import resource
 import socket
 import stat
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import UsageError
+from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.server.control import GREETING, Control
 from rrdbg.frontends.server.packets import PACKET_SIZE, Packet, PacketParser, Signal
 from rrdbg.frontends.server.stub import Stub
@@ -23,6 +24,9 @@ _SILENT_SECONDS = 30.0
 """How long a client may say nothing at all; a GDB speaks at once."""
 
 _MOST_VISITORS = 32
+_MOST_BESIDE = 7
+"""Clients with a cursor of their own, each with a QEMU at least."""
+
 _OWN_FILES = 64
 """File descriptors that are left to rrdbg and its machines."""
 
@@ -30,16 +34,27 @@ _BACKLOG = 16
 
 
 class Server:
-    """Serves ``replay`` to one client after another; a second client at the same time is sent away.
+    """Serves ``replay`` to one client after another.
+
+    Each that comes meanwhile gets what ``another`` opens, with a cursor of its own, and without that is sent away.
 
     Beside it there may be control channels. Whether a connection is one, its first words tell.
 
     ``looks_again`` tells that the client looks at the guest anew after each ``monitor`` command, and needs no reminder.
     """
 
-    def __init__(self, replay: Replay, *, looks_again: bool = False) -> None:
-        self.stub = Stub(replay, self._say, looks_again=looks_again)
+    def __init__(
+        self,
+        replay: Replay,
+        *,
+        looks_again: bool = False,
+        another: Callable[[], Awaitable[Replay]] | None = None,
+        controlled: bool = True,
+    ) -> None:
+        self.stub = Stub(replay, self._say, looks_again=looks_again, controlled=controlled)
         """What answers the packets."""
+        self._another = another
+        self._beside = 0
         self._listener: asyncio.Server | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._path: Path | None = None
@@ -120,14 +135,34 @@ class Server:
                     self.stub.lookers -= 1
             elif words and (self._writer is None or self._leaving):
                 async with self._turn:
-                    await self._attend(reader, writer, words)
+                    await self.attend(reader, writer, words)
+            elif words and self._another and self._beside < _MOST_BESIDE:
+                await self._attend_beside(self._another, reader, writer, words)
         except asyncio.CancelledError:
             pass  # everything ends; asyncio would print a traceback
         finally:
             del self._visitors[writer]
             writer.close()
 
-    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, words: bytes) -> None:
+    async def _attend_beside(
+        self,
+        another: Callable[[], Awaitable[Replay]],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        words: bytes,
+    ) -> None:
+        """Serve one more client, with a cursor of its own. A control channel could not tell whose it is."""
+        self._beside += 1
+        try:
+            async with await another() as replay:
+                await Server(replay, controlled=False).attend(reader, writer, words)
+        except RrdbgError as error:
+            writer.write(frame(b"E." + str(error).encode()))
+        finally:
+            self._beside -= 1
+
+    async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, words: bytes) -> None:
+        """Serve the client at ``reader`` and ``writer``, who has said ``words``, until it leaves."""
         self._writer = writer
         self._leaving = False
         self._acknowledging = True

@@ -68,9 +68,14 @@ class Aftermath:
 
 
 class Stub:
-    """Answers packets; ``say`` sends text to the client's console before the reply."""
+    """Answers packets; ``say`` sends text to the client's console before the reply.
 
-    def __init__(self, replay: Replay, say: Callable[[str], None], *, looks_again: bool = False) -> None:
+    ``controlled`` tells that there is a control channel, too.
+    """
+
+    def __init__(
+        self, replay: Replay, say: Callable[[str], None], *, looks_again: bool = False, controlled: bool = True
+    ) -> None:
         self.replay = replay
         replay.spaces.on_meant = self._say_meant
         self.session = Session(replay, what_if=self._switch)
@@ -98,8 +103,13 @@ class Stub:
             b"qC": self._current, b"qfThreadInfo": self._threads, b"qsThreadInfo": self._fixed(b"l"),
             b"qAttached": self._fixed(b"1"), b"qSymbol:": self._fixed(b"OK"), b"qThreadExtraInfo,": self._place,
             b"QStartNoAckMode": self._fixed(b"OK"), b"vMustReplyEmpty": self._fixed(b""),
-            b"qRrdbg.control": self._fixed(b"1"), b"qRrdbg.mode": self._mode, b"QRrdbg.layout:": self._set_layout,
+            b"qRrdbg.control": self._fixed(b"1" if controlled else b""),
+            b"qRrdbg.mode": self._mode, b"QRrdbg.layout:": self._set_layout,
             b"qRrdbg.described": self._described_as,
+            # By these, extensions for kernels know a QEMU. A single step here is one instruction, whatever they set.
+            b"qqemu.sstepbits": self._fixed(b"ENABLE=1,NOIRQ=2,NOTIMER=4"),
+            b"Qqemu.sstepbits": self._fixed(b"ENABLE=1,NOIRQ=2,NOTIMER=4"), b"qqemu.sstep": self._fixed(b"0x7"),
+            b"Qqemu.sstep=": self._fixed(b"OK"),
             b"qqemu.PhyMemMode": self._physical_mode,
             b"Qqemu.PhyMemMode:": self._set_physical,
             b"vCont?": self._fixed(b"vCont;c;C;s;S"), b"vCont;": self._vcont, b"vKill;": self._fixed(b"OK"),
@@ -437,7 +447,7 @@ class Stub:
         self.commanding = True
         try:
             with self.progress(self._reporter()):
-                async with aclosing(COMMANDS.run(self.session, line)) as results:
+                async with aclosing(COMMANDS.run(self.session, COMMANDS.monitored(line))) as results:
                     async for result in results:
                         self._say(render(result) + "\n")
         except RrdbgError as error:

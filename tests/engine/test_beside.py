@@ -1,0 +1,151 @@
+"""Several processes in one recording at once: each gets the right answers, whoever is killed meanwhile (C3)."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import rrdbg
+from rrdbg.store.workfolder import WorkFolder
+from tests.guests.build import symbol
+from tests.oracle import Oracle
+from tests.processes import qemus_in
+
+ROUNDS = int(os.environ.get("RRDBG_EXAMPLES", "4"))
+"""How many processes are killed."""
+
+WORKER = """
+import json, random, sys
+import rrdbg
+
+root, truth, seed = sys.argv[1], json.loads(open(sys.argv[2]).read()), int(sys.argv[3])
+chance = random.Random(seed)
+with rrdbg.open(root, gdb=None, jobs=1) as replay:
+    print("open", replay.beneath.cursor.recording.writable, flush=True)
+    for number in range(10_000):
+        icount, phase, pc, value = chance.choice(truth["entries"])
+        stop = replay.seek(rrdbg.Position(icount, phase))
+        assert stop.pc == pc, f"{stop} is not at {pc:#x}"
+        assert int.from_bytes(replay.read_memory(truth["counter"], 8), "little") == value, stop
+        low, high = sorted(chance.choice(truth["entries"])[0] for _ in range(2))
+        if low < high and chance.random() < 0.3:
+            found = [hit.position.icount for hit in replay.writes(truth["counter"], 8, low, high)]
+            wanted = [place for place in truth["changes"] if low <= place < high]
+            assert found == wanted, f"writes from {low} to {high}: {found}, not {wanted}"
+        if chance.random() < 0.2:
+            replay.bookmark(f"b{seed}_{number}", "here")
+        print("done", number, flush=True)
+"""
+
+
+@dataclass
+class Workers:
+    """Processes that work in the recording ``root``; ``truth`` is what they compare with."""
+
+    root: Path
+    truth: Path
+    running: list[subprocess.Popen[str]] = field(default_factory=list)
+    seeds: int = 0
+
+    def start(self) -> subprocess.Popen[str]:
+        """One more; when it has opened the recording."""
+        self.seeds += 1
+        words = [sys.executable, "-c", WORKER, str(self.root), str(self.truth), str(self.seeds)]
+        worker = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.running.append(worker)
+        return worker
+
+    def said(self, worker: subprocess.Popen[str], right: Callable[[str], bool]) -> str:
+        """The next line of a worker's that is ``right``."""
+        assert worker.stdout
+        while line := worker.stdout.readline():
+            if right(line):
+                return line
+        _, errors = worker.communicate()
+        raise AssertionError(f"It ended with {worker.returncode}: {errors}")
+
+    def kill(self, worker: subprocess.Popen[str]) -> None:
+        """Kill it, at any moment of its work."""
+        self.running.remove(worker)
+        worker.send_signal(signal.SIGKILL)
+        _, errors = worker.communicate()
+        assert worker.returncode == -signal.SIGKILL, errors
+
+    def end(self) -> None:
+        for worker in list(self.running):
+            self.kill(worker)
+
+
+def test_four_work_at_once_and_are_killed(workload: Path, workload_guest: Path, busy: Oracle, tmp_path: Path) -> None:
+    counter = symbol(workload_guest, "counter").address
+    values = [
+        (entry.position.icount, entry.position.phase, entry.pc, int.from_bytes(entry.memory[counter], "little"))
+        for entry in busy.entries
+    ]
+    changes = [busy[at].position.icount for at in busy.changes(counter)]
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps({"entries": values[:-1], "changes": changes, "counter": counter}))
+    root = shutil.copytree(workload, tmp_path / "workload")
+    chance = random.Random(20261127)
+    workers = Workers(root, truth)
+    try:
+        first = workers.start()
+        assert "True" in workers.said(first, lambda line: line.startswith("open"))
+        others = [workers.start() for _ in range(3)]
+        for other in others:
+            assert "False" in workers.said(other, lambda line: line.startswith("open")), (
+                "the first one keeps what is found"
+            )
+        victim = first  # the one that writes
+        for _ in range(ROUNDS):
+            time.sleep(chance.random())  # at any moment
+            workers.kill(victim)
+            fresh = workers.start()
+            workers.said(fresh, lambda line: line.startswith("open"))
+            for worker in workers.running:
+                workers.said(worker, lambda line: line.startswith("done"))
+            victim = chance.choice(workers.running)
+    finally:
+        workers.end()
+    with rrdbg.open(root, gdb=None) as replay:
+        assert replay.beneath.cursor.recording.writable
+        for at in (0, len(busy) // 2, len(busy) - 1):
+            stop = replay.seek(busy[at].position)
+            assert stop.pc == busy[at].pc
+            assert replay.registers() == busy.registers(at)
+        found = [
+            hit.position.icount for hit in replay.writes(counter, 8, busy[0].position, busy[len(busy) - 1].position)
+        ]
+        assert found == changes
+    assert not qemus_in(tmp_path)
+    with WorkFolder():
+        pass  # whoever comes next sweeps what they have left
+
+
+def test_snapshots_that_others_use_stay(workload: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(workload, tmp_path / "workload")
+    with rrdbg.open(root, gdb=None) as writer:
+        writer.seek("90%")
+        files = set((root / "snapshots").iterdir())
+        with rrdbg.open(root, gdb=None) as beside:
+            assert not beside.beneath.cursor.recording.writable
+            keeper = writer.beneath.cursor._keeper
+            known = [snapshot for snapshot in keeper.timeline.snapshots if snapshot.icount]
+            assert known
+            keeper.drop(*known)
+            assert set((root / "snapshots").iterdir()) == files, "they are left for the one that has them"
+            there = beside.beneath.cursor.timeline.snapshots[-1].icount
+            assert beside.seek(there + 10).position.icount == there + 10
+            assert "pid" in str(beside.run("bookmark x"))
+        assert not writer.beneath.cursor.timeline.bookmarks
+    with rrdbg.open(root, gdb=None):
+        assert set((root / "snapshots").iterdir()) < files, "and are swept when nobody has them"

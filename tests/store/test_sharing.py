@@ -1,0 +1,106 @@
+"""Who may come into a recording, and who may delete something in it (C3)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rrdbg.errors import RecordingError
+from rrdbg.store.library import Library
+from rrdbg.store.recording import Recording
+from rrdbg.store.sharing import InUseError, Others, is_ours, take_lock
+
+
+@pytest.fixture
+def copy(workload: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(workload, tmp_path / "workload")
+
+
+def test_one_writes_and_others_work_beside(copy: Path) -> None:
+    with Recording.open(copy) as writer:
+        assert writer.writable
+        with pytest.raises(InUseError, match=rf"\(pid {os.getpid()}\)"):
+            Recording.open(copy)
+        with writer.others_absent() as alone:
+            assert alone
+        writer.let_others_in()
+        beside = [Recording.open(copy, beside=True) for _ in range(2)]
+        for other in beside:
+            assert not other.writable
+            assert other.writer == os.getpid()
+            assert f"(pid {os.getpid()})" in other.not_kept
+            with writer.others_absent() as alone:
+                assert not alone
+            other.close()
+        with writer.others_absent() as alone:
+            assert alone
+    with Recording.open(copy, beside=True) as next_one:
+        assert next_one.writable
+
+
+def test_nobody_comes_in_while_it_is_opened(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rrdbg.store.sharing._OPENING_SECONDS", 0.05)
+    with Recording.open(copy), pytest.raises(InUseError, match="opening it"):
+        Recording.open(copy, beside=True)
+
+
+def test_who_comes_in_stays_when_the_writer_goes(copy: Path) -> None:
+    writer = Recording.open(copy)
+    writer.let_others_in()
+    with Recording.open(copy, beside=True):
+        writer.close()
+        with Recording.open(copy) as next_one, next_one.others_absent() as alone:
+            assert next_one.writable
+            assert not alone
+        with pytest.raises(InUseError):
+            Library(copy.parent).remove(copy)
+        assert copy.is_dir()
+    Library(copy.parent).remove(copy)
+    assert not copy.exists()
+
+
+def test_the_kernel_lets_go_of_who_is_killed(copy: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from rrdbg.store.recording import Recording\n"
+        "r = Recording.open(Path(sys.argv[1]), beside=True); r.let_others_in(); print(r.writer or 0, flush=True)\n"
+        "sys.stdin.read()"
+    )
+
+    def start() -> subprocess.Popen[str]:
+        words = [sys.executable, "-c", program, str(copy)]
+        return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    first = start()
+    assert first.stdout
+    assert first.stdout.readline() == "0\n"
+    second = start()
+    assert second.stdout
+    assert second.stdout.readline() == f"{first.pid}\n"
+    for process in (first, second):
+        process.kill()
+        process.communicate()
+    with Recording.open(copy) as recording, recording.others_absent() as alone:
+        assert alone
+
+
+def test_somebody_elses_process_is_not_joined() -> None:
+    assert is_ours(os.getpid())
+    assert not is_ours(1 << 22 | 1)
+
+
+def test_a_read_only_directory_has_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert take_lock(tmp_path) is None
+    assert not (tmp_path / "lock").exists()
+
+
+def test_links_are_no_locks(tmp_path: Path) -> None:
+    (tmp_path / "lock.beside").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RecordingError, match="Cannot use"):
+        Others(tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
