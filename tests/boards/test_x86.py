@@ -100,6 +100,15 @@ def test_f3_boot_code_by_linear_address(cli: Cli, multiboot32: Path, tmp_path: P
         assert re.search(r"=> 0xfe05b:\tcmpl .*%cs:.*\n +0xfe062:\tjne", done.stdout)
 
 
+def test_f3_boot_code_while_a_kernel_has_a_breakpoint(cli: Cli, multiboot32: Path, tmp_path: Path) -> None:
+    """GDB has no address for that in 16-bit code, and sees the CPU as a 64-bit one while it moves."""
+    copy = shutil.copytree(multiboot32, tmp_path / "copy")
+    orders = ("-ex", "break *0xffffffff81000000", "-ex", "x/i $pc", "-ex", "stepi", "-ex", "reverse-stepi")
+    done = cli("replay", str(copy), "--at", "start", "--batch", *orders)
+    shown = [(int(place, 16), name) for place, name in re.findall(r"=> (0x[0-9a-f]+):\t(\w+)", done.stdout)]
+    assert shown == [(0xFFFF_FFF0, "ljmp"), (0xF_E05B, "cmpl"), (0xFFFF_FFF0, "ljmp")]
+
+
 async def test_f3_a_what_if_writes_the_pc_as_it_shows_it(multiboot32: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(multiboot32, tmp_path / "copy")
     async with await Replay.open(copy) as replay, Debugger.on(replay, "gdb", None) as debugger:

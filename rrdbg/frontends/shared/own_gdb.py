@@ -43,6 +43,12 @@ _IN_SCRIPT = re.compile(r"^\S+block\.gdb:\d+: Error in sourced command file:\n")
 _FAR = re.compile(r"0x0*[1-9a-f][0-9a-f]{8,}")
 """An address of more than 32 bits."""
 
+_LOOK = frozenset({
+    "x", "disassemble", "info", "show", "print", "p", "output", "printf", "list", "backtrace", "bt", "where", "frame",
+})  # fmt: skip
+"""Commands of GDB's that never set the guest going, and so need no breakpoints."""
+
+_NEXT = "=> "
 _TOLD = "Program received signal SIGINT"
 _ENDS = (StopReason.START, StopReason.END)
 
@@ -124,7 +130,8 @@ class Debugger:
         price = self.symbols.price_of_condition(line)
         told: list[Result] = [Message(price)] if price else []
         line = await self.symbols.compilable_condition(line)
-        await self._see_far_points()
+        if self.canonical(line.split("/")[0].split(maxsplit=1)[0] if line.strip() else "") not in _LOOK:
+            await self._see_far_points()
         stub = self._server.stub
         aftermath = stub.aftermath = Aftermath()
         try:
@@ -139,12 +146,12 @@ class Debugger:
         finally:
             stub.halted = False
             self._seen = stub.state
-        await self._follow_mode()
+        text = await self._read_in_its_mode(answer.text) if await self._follow_mode() else answer.text
         if aftermath.failure:
             raise aftermath.failure
         if answer.stopped is None or self.in_what_if:
-            return told + ([Output(answer.text)] if answer.text else [])
-        return [*told, await self.session.moved(await self._stop(answer.stopped, aftermath), answer.text)]
+            return told + ([Output(text)] if text else [])
+        return [*told, await self.session.moved(await self._stop(answer.stopped, aftermath), text)]
 
     async def ask(self, command: str) -> dict[str, Any]:
         """The values that a command of GDB/MI gives; it may not move the guest.
@@ -199,11 +206,18 @@ class Debugger:
         names = [*await self.complete(""), *await self.complete("info ")]
         self._names = frozenset(names) | {"k", "r"}
 
-    async def _follow_mode(self) -> None:
-        """Have GDB see the CPU in the mode that it is in, and read its code so."""
+    async def _follow_mode(self) -> bool:
+        """Have GDB see the CPU in the mode that it is in, and read its code so; True if it saw it in another."""
         segment = await self._server.stub.code_segment()
-        if segment is not None:
-            await self._see_as(segment.mode)
+        return segment is not None and await self._see_as(segment.mode)
+
+    async def _read_in_its_mode(self, text: str) -> str:
+        """What GDB printed of a stop, its next instruction as it is in the mode that GDB sees the CPU in since."""
+        lines = text.split("\n")
+        at = next((number for number, line in enumerate(lines) if line.startswith(_NEXT)), None)
+        if at is not None:
+            lines[at] = (await self._gdb.console("x/i $pc")).rstrip("\n")
+        return "\n".join(lines)
 
     async def _see_far_points(self) -> None:
         """Have GDB see the CPU as QEMU describes it if it is to meet a breakpoint that its mode has no address for.
@@ -227,9 +241,10 @@ class Debugger:
         finally:
             await self._follow_mode()
 
-    async def _see_as(self, mode: CodeMode) -> None:
+    async def _see_as(self, mode: CodeMode) -> bool:
+        """Have GDB see the CPU in ``mode``; False if it does."""
         if self._sees_as(mode):
-            return
+            return False
         with contextlib.suppress(GdbError):  # the QEMU has gone, and GDB let go of us; what is asked next says so
             await self._gdb.console(f"maintenance packet QRrdbg.layout:{mode}")
         *tried, last = lines_to_see(mode)
@@ -237,6 +252,7 @@ class Debugger:
             with contextlib.suppress(GdbError):
                 await self._gdb.console(line)
         await self._gdb.console(last)
+        return True
 
     def _sees_as(self, mode: CodeMode) -> bool:
         return mode == (self._server.stub.layout or self._described)
