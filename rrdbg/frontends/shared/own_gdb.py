@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rrdbg.commands.session import Session
+from rrdbg.engine.queries.returning import run_out
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import GdbError, Interrupted
 from rrdbg.frontends.server.connection import Server
@@ -37,6 +38,9 @@ _HITS = {
     "access-watchpoint-trigger": StopReason.WATCHPOINT,
 }
 _WATCHES = ("wpt", "hw-rwpt", "hw-awpt")
+_FINISH = ("finish", "fin")
+_NO_FRAME = "not meaningful in the outermost frame"
+_NEXT = re.compile(r"^=> 0x[0-9a-f]+.*$", re.MULTILINE)
 _IN_SCRIPT = re.compile(r"^\S+block\.gdb:\d+: Error in sourced command file:\n")
 _TOLD = "Program received signal SIGINT"
 _ENDS = (StopReason.START, StopReason.END)
@@ -124,6 +128,8 @@ class Debugger:
         except GdbError as error:
             if stub.halted:
                 raise self._interrupted("") from None
+            if _NO_FRAME in str(error) and await self._can_run_out(line):
+                return [await self.session.stopped(await run_out(self._replay, await self._addresses()))]
             raise aftermath.failure or GdbError(_IN_SCRIPT.sub("", str(error))) from None
         else:
             if stub.halted or isinstance(aftermath.failure, Interrupted):
@@ -131,12 +137,28 @@ class Debugger:
         finally:
             stub.halted = False
             self._seen = stub.state
-        await self._follow_mode()
+        text = answer.text
+        if await self._follow_mode():
+            # GDB has printed the instruction before it was told how to read it.
+            text = _NEXT.sub(lambda _: shown.splitlines()[0], text) if (shown := await self._next()) else text
         if aftermath.failure:
             raise aftermath.failure
         if answer.stopped is None or self.in_what_if:
-            return [Output(answer.text)] if answer.text else []
-        return [await self.session.moved(await self._stop(answer.stopped, aftermath), answer.text)]
+            return [Output(text)] if text else []
+        return [await self.session.moved(await self._stop(answer.stopped, aftermath), text)]
+
+    async def _next(self) -> str:
+        """The next instruction, as GDB shows it; empty where it cannot be read."""
+        with contextlib.suppress(GdbError):
+            return await self._gdb.console("x/i $pc")
+        return ""
+
+    async def _can_run_out(self, line: str) -> bool:
+        """Whether ``line`` is to finish a function of x86 code that GDB knows nothing of, and so has no frame for."""
+        if self.canonical(line.strip()) not in _FINISH or self.in_what_if or self._described is None:
+            return False
+        frame = await self.symbols.frame()
+        return frame is None or not frame.function
 
     async def refresh(self) -> None:
         """Make GDB look at the guest anew, if that has changed without it."""
@@ -183,11 +205,13 @@ class Debugger:
         names = [*await self.complete(""), *await self.complete("info ")]
         self._names = frozenset(names) | {"k", "r"}
 
-    async def _follow_mode(self) -> None:
-        """Have GDB see the CPU in the mode that it is in, and read its code so."""
+    async def _follow_mode(self) -> bool:
+        """Have GDB see the CPU in the mode that it is in, and read its code so; True if that is another one."""
         segment = await self._server.stub.code_segment()
-        if segment is not None:
-            await self._see_as(segment.mode)
+        if segment is None or self._sees_as(segment.mode):
+            return False
+        await self._see_as(segment.mode)
+        return True
 
     @asynccontextmanager
     async def _as_described(self) -> AsyncIterator[None]:
@@ -229,6 +253,11 @@ class Debugger:
     async def has_points(self) -> bool:
         """True if a breakpoint or watchpoint of GDB's is enabled."""
         return bool(await self._points())
+
+    async def _addresses(self) -> frozenset[int]:
+        """Where GDB's breakpoints are, those of several places left out."""
+        found = (point.get("addr", "") for point in await self._points())
+        return frozenset(int(address, 16) for address in found if address.startswith("0x"))
 
     async def _points(self) -> list[dict[str, str]]:
         """GDB's breakpoints and watchpoints that are enabled, as MI tells of them."""
