@@ -20,10 +20,12 @@ import pytest
 
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.engine.queries import returning
+from rrdbg.engine.queries.origin import origin
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
 from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.model.program.code_mode import CodeMode
+from rrdbg.model.program.moves import CONSTANT, Hop, MemoryPlace, RegisterPlace
 from rrdbg.model.results import Output, Stopped
 from rrdbg.model.timeline.position import START, Position
 from tests.boards.firmware import FIRMWARE, boot_sector
@@ -199,6 +201,29 @@ def test_what_never_returns_is_said(recorded: Recorded, tmp_path: Path, monkeypa
             assert replay.position == START
 
     asyncio.run(tried())
+
+
+def test_a_value_is_followed_over_the_stack_of_real_mode(recorded: Recorded, tmp_path: Path) -> None:
+    root, elf = recorded("boot"), boot_sector()
+    copy = shutil.copytree(root, tmp_path / "copy")
+    place, slot = RegisterPlace("rbx", 2), MemoryPlace(0x6FFC, 2)
+
+    async def followed() -> list[Hop]:
+        async with await Replay.open(copy) as replay:
+            replay.points.add_breakpoint(symbol(elf, "after_call").address)
+            await replay.cont()
+            return [hop async for hop in origin(replay, place)]
+
+    hops = asyncio.run(followed())
+    assert [(hop.place, hop.source) for hop in hops] == [(place, slot), (slot, place), (place, None)]
+    assert {hop.value for hop in hops} == {b"\x34\x12"}
+    assert hops[-1].end == CONSTANT
+    expected = asyncio.run(observe(root, hops[-1].position.icount, 12, {slot.address: slot.size}))
+    for hop, address in zip(hops, (4, 0, None), strict=True):
+        index = expected.index(hop.position)
+        assert expected[index].pc == hop.pc
+        assert address is None or hop.pc == symbol(elf, "outer").address + address
+    assert expected.changes(slot.address) == [expected.index(hops[1].position)]
 
 
 HANDBOOK = Path(__file__).parents[2] / "docs" / "howto" / "gdb.md"
