@@ -33,6 +33,14 @@ CORTEX_M = ("qemu-system-arm", "-M", "mps2-an385", "-nographic")
 BOARDS = {
     "a32": Board("yield", "arm-none-eabi-", ("-mcpu=cortex-a15",), ("-Ttext", "0x40008000"), ARM),
     "t32": Board("yield", "arm-none-eabi-", ("-mcpu=cortex-a15", "-mthumb"), ("-Ttext", "0x40008000"), ARM),
+    "a64": Board(
+        "yield_64", "aarch64-linux-gnu-", (), ("-Ttext", "0x40080000"),
+        ("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53", "-m", "16M", "-nographic"),
+    ),
+    "riscv64": Board(
+        "pause", "riscv64-linux-gnu-", ("-march=rv64i",), ("-Ttext", "0x80000000"),
+        ("qemu-system-riscv64", "-M", "virt", "-m", "16M", "-nographic", "-bios", "none"),
+    ),
     "cortex-m": Board("yield_m", "arm-none-eabi-", ("-mcpu=cortex-m3",), ("-Ttext", "0"), CORTEX_M),
     "semihosting": Board(
         "semihosting", "arm-none-eabi-", ("-mcpu=cortex-m3",), ("-Ttext", "0"), (*CORTEX_M, "-semihosting")

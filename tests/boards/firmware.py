@@ -78,7 +78,7 @@ def _with(option: str, file: Path) -> Callable[[], Sequence[str]]:
 
 
 FIRMWARE: Mapping[str, Firmware] = {
-    "boot": Firmware(_boot, 6_400_000),
+    "boot": Firmware(_boot, 8_000_000),
     "seabios": Firmware(lambda: (), 2_500_000),
     "grub": Firmware(_grub, 150_000_000),
     "memtest": Firmware(_with("-kernel", MEMTEST), 60_000_000),

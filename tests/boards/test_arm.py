@@ -1,4 +1,4 @@
-"""Arm boards: each step is one instruction, in both directions; what was printed by semihosting is known."""
+"""Arm and RISC-V boards: each step is one instruction, in both directions; what was printed by semihosting is known."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ _ROUND = 60
         ("a32", ("r0", "r1", "r2"), {0x40008004: 0x40008008, 0x4000800C: 0x40008010}),
         ("t32", ("r0", "r1", "r2"), {0x40008004: 0x40008006, 0x4000800A: 0x4000800C}),
         ("cortex-m", ("r0", "r1", "r2"), {0xA: 0xC, 0xE: 0x10}),
+        ("a64", ("x0", "x1", "x2"), {0x40080004: 0x40080008, 0x4008000C: 0x40080010}),
+        ("riscv64", ("a0", "a1", "a2"), {0x80000004: 0x80000008, 0x8000000C: 0x80000010}),
     ],
 )
 def test_f4_a_step_over_yield_and_wfe_is_one_instruction(

@@ -19,11 +19,15 @@ from pathlib import Path
 import pytest
 
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
+from rrdbg.engine.queries import returning
+from rrdbg.engine.queries.origin import origin
 from rrdbg.engine.replay import Replay
+from rrdbg.errors import UsageError
 from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.model.program.code_mode import CodeMode
+from rrdbg.model.program.moves import CONSTANT, Hop, MemoryPlace, RegisterPlace
 from rrdbg.model.results import Output, Stopped
-from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.position import START, Position
 from tests.boards.firmware import FIRMWARE, boot_sector
 from tests.conftest import failing_clearly
 from tests.extension.conftest import PROGRAMS
@@ -95,9 +99,9 @@ class Walk:
         (answer,) = await self.debugger.run("x/2i $pc")
         assert isinstance(answer, Output)
         addresses = [int(address, 16) for address in _SHOWN.findall(answer.text)]
-        # QEMU lists one only at the reset vector, which is at the top of memory.
+        # QEMU lists one only at the reset vector, at the top of memory, which U-Boot leaves by its second instruction.
         listed = [address for address, _ in await self.replay.disassemble(here.pc, 2)]
-        assert len(listed) == 2 or here.pc == 0xFFFF_FFF0
+        assert len(listed) == 2 or here.pc >= 0xFFFF_FFF0
         assert addresses[: len(listed)] == listed, answer.text
         return answer.text
 
@@ -142,6 +146,84 @@ def test_f3_a_boot_sector_that_goes_through_all_modes(recorded: Recorded, tmp_pa
 
     small, wide, long = CodeMode.BITS16, CodeMode.BITS32, CodeMode.BITS64
     assert asyncio.run(walked()).keys() == {(small, wide), (wide, long), (long, wide), (wide, small)}
+
+
+def test_f3_finish_and_until_without_symbols(recorded: Recorded, tmp_path: Path) -> None:
+    """GDB knows no frames there: the shell runs to the return itself, past calls inside, and stops at breakpoints."""
+    root, elf = recorded("boot"), boot_sector()
+    outer, inner, after = (symbol(elf, name).address for name in ("outer", "inner", "after_call"))
+    copy = shutil.copytree(root, tmp_path / "copy")
+
+    async def walked() -> None:
+        async with await Replay.open(copy) as replay, Debugger.on(replay, "gdb", None) as debugger:
+
+            async def at(line: str) -> int:
+                (stopped,) = await debugger.run(line)
+                assert isinstance(stopped, Stopped)
+                assert stopped.stop.position == replay.position
+                return await replay.pc()
+
+            await debugger.run(f"break *{outer:#x}")
+            assert await at("continue") == outer
+            called = replay.position
+            assert await at("finish") == after
+            expected = await observe(root, called.icount, 10)
+            assert [entry.pc for entry in expected.entries if entry.position == replay.position] == [after]
+            assert await at("reverse-continue") == outer
+            await debugger.run(f"break *{inner:#x}")
+            assert await at("fin") == inner
+            assert await at("finish") == outer + 4
+            assert await at("stepi") == outer + 5
+            assert await at("finish") == after
+            await replay.seek(called)
+            assert await at(f"until *{inner:#x}") == inner
+            await debugger.run("delete")
+            await replay.seek(called)
+            assert await at(f"until *{after:#x}") == after
+            wide = symbol(elf, "wide").address
+            await debugger.run(f"break *{wide:#x}")
+            (stopped,) = await debugger.run("continue")
+            assert isinstance(stopped, Stopped)
+            assert f"{wide:#x}:\tinc    %edi" in stopped.text, "it was 16-bit code before"
+            assert await at("finish") == symbol(elf, "protected").address + 0x12
+
+    asyncio.run(walked())
+
+
+def test_what_never_returns_is_said(recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(returning, "LONGEST", 20)
+    copy = shutil.copytree(recorded("boot"), tmp_path / "copy")
+
+    async def tried() -> None:
+        async with await Replay.open(copy) as replay:
+            with pytest.raises(UsageError, match="Nothing returned within 20 instructions"):
+                await returning.run_out(replay, ())
+            assert replay.position == START
+
+    asyncio.run(tried())
+
+
+def test_a_value_is_followed_over_the_stack_of_real_mode(recorded: Recorded, tmp_path: Path) -> None:
+    root, elf = recorded("boot"), boot_sector()
+    copy = shutil.copytree(root, tmp_path / "copy")
+    place, slot = RegisterPlace("rbx", 2), MemoryPlace(0x6FFC, 2)
+
+    async def followed() -> list[Hop]:
+        async with await Replay.open(copy) as replay:
+            replay.points.add_breakpoint(symbol(elf, "after_call").address)
+            await replay.cont()
+            return [hop async for hop in origin(replay, place)]
+
+    hops = asyncio.run(followed())
+    assert [(hop.place, hop.source) for hop in hops] == [(place, slot), (slot, place), (place, None)]
+    assert {hop.value for hop in hops} == {b"\x34\x12"}
+    assert hops[-1].end == CONSTANT
+    expected = asyncio.run(observe(root, hops[-1].position.icount, 12, {slot.address: slot.size}))
+    for hop, address in zip(hops, (4, 0, None), strict=True):
+        index = expected.index(hop.position)
+        assert expected[index].pc == hop.pc
+        assert address is None or hop.pc == symbol(elf, "outer").address + address
+    assert expected.changes(slot.address) == [expected.index(hops[1].position)]
 
 
 HANDBOOK = Path(__file__).parents[2] / "docs" / "howto" / "gdb.md"

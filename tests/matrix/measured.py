@@ -52,7 +52,8 @@ def save(measured: Measured, folder: Path) -> None:
 
 def load(folder: Path) -> list[Measured]:
     """All that was measured."""
-    return [Measured(**json.loads(file.read_text())) for file in folder.glob("*.json")]
+    found = [json.loads(file.read_text()) for file in folder.glob("*.json")]
+    return [Measured(**{**one, "errors": tuple(one["errors"])}) for one in found]
 
 
 def page(everything: Sequence[Measured]) -> str:

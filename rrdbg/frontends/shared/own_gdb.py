@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rrdbg.commands.session import Session
+from rrdbg.engine.queries.returning import run_out
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import GdbError, Interrupted
 from rrdbg.frontends.server.connection import Server
@@ -39,6 +40,9 @@ _HITS = {
     "access-watchpoint-trigger": StopReason.WATCHPOINT,
 }
 _WATCHES = ("wpt", "hw-rwpt", "hw-awpt")
+_FINISH = ("finish", "fin")
+_NO_FRAME = "not meaningful in the outermost frame"
+_NEXT = re.compile(r"^=> 0x[0-9a-f]+.*$", re.MULTILINE)
 _IN_SCRIPT = re.compile(r"^\S+block\.gdb:\d+: Error in sourced command file:\n")
 _FAR = re.compile(r"0x0*[1-9a-f][0-9a-f]{8,}")
 """An address of more than 32 bits."""
@@ -48,7 +52,6 @@ _LOOK = frozenset({
 })  # fmt: skip
 """Commands of GDB's that never set the guest going, and so need no breakpoints."""
 
-_NEXT = "=> "
 _TOLD = "Program received signal SIGINT"
 _ENDS = (StopReason.START, StopReason.END)
 
@@ -139,6 +142,8 @@ class Debugger:
         except GdbError as error:
             if stub.halted:
                 raise self._interrupted("") from None
+            if _NO_FRAME in str(error) and await self._can_run_out(line):
+                return [await self.session.stopped(await run_out(self._replay, await self._addresses()))]
             raise aftermath.failure or GdbError(_IN_SCRIPT.sub("", str(error))) from None
         else:
             if stub.halted or isinstance(aftermath.failure, Interrupted):
@@ -146,7 +151,10 @@ class Debugger:
         finally:
             stub.halted = False
             self._seen = stub.state
-        text = await self._read_in_its_mode(answer.text) if await self._follow_mode() else answer.text
+        text = answer.text
+        if await self._follow_mode():
+            # GDB has printed the instruction before it was told how to read it.
+            text = _NEXT.sub(lambda _: shown.splitlines()[0], text) if (shown := await self._next()) else text
         if aftermath.failure:
             raise aftermath.failure
         if answer.stopped is None or self.in_what_if:
@@ -160,6 +168,19 @@ class Debugger:
         """
         await self.refresh()
         return (await self._gdb.execute(command)).values
+
+    async def _next(self) -> str:
+        """The next instruction, as GDB shows it; empty where it cannot be read."""
+        with contextlib.suppress(GdbError):
+            return await self._gdb.console("x/i $pc")
+        return ""
+
+    async def _can_run_out(self, line: str) -> bool:
+        """Whether ``line`` is to finish a function of x86 code that GDB knows nothing of, and so has no frame for."""
+        if self.canonical(line.strip()) not in _FINISH or self.in_what_if or self._described is None:
+            return False
+        frame = await self.symbols.frame()
+        return frame is None or not frame.function
 
     async def refresh(self) -> None:
         """Make GDB look at the guest anew, if that has changed without it."""
@@ -207,17 +228,12 @@ class Debugger:
         self._names = frozenset(names) | {"k", "r"}
 
     async def _follow_mode(self) -> bool:
-        """Have GDB see the CPU in the mode that it is in, and read its code so; True if it saw it in another."""
+        """Have GDB see the CPU in the mode that it is in, and read its code so; True if that is another one."""
         segment = await self._server.stub.code_segment()
-        return segment is not None and await self._see_as(segment.mode)
-
-    async def _read_in_its_mode(self, text: str) -> str:
-        """What GDB printed of a stop, its next instruction as it is in the mode that GDB sees the CPU in since."""
-        lines = text.split("\n")
-        at = next((number for number, line in enumerate(lines) if line.startswith(_NEXT)), None)
-        if at is not None:
-            lines[at] = (await self._gdb.console("x/i $pc")).rstrip("\n")
-        return "\n".join(lines)
+        if segment is None or self._sees_as(segment.mode):
+            return False
+        await self._see_as(segment.mode)
+        return True
 
     async def _see_far_points(self) -> None:
         """Have GDB see the CPU as QEMU describes it if it is to meet a breakpoint that its mode has no address for.
@@ -241,10 +257,9 @@ class Debugger:
         finally:
             await self._follow_mode()
 
-    async def _see_as(self, mode: CodeMode) -> bool:
-        """Have GDB see the CPU in ``mode``; False if it does."""
+    async def _see_as(self, mode: CodeMode) -> None:
         if self._sees_as(mode):
-            return False
+            return
         with contextlib.suppress(GdbError):  # the QEMU has gone, and GDB let go of us; what is asked next says so
             await self._gdb.console(f"maintenance packet QRrdbg.layout:{mode}")
         *tried, last = lines_to_see(mode)
@@ -252,7 +267,6 @@ class Debugger:
             with contextlib.suppress(GdbError):
                 await self._gdb.console(line)
         await self._gdb.console(last)
-        return True
 
     def _sees_as(self, mode: CodeMode) -> bool:
         return mode == (self._server.stub.layout or self._described)
@@ -271,6 +285,11 @@ class Debugger:
     async def has_points(self) -> bool:
         """True if a breakpoint or watchpoint of GDB's is enabled."""
         return bool(await self._points())
+
+    async def _addresses(self) -> frozenset[int]:
+        """Where GDB's breakpoints are, those of several places left out."""
+        found = (point.get("addr", "") for point in await self._points())
+        return frozenset(int(address, 16) for address in found if address.startswith("0x"))
 
     async def _points(self) -> list[dict[str, str]]:
         """GDB's breakpoints and watchpoints that are enabled, as MI tells of them."""
