@@ -144,6 +144,7 @@ struct tally {
     uint64_t exception_count; /* of those that come, how many instructions are before each */
     uint64_t exceptions_met;
     uint64_t unexpected; /* exceptions that did not come where they were expected */
+    uint64_t met;        /* executions at points, whether they counted or not */
     struct point points[];
     /* programs, registers, code, exceptions, the latest hits */
 };
@@ -222,6 +223,7 @@ static bool counts(const struct point *point) {
 static void on_execution(unsigned int vcpu, void *data) {
     const struct point *point = data;
     (void)vcpu;
+    tally->met++;
     if (counts(point))
         note(point, executed() - COUNTED_ITSELF, point->start, 0);
 }

@@ -21,7 +21,7 @@ from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind
 KEPT = 1 << 16
 """How many of the latest hits a file has room for: 2 MB."""
 
-_HEADER = struct.Struct("=12Q")
+_HEADER = struct.Struct("=13Q")
 _WANTED = 16
 _POINT = struct.Struct("=6Q")
 _PROGRAM = struct.Struct("=2Q")
@@ -65,13 +65,14 @@ class Tally:
 
     ``wanted`` is how much was executed before the hit that was asked for, None if that is still to come. An access
     counts its own instruction. ``exceptions`` is how many came where they were expected, None if one did not, or the
-    plugin was not told of them.
+    plugin was not told of them. ``met`` is how many executions there were at points, whether they counted or not.
     """
 
     hits: int
     wanted: int | None
     latest: tuple[Sighting, ...]
     exceptions: int | None = None
+    met: int = 0
 
 
 def create_tally(
@@ -97,7 +98,7 @@ def create_tally(
     code += bytes(-len(code) % 8)
     content = _HEADER.pack(
         len(points), KEPT, 0, 0, 0, judging.byte_order == "big", count, len(judging.registers), len(code),
-        len(exceptions), 0, 0,
+        len(exceptions), 0, 0, 0,
     ) + looked_for + programs  # fmt: skip
     content += b"".join(_REGISTER.pack(number, name.encode()) for number, name in judging.registers.items())
     content += code + array("Q", exceptions).tobytes()
@@ -116,14 +117,14 @@ def want_hit(path: Path, number: int) -> None:
 def read_tally(path: Path, points: Sequence[Point | PhysicalPlace], most: int = KEPT) -> Tally:
     """What the plugin has found of ``points``, for which the file was made; at most the ``most`` latest hits."""
     raw = path.read_bytes()
-    _, kept, wanted, executed, hits, *_, listed, met, unexpected = _HEADER.unpack_from(raw)
+    _, kept, wanted, executed, hits, *_, listed, heard, unexpected, met = _HEADER.unpack_from(raw)
     ring = len(raw) - kept * _HIT.size
     latest = []
     for number in range(max(0, hits - min(most, kept)), hits):
         done, point, pc, address = _HIT.unpack_from(raw, ring + number % kept * _HIT.size)
         latest.append(Sighting(done, points[point], pc, address))
-    told = met if listed and not unexpected else None
-    return Tally(hits, executed if 0 < wanted <= hits else None, tuple(latest), told)
+    told = heard if listed and not unexpected else None
+    return Tally(hits, executed if 0 < wanted <= hits else None, tuple(latest), told, met)
 
 
 def _kind(point: Point | PhysicalPlace) -> int:
