@@ -292,8 +292,9 @@ async def test_random_movements_are_the_oracles(workload: Path, busy: Oracle, tm
     async with editing(tmp_path, str(workload)) as editor:
         await editor.begin(at=str(busy[len(busy) // 2].position))
         here = len(busy) // 2
-        for _ in range(40):
-            match chance.choice(("back", "forward", "reverse", "continue", "seek")):
+        for _ in range(25):
+            kind = chance.choice(("back", "forward", "reverse", "continue", "seek"))
+            match kind:
                 case "back":
                     stop, wanted = await editor.move("stepBack", threadId=1, granularity="instruction"), here - 1
                 case "forward":
@@ -314,7 +315,8 @@ async def test_random_movements_are_the_oracles(workload: Path, busy: Oracle, tm
                     stop = await editor.move("reverseContinue" if way == "reverse" else "continue", threadId=1)
                     assert stop["reason"] == "instruction breakpoint"
                     await editor.ask("setInstructionBreakpoints", breakpoints=[])
-            assert at(stop) == busy[wanted].position
+            came = f"{kind} from {busy[here].position} (pc {busy[here].pc:#x}) went to {at(stop)}, {stop}"
+            assert at(stop) == busy[wanted].position, came
             assert int((await place(editor))["instructionPointerReference"], 16) == busy[wanted].pc
             here = min(max(wanted, low), high)
             if here != wanted:

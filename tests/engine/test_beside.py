@@ -20,7 +20,7 @@ from tests.guests.build import symbol
 from tests.oracle import Oracle
 from tests.processes import qemus_in
 
-ROUNDS = int(os.environ.get("RRDBG_EXAMPLES", "4"))
+ROUNDS = int(os.environ.get("RRDBG_EXAMPLES", "2"))
 """How many processes are killed."""
 
 WORKER = """

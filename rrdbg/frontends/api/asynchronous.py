@@ -8,9 +8,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from rrdbg.commands.arguments import read_address, read_position
 from rrdbg.commands.help import COMMANDS
-from rrdbg.commands.origin import read_place
 from rrdbg.commands.session import Session
 from rrdbg.engine.machines.progress import ProgressListener
 from rrdbg.engine.queries.origin import DEPTH
@@ -20,16 +18,13 @@ from rrdbg.engine.search.scan import Accept
 from rrdbg.engine.window import Outcome, Window
 from rrdbg.errors import QemuLaunchError, RrdbgError, UsageError
 from rrdbg.frontends.api import queries
+from rrdbg.frontends.api.targets import Address, Place, Targets
 from rrdbg.frontends.api.values import Value, read_value
 from rrdbg.frontends.shared.opening import open_with_workers, processors, symbols_of
 from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.links.gdb_choice import USUAL, find_gdb
-from rrdbg.links.translation import physical_here
-from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.stop import Breakpoint, Hit, Point, Stop, WatchKind, Watchpoint, check_physical
 from rrdbg.model.program.moves import Hop, MemoryPlace
-from rrdbg.model.program.moves import Place as ValuePlace
-from rrdbg.model.program.tracing import Tracepoint
 from rrdbg.model.results import Frame, Output, Result
 from rrdbg.model.size import parse_size
 from rrdbg.model.timeline.bookmark import Bookmark
@@ -37,12 +32,6 @@ from rrdbg.model.timeline.events import EventKind, GuestEvent, parse_kind
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.library import Library
 from rrdbg.store.recording import adopt
-
-Place = Position | float | str
-"""A position, an icount (also ``1e6``), or a position as commands take it: ``"50%"``, ``"+1e6"``, ``"@oops"``."""
-
-Address = int | str
-"""An address, or an expression for one: ``0x104128``, ``"$rsp+8"``, ``"&tasks[3]"``."""
 
 
 class AsyncReplay:
@@ -61,6 +50,7 @@ class AsyncReplay:
         self._debugger: Debugger | None = None
         self._stack = AsyncExitStack()
         self._session = Session(cursor)
+        self._targets = Targets(self._session, self.debugger)
 
     @classmethod
     async def open(
@@ -156,15 +146,7 @@ class AsyncReplay:
 
         :raises UsageError: it means none.
         """
-        if isinstance(place, Position):
-            return place
-        if isinstance(place, str):
-            return await read_position(self._session, place)
-        if not isinstance(place, int | float) or isinstance(place, bool) or place != place // 1:
-            raise UsageError(
-                f"{place!r} is no position; give an instruction count, or a text such as '50%' or '@oops'."
-            )
-        return Position(int(place))
+        return await self._targets.position(place)
 
     # Moving
 
@@ -225,7 +207,7 @@ class AsyncReplay:
 
         :raises Undecided: it holds at ``start``, or not at ``end``; the cursor is where it was.
         """
-        stretch = await self._stretch(start, end)
+        stretch = await self._targets.stretch(start, end)
         async with self._unmoved_if_refused():
             return await queries.bisect(self._cursor, (await self.debugger()).symbols, condition, *stretch)
 
@@ -252,7 +234,9 @@ class AsyncReplay:
 
         :raises GdbError: there is no such location.
         """
-        return [self._cursor.points.add_breakpoint(point.address) for point in await self._places(location, None)]
+        return [
+            self._cursor.points.add_breakpoint(point.address) for point in await self._targets.places(location, None)
+        ]
 
     async def watch(
         self,
@@ -274,8 +258,8 @@ class AsyncReplay:
         """
         if physical:
             check_physical(WatchKind(kind))
-            return self._cursor.points.add_physical(await self._physical(target, size))
-        address, length = await self._range(target, size)
+            return self._cursor.points.add_physical(await self._targets.physical(target, size))
+        address, length = await self._targets.range(target, size)
         space = None if everywhere else await self._cursor.space_of(address)
         return self._cursor.points.add_watchpoint(address, length, WatchKind(kind), space)
 
@@ -293,7 +277,7 @@ class AsyncReplay:
 
         :raises RspError: they are not mapped there.
         """
-        return await self._window.read_memory(await self._address(address), size)
+        return await self._window.read_memory(await self._targets.address(address), size)
 
     async def registers(self) -> dict[str, int]:
         """The registers at the cursor, by name."""
@@ -301,7 +285,7 @@ class AsyncReplay:
 
     async def disassemble(self, address: Address | None = None, count: int = 1) -> list[tuple[int, str]]:
         """``count`` instructions from an address, or from the cursor's own on, as (address, text)."""
-        start = await self._cursor.pc() if address is None else await self._address(address)
+        start = await self._cursor.pc() if address is None else await self._targets.address(address)
         return await self._cursor.disassemble(start, count)
 
     async def eval(self, expression: str, at: Place | None = None) -> Value:
@@ -350,7 +334,7 @@ class AsyncReplay:
         """What came to the guest from outside: the events of ``kind``, or all that a user may want to see."""
         kinds = None if kind is None else {parse_kind(kind)}
         log = self._cursor.recording.layout.log
-        async with aclosing(queries.events(log, kinds, *await self._stretch(start, end))) as found:
+        async with aclosing(queries.events(log, kinds, *await self._targets.stretch(start, end))) as found:
             async for event in found:
                 yield event
 
@@ -379,8 +363,8 @@ class AsyncReplay:
         ``unwritten`` is a change that no instruction has made; its ``pc`` says nothing then.
         """
         if physical:
-            points = [Watchpoint.on_physical(-1, await self._physical(target, size))]
-            found = self._cursor.scan(points, *await self._stretch(start, end))
+            points = [Watchpoint.on_physical(-1, await self._targets.physical(target, size))]
+            found = self._cursor.scan(points, *await self._targets.stretch(start, end))
         else:
             found = self._accesses(target, size, WatchKind.WRITE, start, end, everywhere)
         async with aclosing(found) as hits:
@@ -410,14 +394,14 @@ class AsyncReplay:
 
         :raises GdbError: there is no such location, or ``where`` cannot be compiled for it.
         """
-        stretch = await self._stretch(start, end)
+        stretch = await self._targets.stretch(start, end)
         if isinstance(location, Watchpoint):
             if where:
                 raise UsageError("'where' is for breakpoints; filter a watchpoint's hits by their change.")
             found = self._made(await self._cursor.bound_here([location]), *stretch)
         else:
             place = location.address if isinstance(location, Breakpoint) else location
-            found = queries.hits(self._cursor, await self._places(place, where), *stretch)
+            found = queries.hits(self._cursor, await self._targets.places(place, where), *stretch)
         async with aclosing(found) as hits:
             async for hit in hits:
                 yield hit
@@ -432,7 +416,7 @@ class AsyncReplay:
         :raises GdbError: there is no such function.
         """
         symbols = (await self.debugger()).symbols
-        stretch = await self._stretch(start, end)
+        stretch = await self._targets.stretch(start, end)
         async with aclosing(queries.calls(self._cursor, symbols, function, *stretch, arguments=args)) as found:
             async for call in found:
                 yield call
@@ -444,7 +428,7 @@ class AsyncReplay:
 
         :raises GdbError: there is no such value.
         """
-        place = MemoryPlace(target, 8) if isinstance(target, int) else await self._place(target)
+        place = MemoryPlace(target, 8) if isinstance(target, int) else await self._targets.value(target)
         start = self._cursor.position
         try:
             async with aclosing(follow(self._cursor, place, depth)) as hops:
@@ -453,16 +437,11 @@ class AsyncReplay:
         finally:
             await self._cursor.seek(start)
 
-    async def _place(self, text: str) -> ValuePlace:
-        if not text.startswith("$"):
-            await self.debugger()
-        return await read_place(self._session, text)
-
     async def _accesses(
         self, target: Address, size: int | None, kind: WatchKind, start: Place, end: Place, everywhere: bool
     ) -> AsyncGenerator[Hit, None]:
-        points = await self._cursor.bound_here([Watchpoint(-1, *await self._range(target, size), kind)])
-        async with aclosing(self._made(points, *await self._stretch(start, end), foreign=everywhere)) as hits:
+        points = await self._cursor.bound_here([Watchpoint(-1, *await self._targets.range(target, size), kind)])
+        async with aclosing(self._made(points, *await self._targets.stretch(start, end), foreign=everywhere)) as hits:
             async for hit in hits:
                 yield hit
 
@@ -480,22 +459,17 @@ class AsyncReplay:
             if where:
                 raise UsageError("'where' is the condition of a location; name that, too.")
             return (), None
-        return queries.conditional(await self._places(to, where))
+        return queries.conditional(await self._targets.places(to, where))
 
     async def _change(
         self, verb: str, target: Address, size: int | None, at: Place | None, everywhere: bool
     ) -> queries.Change:
         """What the command ``verb`` of the shell tells of ``target``."""
-        if size is None:
-            if isinstance(target, int):
-                raise UsageError(f"How many bytes at {target:#x}? Give a size.")
-            await self.debugger()
-        else:
-            target = f"*{await self._address(target):#x}:{size}"
+        text = await self._targets.text(target, size)
         async with self._unmoved_if_refused():
             if at is not None:
                 await self.seek(at)
-            return await queries.change(self._session, verb, target, everywhere=everywhere)
+            return await queries.change(self._session, verb, text, everywhere=everywhere)
 
     @asynccontextmanager
     async def _unmoved_if_refused(self) -> AsyncIterator[None]:
@@ -532,43 +506,3 @@ class AsyncReplay:
             self._debugger = await self._stack.enter_async_context(context)
             self._session.symbols = self._debugger.symbols
         return self._debugger
-
-    async def _stretch(self, start: Place, end: Place) -> tuple[Position, Position]:
-        stretch = await self.position_of(start), await self.position_of(end)
-        if not stretch[0] < stretch[1]:
-            raise UsageError(f"The range from {stretch[0]} to {stretch[1]} is empty.")
-        return stretch
-
-    async def _address(self, address: Address) -> int:
-        if isinstance(address, int):
-            return address
-        try:
-            return await read_address(self._session, address)
-        except UsageError:
-            return await (await self.debugger()).symbols.number(address)
-
-    async def _range(self, target: Address, size: int | None) -> tuple[int, int]:
-        """The address and length of what is to be watched."""
-        if size is not None:
-            return await self._address(target), size
-        if isinstance(target, int):
-            raise UsageError(f"How many bytes at {target:#x}? Give a size.")
-        variable = await (await self.debugger()).symbols.variable(target)
-        return variable.address, variable.length
-
-    async def _physical(self, target: Address, size: int | None) -> PhysicalPlace:
-        """The physical memory at an address, or behind an expression at the cursor."""
-        address, length = await self._range(target, size)
-        if not isinstance(target, int):
-            found = await physical_here(await self._cursor.machine(), address)
-            if found is None:
-                raise UsageError(f"Nothing is mapped at {address:#x} here, so there is no memory behind it.")
-            address = found
-        return PhysicalPlace(address, length)
-
-    async def _places(self, location: Address, condition: str | None) -> Sequence[Tracepoint]:
-        """The instructions of a location, each with ``condition`` compiled for it."""
-        if isinstance(location, int) and condition is None:
-            return [Tracepoint(location)]
-        name = f"*{location:#x}" if isinstance(location, int) else location
-        return await (await self.debugger()).symbols.compile(name, [condition] if condition else [])
