@@ -21,6 +21,7 @@ from rrdbg.frontends.bisect import boots
 from rrdbg.frontends.cli import (
     attach,
     doctor,
+    dump,
     events,
     gdb,
     gdbinit,
@@ -30,6 +31,7 @@ from rrdbg.frontends.cli import (
     record,
     replay,
     serve,
+    strace,
     timeline,
 )
 from rrdbg.model.shown import shown
@@ -116,6 +118,8 @@ def _parser() -> argparse.ArgumentParser:
     library.add_parser(commands)
     events.add_parser(commands)
     timeline.add_parser(commands)
+    strace.add_parser(commands)
+    dump.add_parser(commands)
     return parser
 
 
