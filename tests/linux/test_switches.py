@@ -84,6 +84,8 @@ def test_what_is_missing_and_what_is_known() -> None:
         return Position(icount)
 
     a, b = Task(1, 1, "a", 0x1000), Task(2, 2, "b", 0x2000)
+    assert not list(Switches().runs())
+    assert Switches().summary(at(0), at(9)) == []
     known = Switches().added(at(10), at(20), [Switch(at(12), a), Switch(at(15), b)])
     known = known.added(at(30), at(40), [Switch(at(35), a)])
     assert known.missing(at(0), at(50)) == [(at(0), at(10)), (at(20), at(30)), (at(40), at(50))]

@@ -117,19 +117,21 @@ class SwitchFinder:
 
         :raises OutOfRange: there is none.
         """
-        end = self._replay.timeline.end
-        start = Position(here.icount, here.phase + 1)
+        end, start = self._replay.timeline.end, here
+
+        def is_wanted(switch: Switch) -> bool:
+            return switch.position > here and (not name or switch.task.is_called(name))
+
         while True:
             gaps = self.known.missing(start, end)
             reached = gaps[0][0] if gaps else end
-            for switch in self.known.between(start, reached):
-                if not name or switch.task.is_called(name):
-                    return switch
+            if found := next(filter(is_wanted, self.known.between(start, reached)), None):
+                return found
             if not gaps:
                 raise OutOfRange(f"There is no switch to {name or 'another task'} after {here}.")
             async with aclosing(self._pass(*gaps[0])) as switches:
                 async for switch in switches:
-                    if not name or switch.task.is_called(name):
+                    if is_wanted(switch):
                         return switch
             start = reached
 
@@ -156,7 +158,8 @@ class SwitchFinder:
                     assert isinstance(hit, NotedHit)
                     assert isinstance(hit.note, Task)
                     found.append(Switch(hit.position, hit.note))
-                    reached = Position(hit.position.icount, hit.position.phase + 1)
+                    # An instruction begins once, so there is no other one at this icount.
+                    reached = Position(hit.position.icount + 1)
                     if len(self.known.switches) + len(found) > MOST_SWITCHES:
                         raise UsageError(
                             f"There are more than {MOST_SWITCHES:,} switches; ask about a shorter stretch."

@@ -78,7 +78,7 @@ class Switches:
 
     def runs(self) -> Iterator[tuple[Switch, Position]]:
         """Each switch, and up to where its task ran: to the next one, or as far as was looked at."""
-        for switch, following in zip(self.switches, [*self.switches[1:], None], strict=True):
+        for switch, following in zip(self.switches, [*self.switches, None][1:], strict=True):
             end = next(high for _, high in self.covered if switch.position < high)
             yield switch, min(following.position, end) if following else end
 
