@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from rrdbg.commands.arguments import nothing_more
-from rrdbg.commands.registry import Category, Registry
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from rrdbg.commands.arguments import nothing_more, read_stretch
+from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.linux.kernel import no_kernel
-from rrdbg.model.results import KernelInfo, Result, Tasks
+from rrdbg.engine.linux.syscalls import syscalls
+from rrdbg.errors import OutOfRange, UsageError
+from rrdbg.model.results import KernelInfo, Message, Result, SwitchSummary, Tasks
+from rrdbg.model.timeline.position import START
 
 LINUX = Registry()
 
@@ -36,3 +42,104 @@ async def _info_kernel(session: Session, text: str) -> Result:
 async def _info_tasks(session: Session, text: str) -> Result:
     nothing_more(text, "info tasks")
     return Tasks(tuple(await session.linux.listed()), await session.linux.running())
+
+
+@LINUX.command(
+    "info switches", Category.QUERIES, "Tell which tasks of a Linux guest have run, how often and how long.",
+    arguments="[from POSITION] [to POSITION]",
+    details="The switches from one task to another are found in one pass, which takes about a millisecond for each and "
+    "is kept with the recording: later only what was not looked at is. From then on each line of 'calls', 'tprintf', "
+    "'writes' and their kind says in which task it was. Ctrl-C keeps what was found.",
+    examples=("info switches", "info switches from 50% to 60%"),
+)  # fmt: skip
+async def _info_switches(session: Session, text: str) -> Result:
+    _, start, end = await read_stretch(session, f"switches {text}")
+    known = await (await session.linux.switches()).ensure(start, end)
+    return SwitchSummary(tuple(known.summary(start, end)), len(known.between(start, end)), start, end)
+
+
+@LINUX.command(
+    "next-switch", Category.RUNNING, "Go on to where a Linux guest switches to another task, or to the one named.",
+    arguments="[NAME|PID]", repeats=True, takes=(Takes.TEXT,),
+    details="The cursor is left behind the instruction that makes the other task the running one. A process' number "
+    "means all of its threads.",
+    examples=("next-switch", "next-switch kswapd0", "next-switch 42"),
+)  # fmt: skip
+async def _next_switch(session: Session, text: str) -> Result:
+    switch = await (await session.linux.switches()).following(session.replay.position, text)
+    return await session.stopped(await session.replay.seek(switch.position))
+
+
+@LINUX.command(
+    "previous-switch", Category.RUNNING, "Go back to where a Linux guest has switched tasks, or to the one named.",
+    arguments="[NAME|PID]", repeats=True, takes=(Takes.TEXT,),
+    details="The cursor is left as by 'next-switch'.",
+    examples=("previous-switch", "previous-switch sh"),
+)  # fmt: skip
+async def _previous_switch(session: Session, text: str) -> Result:
+    switch = await (await session.linux.switches()).preceding(session.replay.position, text)
+    return await session.stopped(await session.replay.seek(switch.position))
+
+
+@LINUX.command(
+    "seek task", Category.RUNNING, "Go to where a task of a Linux guest runs next, or for the first time.",
+    arguments="NAME|PID", takes=(Takes.TEXT,),
+    details="Where it does not run any more after the cursor it is looked for from the start on, and that is said.",
+    examples=("seek task sh", "seek task 1"),
+)  # fmt: skip
+async def _seek_task(session: Session, text: str) -> list[Result]:
+    if not text:
+        raise UsageError("'seek task' needs a name or a number; 'info tasks' and 'info switches' list them.")
+    finder = await session.linux.switches()
+    results: list[Result] = []
+    try:
+        switch = await finder.following(session.replay.position, text)
+    except OutOfRange:
+        switch = await finder.following(START, text)
+        results.append(Message(f"{text} does not begin to run any more after {session.replay.position}."))
+    return [*results, await session.stopped(await session.replay.seek(switch.position))]
+
+
+@LINUX.command(
+    "strace", Category.QUERIES, "List the system calls that the programs of a Linux guest have made.",
+    arguments="[--task NAME|PID] [--syscall NAME] [from POSITION] [to POSITION]", takes=(Takes.TEXT,),
+    details="Nobody needs to have traced them. Each line has the position where the call begins, its arguments, what "
+    "it gave, and in how many instructions, those of other tasks that ran meanwhile included; it comes when the call "
+    "has come back, or last. 'seek @NUMBER' goes there. Of x86-64 guests; calls of 32-bit programs are left out. It "
+    "takes some milliseconds a call.",
+    examples=("strace", "strace --task sh from 90%", "strace --syscall openat", "> calls.csv strace --task 1"),
+)  # fmt: skip
+async def _strace(session: Session, text: str) -> AsyncGenerator[Result, None]:
+    wanted, rest = _options(text)
+    _, start, end = await read_stretch(session, f"strace {rest}")
+    reader = await session.linux.tasks()
+    session.found.clear()
+    found = syscalls(session.replay, reader, start, end, task=wanted["--task"], name=wanted["--syscall"])
+    async with aclosing(found):
+        async for call in found:
+            fields = {
+                "task": call.task.comm, "pid": str(call.task.pid), "syscall": call.name,
+                "arguments": call.shown_arguments, "result": call.shown_result,
+                "instructions": "" if call.duration is None else str(call.duration),
+            }  # fmt: skip
+            lasted = "" if call.duration is None else f"  <{call.duration:,}>"
+            yield session.note(call.position, f"{call.task}  {call}{lasted}", fields, named=True)
+    yield Message(f"{len(session.found):,} system calls began between {start} and {end}.")
+
+
+def _options(text: str) -> tuple[dict[str, str], str]:
+    """The values of ``--task`` and ``--syscall``, empty if not written, and the rest of the line.
+
+    :raises UsageError: there is another option, or one without its value.
+    """
+    wanted = {"--task": "", "--syscall": ""}
+    words, rest = text.split(), []
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            rest.append(word)
+        elif word in wanted and words:
+            wanted[word] = words.pop(0)
+        else:
+            raise UsageError(f"'{word}' is not understood; write strace [--task NAME|PID] [--syscall NAME].")
+    return wanted, " ".join(rest)

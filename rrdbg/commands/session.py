@@ -117,10 +117,15 @@ class Session:
         running = self.shown_running = await self.linux.running(wanted=False)
         return Stopped(stop, self.replay.timeline.end, printed=printed, frame=frame, text=text, running=running)
 
-    def note(self, position: Position, text: str, fields: dict[str, str]) -> Found:
-        """A place that a query has found, with the number that it has from now on."""
+    def note(self, position: Position, text: str, fields: dict[str, str], *, named: bool = False) -> Found:
+        """A place that a query has found, with the number that it has from now on.
+
+        Unless its task is ``named`` already it is, if it is known.
+        """
         self.found.append(position)
         self.replay.mark(QUERY_HITS, position, text)
+        if not named and (task := self.linux.task_at(position)):
+            text, fields = f"{text}  in {task}", {**fields, "task": task.comm, "pid": str(task.pid)}
         return Found(len(self.found), position, text, fields)
 
     @property

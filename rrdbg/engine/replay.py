@@ -305,12 +305,12 @@ class Replay:
         self._cursor.position = position
 
     @again
-    async def visit(self, position: Position, look: Callable[[Machine], Awaitable[T]]) -> T:
-        """What ``look``, which only reads, makes of a machine at or just before ``position``; the cursor stays."""
+    async def visit(self, position: Position, look: Callable[[Walker], Awaitable[T]]) -> T:
+        """What ``look`` makes of a machine at or just before ``position``, which it may walk on; the cursor stays."""
         async with self._cursor.moving():
             walker = await self._cursor.start_at(self.timeline.deliveries.plain_at_or_before(position.icount))
             try:
-                found = await look(walker.machine)
+                found = await look(walker)
             except BaseException:
                 await walker.machine.close()
                 raise

@@ -9,6 +9,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from qemu.qmp import (
     EventListener,
@@ -25,6 +26,9 @@ from rrdbg.errors import QemuDied, QmpError, Stalled
 
 COMMAND_SECONDS = 60.0
 """How long a command may take: a snapshot of a large guest on a slow disk takes seconds."""
+
+DUMP_SECONDS = 1800.0
+"""How long writing all memory may take: 64 GiB at 40 MB/s."""
 
 NODE_SECONDS = 5.0
 """How long a block node may take to be added."""
@@ -215,6 +219,13 @@ class QmpLink:
     async def delete_break(self) -> None:
         """Disarm the replay breakpoint, if there is one."""
         await self.execute("replay-delete-break")
+
+    async def dump_memory(self, path: Path) -> None:
+        """Write the guest's memory to ``path`` as an ELF core, by physical addresses; QEMU does nothing else meanwhile.
+
+        :raises QmpError: it cannot, for example since the disk is full.
+        """
+        await self._execute("dump-guest-memory", {"paging": False, "protocol": f"file:{path}"}, DUMP_SECONDS)
 
     async def save_snapshot(self, tag: str, vmstate: str, nodes: Sequence[str]) -> None:
         """Save the guest as ``tag``, the machine's state into the node ``vmstate``.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rrdbg.model.hits.stop import Point, Stop
+from rrdbg.model.linux.switches import Ran
 from rrdbg.model.linux.task import ListedTask, Running
 from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.clock import GuestTime
@@ -235,6 +236,16 @@ class Tasks:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchSummary:
+    """Who ran between two positions, in ``count`` switches from one task to another."""
+
+    ran: tuple[Ran, ...]
+    count: int
+    start: Position
+    end: Position
+
+
+@dataclass(frozen=True, slots=True)
 class HelpText:
     """Help: a heading and its lines."""
 
@@ -265,5 +276,6 @@ Result = (
     | RecordingInfo
     | KernelInfo
     | Tasks
+    | SwitchSummary
     | HelpText
 )

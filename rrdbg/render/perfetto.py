@@ -118,8 +118,11 @@ class _Writer:
         details = {"position": str(mark.position), "command": f"seek {mark.position}"}
         if mark.value is not None:
             details["bytes"] = f"{mark.value:,.0f}"
-        if mark.count == 1:
+        if mark.count == 1 and mark.last is None:
             self._event(row, start, "INSTANT", name, details)
+        elif mark.count == 1:
+            self._event(row, start, "SLICE_BEGIN", name, details)
+            self._event(row, end, "SLICE_END")
         else:
             details |= {"count": f"{mark.count:,}", "last": str(mark.end)}
             self._event(row, start, "SLICE_BEGIN", f"{mark.count:,} {track.name}", details)

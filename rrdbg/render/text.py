@@ -31,6 +31,7 @@ from rrdbg.model.results import (
     Result,
     Snapshots,
     Stopped,
+    SwitchSummary,
     Tasks,
     TimelineView,
     Where,
@@ -100,6 +101,8 @@ def _text(result: Result, width: int) -> str:
             return _kernel(result)
         case Tasks():
             return _tasks(result)
+        case SwitchSummary():
+            return _switches(result)
         case HelpText(heading, lines):
             return "\n".join([_wrapped(heading, width), *(_wrapped(line, width) for line in lines)])
 
@@ -301,6 +304,20 @@ def _tasks(result: Tasks) -> str:
         return "The kernel is not there yet."
     listed = table(("", "Pid", "Process", "Parent", "State", "Name"), rows)
     return f"{listed}\nRunning: {result.running}." if result.running else listed
+
+
+def _switches(result: SwitchSummary) -> str:
+    whole = max(result.end.icount - result.start.icount, 1)
+    rows = [
+        (
+            str(ran.task.pid), ran.task.comm, f"{ran.times:,}", f"{ran.instructions:,}",
+            f"{ran.instructions / whole:.1%}", str(ran.first), str(ran.last),
+        )
+        for ran in result.ran
+    ]  # fmt: skip
+    closing = f"{times(result.count)} the guest has switched tasks between {result.start} and {result.end}."
+    headings = ("Pid", "Name", "Times", "Instructions", "Share", "First", "Last")
+    return f"{table(headings, rows)}\n{closing}" if rows else closing
 
 
 def _wrapped(line: str, width: int) -> str:

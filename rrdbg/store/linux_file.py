@@ -10,7 +10,6 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from rrdbg.errors import RecordingError
 from rrdbg.model.document import Document, DocumentError
@@ -59,23 +58,20 @@ def load_kernel(recording: Recording) -> Kept | None:
         return None
 
 
-def save_kernel(recording: Recording, kernel: Kernel | None, symbols: bytes = b"") -> Path | None:
-    """Keep ``kernel`` and the ELF file of its ``symbols`` with the recording, and tell where that lies.
-
-    None where the recording is read-only.
+def save_kernel(recording: Recording, kernel: Kernel | None, symbols: bytes | None) -> None:
+    """Keep ``kernel`` and the ELF file of its ``symbols``, if that is new, with the recording, unless it is read-only.
 
     :raises OSError: the disk is full.
     """
     if not recording.writable:
-        return None
+        return
     layout = recording.layout
-    if kernel:
+    if symbols is not None:
         write_atomically(layout.kernel_symbols, symbols)
     content = json.dumps({"schema": SCHEMA, "kernel": _fields(kernel) if kernel else None})
     write_atomically(layout.linux, recording.marked(content.removesuffix("}").encode()))
-    if kernel:
+    if symbols is not None:
         recording.note(layout.kernel_symbols)
-    return layout.kernel_symbols
 
 
 def _fields(kernel: Kernel) -> Mapping[str, object]:

@@ -6,7 +6,8 @@ console.log       what the guest wrote to its first serial port
 deliveries.bin    a digest of the log: length, interrupts and exceptions
 timeline.json     snapshots and bookmarks known so far; may grow at any time
 hits.json         what scans have found; may be deleted at any time
-linux.json        what was found out about a Linux guest, and its kernel's symbols in kernel.elf; as hits.json
+linux.json        what was found out about a Linux guest, its kernel's symbols in kernel.elf, and from where on
+                  which of its tasks ran in switches.json; as hits.json
 snapshots/        the state and the table of pages of each, never written again once they are complete
 ram/              the pages, and an image that running machines map; from there, too, nothing is needed to replay
 disks/            an overlay for each of the guest's disks, as it was at the end of the recording
@@ -89,6 +90,11 @@ class Layout:
     def linux(self) -> Path:
         """What was found out about a Linux guest."""
         return self.root / "linux.json"
+
+    @property
+    def switches(self) -> Path:
+        """From where on which of its tasks ran."""
+        return self.root / "switches.json"
 
     @property
     def kernel_symbols(self) -> Path:
@@ -397,7 +403,7 @@ def adopt(root: Path) -> None:
     except OSError as error:
         raise RecordingError(f"Cannot read {layout.manifest}: {error.strerror}.") from None
     seal(layout.root, identity, names)
-    for path in (layout.timeline, layout.hits, layout.linux):
+    for path in (layout.timeline, layout.hits, layout.linux, layout.switches):
         _mark_again(path, identity)
 
 

@@ -247,7 +247,7 @@ def _cleaned(recording: Recording, timeline: Timeline) -> Timeline:
     for file in layout.snapshots.iterdir():
         if file not in listed:
             file.unlink()
-    for file in (layout.timeline, layout.hits, layout.linux, layout.kernel_symbols):
+    for file in (layout.timeline, layout.hits, layout.linux, layout.kernel_symbols, layout.switches):
         for draft in layout.root.glob(f".{file.name}.*"):
             draft.unlink()
     return timeline

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from rrdbg.engine.linux.kernel import kernel_of, no_kernel
 from rrdbg.engine.linux.memory import KernelMemory
+from rrdbg.engine.linux.switches import SwitchFinder
 from rrdbg.engine.linux.tasks import TaskReader, running_at
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import LinkError, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.model.linux.kernel import Kernel
-from rrdbg.model.linux.task import ListedTask, Running
+from rrdbg.model.linux.task import ListedTask, Running, Task
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.linux_file import load_kernel
 
@@ -23,6 +24,7 @@ class LinuxGuest:
         self._replay = replay
         self._reader: TaskReader | None = None
         self._looked = False
+        self._finder: SwitchFinder | None = None
         self._last: tuple[Position, Running | None] | None = None
 
     @property
@@ -80,6 +82,22 @@ class LinuxGuest:
         """
         reader = await self.tasks()
         return await _listed(await self._replay.machine(), reader)
+
+    async def switches(self) -> SwitchFinder:
+        """What finds the guest's switches from one task to another.
+
+        :raises UsageError: as :meth:`tasks`.
+        """
+        if self._finder is None:
+            self._finder = SwitchFinder(self._replay, await self.tasks())
+        return self._finder
+
+    def task_at(self, position: Position) -> Task | None:
+        """Who runs at ``position``, if that is known from the switches that were found by now."""
+        reader = self._known()
+        if self._finder is None and reader and reader.knows_tasks:
+            self._finder = SwitchFinder(self._replay, reader)
+        return self._finder.known.task_at(position) if self._finder else None
 
     def _known(self) -> TaskReader | None:
         """What reads tasks, if the kernel was found; a file is read once."""

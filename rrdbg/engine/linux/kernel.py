@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.engine.linux.memory import KernelMemory
+from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import HostError, RecordingError, UsageError
-from rrdbg.links.machine import Machine
 from rrdbg.model.linux.btf import Btf
 from rrdbg.model.linux.kallsyms import Kallsyms, read_kallsyms
 from rrdbg.model.linux.kernel import BANNER, LONGEST_BANNER, Kernel, build_id_in, is_linux_image
+from rrdbg.model.linux.orc import NEW_FORM, OLD_FORM, frames_from_orc
 from rrdbg.model.linux.symbol_file import ELF_MACHINES, make_symbol_file
 from rrdbg.model.linux.task import ADDRESSES, MEMBERS
 from rrdbg.model.timeline.position import Position
@@ -29,7 +30,7 @@ from rrdbg.store.recording import Recording
 
 _HEADER = 1024
 _LEAST_IMAGE, _MOST_IMAGE = 256 << 10, 256 << 20
-_MOST_NOTES, _MOST_BTF = 64 << 10, 64 << 20
+_MOST_NOTES, _MOST_BTF, _MOST_ORC = 64 << 10, 64 << 20, 16 << 20
 _MOST_LOOKS = 10
 _KEPT = ("_text", "_stext", "_etext", "_end", "linux_banner", *ADDRESSES)
 
@@ -51,19 +52,27 @@ async def kernel_of(replay: Replay, *, anyway: bool = False) -> Kernel | None:
         return None
     for place in _places(replay, console):
         if found := await _look(replay, place):
-            kernel, kallsyms = found
-            symbols = await asyncio.to_thread(make_symbol_file, kallsyms, recording.manifest.invocation.architecture)
-            _keep(recording, kernel, symbols)
-            return kernel
+            architecture = recording.manifest.invocation.architecture
+            symbols = await asyncio.to_thread(make_symbol_file, found.kallsyms, architecture, found.frames)
+            _keep(recording, found.kernel, symbols)
+            return found.kernel
     _keep(recording, None)
     return None
 
 
-def _keep(recording: Recording, kernel: Kernel | None, symbols: bytes = b"") -> None:
+def _keep(recording: Recording, kernel: Kernel | None, symbols: bytes | None = None) -> None:
     try:
         save_kernel(recording, kernel, symbols)
     except OSError as error:
         raise HostError.of(error, f"Cannot keep what was found in {recording.layout.root}") from None
+
+
+def keep_kernel(recording: Recording, kernel: Kernel) -> None:
+    """Keep more that was found out of the same kernel.
+
+    :raises HostError: the disk is full.
+    """
+    _keep(recording, kernel)
 
 
 def symbols_kept(recording: Recording) -> Path | None:
@@ -103,33 +112,52 @@ def _places(replay: Replay, console: Console | None) -> Iterator[Position]:
     yield replay.timeline.end
 
 
-async def _look(replay: Replay, place: Position) -> tuple[Kernel, Kallsyms] | None:
-    async def look(machine: Machine) -> tuple[Kernel, Kallsyms] | None:
-        memory = await KernelMemory.of(machine)
+async def _look(replay: Replay, place: Position) -> FoundKernel | None:
+    async def look(walker: Walker) -> FoundKernel | None:
+        memory = await KernelMemory.of(walker.machine)
         if memory is None:
             return None
         with memory:
-            found = await asyncio.to_thread(find_kernel, memory)
-        return (replace(found[0], seen=place), found[1]) if found else None
+            return await asyncio.to_thread(find_kernel, memory, place)
 
     return await replay.visit(place, look)
 
 
-def find_kernel(memory: KernelMemory) -> tuple[Kernel, Kallsyms] | None:
-    """The kernel in ``memory`` and its symbols; None if there is none, or one that has not relocated itself yet."""
+@dataclass(frozen=True, slots=True)
+class FoundKernel:
+    """A kernel that was found in memory, its symbols, and how its stack is unwound (a ``.debug_frame``, or empty)."""
+
+    kernel: Kernel
+    kallsyms: Kallsyms
+    frames: bytes
+
+
+def find_kernel(memory: KernelMemory, place: Position) -> FoundKernel | None:
+    """The kernel in ``memory``, which is that at ``place``; None if there is none, or it has not relocated itself."""
     for stretch in memory.image():
-        if not stretch.length >= _LEAST_IMAGE:
+        if stretch.length < _LEAST_IMAGE:
             continue
         kallsyms = read_kallsyms(memory.physical(stretch.physical, min(stretch.length, _MOST_IMAGE)), stretch.start)
         if kallsyms is None:
             continue
-        banner = _banner(memory, kallsyms)
-        if banner:
+        if banner := _banner(memory, kallsyms):
             addresses = {name: value for name in _KEPT if (value := kallsyms.address(name)) is not None}
-            return Kernel(
-                banner, _build_id(memory, kallsyms), Position(0), addresses, _offsets(memory, kallsyms)
-            ), kallsyms
+            types = Btf.read(_between(memory, kallsyms, "__start_BTF", "__stop_BTF", _MOST_BTF))
+            offsets = {name: at for name in MEMBERS if (at := types.offset(name)) is not None} if types else {}
+            kernel = Kernel(banner, _build_id(memory, kallsyms), place, addresses, offsets)
+            return FoundKernel(kernel, kallsyms, _frames(memory, kallsyms, types))
     return None
+
+
+def _frames(memory: KernelMemory, kallsyms: Kallsyms, types: Btf | None) -> bytes:
+    """How the kernel's stack is unwound; empty where it has no ORC, or no types that tell of which form that is."""
+    places = _between(memory, kallsyms, "__start_orc_unwind_ip", "__stop_orc_unwind_ip", _MOST_ORC)
+    entries = _between(memory, kallsyms, "__start_orc_unwind", "__stop_orc_unwind", _MOST_ORC)
+    start = kallsyms.address("__start_orc_unwind_ip")
+    if not types or not start or types.offset("orc_entry.type") is None:
+        return b""
+    form = NEW_FORM if types.offset("orc_entry.signal") is not None else OLD_FORM
+    return frames_from_orc(places, start, entries, form, kallsyms.functions())
 
 
 def _banner(memory: KernelMemory, kallsyms: Kallsyms) -> str:
@@ -150,14 +178,6 @@ def _between(memory: KernelMemory, kallsyms: Kallsyms, start: str, end: str, mos
 
 def _build_id(memory: KernelMemory, kallsyms: Kallsyms) -> str:
     return build_id_in(_between(memory, kallsyms, "__start_notes", "__stop_notes", _MOST_NOTES))[:64]
-
-
-def _offsets(memory: KernelMemory, kallsyms: Kallsyms) -> dict[str, int]:
-    """The members that rrdbg reads, as the kernel's own description of its types (BTF) has them."""
-    types = Btf.read(_between(memory, kallsyms, "__start_BTF", "__stop_BTF", _MOST_BTF))
-    if types is None:
-        return {}
-    return {name: offset for name in MEMBERS if (offset := types.offset(name)) is not None}
 
 
 def no_kernel(replay: Replay) -> UsageError:

@@ -17,12 +17,16 @@ from rrdbg.model.timeline.tracks import TimelineTracks, Track, TrackKind, clock_
 from rrdbg.store.clock import read_clock
 from rrdbg.store.history import Console, counts, history
 from rrdbg.store.recording import Recording
+from rrdbg.store.switches_file import load_switches
 
 MOST_BARE = 15_000
 """Marks without a text that a track has at most."""
 
 MOST_WORDED = 1_500
 """Marks with a text that a track has at most."""
+
+MOST_TASKS = 16
+"""Tasks of a Linux guest that have a track."""
 
 MOST_LINES = 6_000
 """Lines of the console; longer ones than :data:`LINE_LENGTH` are cut."""
@@ -74,6 +78,7 @@ def timeline_tracks(recording: Recording, timeline: Timeline) -> TimelineTracks:
         _track("exceptions", "exception", TrackKind.RATE, _delivered(deliveries, Delivery.EXCEPTION), end, MOST_BARE),
         *(_events(recording, kind, end) for kind in _NAMES if kind in found),
         _console(recording, end),
+        *_tasks(recording, end),
         *(_marked(timeline, name) for name in dict.fromkeys((STOPS, QUERY_HITS, *timeline.marks))),
         _track("bookmarks", "bookmark", TrackKind.MARKS, _bookmarks(timeline), end, MOST_WORDED),
     ]
@@ -126,6 +131,21 @@ def _console(recording: Recording, end: Position) -> Track:
         return Track("console", "line", TrackKind.MARKS, (), str(error))
     marks = (Mark(position, text[:LINE_LENGTH]) for position, text in lines)
     return _track("console", "line", TrackKind.MARKS, marks, end, MOST_LINES)
+
+
+def _tasks(recording: Recording, end: Position) -> Iterator[Track]:
+    """A track for each of the tasks that ran longest, as far as the guest's switches between them are known."""
+    runs: dict[tuple[int, int], list[Mark]] = {}
+    lengths: dict[tuple[int, int], int] = {}
+    for switch, until in load_switches(recording).runs():
+        key = (switch.task.address, switch.task.pid)
+        runs.setdefault(key, []).append(Mark(switch.position, str(switch.task), last=until))
+        lengths[key] = lengths.get(key, 0) + until.icount - switch.position.icount
+    longest = sorted(runs, key=lambda key: lengths[key], reverse=True)[:MOST_TASKS]
+    for key in sorted(longest, key=lambda key: runs[key][0].position):
+        # A task has its last name for the longest time: the first is its parent's.
+        name = runs[key][-1].text
+        yield _track(f"task {name}", f"run of {name}", TrackKind.MARKS, runs[key], end, MOST_WORDED)
 
 
 def _marked(timeline: Timeline, name: str) -> Track:

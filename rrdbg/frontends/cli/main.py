@@ -39,6 +39,8 @@ _COMMANDS = {
     **dict.fromkeys(("ls", "info", "rm", "pack", "unpack"), f"{_CLI}.library"),
     **dict.fromkeys(("events", "console"), f"{_CLI}.events"),
     "timeline": f"{_CLI}.timeline",
+    "strace": f"{_CLI}.strace",
+    **dict.fromkeys(("dump", "drgn"), f"{_CLI}.dump"),
 }
 """Where each subcommand is declared, by an ``add_parser``; a module may declare several."""
 

@@ -19,19 +19,23 @@ from typing import Any
 from rrdbg.commands.arguments import read_position
 from rrdbg.commands.declarations import declarations
 from rrdbg.commands.help import COMMANDS
+from rrdbg.engine.linux.kernel import symbols_kept
 from rrdbg.engine.machines.progress import Progress
 from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.server.stub import Stub
 from rrdbg.model.document import Document, DocumentError
+from rrdbg.model.program.architecture import is_elf
 from rrdbg.model.program.code_mode import described_as
 from rrdbg.render.json_lines import to_json
 from rrdbg.render.text import render
-from rrdbg.store.opening import is_inside
+from rrdbg.store.opening import is_inside, open_regular
+from rrdbg.store.recording import Recording
 
 VERSION = 1
 GREETING = b"rrdbg control 1\n"
 """What a client says first; no packet begins so."""
 
+_HEADER = 64
 _LIFE_SECONDS = 0.5
 
 
@@ -73,11 +77,10 @@ class Control:
 
     def _introduction(self) -> dict[str, Any]:
         recording = self._stub.replay.recording
-        kernel = recording.layout.bundled("kernel")
         return {
             "rrdbg": VERSION,
             "recording": recording.name,
-            "kernel": str(kernel) if is_inside(kernel.parent, kernel.name) else "",
+            "kernel": _kernel(recording),
             "architecture": described_as(recording.manifest.invocation.architecture) or "",
             "declarations": declarations(),
             **self._place(),
@@ -182,3 +185,17 @@ class Control:
     def _send(self, content: dict[str, Any]) -> None:
         with contextlib.suppress(ConnectionError):
             self._writer.write(json.dumps(content).encode() + b"\n")
+
+
+def _kernel(recording: Recording) -> str:
+    """The file with the kernel's symbols: the recorded one, or those that a Linux guest was found to have itself.
+
+    Empty if there is none. The recorded one may have none, which whoever reads it finds out.
+    """
+    kernel, kept = recording.layout.bundled("kernel"), symbols_kept(recording)
+    if not is_inside(kernel.parent, kernel.name):
+        return str(kept or "")
+    if kept is None:
+        return str(kernel)
+    with open_regular(kernel) as file:
+        return str(kernel if is_elf(file.read(_HEADER)) else kept)

@@ -70,6 +70,15 @@ class Kallsyms:
         symbol = self._by_name.get(name)
         return symbol.address if symbol else None
 
+    def functions(self) -> list[tuple[int, int]]:
+        """Where code with a name begins, each up to the next name, in the order of their addresses."""
+        pairs = zip(self.symbols, self.symbols[1:], strict=False)
+        return [
+            (symbol.address, following.address)
+            for symbol, following in pairs
+            if symbol.is_code and symbol.address >= _KERNEL_HALF and symbol.address < following.address
+        ]
+
     def at(self, address: int) -> KernelSymbol | None:
         """The last symbol at or before ``address``; None if there is none."""
         index = bisect_right(self._addresses, address)

@@ -20,13 +20,13 @@ _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _IDENT = b"\x7fELF\x02\x01\x01" + bytes(9)
 _EXECUTABLE, _CURRENT = 2, 1
-_SYMTAB, _STRTAB, _NOBITS = 2, 3, 8
+_PROGBITS, _SYMTAB, _STRTAB, _NOBITS = 1, 2, 3, 8
 _WRITE, _ALLOC, _CODE = 1, 2, 4
 _ABSOLUTE = 0xFFF1
 _OBJECT, _FUNCTION = 1, 2
 _GLOBAL = 1
 _KERNEL_HALF = 1 << 63
-_NAMES = b"\0.text\0.data\0.symtab\0.strtab\0.shstrtab\0"
+_NAMES = b"\0.text\0.data\0.symtab\0.strtab\0.shstrtab\0.debug_frame\0"
 _MOST_SECTIONS = 8192
 _64_BITS = (1 << 64) - 1
 
@@ -39,8 +39,8 @@ class _Stretch:
     symbols: list[KernelSymbol] = field(default_factory=list)
 
 
-def make_symbol_file(kallsyms: Kallsyms, architecture: str) -> bytes:
-    """The ELF file for a guest of ``architecture``, as QEMU calls it."""
+def make_symbol_file(kallsyms: Kallsyms, architecture: str, frames: bytes = b"") -> bytes:
+    """The ELF file for a guest of ``architecture``, as QEMU calls it; ``frames`` is a ``.debug_frame``, or empty."""
     stretches, absolute = _parted(kallsyms.symbols)
     texts, symbols = bytearray(b"\0"), bytearray(_SYMBOL.size)
     sections = []
@@ -54,7 +54,7 @@ def make_symbol_file(kallsyms: Kallsyms, architecture: str) -> bytes:
             symbols += _symbol(texts, symbol, number, following - symbol.address)
     for symbol in absolute:
         symbols += _symbol(texts, symbol, _ABSOLUTE, 0)
-    return _file(ELF_MACHINES[architecture], sections, bytes(symbols), bytes(texts))
+    return _file(ELF_MACHINES[architecture], sections, bytes(symbols), bytes(texts), frames)
 
 
 def _parted(symbols: Sequence[KernelSymbol]) -> tuple[list[_Stretch], list[KernelSymbol]]:
@@ -84,7 +84,9 @@ def _symbol(texts: bytearray, symbol: KernelSymbol, section: int, size: int) -> 
     return _SYMBOL.pack(name, binding << 4 | kind, 0, section, symbol.address, size)
 
 
-def _file(machine: int, sections: Sequence[tuple[bool, int, int]], symbols: bytes, texts: bytes) -> bytes:
+def _file(
+    machine: int, sections: Sequence[tuple[bool, int, int]], symbols: bytes, texts: bytes, frames: bytes
+) -> bytes:
     headers = bytearray(_SECTION.size)
     for is_code, start, size in sections:
         flags = _ALLOC | (_CODE if is_code else _WRITE)
@@ -96,13 +98,14 @@ def _file(machine: int, sections: Sequence[tuple[bool, int, int]], symbols: byte
     # The links: the symbols' texts lie in the section behind them.
     tables = ((b".symtab", _SYMTAB, symbols, count + 2, 1, 24), (b".strtab", _STRTAB, texts, 0, 0, 0))
     body = bytearray()
-    for name, kind, content, link, first, size in (*tables, (b".shstrtab", _STRTAB, _NAMES, 0, 0, 0)):
+    described = ((b".debug_frame", _PROGBITS, frames, 0, 0, 0),) if frames else ()
+    for name, kind, content, link, first, size in (*tables, *described, (b".shstrtab", _STRTAB, _NAMES, 0, 0, 0)):
         headers += _SECTION.pack(
             _NAMES.index(name + b"\0"), kind, 0, 0, place + len(body), len(content), link, first, 8, size
         )
         body += content + bytes(-len(content) % 8)
     header = _HEADER.pack(
         _IDENT, _EXECUTABLE, machine, _CURRENT, 0, 0, place + len(body), 0, _HEADER.size, 0, 0,
-        _SECTION.size, count + 4, count + 3,
+        _SECTION.size, count + 4 + len(described), count + 3 + len(described),
     )  # fmt: skip
     return header + bytes(body) + bytes(headers)

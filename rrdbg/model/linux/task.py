@@ -19,7 +19,7 @@ MEMBERS = (
 
 ADDRESSES = (
     "__switch_to", "init_task", "__per_cpu_offset", "current_task", "pcpu_hot", "__preempt_count", "__entry_task",
-    "vmcoreinfo_data", "vmcoreinfo_size", "vmcoreinfo_note", "entry_SYSCALL_64", "modules",
+    "vmcoreinfo_data", "vmcoreinfo_size", "vmcoreinfo_note", "do_syscall_64", "sys_call_table", "modules",
 )  # fmt: skip
 """The functions and variables that are used."""
 

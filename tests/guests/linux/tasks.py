@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.guests.linux import APPLETS, LinuxGuest, fetch_kernel, make_initramfs
 
 INIT = Path(__file__).parent / "tasks-init"
-CMDLINE = "console=ttyS0 panic=-1 quiet"
+CMDLINE = "console=ttyS0 panic=-1"
 
 
 def build_tasks(out_dir: Path) -> LinuxGuest:

@@ -1,0 +1,223 @@
+"""Finding where a Linux guest switches from one task to another.
+
+The kernel does so in ``__switch_to``, somewhere in which it notes the new task as the running one. Behind that
+instruction a breakpoint tells each switch, and memory there whom it was made to: at that position, and not before it,
+:mod:`rrdbg.engine.linux.tasks` finds the new task running. Which instruction that is was found out by stepping through
+the first switch of the recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from rrdbg.engine.linux.kernel import keep_kernel
+from rrdbg.engine.linux.memory import KernelMemory
+from rrdbg.engine.linux.tasks import TaskReader
+from rrdbg.engine.machines.walk import Walker
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import HostError, OutOfRange, RspError, UsageError
+from rrdbg.links.machine import Machine
+from rrdbg.model.hits.stop import Breakpoint, NotedHit
+from rrdbg.model.linux.kernel import Kernel
+from rrdbg.model.linux.switches import MOST_SWITCHES, Switch, Switches
+from rrdbg.model.linux.task import COMM_BYTES, Task, read_comm
+from rrdbg.model.timeline.position import START, Position
+from rrdbg.store.switches_file import load_switches, save_switches
+
+_FUNCTION = "__switch_to"
+_SWITCHED, _CURRENT = "rrdbg.switched", "rrdbg.current"
+"""How the kernel's file calls the instruction behind which the new task runs, and the variable that says so."""
+
+_MOST_STEPS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAt:
+    """Tells who runs where a machine stands in the kernel; ``variable`` is 0 where the register ``tp`` points there.
+
+    ``pid``, ``tgid`` and ``comm`` are the offsets of these members.
+    """
+
+    variable: int
+    pid: int
+    tgid: int
+    comm: int
+
+    @classmethod
+    def of(cls, kernel: Kernel, variable: int) -> TaskAt:
+        """For ``kernel``, which says how its tasks look."""
+        return cls(variable, *(kernel.offsets[f"task_struct.{name}"] for name in ("pid", "tgid", "comm")))
+
+    async def __call__(self, machine: Machine, point: Breakpoint | None = None) -> Task:
+        """The task.
+
+        :raises RspError: it is not mapped.
+        """
+        address = await current_task(machine, self.variable)
+        low = min(self.pid, self.tgid, self.comm)
+        raw = await machine.read_memory(address + low, max(self.pid + 4, self.tgid + 4, self.comm + COMM_BYTES) - low)
+
+        def number(offset: int) -> int:
+            return int.from_bytes(raw[offset - low : offset - low + 4], "little")
+
+        comm = read_comm(raw[self.comm - low : self.comm - low + COMM_BYTES])
+        return Task(number(self.pid), number(self.tgid), comm, address)
+
+
+async def current_variable(machine: Machine, reader: TaskReader) -> int:
+    """The address of the variable that points to the running task; 0 where a register does.
+
+    :raises UsageError: there is none that is known.
+    """
+    if "tp" in machine.register_file.registers:
+        return 0
+    memory = await KernelMemory.of(machine)
+    assert memory is not None, "a kernel that runs tasks has page tables"
+    with memory:
+        variable = reader.variable(memory)
+    if not variable:
+        raise UsageError("The guest's kernel has no variable for its running task that is known here.")
+    return variable
+
+
+async def current_task(machine: Machine, variable: int) -> int:
+    """The running task's address in the kernel, from its ``variable``, or on RISC-V (0) from a register.
+
+    :raises RspError: the variable is not mapped.
+    """
+    if not variable:
+        return (await machine.registers())["tp"]
+    return int.from_bytes(await machine.read_memory(variable, 8), "little")
+
+
+class SwitchFinder:
+    """The switches of ``replay``'s guest, whose tasks ``reader`` reads; what is found is kept with the recording."""
+
+    def __init__(self, replay: Replay, reader: TaskReader) -> None:
+        self._replay = replay
+        self._reader = reader
+        self.known: Switches = load_switches(replay.recording)
+        """What was found by now."""
+
+    async def ensure(self, start: Position, end: Position) -> Switches:
+        """What is known once all from ``start`` to ``end`` is; a pass that is broken off keeps what it has found.
+
+        :raises UsageError: there is no switch in this recording, or no telling where.
+        """
+        for low, high in self.known.missing(start, end):
+            async with aclosing(self._pass(low, high)) as switches:
+                async for _ in switches:
+                    pass
+        return self.known
+
+    async def following(self, here: Position, name: str = "") -> Switch:
+        """The next switch after ``here``, to a task that is called ``name`` if that is not empty.
+
+        :raises OutOfRange: there is none.
+        """
+        end, start = self._replay.timeline.end, here
+
+        def is_wanted(switch: Switch) -> bool:
+            return switch.position > here and (not name or switch.task.is_called(name))
+
+        while True:
+            gaps = self.known.missing(start, end)
+            reached = gaps[0][0] if gaps else end
+            if found := next(filter(is_wanted, self.known.between(start, reached)), None):
+                return found
+            if not gaps:
+                raise OutOfRange(f"There is no switch to {name or 'another task'} after {here}.")
+            async with aclosing(self._pass(*gaps[0])) as switches:
+                async for switch in switches:
+                    if is_wanted(switch):
+                        return switch
+            start = reached
+
+    async def preceding(self, here: Position, name: str = "") -> Switch:
+        """The last switch before ``here``, as :meth:`following`.
+
+        :raises OutOfRange: there is none.
+        """
+        known = await self.ensure(START, here)
+        for switch in reversed(known.between(START, here)):
+            if not name or switch.task.is_called(name):
+                return switch
+        raise OutOfRange(f"There is no switch to {name or 'another task'} before {here}.")
+
+    async def _pass(self, start: Position, end: Position) -> AsyncGenerator[Switch, None]:
+        """The switches from ``start`` to ``end``, which were missing, as they are found; kept at the end, however."""
+        address, accept = await self._place()
+        found: list[Switch] = []
+        reached = start
+        hits = self._replay.scan([Breakpoint(-1, address)], start, end, accept)
+        try:
+            async with aclosing(hits):
+                async for hit in hits:
+                    assert isinstance(hit, NotedHit)
+                    assert isinstance(hit.note, Task)
+                    found.append(Switch(hit.position, hit.note))
+                    # An instruction begins once, so there is no other one at this icount.
+                    reached = Position(hit.position.icount + 1)
+                    if len(self.known.switches) + len(found) > MOST_SWITCHES:
+                        raise UsageError(
+                            f"There are more than {MOST_SWITCHES:,} switches; ask about a shorter stretch."
+                        )
+                    yield found[-1]
+            reached = end
+        finally:
+            if reached > start:
+                self.known = self.known.added(start, reached, found)
+                self._keep()
+
+    def _keep(self) -> None:
+        try:
+            save_switches(self._replay.recording, self.known)
+        except OSError as error:
+            raise HostError.of(error, f"Cannot keep the switches in {self._replay.recording.layout.root}") from None
+
+    async def _place(self) -> tuple[int, TaskAt]:
+        """Where the breakpoint is to be, and what tells of a switch there.
+
+        :raises UsageError: no switch was found to learn it from.
+        """
+        kernel = self._reader.kernel
+        if _SWITCHED not in kernel.addresses:
+            switched, variable = await self._learn()
+            addresses = {**kernel.addresses, _SWITCHED: switched, _CURRENT: variable}
+            kernel = replace(kernel, addresses=addresses)
+            self._reader = TaskReader(kernel)
+            keep_kernel(self._replay.recording, kernel)
+        return kernel.addresses[_SWITCHED], TaskAt.of(kernel, kernel.addresses[_CURRENT])
+
+    async def _learn(self) -> tuple[int, int]:
+        """The address of the instruction behind which the new task is the running one, and of what says so."""
+        function = self._reader.kernel.addresses.get(_FUNCTION)
+        if function is None:
+            raise UsageError(f"The guest's kernel has no symbol {_FUNCTION}, so its switches cannot be found.")
+        end = self._replay.timeline.end
+        async with aclosing(self._replay.scan([Breakpoint(-1, function)], START, end)) as hits:
+            first = await anext(hits, None)
+        if first is None:
+            raise UsageError("The guest has not switched from one task to another in this recording.")
+        target = first.position
+
+        async def look(walker: Walker) -> tuple[int, int]:
+            await walker.arrive(target)
+            return await self._step_through(walker)
+
+        return await self._replay.visit(target, look)
+
+    async def _step_through(self, walker: Walker) -> tuple[int, int]:
+        machine = walker.machine
+        variable = await current_variable(machine, self._reader)
+        before = await current_task(machine, variable)
+        for _ in range(_MOST_STEPS):
+            await walker.step()
+            try:
+                if await current_task(machine, variable) != before:
+                    return await machine.pc(), variable
+            except RspError:
+                break
+        raise UsageError(f"{_FUNCTION} has not made another task the running one; switches cannot be found.")

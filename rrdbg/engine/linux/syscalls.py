@@ -1,0 +1,201 @@
+"""The system calls that a guest's programs have made, though nobody traced them: x86-64's, by ``syscall``.
+
+The kernel's one function for them is given the registers of the program, and comes back to one place, where the result
+stands among them. So two breakpoints tell all; which call comes back is known by its task. Their names are those of the
+functions in the kernel's own table. Calls of 32-bit programs go another way, and are not told of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from rrdbg.engine.linux.kernel import symbols_kept
+from rrdbg.engine.linux.memory import KernelMemory
+from rrdbg.engine.linux.switches import TaskAt, current_variable
+from rrdbg.engine.linux.tasks import TaskReader
+from rrdbg.engine.machines.walk import Walker
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import RspError, UsageError
+from rrdbg.links.elf import read_kernel_file
+from rrdbg.links.machine import Machine
+from rrdbg.model.hits.stop import Breakpoint, NotedHit
+from rrdbg.model.linux.syscalls import LONGEST_TEXT, SHOWN_DATA, SIGNATURES, Syscall, syscall_name
+from rrdbg.model.linux.task import Task
+from rrdbg.model.timeline.position import START, Position
+
+_FUNCTION, _TABLE = "do_syscall_64", "sys_call_table"
+_REGISTERS = struct.Struct("<21Q")
+_NUMBER, _RESULT_AT = 15, 80
+_ARGUMENT_PLACES = (14, 13, 12, 7, 9, 8)
+"""rdi, rsi, rdx, r10, r8, r9 in the kernel's struct pt_regs."""
+
+_KERNEL_HALF = 1 << 63
+_MOST_CALLS = 1024
+_PAGE = 4096
+_ENTRY, _EXIT = -1, -2
+
+
+@dataclass(frozen=True, slots=True)
+class _Entered:
+    """A system call that begins."""
+
+    task: Task
+    name: str
+    arguments: tuple[int, ...]
+    texts: dict[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """One that has ended, and the bytes at the arguments of the program's registers, of which one may have been for."""
+
+    task: Task
+    name: str
+    arguments: tuple[int, ...]
+    result: int
+    texts: dict[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """Notes what a call is where a machine stands at one of the two places; only those that are ``wanted`` count."""
+
+    task_at: TaskAt
+    names: dict[int, str]
+    task: str
+    name: str
+
+    async def __call__(self, machine: Machine, point: Breakpoint) -> object:
+        task = await self.task_at(machine)
+        # What comes back may have another name by now: execve gives one.
+        if point.number == _ENTRY and self.task and not task.is_called(self.task):
+            return False
+        registers = await machine.registers()
+        place = registers["rsp"] if point.number == _EXIT else _saved(registers)
+        saved = _REGISTERS.unpack(await machine.read_memory(place, _REGISTERS.size))
+        name = self.names.get(saved[_NUMBER]) or f"syscall_{saved[_NUMBER] & 0xFFFF_FFFF}"
+        if self.name and name != self.name:
+            return False
+        arguments = tuple(saved[at] for at in _ARGUMENT_PLACES)
+        if point.number == _ENTRY:
+            return _Entered(task, name, arguments, await _texts(machine, name, arguments, None))
+        result = int.from_bytes(await machine.read_memory(place + _RESULT_AT, 8), "little")
+        return _Left(task, name, arguments, result, await _texts(machine, name, arguments, result))
+
+
+def _saved(registers: Mapping[str, int]) -> int:
+    """Where the program's registers are saved: the argument that is a pointer of the kernel's; Linux 5.12 moved it."""
+    return registers["rdi"] if registers["rdi"] & _KERNEL_HALF else registers["rsi"]
+
+
+async def _texts(machine: Machine, name: str, arguments: tuple[int, ...], result: int | None) -> dict[int, bytes]:
+    """What arguments point to: paths and data that go in, before the call; data that came out, after it."""
+    found = {}
+    for number, letter in enumerate(SIGNATURES.get(name, "")):
+        # A path that is not mapped yet is when the call comes back, unless the program is another one then.
+        with contextlib.suppress(RspError):
+            if letter == "s" and arguments[number] and (result is None or name != "execve"):
+                found[number] = await _path(machine, arguments[number])
+            elif result is None and letter == "b":
+                found[number] = await _data(machine, arguments[number], arguments[number + 1])
+            elif result is not None and letter == "B" and 0 < result < _KERNEL_HALF:
+                found[number] = await _data(machine, arguments[number], result)
+    return found
+
+
+async def _data(machine: Machine, address: int, length: int) -> bytes:
+    return await machine.read_memory(address, min(length, SHOWN_DATA + 1)) if length else b""
+
+
+async def _path(machine: Machine, address: int) -> bytes:
+    """The bytes up to a zero, read by pages: the next one may not be mapped."""
+    text = b""
+    while len(text) < LONGEST_TEXT:
+        part = await machine.read_memory(address, min(_PAGE - address % _PAGE, 256))
+        text += part.partition(b"\0")[0]
+        if b"\0" in part:
+            return text
+        address += len(part)
+    return text
+
+
+async def syscalls(
+    replay: Replay, reader: TaskReader, start: Position, end: Position, *, task: str = "", name: str = ""
+) -> AsyncGenerator[Syscall, None]:
+    """The system calls that begin from ``start`` on and before ``end``, each when it has come back.
+
+    What does not comes last. Only those of the ``task`` with that name or number, and called ``name``, if these
+    are not empty.
+
+    :raises UsageError: this is no x86-64 Linux, or makes no system call.
+    """
+    entry = reader.kernel.addresses.get(_FUNCTION)
+    if entry is None:
+        raise UsageError(
+            f"System calls are known of x86-64 guests so far, whose kernel has a symbol {_FUNCTION}; this one has none."
+        )
+    first = await _learn(replay, reader, entry)
+    points = [Breakpoint(_ENTRY, entry), Breakpoint(_EXIT, first.back)]
+    hits = replay.scan(points, start, end, _Note(first.task_at, first.names, task, name))
+    open_calls: dict[int, Syscall] = {}
+    async with aclosing(hits):
+        async for hit in hits:
+            assert isinstance(hit, NotedHit)
+            note = hit.note
+            if isinstance(note, _Entered):
+                call = Syscall(hit.position, note.task, note.name, note.arguments, note.texts)
+                if unfinished := open_calls.pop(note.task.address, None):
+                    yield unfinished
+                open_calls[note.task.address] = call
+            elif isinstance(note, _Left) and (begun := open_calls.pop(note.task.address, None)):
+                texts = {**note.texts, **begun.texts}
+                yield replace(begun, texts=texts, returned=hit.position, result=note.result)
+    for unfinished in sorted(open_calls.values(), key=lambda call: call.position):
+        yield unfinished
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """What the first call of a recording tells of all: where they come ``back``, and what they are called."""
+
+    back: int
+    names: dict[int, str]
+    task_at: TaskAt
+
+
+async def _learn(replay: Replay, reader: TaskReader, entry: int) -> _First:
+    end = replay.timeline.end
+    async with aclosing(replay.scan([Breakpoint(_ENTRY, entry)], START, end)) as hits:
+        first = await anext(hits, None)
+    if first is None:
+        raise UsageError("The guest has made no system call in this recording.")
+    target, symbols = first.position, symbols_kept(replay.recording)
+    functions = read_kernel_file(symbols).addresses if symbols else {}
+
+    async def look(walker: Walker) -> _First:
+        await walker.arrive(target)
+        machine = walker.machine
+        stack = (await machine.registers())["rsp"]
+        back = int.from_bytes(await machine.read_memory(stack, 8), "little")
+        memory = await KernelMemory.of(machine)
+        assert memory is not None, "a kernel that is called has page tables"
+        with memory:
+            names = _names(memory, reader.kernel.addresses.get(_TABLE), functions)
+        return _First(back, names, TaskAt.of(reader.kernel, await current_variable(machine, reader)))
+
+    return await replay.visit(target, look)
+
+
+def _names(memory: KernelMemory, table: int | None, functions: Mapping[str, int]) -> dict[int, str]:
+    """What the calls are called, by number: by the functions in the kernel's table."""
+    known: dict[int, str] = {}
+    for symbol, address in functions.items():
+        if name := syscall_name(symbol):
+            known[address] = name
+    raw = memory.read(table, 8 * _MOST_CALLS) if table else b""
+    functions_by_number = (int.from_bytes(raw[at : at + 8], "little") for at in range(0, len(raw) - 7, 8))
+    return {number: known[address] for number, address in enumerate(functions_by_number) if address in known}

@@ -1,0 +1,157 @@
+"""System calls as ``strace`` shows them: names from the kernel's own table, arguments by a small table of ours."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rrdbg.model.linux.task import Task
+from rrdbg.model.timeline.position import Position
+
+LONGEST_TEXT = 4096
+"""Bytes of a path that are read at most; Linux takes no longer one."""
+
+SHOWN_DATA = 32
+"""Bytes of what is read or written that are shown, as strace does."""
+
+_PREFIX = "__x64_sys_"
+_OTHER_NAMES = {
+    "newstat": "stat", "newlstat": "lstat", "newfstat": "fstat", "newuname": "uname", "umount": "umount2",
+    "sendfile64": "sendfile",
+}  # fmt: skip
+"""What strace calls those that the kernel calls otherwise."""
+
+_SIGNATURES = """
+read fBu; write fbu; open sOo; close f; stat sp; fstat fp; lstat sp; poll pui; lseek fli; mmap puPMfx; mprotect puP
+munmap pu; brk p; rt_sigaction ippu; rt_sigprocmask ippu; ioctl fxp; pread64 fBul; pwrite64 fbul; readv fpu
+writev fpu; access so; pipe p; select ipppp; dup f; dup2 ff; nanosleep pp; getpid; socket iii; connect fpu
+accept fpp; sendto fbuxpu; recvfrom fBuxpp; bind fpu; listen fi; clone xpppx; fork; vfork; execve spp; exit i
+wait4 ipxp; kill ii; uname p; fcntl fix; flock fi; fsync f; truncate sl; ftruncate fl; getdents64 fpu; getcwd pu
+chdir s; fchdir f; rename ss; mkdir so; rmdir s; creat so; link ss; unlink s; symlink ss; readlink sBu; chmod so
+fchmod fo; chown sii; umask o; getuid; getgid; geteuid; getegid; getppid; setsid; setpgid ii; getpgrp; mount sssxp
+umount2 sx; reboot xxxp; sethostname pu; gettid; tkill ii; tgkill iii; futex pixppu; set_tid_address p
+clock_gettime ip; clock_nanosleep iipp; exit_group i; openat dsOo; mkdirat dso; mknodat dsox; fchownat dsiix
+newfstatat dspx; unlinkat dsx; renameat dsds; linkat dsdsx; symlinkat sds; readlinkat dsBu; fchmodat dso
+faccessat dso; pipe2 pO; dup3 ffO; prlimit64 iipp; getrandom Bux; statx dsxxp; rseq puxx; clone3 pu; faccessat2 dsox
+set_robust_list pu; arch_prctl xp; prctl ixxxx; sched_yield; sysinfo p; getpgid i; getsid i; sigaltstack pp
+madvise pui; sendfile ffpu; pause; alarm u; init_module pus; finit_module fsx; delete_module sO; socketpair iiip
+getsockname fpp; shutdown fi; setsockopt fiipu; getsockopt fiipp
+"""
+"""By name, a letter for each argument: f file descriptor, d one or AT_FDCWD, s path, b and B data that go in and come
+out (the next argument says how many), O flags of open, P and M of mmap, o mode, i, l, u and x numbers, p pointer."""
+
+_OPEN = (
+    (0o1, "O_WRONLY"), (0o2, "O_RDWR"), (0o100, "O_CREAT"), (0o200, "O_EXCL"), (0o400, "O_NOCTTY"), (0o1000, "O_TRUNC"),
+    (0o2000, "O_APPEND"), (0o4000, "O_NONBLOCK"), (0o200000, "O_DIRECTORY"), (0o400000, "O_NOFOLLOW"),
+    (0o2000000, "O_CLOEXEC"), (0o10000000, "O_PATH"), (0o100000, "O_LARGEFILE"),
+)  # fmt: skip
+_PROTECTION = ((1, "PROT_READ"), (2, "PROT_WRITE"), (4, "PROT_EXEC"))
+_MAPPING = ((1, "MAP_SHARED"), (2, "MAP_PRIVATE"), (0x10, "MAP_FIXED"), (0x20, "MAP_ANONYMOUS"))
+_FLAGS = {"O": (_OPEN, "O_RDONLY"), "P": (_PROTECTION, "PROT_NONE"), "M": (_MAPPING, "0")}
+_AT_FDCWD = -100
+_RESTARTS = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
+_MOST_ERROR = 4095
+_ARGUMENTS = 6
+
+
+def _table() -> dict[str, str]:
+    entries = (entry.split() for line in _SIGNATURES.strip().splitlines() for entry in line.split(";") if entry.strip())
+    return {name: "".join(letters) for name, *letters in entries}
+
+
+SIGNATURES: Mapping[str, str] = _table()
+"""The letters of the arguments, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Syscall:
+    """One system call: who made it and where, with which values in its registers, and what it gave and when.
+
+    ``texts`` are the bytes at those arguments that point to a path or to data, by their number. ``returned`` and
+    ``result`` are None if it has not come back.
+    """
+
+    position: Position
+    task: Task
+    name: str
+    arguments: Sequence[int]
+    texts: Mapping[int, bytes]
+    returned: Position | None = None
+    result: int | None = None
+
+    @property
+    def duration(self) -> int | None:
+        """Instructions until it came back, those of other tasks that ran meanwhile included."""
+        return self.returned.icount - self.position.icount if self.returned else None
+
+    @property
+    def shown_arguments(self) -> str:
+        """What stands between the parentheses."""
+        letters = SIGNATURES.get(self.name, "x" * _ARGUMENTS)
+        return ", ".join(
+            _argument(letter, value, self.texts.get(number))
+            for number, (letter, value) in enumerate(zip(letters, self.arguments, strict=False))
+        )
+
+    @property
+    def shown_result(self) -> str:
+        """What it gave: a number, or -1 and the error's name; a question mark if it did not come back."""
+        if self.result is None:
+            return "?"
+        signed = _signed(self.result, 64)
+        if -_MOST_ERROR <= signed < 0:
+            name = errno.errorcode.get(-signed) or _RESTARTS.get(-signed) or str(-signed)
+            return f"-1 {name}"
+        return f"{signed:#x}" if self.name in ("mmap", "brk", "mremap", "shmat") else str(signed)
+
+    def __str__(self) -> str:
+        return f"{self.name}({self.shown_arguments}) = {self.shown_result}"
+
+
+def syscall_name(symbol: str) -> str:
+    """What strace calls the system call whose function the kernel calls ``symbol``; empty if it is none's."""
+    name = symbol.removeprefix(_PREFIX)
+    return "" if name in (symbol, "ni_syscall") else _OTHER_NAMES.get(name, name)
+
+
+def _argument(letter: str, value: int, text: bytes | None) -> str:
+    if text is not None:
+        most = LONGEST_TEXT if letter == "s" else SHOWN_DATA
+        return _quoted(text[:most]) + ("..." if len(text) > most else "")
+    match letter:
+        case "f" | "i":
+            return str(_signed(value, 32))
+        case "d":
+            return "AT_FDCWD" if _signed(value, 32) == _AT_FDCWD else str(_signed(value, 32))
+        case "l":
+            return str(_signed(value, 64))
+        case "u":
+            return str(value)
+        case "o":
+            return f"0{value & 0xFFFF_FFFF:o}"
+        case "O" | "P" | "M":
+            return _flags(value & 0xFFFF_FFFF, *_FLAGS[letter])
+        case "x":
+            return f"{value:#x}" if value else "0"
+        case _:
+            return f"{value:#x}" if value else "NULL"
+
+
+def _flags(value: int, known: Sequence[tuple[int, str]], none: str) -> str:
+    names = [name for bit, name in known if value & bit]
+    left = value & ~sum(bit for bit, _ in known)
+    if none == "O_RDONLY" and not value & 3:
+        names.insert(0, none)
+    shown = [*names, *([f"{left:#x}"] if left else [])]
+    return "|".join(shown) or none
+
+
+def _quoted(data: bytes) -> str:
+    named = {10: "\\n", 9: "\\t", 13: "\\r", 34: '\\"', 92: "\\\\"}
+    return '"' + "".join(named.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\{byte:o}") for byte in data) + '"'
+
+
+def _signed(value: int, bits: int) -> int:
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value

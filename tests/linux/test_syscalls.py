@@ -1,0 +1,74 @@
+"""The system calls of a program of which it is known what it does: cat, which prints the kernel's banner."""
+
+from __future__ import annotations
+
+import pytest
+
+from rrdbg.engine.linux.guest import LinuxGuest
+from rrdbg.engine.linux.syscalls import syscalls
+from rrdbg.engine.linux.tasks import TaskReader
+from rrdbg.engine.replay import Replay
+from rrdbg.errors import UsageError
+from rrdbg.links.elf import read_kernel_file
+from rrdbg.model.hits.stop import Breakpoint
+from rrdbg.model.linux.kernel import Kernel
+from rrdbg.model.linux.syscalls import Syscall
+from rrdbg.model.linux.task import Task
+from rrdbg.model.timeline.position import START, Position
+from rrdbg.store.history import Console
+
+pytestmark = [pytest.mark.linux, pytest.mark.timeout(600)]
+
+
+async def test_what_cat_asks_of_the_kernel(tasks: Replay) -> None:
+    layout = tasks.recording.layout
+    guest = LinuxGuest(tasks)
+    reader = await guest.tasks()
+    banner = reader.kernel.banner
+    console = Console.read(layout.log, layout.console)
+    own = console.find(banner, START)
+    assert own
+    printed = console.find(banner, own)
+    assert printed
+    start, end = Position(printed.icount - 100_000), Position(printed.icount + 300_000)
+    found = [call async for call in syscalls(tasks, reader, start, end)]
+    shown = [str(call) for call in found if call.task.comm == "cat"]
+    opened = shown.index('openat(AT_FDCWD, "/proc/version", O_RDONLY, 00) = 3')
+    assert shown[opened + 1 :] == [
+        f"sendfile(1, 3, NULL, 16777216) = {len(banner) + 1}", "sendfile(1, 3, NULL, 16777216) = 0", "close(3) = 0",
+        "exit_group(0) = ?",
+    ]  # fmt: skip
+    sent = next(call for call in found if call.name == "sendfile")
+    assert sent.returned
+    assert sent.position < printed < sent.returned
+
+    # None is left out: the kernel's function is entered once for each.
+    entry = read_kernel_file(layout.kernel_symbols).addresses["do_syscall_64"]
+    hits = [hit.position async for hit in tasks.scan([Breakpoint(1, entry)], start, end)]
+    assert sorted(call.position for call in found) == hits
+    only = [call async for call in syscalls(tasks, reader, start, end, task="cat", name="close")]
+    assert [str(call) for call in only] == ["close(3) = 0"]
+
+
+async def test_a_stretch_without_any(tasks: Replay) -> None:
+    reader = await LinuxGuest(tasks).tasks()
+    assert [call async for call in syscalls(tasks, reader, START, Position(1000))] == []
+    bare = TaskReader(Kernel("", "", START, {}, reader.kernel.offsets))
+    calls = syscalls(tasks, bare, START, Position(1000))
+    with pytest.raises(UsageError, match="do_syscall_64; this one has none"):
+        await anext(calls)
+
+
+def test_how_calls_are_shown() -> None:
+    def shown(name: str, *arguments: int, result: int | None = 0, **texts: bytes) -> str:
+        numbered = {int(key[1:]): text for key, text in texts.items()}
+        return str(Syscall(START, Task(1, 1, "a", 0), name, arguments, numbered, None, result))
+
+    assert shown("openat", (1 << 64) - 100, 0, 0o1101, 0o644, 0, 0, result=(1 << 64) - 2, t1=b'a"\x1b\n') == (
+        'openat(AT_FDCWD, "a\\"\\33\\n", O_WRONLY|O_CREAT|O_TRUNC, 0644) = -1 ENOENT'
+    )
+    assert shown("mmap", 0, 4096, 3, 0x22, 0xFFFFFFFF, 0, result=0x7F0000000000) == (
+        "mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000000000"
+    )
+    assert shown("write", 1, 0x1000, 40, result=40, t1=b"x" * 40) == f'write(1, "{"x" * 32}"..., 40) = 40'
+    assert shown("unheard_of", 1, 0, 255, 0, 0, 0, result=None) == "unheard_of(0x1, 0, 0xff, 0, 0, 0) = ?"
