@@ -1,12 +1,17 @@
-"""One of three processes of one program has corrupted its variable: shell, plain GDB and Python find the culprit."""
+"""One of three processes of one program has corrupted its variable, and the kernel panics: who was it?
+
+The shell, plain GDB and Python find the same instruction from the panic, from the culprit and from another process.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,19 +83,26 @@ async def _number(replay: Replay, address: int) -> int | None:
 
 
 def test_in_the_shell(recording: Path, processes: Processes, crime: Crime, cli: Cli) -> None:
+    # Its disk lies outside of it, which is allowed in a recording of one's own.
+    own: dict[str, Any] = {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
     words = ("replay", str(recording), "--symbols", str(processes.elf), "--batch")
-    found = cli(*words, "-ex", f"seek {crime.where}", "-ex", "last victim", "-ex", "writes victim").stdout
+    found = cli(*words, "-ex", f"seek {crime.where}", "-ex", "last victim", "-ex", "writes victim", **own).stdout
     assert re.search(rf"Old value = {GOOD}\n +New value = {BAD}\n{crime.write.icount:,} ", found)
     assert "victim was changed 1 time" in found
     asked = ("-ex", f"seek {crime.innocent}", "-ex", "last victim")
-    refused = cli(*words, *asked, check=None)
+    refused = cli(*words, *asked, check=None, **own)
     assert refused.returncode != 0
     assert "Nothing has changed victim before" in refused.stderr
     assert "1 write in other address spaces is left out" in refused.stderr
-    everywhere = cli(*words, "-ex", f"seek {crime.innocent}", "-ex", "writes victim --everywhere").stdout
-    assert re.search(
-        rf"@1 +{crime.write.icount:,} .* in another address space, {crime.space:#x}$", everywhere, re.MULTILINE
-    )
+    # The shell stands at the end, which is the panic.
+    panic = cli(
+        *words, "-ex", "writes victim --everywhere", "-ex", "seek @1", "-ex", "last victim --physical", **own
+    ).stdout
+    assert re.search(rf"@1 +{crime.write.icount:,} .* in another address space, {crime.space:#x}$", panic, re.MULTILINE)
+    assert re.search(rf"^{crime.write.icount:,} \(.*\)\n#0 +work .*\n.*victim = 0xbadL;$", panic, re.MULTILINE)
+    # What was there before: the page of the program's file, which the kernel has copied by its own address.
+    assert "victim is physical 0x" in panic
+    assert re.search(rf"Old value = .*\n +New value = {GOOD:#018x}$", panic, re.MULTILINE)
 
 
 def test_in_gdb(recording: Path, processes: Processes, crime: Crime, tmp_path: Path) -> None:
@@ -104,8 +116,8 @@ def test_in_gdb(recording: Path, processes: Processes, crime: Crime, tmp_path: P
             await debugger.gdb.console("watch victim")
             assert await debugger.move("reverse-continue") != "watchpoint-trigger"
             assert debugger.replay.position == START
-            # GDB's own watchpoint would pass it over: the value is the one that it has seen, in the other process.
-            await debugger.seek(crime.innocent)
+            # From the panic. GDB's own watchpoint would pass it over: the value is the one that it has seen there.
+            await debugger.seek(debugger.replay.timeline.end)
             await debugger.gdb.console("monitor address-space everywhere")
             await debugger.gdb.console(f"monitor last *{symbol(processes.elf, 'victim').address:#x}:8")
             assert debugger.replay.position == crime.write
@@ -123,9 +135,12 @@ def test_in_python(recording: Path, processes: Processes, crime: Crime) -> None:
         assert hit.position == crime.write
         replay.seek(crime.innocent)
         assert not list(replay.writes(victim, 8))
+        replay.seek("end")
         (hit,) = replay.writes(victim, 8, everywhere=True)
         assert hit.foreign
         assert hit.space == crime.space
+        assert hit.position == Position(crime.write.icount + 1)
+        replay.seek(crime.innocent)
         point = replay.watch(victim, 8)
         assert isinstance(point, Watchpoint)
         assert point.space
