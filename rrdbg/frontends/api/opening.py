@@ -34,7 +34,8 @@ def open_recording(
 ) -> Replay:
     """Open the recording at ``path``, or of that name in the library, or the latest, with the cursor at its start.
 
-    ``symbols`` is an ELF file (default: the recorded kernel), ``gdb`` the program to start when symbols are needed
+    ``symbols`` is an ELF file (default: the recorded kernel, or a Linux guest's own names),
+    ``gdb`` the program to start when symbols are needed
     (``"gdb"``: that, or gdb-multiarch if only that knows the guest; None: do without),
     ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``. Long
     searches are shared out among ``jobs`` processes (None: as many as there are processors), or on the Dask cluster

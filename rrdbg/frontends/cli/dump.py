@@ -60,7 +60,7 @@ async def run_dump(arguments: argparse.Namespace) -> int:
     """
     target = Path(arguments.output).absolute()
     has_notes = await _dump(arguments, target)
-    notes = "" if has_notes else " It has no VMCOREINFO: no Linux kernel has written one by then."
+    notes = "" if has_notes else " It has no VMCOREINFO: no Linux kernel has written its own by then."
     print(f"The guest's memory at {arguments.at} is {target} ({size_text(target.stat().st_size)}).{notes}")
     return 0
 
@@ -74,7 +74,10 @@ async def run_drgn(arguments: argparse.Namespace) -> int:
     with WorkFolder() as folder:
         core = folder / "core"
         if not await _dump(arguments, core):
-            raise UsageError(f"No Linux kernel has begun at {arguments.at}, which drgn could look at.")
+            raise UsageError(
+                f"No Linux kernel has written its VMCOREINFO by {arguments.at}, without which drgn knows none; it does "
+                "so in the middle of its boot: name a later position."
+            )
         # Ctrl-C on the terminal is for drgn.
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, lambda: None)

@@ -35,7 +35,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )  # fmt: skip
     add_recording(parser)
     add_trust(parser)
-    parser.add_argument("--symbols", metavar="FILE", help="an ELF file with symbols (default: the recorded kernel)")
+    parser.add_argument(
+        "--symbols",
+        metavar="FILE",
+        help="an ELF file with symbols (default: the recorded kernel, or a Linux guest's own names)",
+    )
     parser.add_argument(
         "--gdb", metavar="PROGRAM", default=USUAL,
         help="the GDB to start (default: gdb or gdb-multiarch, whichever knows the guest)",

@@ -83,7 +83,11 @@ def processors() -> int:
 
 def add_debugger(parser: argparse.ArgumentParser, program: str = "--gdb") -> None:
     """Declare ``--symbols``, ``--no-gdb`` and the option ``program`` (``gdb_program``)."""
-    parser.add_argument("--symbols", metavar="FILE", help="an ELF file with symbols (default: the recorded kernel)")
+    parser.add_argument(
+        "--symbols",
+        metavar="FILE",
+        help="an ELF file with symbols (default: the recorded kernel, or a Linux guest's own names)",
+    )
     parser.add_argument(
         program,
         dest="gdb_program",
