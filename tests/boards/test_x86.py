@@ -109,6 +109,16 @@ def test_f3_boot_code_while_a_kernel_has_a_breakpoint(cli: Cli, multiboot32: Pat
     assert shown == [(0xFFFF_FFF0, "ljmp"), (0xF_E05B, "cmpl"), (0xFFFF_FFF0, "ljmp")]
 
 
+def test_f3_a_condition_that_is_set_in_boot_code_is_met_in_64_bit_code(
+    cli: Cli, workload: Path, workload_guest: Path, tmp_path: Path
+) -> None:
+    copy, entry = shutil.copytree(workload, tmp_path / "copy"), symbol(workload_guest, "long_mode").address
+    for condition, hit in (("$rsp != 12345", True), ("$rsp == 12345", False)):
+        orders = ("-ex", f"break *{entry:#x} if {condition}", "-ex", "continue")
+        done = cli("replay", str(copy), "--at", "start", "--batch", *orders)
+        assert ("Breakpoint 1, " in done.stdout) == hit
+
+
 async def test_f3_a_what_if_writes_the_pc_as_it_shows_it(multiboot32: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(multiboot32, tmp_path / "copy")
     async with await Replay.open(copy) as replay, Debugger.on(replay, "gdb", None) as debugger:

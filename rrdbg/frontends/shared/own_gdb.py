@@ -47,6 +47,10 @@ _IN_SCRIPT = re.compile(r"^\S+block\.gdb:\d+: Error in sourced command file:\n")
 _FAR = re.compile(r"0x0*[1-9a-f][0-9a-f]{8,}")
 """An address of more than 32 bits."""
 
+_WORD = re.compile(r"[\w-]+")
+_CONDITION = re.compile(r"^\s*(?:t|h|th)?br?e?a?k?\b.*\bif\b|^\s*cond\w*\b", re.DOTALL)
+"""Commands that give a breakpoint a condition."""
+
 _LOOK = frozenset({
     "x", "disassemble", "info", "show", "print", "p", "output", "printf", "list", "backtrace", "bt", "where", "frame",
 })  # fmt: skip
@@ -133,8 +137,7 @@ class Debugger:
         price = self.symbols.price_of_condition(line)
         told: list[Result] = [Message(price)] if price else []
         line = await self.symbols.compilable_condition(line)
-        if self.canonical(line.split("/")[0].split(maxsplit=1)[0] if line.strip() else "") not in _LOOK:
-            await self._see_far_points()
+        await self._see_enough_for(line)
         stub = self._server.stub
         aftermath = stub.aftermath = Aftermath()
         try:
@@ -235,15 +238,19 @@ class Debugger:
         await self._see_as(segment.mode)
         return True
 
-    async def _see_far_points(self) -> None:
-        """Have GDB see the CPU as QEMU describes it if it is to meet a breakpoint that its mode has no address for.
+    async def _see_enough_for(self, line: str) -> None:
+        """Have GDB see the CPU as QEMU describes it if ``line`` needs words that the mode it sees does not have.
 
-        Before a 64-bit kernel has begun GDB sees a CPU of 32 bits, and would set its breakpoints at half their address.
+        Before a 64-bit kernel has begun GDB sees a CPU of 32 bits. It would set breakpoints at half their address, read
+        a condition for registers that are none there, and compile it for some that mean something else later on.
         """
-        if self._described and not self._sees_as(self._described):
-            addresses = [point.get("addr", "") for point in await self._points()]
-            if any(_FAR.fullmatch(address) for address in addresses):
-                await self._see_as(self._described)
+        if self._described is None or self._sees_as(self._described):
+            return
+        word = (_WORD.match(line) or [""])[0]
+        if self.canonical(word) in _LOOK:
+            return
+        if _CONDITION.search(line) or any(map(_is_far, await self._points())):
+            await self._see_as(self._described)
 
     @asynccontextmanager
     async def _as_described(self) -> AsyncIterator[None]:
@@ -313,6 +320,11 @@ class Debugger:
             at_end = aftermath.reason in _ENDS and not stopped.get("reason")
             return Stop(aftermath.reason if at_end else StopReason.STEP, replay.position, pc)
         return Stop(reason, replay.position, pc, tuple(_hits(stopped, pc, aftermath, replay)))
+
+
+def _is_far(point: dict[str, str]) -> bool:
+    """Whether a breakpoint is only right where GDB sees 64-bit code, or may be: it has a condition."""
+    return "cond" in point or _FAR.fullmatch(point.get("addr", "")) is not None
 
 
 def _up_to_first_end(text: str) -> str:
