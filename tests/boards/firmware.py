@@ -25,10 +25,14 @@ class Firmware:
     words: Callable[[], Sequence[str]]
     instructions: int
     seconds: float = 20.0
+    memory: str = "64"
 
     @property
     def command(self) -> Sequence[str]:
-        return ("qemu-system-x86_64", "-m", "64", "-nodefaults", "-display", "none", "-serial", "stdio", *self.words())
+        return (
+            *("qemu-system-x86_64", "-m", self.memory, "-nodefaults", "-display", "none", "-serial", "stdio"),
+            *self.words(),
+        )
 
 
 def boot_sector() -> Path:
@@ -83,5 +87,5 @@ FIRMWARE: Mapping[str, Firmware] = {
     "grub": Firmware(_grub, 150_000_000),
     "memtest": Firmware(_with("-kernel", MEMTEST), 60_000_000),
     "u-boot": Firmware(_with("-bios", _U_BOOT), 60_000_000),
-    "linux": Firmware(_linux, 400_000_000),
+    "linux": Firmware(_linux, 200_000_000, memory="256"),
 }

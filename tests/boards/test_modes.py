@@ -119,13 +119,20 @@ async def changes(replay: Replay) -> dict[tuple[CodeMode, CodeMode], int]:
     samples = [number * end // SAMPLES for number in range(SAMPLES)]
     modes = [await mode(icount) for icount in samples]
     found: dict[tuple[CodeMode, CodeMode], int] = {}
-    for (low, before), (high, after) in itertools.pairwise(zip(samples, modes, strict=True)):
+    stretches = list(itertools.pairwise(zip(samples, modes, strict=True)))
+    while stretches:
+        (low, before), (high, after) = stretches.pop(0)
         if before == after or (before, after) in found:
             continue
         while high - low > 1:
             middle = (low + high) // 2
             here = await mode(middle)
-            low, before, high, after = (middle, here, high, after) if here == before else (low, before, middle, here)
+            if here == before:
+                low = middle
+            else:
+                if here != after:
+                    stretches.append(((middle, here), (high, after)))
+                high, after = middle, here
         found.setdefault((before, after), high)
     return found
 
