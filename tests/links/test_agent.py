@@ -125,7 +125,7 @@ codes = st.lists(constants | constants | places | reads | simple | simple | narr
 )
 
 
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(code=codes, order=st.sampled_from(["little", "big"]))
 def test_says_what_python_says(
     plugin: ctypes.CDLL, tmp_path_factory: pytest.TempPathFactory, code: bytes, order: str
