@@ -35,7 +35,7 @@ def turned(heapbug_recording: Path, magic: int) -> int:
     """The icount just behind the write that overwrites the magic number, found by a watchpoint."""
     with rrdbg.open(heapbug_recording, gdb=None) as replay:
         *_, hit = replay.writes(magic, 8)
-        return hit.position.icount
+        return hit.position.icount + 1
 
 
 def lines(text: str) -> list[dict[str, Any]]:

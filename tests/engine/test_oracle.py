@@ -20,7 +20,7 @@ from tests.oracle import Oracle
 
 SEED = 20261127
 
-EXAMPLES = int(os.environ.get("RRDBG_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("RRDBG_EXAMPLES", "12"))
 thorough = settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rrdbg.engine.queries.evaluate import evaluate
@@ -26,7 +26,7 @@ from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.travel import segments
 from tests.engine.conftest import Run
 from tests.engine.test_occurrences import few
-from tests.engine.test_oracle import indices
+from tests.engine.test_oracle import EXAMPLES, indices
 from tests.oracle import Oracle
 
 
@@ -165,7 +165,7 @@ async def every(replay: Replay, points: list[Breakpoint], judge: Judge, start: P
     return [hit async for hit in replay.scan(points, start, end, judge)]
 
 
-@few
+@settings(few, max_examples=max(EXAMPLES // 6, 2))
 @given(start=indices, seed=st.integers(0, 1 << 20), many=st.integers(1, 4))
 @pytest.mark.usefixtures("eager")
 def test_searches_find_what_single_stepping_shows(

@@ -45,7 +45,8 @@ async def kernel_of(replay: Replay, *, anyway: bool = False) -> Kernel | None:
     recording = replay.recording
     if kept := load_kernel(recording):
         return kept.kernel
-    if recording.manifest.invocation.architecture not in ELF_MACHINES:
+    # The one QEMU that somebody has attached is not moved about to look for it.
+    if recording.manifest.invocation.architecture not in ELF_MACHINES or not replay.replaces_qemu:
         return None
     console = await asyncio.to_thread(_console, recording)
     if not anyway and not _tells_of_linux(recording, console):
