@@ -15,7 +15,7 @@ import pytest
 from tests.oracle import Oracle
 from tests.server.conftest import Debugger, debugging
 
-OPERATIONS = int(os.environ.get("RRDBG_OPERATIONS", "150"))
+OPERATIONS = int(os.environ.get("RRDBG_OPERATIONS", "90"))
 SEED = int(os.environ.get("RRDBG_SEED", "1"))
 
 Operation = Callable[[], Awaitable[int | None]]
