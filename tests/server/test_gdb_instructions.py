@@ -1,6 +1,6 @@
 """A real GDB, told to go back and forth at random, stands each time where the forward list says.
 
-RRDBG_OPERATIONS sets the number of operations (150), RRDBG_SEED another sequence of them.
+RRDBG_OPERATIONS sets the number of operations (90), RRDBG_SEED another sequence of them.
 """
 
 from __future__ import annotations
