@@ -115,9 +115,8 @@ class Pages:
                 new.append((checksum, content))
                 slot = slots[checksum] = count + len(new)
             found.append(slot)
-        if (
-            new or not self._file.exists()
-        ):  # a board may leave all of this RAM empty; without the files none is believed
+        # A board may leave all of this RAM empty; without the files none of its snapshots is believed.
+        if new or not self._file.exists():
             self._folder.mkdir(exist_ok=True)
             try:
                 _append(self._file, count * PAGE, b"".join(content for _, content in new))

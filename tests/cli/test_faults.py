@@ -102,7 +102,9 @@ def test_two_shells_on_one_recording(cli: Cli, copied: Path) -> None:
             assert process.stdout is not None
             assert "Serving" in process.stdout.readline()
             before = sorted(path.name for path in (copied / "snapshots").iterdir())
-            for words in (("replay", "--batch", "--no-gdb"), ("index",), ("rm",), ("pack",)):
+            beside = cli("replay", "--batch", "--no-gdb", str(copied)).stderr
+            assert f"It is open in another rrdbg (pid {process.pid})" in beside
+            for words in (("index",), ("rm",), ("pack",)):
                 said = cli(*words, str(copied), check=1).stderr
                 assert "is in use by another rrdbg" in said
             assert "replay_init" in cli("info", str(copied)).stdout, "to look at it is no use of it"

@@ -148,7 +148,7 @@ def test_help(cli: Cli, heapbug_recording: Path) -> None:
         ("seek 1000:7", 1, "There is no position 1,000:7"),
         ("break 12 34", 2, "is not an address"),
         ("break", 2, "needs an address"),
-        ("watch *0x1000", 2, "is not a place to watch"),
+        ("watch *0x1000", 2, "write *ADDRESS:LENGTH"),
         ("watch *0x1000:0", 2, "1 to 65,536 bytes"),
         ("delete 7", 2, "no breakpoint or watchpoint number 7"),
         ("x/4xg 0xdeadbeef00000000", 1, "Cannot read"),
@@ -236,9 +236,13 @@ def test_two_shells_on_one_recording(cli: Cli, copied: Path) -> None:
         env=cli.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert first.stdout is not None
-    first.stdout.readline()
-    assert "in use by another rrdbg" in cli.replay(copied, check=1)
-    first.communicate("quit\n", timeout=30)
+    try:
+        first.stdout.readline()
+        second = cli("replay", "--no-gdb", "--batch", str(copied), "-ex", "seek 50%")
+        assert f"It is open in another rrdbg (pid {first.pid}), so what is found here is not kept." in second.stderr
+        assert "(50.0%)" in second.stdout
+    finally:
+        first.communicate("quit\n", timeout=30)
     assert first.returncode == 0
     cli.replay(copied, "when")
 

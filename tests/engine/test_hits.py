@@ -167,7 +167,8 @@ def test_the_second_question_costs_one_seek(
                 hits = replay.scan([counter], busy[0].position, busy[len(busy) - 1].position)
                 assert [hit.position async for hit in hits] == [busy[index + 1].position for index in changes]
                 await is_at(replay, busy, changes[0] + 1, await replay.cont([counter]))
-                assert starts.count == before
+                # One machine looks whether anything but instructions has changed it meanwhile.
+                assert starts.count <= before + 1
 
     run(check())
 
@@ -220,7 +221,7 @@ def test_a_scan_that_is_left_is_known_as_far_as_it_went(
         first = await some(5)
         with counting() as starts:
             assert await some(5) == first
-            assert starts.count == 0
+            assert starts.count <= 1, "that looks for changes that no instruction has made"
         assert (await some(8))[:5] == first
         known = replay.hits.index.points[PointKey.of(counter)]
         assert len(known.hits) == 8

@@ -334,19 +334,21 @@ def replays(copies: dict[str, Path], loop: Run[Any]) -> Iterator[dict[str, Repla
         patch.setattr(backward, "_START_SECONDS", -1.0)
         patch.setattr(backward, "_SLOWER", -1.0)
         opened: dict[str, Replay] = {}
-        for way in WAYS:
-            copy = copies[way]
-            executor = LocalExecutor(2) if way == "parallel" else None
-            with pytest.MonkeyPatch.context() as single:
-                if way == "single":
-                    single.setattr("rrdbg.engine.replay.Launcher", OneQemu)
-                opened[way] = loop(Replay.open(copy, executor=executor))
-            if way != "accelerator":
-                # It is used for physical memory alone.
-                patch.setattr(opened[way]._finder, "_near_last", _nowhere)
-        yield opened
-        for replay in opened.values():
-            loop(replay.close())
+        try:
+            for way in WAYS:
+                copy = copies[way]
+                executor = LocalExecutor(2) if way == "parallel" else None
+                with pytest.MonkeyPatch.context() as single:
+                    if way == "single":
+                        single.setattr("rrdbg.engine.replay.Launcher", OneQemu)
+                    opened[way] = loop(Replay.open(copy, executor=executor))
+                if way != "accelerator":
+                    # It is used for physical memory alone.
+                    patch.setattr(opened[way].accelerator, "near_last", _nowhere)
+            yield opened
+        finally:
+            for replay in opened.values():
+                loop(replay.close())
 
 
 async def _nowhere(*_: object) -> None:

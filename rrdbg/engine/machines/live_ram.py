@@ -96,7 +96,8 @@ class LiveRam:
         """
         with memoryview(self._saved) as saved:
             owed = sorted(self._owed)
-            for start in range(0, len(owed), _KEPT_AT_ONCE):
+            # Also of a RAM that was never written to, of which there are no pages: then there are empty files.
+            for start in range(0, max(len(owed), 1), _KEPT_AT_ONCE):
                 numbers = owed[start : start + _KEPT_AT_ONCE]
                 contents = [saved[number * PAGE : (number + 1) * PAGE] for number in numbers]
                 self._keep(numbers, [(page_sum(content), content) for content in contents], pages)
