@@ -441,13 +441,13 @@ class Finder:
         progress = self._cursor.progress(end, walker.position)
         trail = self._trail()
         if self._single:
-            found = EagerScan(walker, lives.points, end, start_at, accept, careful=careful).hits(
+            found = EagerScan(walker, points, end, start_at, accept, careful=careful).hits(
                 progress, include_start=include_start
             )
         else:
-            sieve = self._sieve(lives.points, accept)
+            sieve = self._sieve(points, accept)
             found = sifted(
-                walker, lives.points, end, start_at, accept, sieve, progress, include_start=include_start,
+                walker, points, end, start_at, accept, sieve, progress, include_start=include_start,
                 careful=careful,
             )  # fmt: skip
         try:
