@@ -12,7 +12,8 @@ QEMU_11 ?= build/qemu-11
 with = PATH="$(abspath $(1))/bin:$$PATH"
 
 # What is tested with each QEMU, besides the one installed here: travelling, on each architecture.
-TRAVEL := tests/matrix tests/engine/test_oracle.py tests/keeper/test_real_guests.py
+TRAVEL := tests/matrix tests/engine/test_oracle.py tests/keeper/test_real_guests.py \
+	tests/engine/test_spaces_elsewhere.py tests/linux/test_switches.py tests/server/test_gdb_lines.py
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile

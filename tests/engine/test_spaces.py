@@ -52,7 +52,7 @@ from tests.recordings import fresh_copy
 
 pytestmark = [pytest.mark.linux, pytest.mark.timeout(0 if "RRDBG_EXAMPLES" in os.environ else 600)]
 
-EXAMPLES = int(os.environ.get("RRDBG_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("RRDBG_EXAMPLES", "6"))
 SEED = int(os.environ.get("RRDBG_SEED", "0")) or (random.SystemRandom().getrandbits(32) if EXAMPLES > 100 else 17)
 LONGER = int(os.environ.get("RRDBG_LONGER", "1"))
 """By how much longer the stretches are to be."""

@@ -25,6 +25,8 @@ from rrdbg.model.timeline.position import START, Position
 from tests.engine.conftest import Run
 from tests.guests.spaces import SpacesGuest, build_spaces
 
+pytestmark = pytest.mark.matrix
+
 EXAMPLES = int(os.environ.get("RRDBG_EXAMPLES", "6"))
 GUESTS = Path(__file__).parents[2] / "build" / "guests"
 

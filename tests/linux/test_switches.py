@@ -18,7 +18,7 @@ from rrdbg.model.linux.task import Task
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.switches_file import load_switches
 
-pytestmark = [pytest.mark.linux, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.linux, pytest.mark.matrix, pytest.mark.timeout(600)]
 
 _COUNT = 6
 _MOST_STEPS = 400

@@ -88,6 +88,7 @@ async def outcome(debugger: Debugger, command: str) -> str:
         return str(error)
 
 
+@pytest.mark.matrix
 async def test_lines_and_calls_as_with_gdbs_recorder(
     workload: Path, workload_guest: Path, tmp_path: Path, quiet: int
 ) -> None:
