@@ -27,7 +27,7 @@ FROZEN_SECONDS = 0.3
 POLL_SECONDS = 0.01
 """How long anything may take to end; half of it is for a busy host."""
 
-AT = r"[Ii]nterrupted at [\d,:]+"
+AT = r"[Ii]nterrupted(?: at|: searched up to) [\d,:]+"
 
 
 @dataclass(frozen=True)
