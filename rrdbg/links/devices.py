@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from rrdbg.links.machine import Machine
+from rrdbg.links.translation import physical_here
 
-_PHYSICAL = re.compile(r"gpa: (?:0x)?([0-9a-f]+)")
 _VIEW = re.compile(r"^FlatView #\d+\n((?:.|\n)*?)(?=^FlatView|\Z)", re.MULTILINE)
 _MEMORY = re.compile(r'^ AS "memory"', re.MULTILINE)
 _RANGE = re.compile(r"^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, i/o\): (.+?)(?: @[0-9a-f]+)?$", re.MULTILINE)
@@ -17,10 +17,9 @@ async def device_at(machine: Machine, address: int) -> str | None:
 
     Reading from such an address would do something to the device.
     """
-    found = _PHYSICAL.search(await machine.monitor(f"gva2gpa {address:#x}"))
-    if found is None:
+    physical = await physical_here(machine, address)
+    if physical is None:
         return None
-    physical = int(found[1], 16)
     text = (await machine.monitor("info mtree -f")).replace("\r", "")
     view = next((match[1] for match in _VIEW.finditer(text) if _MEMORY.search(match[1])), "")
     for low, high, name in _RANGE.findall(view):

@@ -12,21 +12,9 @@ from rrdbg.errors import RspError
 from rrdbg.links.address_space import space_in_use
 from rrdbg.links.machine import Machine
 from rrdbg.links.page_tables import levels
+from rrdbg.model.linux.paging import Paging, aarch64_paging, riscv_paging, x86_paging
 
 _GPA = re.compile(r"gpa: 0x([0-9a-f]+)|gpa: ([0-9a-f]+)")
-
-_X86_PRESENT, _X86_LARGE = 1, 1 << 7
-_X86_FRAME = 0x000F_FFFF_FFFF_F000
-
-_AARCH64_GRANULES = {0: 12, 1: 16, 2: 14}
-_AARCH64_VALID, _AARCH64_TABLE = 1, 2
-_AARCH64_OUTPUT = 0x0000_FFFF_FFFF_F000
-
-_RISCV_VALID, _RISCV_LEAF = 1, 0b1110
-_RISCV_NUMBER = (1 << 44) - 1
-_RISCV_LEVELS = {8: 3, 9: 4, 10: 5}
-
-_PAGE_BITS, _ENTRY_BITS = 12, 9
 
 
 async def physical_here(machine: Machine, address: int) -> int | None:
@@ -39,68 +27,37 @@ async def physical_in(machine: Machine, root: int, address: int) -> int | None:
     """The same in the address space of ``root``, whichever is in use; None also where its tables cannot be read."""
     if await space_in_use(machine) == root:
         return await physical_here(machine, address)
-    names = machine.register_file.registers
     try:
-        if "cr3" in names:
-            return await _x86(machine, root, address)
-        if "TTBR0_EL1" in names:
-            return await _aarch64(machine, root, address)
-        if "satp" in names:
-            return await _riscv(machine, root, address)
+        paging = await _lower_half(machine)
+        return await _walked(machine, paging, root, address) if paging else None
     except RspError:
-        pass  # tables that are nowhere lead nowhere
+        return None  # tables that are nowhere lead nowhere
+
+
+async def _lower_half(machine: Machine) -> Paging | None:
+    """The form of the tables by which ``machine`` maps what each process has of its own; None if it is not known."""
+    names = machine.register_file.registers
+    if "cr3" in names:
+        depth = await levels(machine)
+        return x86_paging(five_levels=depth == 5) if depth else None
+    if "TTBR0_EL1" in names:
+        control = await machine.register("TCR_EL1")
+        return None if control is None else aarch64_paging(control, lower=True)
+    if "satp" in names:
+        return riscv_paging((await machine.register("satp") or 0) >> 60)
     return None
 
 
-async def _entry(machine: Machine, table: int, index: int) -> int:
-    return int.from_bytes(await machine.read_physical(table + 8 * index, 8), "little")
-
-
-async def _x86(machine: Machine, root: int, address: int) -> int | None:
+async def _walked(machine: Machine, paging: Paging, root: int, address: int) -> int | None:
     table = root
-    for level in range(await levels(machine), 0, -1):
-        shift = _PAGE_BITS + _ENTRY_BITS * (level - 1)
-        entry = await _entry(machine, table, address >> shift & 0x1FF)
-        if not entry & _X86_PRESENT:
+    for level in range(paging.levels, 0, -1):
+        shift = paging.shift_at(level)
+        number = (address & (1 << paging.width) - 1) >> shift & (1 << paging.bits) - 1
+        entry = int.from_bytes(await machine.read_physical(table + 8 * number, 8), "little")
+        led = paging.leads(entry, level)
+        if led is None:
             return None
-        if level == 1 or (level <= 3 and entry & _X86_LARGE):
-            return (entry & _X86_FRAME & -(1 << shift)) | address & (1 << shift) - 1
-        table = entry & _X86_FRAME
-    return None
-
-
-async def _aarch64(machine: Machine, root: int, address: int) -> int | None:
-    control = await machine.register("TCR_EL1")
-    granule = _AARCH64_GRANULES.get((control or 0) >> 14 & 3)
-    if control is None or granule is None:
-        return None
-    bits = granule - 3
-    size = 64 - (control & 0x3F)
-    table = root
-    for level in range(-(-(size - granule) // bits), 0, -1):
-        shift = granule + bits * (level - 1)
-        entry = await _entry(machine, table, (address & (1 << size) - 1) >> shift & (1 << bits) - 1)
-        if not entry & _AARCH64_VALID:
-            return None
-        if level == 1 or not entry & _AARCH64_TABLE:
-            return (entry & _AARCH64_OUTPUT & -(1 << shift)) | address & (1 << shift) - 1
-        table = entry & _AARCH64_OUTPUT & -(1 << granule)
-    return None
-
-
-async def _riscv(machine: Machine, root: int, address: int) -> int | None:
-    satp = await machine.register("satp")
-    depth = _RISCV_LEVELS.get((satp or 0) >> 60)
-    if depth is None:
-        return None
-    table = root
-    for level in range(depth, 0, -1):
-        shift = _PAGE_BITS + _ENTRY_BITS * (level - 1)
-        entry = await _entry(machine, table, address >> shift & 0x1FF)
-        if not entry & _RISCV_VALID:
-            return None
-        base = (entry >> 10 & _RISCV_NUMBER) << _PAGE_BITS
-        if entry & _RISCV_LEAF:
-            return (base & -(1 << shift)) | address & (1 << shift) - 1
-        table = base
+        table, mapped = led
+        if mapped:
+            return table & -(1 << shift) | address & (1 << shift) - 1
     return None

@@ -15,11 +15,11 @@ from rrdbg.engine.machines.ram import RamRange, ram_of
 from rrdbg.errors import LinkError
 from rrdbg.links.address_space import space_in_use
 from rrdbg.links.machine import Machine
+from rrdbg.links.page_tables import levels
 from rrdbg.model.linux.paging import Paging, Stretch, aarch64_paging, riscv_paging, x86_paging
 
-_LA57 = 1 << 12
 _ROOT = 0x0000_FFFF_FFFF_F000
-_KERNELS = {"x86_64": (0xFFFF_FFFF_8000_0000, 0xFFFF_FFFF_C000_0000)}
+_X86_KERNEL = (0xFFFF_FFFF_8000_0000, 0xFFFF_FFFF_C000_0000)
 """Where the kernel's image is, if it is not just anywhere in the upper half."""
 
 _RISCV_KERNEL = (0xFFFF_FFFF_8000_0000, 1 << 64)
@@ -40,11 +40,10 @@ async def kernel_tables(machine: Machine) -> Tables | None:
     """The tables in use where ``machine`` stands; None where there are none, or none that are known here."""
     names = machine.register_file.registers
     if "cr3" in names:
-        root = await space_in_use(machine)
-        if root is None or not (await machine.register("efer") or 0) & 1 << 10:
+        root, depth = await space_in_use(machine), await levels(machine)
+        if root is None or not depth:
             return None
-        five = bool((await machine.register("cr4") or 0) & _LA57)
-        return Tables(x86_paging(five_levels=five), root, *_KERNELS["x86_64"])
+        return Tables(x86_paging(five_levels=depth == 5), root, *_X86_KERNEL)
     if "TTBR1_EL1" in names:
         control, root = await machine.register("TCR_EL1"), await machine.register("TTBR1_EL1")
         paging = aarch64_paging(control or 0)

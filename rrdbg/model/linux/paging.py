@@ -39,13 +39,14 @@ class Paging:
     """The form of 64-bit page tables: a page has ``1 << shift`` bytes, a table of the ``levels`` ``1 << bits`` entries.
 
     ``leads`` tells of an entry and its level (1 is the last) where it leads to, and whether that is mapped memory and
-    no table; None if it is not valid.
+    no table; None if it is not valid. Of an address the lower ``width`` bits are looked up, all by default.
     """
 
     levels: int
     leads: Callable[[int, int], tuple[int, bool] | None]
     shift: int = 12
     bits: int = 9
+    width: int = 64
 
     @property
     def upper_half(self) -> int:
@@ -68,7 +69,7 @@ class Paging:
     def _single(self, read: ReadPhysical, root: int, low: int, high: int) -> Iterator[Stretch]:
         """Those of single entries, in their order."""
         # What is left to be looked at, the next one last: a table and its level, or what an entry maps.
-        left: list[tuple[int, int, int] | Stretch] = [(root, self.levels, -(1 << self._shift(self.levels + 1)))]
+        left: list[tuple[int, int, int] | Stretch] = [(root, self.levels, -(1 << self.shift_at(self.levels + 1)))]
         looked_at = 0
         while left:
             item = left.pop()
@@ -85,7 +86,7 @@ class Paging:
     ) -> list[tuple[int, int, int] | Stretch]:
         """What the entries of one table lead to, as far as it is about addresses from ``low`` to ``high``."""
         raw = read(table, 8 << self.bits)
-        size = 1 << self._shift(level)
+        size = 1 << self.shift_at(level)
         found: list[tuple[int, int, int] | Stretch] = []
         for number, (entry,) in enumerate(_ENTRY.iter_unpack(raw[: len(raw) & ~7])):
             if not entry:
@@ -100,7 +101,8 @@ class Paging:
                 )
         return found
 
-    def _shift(self, level: int) -> int:
+    def shift_at(self, level: int) -> int:
+        """How many bits of an address lie below those that an entry of a table at ``level`` stands for."""
         return self.shift + self.bits * (level - 1)
 
 
@@ -127,13 +129,13 @@ def riscv_paging(mode: int) -> Paging | None:
     return Paging(mode - 5, leads) if mode in (8, 9, 10) else None
 
 
-_GRANULES = {0b01: 14, 0b10: 12, 0b11: 16}
-"""The number of bits of an address in a page, by TCR_EL1.TG1."""
+_LOWER_GRANULES, _GRANULES = {0b00: 12, 0b01: 16, 0b10: 14}, {0b01: 14, 0b10: 12, 0b11: 16}
+"""The number of bits of an address in a page, by TCR_EL1.TG0 and TG1."""
 
 
-def aarch64_paging(control: int) -> Paging | None:
-    """That of AArch64's upper half by TCR_EL1; None where that has none."""
-    shift = _GRANULES.get(control >> 30 & 3)
+def aarch64_paging(control: int, *, lower: bool = False) -> Paging | None:
+    """That of AArch64's upper or ``lower`` half by TCR_EL1; None where that has none."""
+    shift = _LOWER_GRANULES.get(control >> 14 & 3) if lower else _GRANULES.get(control >> 30 & 3)
     if shift is None:
         return None
     bits = shift - 3
@@ -144,5 +146,5 @@ def aarch64_paging(control: int) -> Paging | None:
             return None
         return entry & ((1 << 48) - 1) & -(1 << shift), level == 1 or not is_table
 
-    wide = 64 - (control >> 16 & 0x3F)
-    return Paging(-(-(wide - shift) // bits), leads, shift, bits)
+    wide = 64 - (control >> (0 if lower else 16) & 0x3F)
+    return Paging(-(-(wide - shift) // bits), leads, shift, bits, wide)
