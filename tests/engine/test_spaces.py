@@ -57,7 +57,7 @@ SEED = int(os.environ.get("RRDBG_SEED", "0")) or (random.SystemRandom().getrandb
 LONGER = int(os.environ.get("RRDBG_LONGER", "1"))
 """By how much longer the stretches are to be."""
 
-STEPS = {"rounds": 12_000, "forking": 4000, "mapping": 10_000, "dropping": 110_000 if EXAMPLES > 100 else 5000}
+STEPS = {"rounds": 12_000, "forking": 4000, "mapping": 10_000, "dropping": 110_000 if EXAMPLES > 100 else 7000}
 """A page that is dropped comes back 90,000 instructions later."""
 
 MAPPED = 0x1000_0000
@@ -218,8 +218,9 @@ def places(recording: Path, processes: Processes) -> Places:
             if EXAMPLES > 100:
                 dropping = next(hit for hit in found if hit.point.number == -5).position.icount - LEAD
             else:
-                # Just before it is mapped again for the process that is the first to get it.
-                dropping = [hit for hit in found if hit.point.number == -4][3].position.icount - 10 * LEAD
+                # Its process is entered 5,300 instructions before that write, and the page mapped 3,300 before it.
+                mapped = [hit for hit in found if hit.point.number == -4][3]
+                dropping = mapped.position.icount - 20 * LEAD
             wanted = (rounds, forking, mapping, dropping)
             starts = [Position(replay.timeline.landing_before(Position(here))) for here in wanted]
             for start in starts:

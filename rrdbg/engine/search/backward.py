@@ -98,7 +98,7 @@ class Search:
         self._timeline = timeline
         self._points = points
         self._start_at = start_at
-        self._trail = trail or Trail(start_at, timeline)
+        self._trail = trail or Trail(start_at, lambda: timeline)
         self._report = on_progress
         self._accept = accept
         self._single = single

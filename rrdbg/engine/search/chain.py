@@ -2,8 +2,9 @@
 
 Watchpoints see instructions alone, and those by the address that is watched. A device writes by DMA, and the kernel by
 another mapping. So what a write finds is compared with what the one before has left, and with what there is where a
-search begins and ends. Where they differ, the step is looked for, by halving, in which that changed. Where other memory
-has come to lie at the address meanwhile nothing is looked for: that is no write.
+search begins and ends. Where they differ, the step is looked for in which that changed: in some places on the way, and
+in some between two of those. Where other memory has come to lie at the address meanwhile nothing is looked for: that is
+no write.
 
 A disk's data come into the guest's memory when the host has read them, at any instant between the request and its end,
 which is an event of the log; the guest looks at them only then. So in another replay the step may be another one, and
@@ -15,9 +16,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
-from rrdbg.engine.search.follower import Follower
+from rrdbg.engine.search.follower import Follower, Known
 from rrdbg.engine.search.watch import unwritten
 from rrdbg.errors import RspError
 from rrdbg.links.address_space import space_in_use
@@ -25,11 +27,13 @@ from rrdbg.links.machine import Machine
 from rrdbg.links.translation import physical_here, physical_in
 from rrdbg.model.hits.physical_place import PAGE
 from rrdbg.model.hits.stop import Hit, Point, ValueChange, WatchKind, Watchpoint
-from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import START, Position
 
 _STRIDE = 64
 """Instructions that are stepped through in the end; a jump costs as much as some hundred steps."""
+
+_LOOKS = 32
+"""Places that are looked at on the way; to start a machine costs as much as some hundred of them."""
 
 _MOST = 16
 """Changes between two writes that are told of."""
@@ -75,10 +79,10 @@ def chained(points: Sequence[Point]) -> list[Watchpoint]:
 class Chain:
     """What lies at the place of ``point`` from write to write; ``log`` is the recording's."""
 
-    def __init__(self, point: Watchpoint, follower: Follower, timeline: Timeline, log: Path) -> None:
+    def __init__(self, point: Watchpoint, follower: Follower, known: Known, log: Path) -> None:
         self.point = point
         self._follower = follower
-        self._timeline = timeline
+        self._known = known
         self._log = log
         self.left: tuple[Position, bytes] | None = None
         """What the last write has left, and where."""
@@ -128,12 +132,12 @@ class Chain:
         was = await self.at(low)
         if was is None or was.frames != right.frames:
             return None
-        while high.icount - low.icount > _STRIDE and (middle := self._middle(low, high)):
-            there = await self.at(middle)
-            if there == right:
-                high = middle
-            else:
-                low, was = middle, there
+        while high.icount - low.icount > _STRIDE and (places := self._between(low, high)):
+            near = places[0]
+            for place, behind in pairwise([*places, high]):
+                if (there := await self.at(place)) != right:
+                    low, was, near = place, there, behind
+            high = near
         async with aclosing(self._steps(low, high)) as steps:
             async for step in steps:
                 if step.now == right and step.was != right:
@@ -148,7 +152,7 @@ class Chain:
         """The first snapshot above ``low`` and below ``high`` at which something lies there, and what."""
         if low is None:
             return None
-        places = [Position(known.icount) for known in self._timeline.snapshots if low.icount < known.icount]
+        places = [Position(known.icount) for known in self._known().snapshots if low.icount < known.icount]
         places = [place for place in places if place < high]
         found = None
         first, last = 0, len(places)
@@ -160,13 +164,16 @@ class Chain:
                 first = middle + 1
         return found
 
-    def _middle(self, low: Position, high: Position) -> Position | None:
-        middle = Position(self._timeline.deliveries.plain_at_or_before((low.icount + high.icount) // 2))
-        return middle if low < middle < high else None
+    def _between(self, low: Position, high: Position) -> list[Position]:
+        """Places between both, in order, as far from each other as they can be."""
+        distance = high.icount - low.icount
+        counts = (low.icount + distance * part // (_LOOKS + 1) for part in range(1, _LOOKS + 1))
+        places = {Position(self._known().deliveries.plain_at_or_before(icount)) for icount in counts}
+        return sorted(place for place in places if low < place < high)
 
     async def _changes(self, low: Position, high: Position, *, with_end: bool) -> list[Hit]:
         """The changes from ``low`` to ``high``; the step that leads there is left out unless it is ``with_end``."""
-        edge = max(low, Position(self._timeline.deliveries.plain_at_or_before(max(high.icount - 1, 0))))
+        edge = max(low, Position(self._known().deliveries.plain_at_or_before(max(high.icount - 1, 0))))
         left, right = await self.at(low), await self.at(high if with_end else edge)
         found: list[Hit] = []
         if left is None or right is None or left.frames != right.frames:
@@ -186,11 +193,12 @@ class Chain:
         """The first step behind which not ``left`` lies there, which does at ``low``."""
         if edge > low and (there := await self.at(edge)) != left:
             near, far = low, edge
-            while far.icount - near.icount > _STRIDE and (middle := self._middle(near, far)):
-                if (between := await self.at(middle)) == left:
-                    near = middle
-                else:
-                    far, there = middle, between
+            while far.icount - near.icount > _STRIDE and (places := self._between(near, far)):
+                for place in places:
+                    if (between := await self.at(place)) != left:
+                        far, there = place, between
+                        break
+                    near = place
             # What was there in one replay comes later in another, if a device has written it.
             otherwise = _Step(near, far, left, there, 0, None)
         else:
@@ -225,7 +233,7 @@ class Chain:
         if step.was is None or step.now is None or step.was.frames != step.now.frames:
             return None
         change = ValueChange(step.was.data, step.now.data)
-        cause = unwritten(self._log, self._timeline, self.point, step.before, step.after)
+        cause = unwritten(self._log, self._known(), self.point, step.before, step.after)
         return Hit(step.after, step.pc, self.point, change, space=step.space, unwritten=cause)
 
 

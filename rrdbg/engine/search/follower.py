@@ -10,6 +10,9 @@ from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.travel.plan import START_SECONDS
 
+Known = Callable[[], Timeline]
+"""What is known of the timeline by now: where the way there is the first, snapshots are laid on it."""
+
 LeaveTo = Callable[[Walker], Awaitable[None]]
 """Takes a machine that is no longer needed."""
 
@@ -22,9 +25,9 @@ async def end(walker: Walker) -> None:
 class Follower:
     """Such a machine, started when it is first needed; end it with :meth:`close`, which leaves it to ``leave_to``."""
 
-    def __init__(self, start_at: StartAt, timeline: Timeline, leave_to: LeaveTo = end) -> None:
+    def __init__(self, start_at: StartAt, known: Known, leave_to: LeaveTo = end) -> None:
         self._start_at = start_at
-        self._timeline = timeline
+        self._known = known
         self._leave_to = leave_to
         self._walker: Walker | None = None
 
@@ -33,7 +36,7 @@ class Follower:
         walker = self._walker
         if walker is None or not walker.machine.usable or self._jumps(walker.position, position):
             await self.close()
-            walker = self._walker = await self._start_at(self._timeline.landing_before(position))
+            walker = self._walker = await self._start_at(self._known().landing_before(position))
         await walker.arrive(position)
         return walker
 
@@ -47,8 +50,8 @@ class Follower:
         """True if a machine that is started on a snapshot is at ``target`` sooner than one that stands ``here``."""
         if here > target:
             return True
-        landing, seconds = self._timeline.landing_before(target), self._timeline.cost.seconds
-        snapshot = self._timeline.nearest(landing)
+        timeline = self._known()
+        snapshot = timeline.nearest(timeline.landing_before(target))
         if snapshot is None or snapshot.icount <= here.icount:
             return False
-        return seconds(here.icount, snapshot.icount) > START_SECONDS
+        return timeline.cost.seconds(here.icount, snapshot.icount) > START_SECONDS

@@ -111,7 +111,7 @@ async def perform(
     sieve = Sieve.of(accelerator, timeline, start_at, task.points, task.accept, jumps=False)
     if task.last:
         notes: list[Scanned] = []
-        trail = Trail(start_at, timeline)
+        trail = Trail(start_at, lambda: timeline)
         search = Search(
             timeline, task.points, start_at, accept=task.accept, trail=trail, sieve=sieve,
             note=lambda start, end, hits: notes.append((start, end, tuple(hits))),
@@ -136,7 +136,7 @@ async def _scan(
 ) -> None:
     start, end = task.segment.start, task.segment.end
     walker = await start_at(timeline.landing_before(start))
-    trail = Trail(start_at, timeline)
+    trail = Trail(start_at, lambda: timeline)
     try:
         await walker.walk_to(start)
         if sieve:

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rrdbg.engine.search.access import StartAt
-from rrdbg.engine.search.follower import Follower, LeaveTo, end
+from rrdbg.engine.search.follower import Follower, Known, LeaveTo, end
 from rrdbg.engine.search.watch import watched_bytes
 from rrdbg.model.hits.stop import Hit, WatchKind, Watchpoint, value_change
-from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 
 Tell = Callable[[Hit, Hit | None], None]
@@ -29,10 +28,10 @@ class Trail:
     """
 
     def __init__(
-        self, start_at: StartAt, timeline: Timeline, leave_to: LeaveTo = end, tell: Tell = lambda hit, judged: None
+        self, start_at: StartAt, known: Known, leave_to: LeaveTo = end, tell: Tell = lambda hit, judged: None
     ) -> None:
-        self._follower = Follower(start_at, timeline, leave_to)
-        self._timeline = timeline
+        self._follower = Follower(start_at, known, leave_to)
+        self._known = known
         self._tell = tell
 
     async def judged(self, hit: Hit) -> Hit | None:
@@ -56,7 +55,7 @@ class Trail:
 
     async def _before(self, position: Position, point: Watchpoint) -> bytes | None:
         """The bytes of ``point`` where the step is about to be made that leads to ``position``."""
-        deliveries = self._timeline.deliveries
+        deliveries = self._known().deliveries
         below = position.icount - (position.phase == 0)
         base = Position(deliveries.plain_at_or_before(below))
         walker = await self._follower.at(base)

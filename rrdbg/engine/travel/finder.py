@@ -31,6 +31,7 @@ from rrdbg.engine.travel.landing import exact_position, step_before
 from rrdbg.errors import QemuDied
 from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Hit, Point, Watchpoint
+from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import START, Position
 
 
@@ -78,7 +79,7 @@ class Finder:
         return Sieve.of(self._accelerator, self._cursor.timeline, self._cursor.start_at, points, accept)
 
     def _trail(self) -> Trail:
-        return Trail(self._cursor.start_at, self._cursor.timeline, self._cursor.leave, self._hits.note_judged)
+        return Trail(self._cursor.start_at, self._known, self._cursor.leave, self._hits.note_judged)
 
     async def all(
         self, points: Sequence[Point], start: Position, end: Position, accept: Accept | None, *, foreign: bool = False
@@ -141,11 +142,14 @@ class Finder:
         for hit in sorted(together, key=lambda hit: hit.position):
             yield hit
 
+    def _known(self) -> Timeline:
+        return self._cursor.timeline
+
     def _follower(self) -> Follower:
-        return Follower(self._cursor.start_at, self._cursor.timeline, self._cursor.leave)
+        return Follower(self._cursor.start_at, self._known, self._cursor.leave)
 
     def _chain(self, point: Watchpoint, follower: Follower) -> Chain:
-        return Chain(point, follower, self._cursor.timeline, self._log)
+        return Chain(point, follower, self._known, self._log)
 
     async def begun(self, space: AddressSpace) -> Position:
         """Where ``space``, the one at the cursor, has begun; the start where its root was never another one's."""
