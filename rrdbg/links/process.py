@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from rrdbg.errors import HostError, LinkError, QemuDied, QemuLaunchError
+from rrdbg.errors import HostError, LinkError, QemuDied, QemuLaunchError, Stalled
 from rrdbg.links.qmp import QmpLink
 from rrdbg.links.scheduling import Processors, Threads
 from rrdbg.links.unbroken import unbroken
@@ -136,6 +136,7 @@ class QemuProcess:
 
         :raises QemuLaunchError: it could not be started, or ended at once; the message has what it printed.
         :raises QemuDied: somebody killed it.
+        :raises Stalled: it does not greet us.
         """
         ours, theirs = socket_pair()
         fd = theirs.fileno()
@@ -189,6 +190,9 @@ class QemuProcess:
         try:
             # Cancelled in the middle of it, the library would leave its writer open; without a QEMU it ends by itself.
             qemu.qmp = await asyncio.shield(connecting)
+        except Stalled:
+            await qemu.kill()
+            raise
         except LinkError:
             try:
                 death = await qemu.death()

@@ -166,11 +166,20 @@ async def test_it_says_when_it_is_not_monotonic(replay: Replay, counter: int) ->
 
 async def test_it_looks_whether_it_was_true_before(replay: Replay) -> None:
     end = replay.timeline.end
-    # Halving begins between a quarter and three quarters, and then goes up.
-    twice = Told(lambda here: verdict(5 < here.percent(end) < 24 or here.percent(end) > 99))
+
+    def twice() -> Told:
+        """It holds in the end, and halfway to where halving begins, which is at a snapshot behind the first quarter."""
+
+        def decide(here: Position) -> Verdict:
+            first = next((place.icount for place in told.asked if START < place < end), end.icount)
+            return verdict(0.3 * first < here.icount < 0.7 * first or here.percent(end) > 99)
+
+        told = Told(decide)
+        return told
+
     with pytest.raises(Undecided, match="not monotonic: it holds at"):
-        await Bisector(replay, twice, whole(replay)).run()
-    assert (await Bisector(replay, twice, whole(replay), checks=0).run()).position.percent(end) > 99
+        await Bisector(replay, twice(), whole(replay)).run()
+    assert (await Bisector(replay, twice(), whole(replay), checks=0).run()).position.percent(end) > 99
 
 
 async def test_it_goes_on_from_what_is_known(replay: Replay, busy: Oracle) -> None:

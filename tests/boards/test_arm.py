@@ -44,8 +44,11 @@ def test_f4_a_step_over_yield_and_wfe_is_one_instruction(
             return stop.position, stop.pc, [registers[name] for name in counters]
 
         stop = replay.seek(0)
+        way = [stop.pc]
         while stop.pc not in pauses:  # QEMU's own code on this board comes first
             stop = replay.step()
+            way.append(stop.pc)
+            assert len(way) < _ROUND, f"{[hex(pc) for pc in way]}"
         seen = [here(stop)]
         for number in range(1, _ROUND):
             seen.append(here(replay.step()))

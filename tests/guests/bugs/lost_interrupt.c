@@ -3,7 +3,7 @@
  * A driver sends a request, does something else meanwhile, and then waits for the device's interrupt, unless that has
  * come. Between the look and the going to sleep there is a gap. An interrupt in that gap finds nobody asleep whom it
  * might wake, and the driver then sleeps for ever: from outside, a guest that hangs. The other work takes longer each
- * time, so that sooner or later the interrupt comes in the gap. */
+ * time, up to about two ticks, so that sooner or later the interrupt comes in the gap. */
 #include "machine.h"
 
 enum { PATIENCE = 50 };
@@ -46,7 +46,7 @@ __attribute__((noinline)) static void wait_for_device(void) {
 int main(void) {
     machine_start(10000);
     print("lost_interrupt: up\n");
-    for (uint64_t amount = 20;; amount += 20) {
+    for (uint64_t amount = 20;; amount = amount % 1000 + 20) {
         sent++;
         work(amount);
         wait_for_device();
