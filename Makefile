@@ -14,6 +14,9 @@ with = PATH="$(abspath $(1))/bin:$$PATH"
 # What is tested with each QEMU, besides the one installed here: travelling, on each architecture.
 TRAVEL := tests/matrix tests/engine/test_oracle.py tests/keeper/test_real_guests.py \
 	tests/engine/test_spaces_elsewhere.py tests/linux/test_switches.py tests/server/test_gdb_lines.py
+# And what takes long, with the one that is installed.
+LONG := tests/bugs/test_linux_bug.py tests/peripherals/test_linux_on_disk.py tests/server/test_processes.py \
+	tests/server/test_conditions.py
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -36,7 +39,7 @@ test-newer: $(QEMU_10)/complete
 	$(call with,$(QEMU_10)) $(PYTEST) tests/matrix tests/engine/test_oracle.py -k 'cells or single_step_back'
 
 test-matrix: lint $(QEMU_10)/complete $(QEMU_11)/complete ## Travel in guests of three architectures with three QEMUs
-	RRDBG_JUMPS=200 $(PYTEST) -m '' $(TRAVEL) $(ARGS)
+	RRDBG_JUMPS=200 $(PYTEST) -m '' $(TRAVEL) $(LONG) $(ARGS)
 	RRDBG_JUMPS=200 $(call with,$(QEMU_10)) $(PYTEST) -m '' $(TRAVEL) $(ARGS)
 	RRDBG_JUMPS=200 $(call with,$(QEMU_11)) $(PYTEST) -m '' $(TRAVEL) $(ARGS)
 

@@ -17,7 +17,7 @@ from tests.conftest import GUEST_DIR, failing_clearly
 from tests.guests.linux import QEMU_OPTIONS, build_buggy_linux, firmware, make_symbols
 from tests.oracle import observe_to_the_end
 
-pytestmark = [pytest.mark.linux, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.matrix, pytest.mark.linux, pytest.mark.timeout(600)]
 
 
 def test_an_oops_is_followed_back_into_the_firmware(tmp_path: Path) -> None:

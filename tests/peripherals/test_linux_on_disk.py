@@ -44,6 +44,7 @@ def server() -> Iterator[ThreadingHTTPServer]:
         thread.join()
 
 
+@pytest.mark.matrix
 @pytest.mark.linux
 def test_linux_on_a_disk_with_a_network(server: ThreadingHTTPServer, tmp_path: Path) -> None:
     with failing_clearly("linux"):

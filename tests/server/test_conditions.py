@@ -40,7 +40,10 @@ async def stops(debugger: Debugger, how: str, function: str, condition: str, ver
     return found
 
 
-@pytest.mark.parametrize(("function", "condition"), CONDITIONS)
+@pytest.mark.parametrize(
+    ("function", "condition"),
+    [pytest.param(*each, marks=[pytest.mark.matrix] if number % 2 else []) for number, each in enumerate(CONDITIONS)],
+)
 async def test_as_gdb_does(workload: Path, workload_guest: Path, tmp_path: Path, function: str, condition: str) -> None:
     async with debugging(workload, workload_guest, tmp_path) as debugger:
         ours = await stops(debugger, "target", function, condition, "continue")
