@@ -24,13 +24,14 @@ from rrdbg.engine.queries.origin import origin
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
 from rrdbg.frontends.shared.own_gdb import Debugger
+from rrdbg.links.mi import Gdb
 from rrdbg.model.program.code_mode import CodeMode
 from rrdbg.model.program.moves import CONSTANT, Hop, MemoryPlace, RegisterPlace
 from rrdbg.model.results import Output, Stopped
 from rrdbg.model.timeline.position import START, Position
 from tests.boards.firmware import FIRMWARE, boot_sector
 from tests.conftest import failing_clearly
-from tests.extension.conftest import PROGRAMS
+from tests.extension.conftest import PROGRAMS, SCRIPT, output_of
 from tests.guests.build import symbol
 from tests.oracle import Oracle, observe
 from tests.server.conftest import serving
@@ -195,6 +196,89 @@ def test_f3_finish_and_until_without_symbols(recorded: Recorded, tmp_path: Path)
             assert await at("finish") == symbol(elf, "protected").address + 0x12
 
     asyncio.run(walked())
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_points_set_in_real_mode_are_those_of_64_bit_code_in_gdb(
+    recorded: Recorded, tmp_path: Path, program: str
+) -> None:
+    """Conditions of registers that real mode has not; boot code is shown in its own mode all the same."""
+    root, elf = recorded("boot"), boot_sector()
+    names = ("long_mode", "outer", "inner", "after_call")
+    long_mode, outer, inner, after = (symbol(elf, name).address for name in names)
+    tell = "output/x $pc\necho \\n"
+    script = "\n".join((
+        f"break *{long_mode:#x} if $r8 == 2", "break *0xffffffff81000000", "stepi", "x/i $pc", "continue", tell,
+        "print $r8", f"tbreak *{outer:#x}", "continue", "x/2i $pc", "rrdbg finish", tell, "x/i $pc", "print/x $esp",
+        "reverse-continue", tell, "print $r8", "delete", f"tbreak *{outer:#x}", "continue",
+        "watch *(unsigned long *) 0x6ff8", "continue", tell, "x/i $pc", "monitor finish", tell, "print/x $esp",
+    ))  # fmt: skip
+
+    async def printed() -> list[str]:
+        async with serving(root, tmp_path) as (_, address):
+            words = ("-ex", f"source {SCRIPT}", "-ex", f"target remote {address}", "-ex", "echo connected\\n")
+            lines = await output_of(program, *words, script=script, folder=tmp_path)
+            return lines[lines.index("connected") + 1 :]
+
+    told = [" ".join(line.split()) for line in asyncio.run(printed()) if re.match(r"=> | +0x|\$\d|0x[0-9a-f]+$", line)]
+    assert told == [
+        "=> 0xfe05b: cmpl $0x0,%cs:0x61c8", f"{long_mode:#x}", "$1 = 2",
+        f"=> {outer:#x}: push %bx", f"{outer + 1:#x}: call {inner:#x}", f"{after:#x}", f"=> {after:#x}: inc %cx",
+        "$2 = 0x7000", f"{long_mode:#x}", "$3 = 2",
+        f"{outer + 1:#x}", f"=> {outer + 1:#x}: call {inner:#x}", f"{after:#x}", "$4 = 0x7000",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_points_set_in_real_mode_by_a_front_end_are_those_of_64_bit_code(
+    recorded: Recorded, tmp_path: Path, program: str
+) -> None:
+    """Over GDB/MI, where no hooks are run."""
+    root, elf = recorded("boot"), boot_sector()
+    long_mode, outer = (symbol(elf, name).address for name in ("long_mode", "outer"))
+
+    async def walked(replay: Replay, gdb: Gdb) -> None:
+        await gdb.execute(f'-break-insert -c "$r8 == 2" *{long_mode:#x}')
+        answer = await gdb.execute("-exec-continue")
+        assert answer.stopped
+        assert answer.stopped["reason"] == "breakpoint-hit"
+        assert await replay.pc() == long_mode
+        assert await gdb.value("$r8") == "2"
+        await gdb.execute("-break-delete")
+        await gdb.execute(f"-break-insert *{outer:#x}")
+        await gdb.execute("-exec-continue")
+        assert await replay.pc() == outer
+        assert (await gdb.console("x/i $pc")).endswith("push   %bx\n")
+
+    async def connected() -> None:
+        async with serving(root, tmp_path) as (replay, address):
+            gdb = await Gdb.start(program)
+            try:
+                await gdb.console(f"source {SCRIPT}")
+                await gdb.console(f"target remote {address}")
+                await walked(replay, gdb)
+            finally:
+                await gdb.close()
+
+    asyncio.run(connected())
+
+
+def test_an_instruction_is_read_whole_wherever_it_lies(recorded: Recorded, tmp_path: Path) -> None:
+    """QEMU's monitor cuts the first one that it is asked for at each KiB, and reads on for those that come later."""
+    copy = shutil.copytree(recorded("boot"), tmp_path / "copy")
+
+    async def compared() -> int:
+        async with await Replay.open(copy) as replay:
+            replay.points.add_breakpoint(symbol(boot_sector(), "outer").address)
+            await replay.cont()
+            listed = await replay.disassemble(0xF_C000, 4_000)
+            pairs = itertools.pairwise(listed)
+            cut = [one for one, (after, _) in pairs if one[0] // 1024 != (after - 1) // 1024]
+            for line in cut:
+                assert await replay.disassemble(line[0], 1) == [line]
+            return len(cut)
+
+    assert asyncio.run(compared()) > 2
 
 
 def test_what_never_returns_is_said(recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
