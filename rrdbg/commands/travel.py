@@ -5,6 +5,8 @@ from __future__ import annotations
 from rrdbg.commands.arguments import nothing_more, read_position, read_repeat
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
+from rrdbg.engine.queries.returning import run_out
+from rrdbg.model.hits.stop import Breakpoint
 from rrdbg.model.results import Result
 from rrdbg.model.timeline.position import START
 
@@ -54,6 +56,21 @@ async def _continue(session: Session, text: str) -> Result:
 async def _reverse_continue(session: Session, text: str) -> Result:
     nothing_more(text, "reverse-continue")
     return await session.stopped(await session.replay.reverse_cont())
+
+
+@TRAVEL.command(
+    "finish", Category.RUNNING, "Run to where the function at the cursor has returned, by its return instruction.",
+    aliases=("fin",), repeats=True,
+    details="For x86 code that no debugger knows a frame of, as all 16-bit code is; elsewhere GDB's own 'finish' runs "
+    "to the caller. It steps to the first return at which the stack is no deeper than here, and stops at rrdbg's own "
+    "breakpoints before. In GDB it is 'rrdbg finish', or 'monitor finish'.",
+    in_gdb=True,
+    examples=("finish",),
+)  # fmt: skip
+async def _finish(session: Session, text: str) -> Result:
+    nothing_more(text, "finish")
+    breakpoints = {point.address for point in session.replay.points if isinstance(point, Breakpoint)}
+    return await session.stopped(await run_out(session.replay, breakpoints))
 
 
 @TRAVEL.command(

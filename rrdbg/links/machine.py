@@ -27,6 +27,9 @@ from rrdbg.links.watchdog import Process, ProgressCallback, Watchdog
 from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
 from rrdbg.model.program.code_mode import CodeMode, CodeSegment, read_code_segment, read_segment_bases
 
+_READ_BYTES = 1024
+"""Where QEMU's disassembler, at its first instruction, ends what it reads."""
+_LONGEST_INSTRUCTION = 15
 _CHUNK_BYTES = 1024
 _CODE_BLOCK = 64
 _INTERRUPT = 2
@@ -319,8 +322,14 @@ class Machine:
 
         QEMU disassembles if it was built with capstone, as Debian's is.
         """
-        text = await self.monitor(f"x /{count}i {address:#x}")
-        return read_disassembly(text)
+        lines = read_disassembly(await self.monitor(f"x /{count}i {address:#x}"))
+        if lines and lines[0][1].startswith(".byte") and -address % _READ_BYTES < _LONGEST_INSTRUCTION:
+            # QEMU has read up to there, and taken what is cut off for data. It reads on for what it comes to later on.
+            for before in range(1, _LONGEST_INSTRUCTION + 1):
+                text = await self.monitor(f"x /{count + 1}i {address - before:#x}")
+                if (longer := read_disassembly(text))[1:] and longer[1][0] == address:
+                    return longer[1:]
+        return lines
 
     async def read_memory(self, address: int, length: int) -> bytes:
         """Read guest memory at a virtual (linear) address.

@@ -57,6 +57,8 @@ def test_f4_a_step_over_yield_and_wfe_is_one_instruction(
         assert len(passed) == len(pauses)
         assert all(after == pauses[before] for before, after in passed)
         assert [here(replay.reverse_step()) for _ in seen[1:]] == seen[-2::-1]
+        with pytest.raises(UsageError, match="x86 code only"):
+            list(replay.run("finish"))
 
 
 def test_f5_what_is_printed_by_semihosting_has_its_position(recorded: Recorded, tmp_path: Path) -> None:

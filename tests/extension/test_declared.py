@@ -30,7 +30,7 @@ def test_every_command_that_gdb_lacks_can_be_reached() -> None:
     reached = set(vocabulary.names.values())
     reached |= {variant for command in reached for variant in vocabulary.variants(command)}
     expected = {command.name for command in COMMANDS.commands if not command.in_gdb} - {"help", "quit"}
-    assert {command.name for command in reached} == expected | {"stepi", "reverse-stepi", "watch"}
+    assert {command.name for command in reached} == expected | {"stepi", "reverse-stepi", "watch", "finish"}
 
 
 def test_names() -> None:

@@ -13,7 +13,7 @@ from tests.guests.rtos import build_rtos
 
 _U_BOOT = Path("/usr/lib/u-boot")
 _OTHER_QEMU = Path(__file__).parents[2] / "build" / "qemu-11"
-_SMALL_PROGRAM = Path(__file__).parents[1] / "boards" / "guests" / "yield.S"
+_OF_BOARDS = Path(__file__).parents[1] / "boards" / "guests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def _raspi(board: str) -> Board:
     def command(out_dir: Path) -> Sequence[str]:
         elf = out_dir / "raspi.elf"
         out_dir.mkdir(parents=True, exist_ok=True)
-        run_tool("arm-none-eabi-as", "-mcpu=arm1176jzf-s", "-o", f"{elf}.o", str(_SMALL_PROGRAM))
+        run_tool("arm-none-eabi-as", "-mcpu=arm1176jzf-s", "-o", f"{elf}.o", str(_OF_BOARDS / "yield.S"))
         run_tool("arm-none-eabi-ld", "-Ttext", "0x8000", "-o", str(elf), f"{elf}.o")
         return ("qemu-system-arm", "-M", board, "-nographic", "-kernel", str(elf))
 
@@ -65,7 +65,19 @@ def _riscv32() -> Callable[[Path], Sequence[str]]:
     name = "opensbi-riscv32-generic-fw_dynamic.bin"
     folders = (Path(os.environ.get("QEMU_11", _OTHER_QEMU)) / "root/usr/share/qemu", Path("/usr/share/qemu"))
     file = next((folder / name for folder in folders if (folder / name).exists()), folders[-1] / name)
-    return _with_file("riscv32", "-bios", file, "-M", "virt", "-m", "32")
+    opensbi = _with_file("riscv32", "-bios", file, "-M", "virt", "-m", "32")
+
+    def command(out_dir: Path) -> Sequence[str]:
+        # Without a program OpenSBI would go on into nothing, by millions of exceptions a second.
+        elf = out_dir / "sbi.elf"
+        out_dir.mkdir(parents=True, exist_ok=True)
+        run_tool(
+            "riscv64-linux-gnu-as", "-march=rv32i_zicsr", "-mabi=ilp32", "-o", f"{elf}.o", str(_OF_BOARDS / "sbi.S")
+        )
+        run_tool("riscv64-linux-gnu-ld", "-N", "-m", "elf32lriscv", "-Ttext", "0x80400000", "-o", str(elf), f"{elf}.o")
+        return (*opensbi(out_dir), "-kernel", str(elf))
+
+    return command
 
 
 BOARDS: Mapping[str, Board] = {
@@ -83,7 +95,7 @@ BOARDS: Mapping[str, Board] = {
         20_000_000,
         4.0,
     ),
-    "riscv32-virt-opensbi": Board("OpenSBI", _riscv32(), 4_000_000, 3.0),
+    "riscv32-virt-opensbi": Board("OpenSBI, then a small program", _riscv32(), 30_000_000, 20.0),
     "i386-pc-seabios": Board("SeaBIOS, without a disk", _plain("i386", "-m", "16")),
     "i386-pc-u-boot": Board(
         "U-Boot", _with_file("i386", "-bios", _U_BOOT / "qemu-x86/u-boot.rom", "-m", "64", "-nic", "none")

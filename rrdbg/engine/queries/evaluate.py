@@ -56,17 +56,25 @@ class Judge:
 
 async def answer(question: Generator[NeedRegister | NeedMemory, int | bytes, T], machine: Machine, packet: bytes) -> T:
     """What ``question`` returns, given the registers and the memory that it asks for, as :func:`evaluate`."""
-    order = machine.register_file.byte_order
     try:
         need = next(question)
         while True:
             if isinstance(need, NeedRegister):
-                digits = machine.register_file.digits(packet, need.number)
-                if digits is None:
-                    raise BadExpression(f"The expression reads register {need.number}, which is not there.")
-                need = question.send(int.from_bytes(bytes.fromhex(digits.decode()), order))
+                need = question.send(await _register(need.number, machine, packet))
             else:
                 need = question.send(await machine.read_memory(need.address, need.length))
     except StopIteration as result:
         found: T = result.value
         return found
+
+
+async def _register(number: int, machine: Machine, packet: bytes) -> int:
+    """A register, by its number; the program counter as a linear address, as debuggers see it."""
+    file = machine.register_file
+    digits = file.digits(packet, number)
+    if digits is None:
+        raise BadExpression(f"The expression reads register {number}, which is not there.")
+    value = int.from_bytes(bytes.fromhex(digits.decode()), file.byte_order)
+    if file.segmented and number == file.registers[file.pc].number and (segment := await machine.code_segment()):
+        return segment.linear(value)
+    return value

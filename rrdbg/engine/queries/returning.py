@@ -25,8 +25,10 @@ _LOOKED_AT = 4
 async def run_out(replay: Replay, breakpoints: Container[int]) -> Stop:
     """Execute until the function at the cursor has returned, or one of the addresses of ``breakpoints`` is next.
 
-    :raises UsageError: nothing returned, in :data:`LONGEST` instructions; the cursor is where it was.
+    :raises UsageError: nothing returned, in :data:`LONGEST` instructions, or this is no x86; the cursor stays.
     """
+    if not (await replay.machine()).register_file.segmented:
+        raise UsageError("Return instructions are known of x86 code only; set a breakpoint where it returns to.")
     start = replay.position
     mode, depth = await _mode(replay), await _stack(replay)
     for _ in range(LONGEST):

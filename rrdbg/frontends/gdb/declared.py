@@ -19,8 +19,9 @@ _REDIRECTED = (">", "|")
 """What only the shell of rrdbg does with answers."""
 _GDBS_OWN = ("help", "quit")
 """They are about the front end, which here is GDB."""
-_BESIDE_GDBS = ("stepi", "reverse-stepi", "watch")
-"""GDB has them, too: but it asks for many steps one by one, and has no word for physical memory."""
+_BESIDE_GDBS = ("stepi", "reverse-stepi", "watch", "finish")
+"""GDB has them, too: but it asks for many steps one by one, has no word for physical memory, and knows no frames of
+16-bit code."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ import gdb
 from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.gdb import debug_adapter
 from rrdbg.frontends.gdb.aliases import Aliases
-from rrdbg.frontends.gdb.caches import Caches, follow_mode, hook_monitor
+from rrdbg.frontends.gdb.caches import Caches, hook_monitor
 from rrdbg.frontends.gdb.channel import Channel
 from rrdbg.frontends.gdb.client import Client
 from rrdbg.frontends.gdb.commands import Prefix, RrdbgCommand, Runner
 from rrdbg.frontends.gdb.conditions import Conditions
 from rrdbg.frontends.gdb.declared import Vocabulary
 from rrdbg.frontends.gdb.machine_interface import MachineInterface
+from rrdbg.frontends.gdb.modes import Modes
 from rrdbg.frontends.gdb.opener import Opener, default_program
 from rrdbg.frontends.gdb.parameters import SetPrefix, ShowPrefix, Switch, Words
 from rrdbg.frontends.gdb.prompt import Prompt
@@ -31,6 +32,13 @@ _OPEN = (
 _LOOK_AGAIN = (
     "Make GDB read the guest anew.\nUsage: rrdbg look-again\n\n"
     "Only needed if something else than GDB has moved the guest, and in a hook of yours after 'monitor'."
+)
+_LOOK_AS = (
+    "Have GDB see an x86 CPU in the mode that it is in, or as QEMU describes it.\n"
+    "Usage: rrdbg look-as here|described|needed\n\n"
+    "'needed' is 'described' if there is a watchpoint, a condition, or a breakpoint that only 64-bit code can reach. "
+    "Only needed in hooks of yours: 'rrdbg look-as needed' in one before a command that moves the guest, such as "
+    "hook-continue, 'described' and 'here' in those before and after one that sets a breakpoint."
 )
 _SETTINGS = {
     "aliases": "Short names: 'seek' for 'rrdbg seek', and so on, where GDB has no command that answers to them.",
@@ -54,7 +62,8 @@ class Extension:
         self.client = Client()
         self.client.on_channel = self._met
         # First of all: who learns of a change then finds GDB's caches empty.
-        self.client.on_change(Caches().forget)
+        self._modes = Modes(self.client)
+        self.client.on_change(Caches(self._modes.follow).forget)
         self._variables = Variables(self.client)
         self._runner = Runner(self.client, vocabulary)
         self._mi = MachineInterface(self.client)
@@ -86,6 +95,8 @@ class Extension:
         Prefix("rrdbg", _PREFIX)
         RrdbgCommand("open", _OPEN, opener.open)
         RrdbgCommand("look-again", _LOOK_AGAIN, lambda _: self.client.look_again())
+        # It repeats what the user has typed: where it is a hook of that, an empty line is to repeat that, too.
+        RrdbgCommand("look-as", _LOOK_AS, self._modes.look_as, repeats=True)
         self._runner.add(vocabulary)
         self._mi.add(vocabulary)
         self._mi.add_open(opener.open)
@@ -102,7 +113,7 @@ class Extension:
         try:
             if self.client.find() is None:
                 return
-            follow_mode()
+            self._modes.follow()
             place = self.client.stopped()
         except RrdbgError as error:
             gdb.write(f"rrdbg: {error}\n", gdb.STDERR)
@@ -116,6 +127,7 @@ class Extension:
         # A target that has gone, or runs, is GDB's to tell about.
         with contextlib.suppress(RrdbgError):
             if self.client.find():
+                self._modes.settle()
                 self.client.place()
 
     def _switch_aliases(self, on: bool) -> None:

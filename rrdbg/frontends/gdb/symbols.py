@@ -11,8 +11,8 @@ from dataclasses import replace
 import gdb
 
 from rrdbg.errors import UsageError
-from rrdbg.frontends.gdb.caches import as_described
 from rrdbg.frontends.gdb.declared import Declared
+from rrdbg.frontends.gdb.modes import as_described
 from rrdbg.model.program.function import Function, list_parameters, read_parameters, read_result
 from rrdbg.model.program.gdb_functions import compilable
 from rrdbg.model.program.scope import BEHIND, EVERYWHERE, HERE, PHYSICAL, read_scope

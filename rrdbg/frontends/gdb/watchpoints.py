@@ -11,7 +11,7 @@ import re
 
 import gdb
 
-_KINDS = (
+KINDS = (
     gdb.BP_WATCHPOINT, gdb.BP_HARDWARE_WATCHPOINT, gdb.BP_READ_WATCHPOINT, gdb.BP_ACCESS_WATCHPOINT,
 )  # fmt: skip
 _NAME = re.compile(r"(?<![\w$.])(?<!->)[A-Za-z_]\w*")
@@ -32,14 +32,14 @@ class Watchpoints:
         """Have GDB read the watched values where the guest is now."""
         for point in gdb.breakpoints():
             frame = self._frames.get(point.number)
-            if point.type in _KINDS and point.enabled and (frame is None or frame.is_valid()):
+            if point.type in KINDS and point.enabled and (frame is None or frame.is_valid()):
                 try:
                     point.enabled = True
                 except gdb.error as error:
                     gdb.write(f"rrdbg: watchpoint {point.number} cannot be evaluated here: {error}\n", gdb.STDERR)
 
     def _created(self, point: gdb.Breakpoint) -> None:
-        if point.type in _KINDS and _is_local(point.expression or ""):
+        if point.type in KINDS and _is_local(point.expression or ""):
             self._frames[point.number] = gdb.selected_frame()
 
     def _deleted(self, point: gdb.Breakpoint) -> None:

@@ -48,8 +48,8 @@ _FAR = re.compile(r"0x0*[1-9a-f][0-9a-f]{8,}")
 """An address of more than 32 bits."""
 
 _WORD = re.compile(r"[\w-]+")
-_CONDITION = re.compile(r"^\s*(?:t|h|th)?br?e?a?k?\b.*\bif\b|^\s*cond\w*\b", re.DOTALL)
-"""Commands that give a breakpoint a condition."""
+_SETS = re.compile(r"\s*(?:(?:t|h|th)?br?e?a?k?|dpr\w*|[ra]?wat?c?h?|cond\w*)\b")
+"""Commands that set a point, or give it a condition."""
 
 _LOOK = frozenset({
     "x", "disassemble", "info", "show", "print", "p", "output", "printf", "list", "backtrace", "bt", "where", "frame",
@@ -241,15 +241,15 @@ class Debugger:
     async def _see_enough_for(self, line: str) -> None:
         """Have GDB see the CPU as QEMU describes it if ``line`` needs words that the mode it sees does not have.
 
-        Before a 64-bit kernel has begun GDB sees a CPU of 32 bits. It would set breakpoints at half their address, read
-        a condition for registers that are none there, and compile it for some that mean something else later on.
+        Before a 64-bit kernel has begun GDB sees a CPU of 32 bits. It would set points at half their address, read a
+        condition for registers that are none there, and compile it for some that mean something else later on.
         """
         if self._described is None or self._sees_as(self._described):
             return
         word = (_WORD.match(line) or [""])[0]
         if self.canonical(word) in _LOOK:
             return
-        if _CONDITION.search(line) or any(map(_is_far, await self._points())):
+        if _SETS.match(line) or any(map(_is_far, await self._points())):
             await self._see_as(self._described)
 
     @asynccontextmanager
@@ -323,8 +323,9 @@ class Debugger:
 
 
 def _is_far(point: dict[str, str]) -> bool:
-    """Whether a breakpoint is only right where GDB sees 64-bit code, or may be: it has a condition."""
-    return "cond" in point or _FAR.fullmatch(point.get("addr", "")) is not None
+    """Whether a point is only right where GDB sees 64-bit code, or may be: it has a condition, or watches."""
+    watches = "watchpoint" in point["type"]
+    return watches or "cond" in point or _FAR.fullmatch(point.get("addr", "")) is not None
 
 
 def _up_to_first_end(text: str) -> str:
