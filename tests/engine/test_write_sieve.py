@@ -1,0 +1,118 @@
+"""Writes that the plugin judges inside QEMU are those whose instructions change the bytes, and only those."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rrdbg.engine.replay import Replay
+from rrdbg.engine.search import write_sieve
+from rrdbg.engine.search.write_sieve import WriteSieve
+from rrdbg.model.hits.stop import Hit, Watchpoint
+from rrdbg.model.timeline.deliveries import Delivery
+from tests.engine.conftest import Run
+from tests.engine.test_accesses import frames
+from tests.engine.test_sieve import can_judge, eager  # noqa: F401
+from tests.oracle import Oracle, observe
+
+Told = list[tuple[Any, int, bytes, bytes]]
+
+
+@pytest.fixture
+def oracles(
+    run: Run[Any], replay: Replay, workload: Path, watched: dict[int, int], busy: Oracle, exceptional: Oracle
+) -> list[Oracle]:
+    """Stretches of single steps with the stack watched, too: frames of an interrupt and an exception, and calls."""
+
+    async def make() -> list[Oracle]:
+        machine, made = await replay.machine(), []
+        for oracle, kind in ((busy, Delivery.INTERRUPT), (exceptional, Delivery.EXCEPTION)):
+            index, slot = frames(oracle, machine, kind)[0]
+            places = {**watched, slot: 8, slot - 64: 4, slot - 40: 64}
+            made.append(await observe(workload, oracle[max(index - 300, 0)].position.icount, 600, places))
+        return made
+
+    found: list[Oracle] = run(make())
+    return found
+
+
+def expected(oracle: Oracle, points: list[Watchpoint]) -> Told:
+    """Each change by an instruction or a delivery: where a single step ends, and the bytes before and after it."""
+    return sorted(
+        (
+            oracle[index + 1].position, point.number,
+            oracle[index].memory[point.address], oracle[index + 1].memory[point.address],
+        )
+        for point in points for index in oracle.changes(point.address)
+    )  # fmt: skip
+
+
+def told(hits: list[Hit]) -> Told:
+    return sorted((hit.position, hit.point.number, *_values(hit)) for hit in hits)
+
+
+def _values(hit: Hit) -> tuple[bytes, bytes]:
+    assert hit.change is not None
+    return hit.change.before, hit.change.after
+
+
+async def sifted(replay: Replay, made: WriteSieve, oracle: Oracle) -> tuple[list[Hit], list[Hit]]:
+    """What the sieve finds on the oracle's stretch: all that it tells, and of that what counts when it was judged."""
+    trail = replay._finder._trail()
+    try:
+        async with aclosing(made.hits(oracle[0].position, oracle[len(oracle) - 1].position, None)) as hits:
+            found = [hit async for hit in hits]
+        return found, [hit for met in found if (hit := await trail.judged(met))]
+    finally:
+        await trail.close()
+
+
+def sieve_of(replay: Replay, points: list[Watchpoint]) -> WriteSieve:
+    made = write_sieve.sieve_for(replay.accelerator, replay.timeline, replay._cursor.start_at, points, None)
+    assert isinstance(made, WriteSieve)
+    return made
+
+
+def test_the_plugin_tells_what_single_steps_change(
+    run: Run[Any], replay: Replay, oracles: list[Oracle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_sieve, "_STOPS_OF_A_WINDOW", 0)  # never scan from the first to the last one
+
+    async def check() -> None:
+        for oracle in oracles:
+            points = [
+                Watchpoint(number, address, len(oracle[0].memory[address]))
+                for number, address in enumerate(oracle[0].memory)
+            ]
+            made = sieve_of(replay, points)
+            if not await made.can_judge(oracle.layout):
+                assert not can_judge(replay)
+                return
+            found, judged = await sifted(replay, made, oracle)
+            assert told(judged) == expected(oracle, points)
+            assert len(judged) >= 10
+            assert (await replay.accelerator.info()).usable
+            plugin = replay.accelerator._plugin
+            assert plugin is not None
+            if plugin.hears_exceptions:
+                exact = [hit for hit in found if hit.judged]
+                assert len(exact) > 0.8 * len(judged), "most hits need no second machine"
+
+    run(check())
+
+
+@pytest.mark.usefixtures("eager")
+def test_searches_find_what_single_steps_change(run: Run[Any], replay: Replay, oracles: list[Oracle]) -> None:
+    async def check() -> None:
+        for oracle in oracles:
+            start, end = oracle[0].position, oracle[len(oracle) - 1].position
+            for address, value in list(oracle[0].memory.items())[2:]:
+                point = Watchpoint(1, address, len(value))
+                hits = expected(oracle, [point])
+                found = [hit async for hit in replay.scan([point], start, end)]
+                assert told(found) == hits
+
+    run(check())
