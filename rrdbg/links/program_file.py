@@ -10,6 +10,7 @@ from typing import BinaryIO
 from rrdbg.errors import UsageError
 from rrdbg.model.program.call_frames import CallFrames
 from rrdbg.model.program.code import Function, Functions
+from rrdbg.model.program.coverage import ProgramExtent
 
 _IDENT = b"\x7fELF\x02\x01"
 _HEADER = struct.Struct("<QQQIHHHHHH")
@@ -20,6 +21,7 @@ _SYMTAB, _FUNCTION, _NO_KIND, _NOBITS = 2, 2, 0, 8
 _CODE = 4
 _FRAMES = b".debug_frame\0"
 _COMPRESSED = 1 << 11
+_PAGE = 0x1000
 _MOST_BYTES = 256 << 20
 
 
@@ -29,7 +31,7 @@ class ProgramFile:
 
     functions: Functions
     frames: CallFrames | None
-    path: Path
+    extent: ProgramExtent
 
 
 def read_program_file(path: Path) -> ProgramFile:
@@ -57,6 +59,11 @@ def _read(path: Path, file: BinaryIO) -> ProgramFile:
     sections = [_SECTION.unpack_from(table, number * header[7]) for number in range(header[8])]
     names = _part(file, *sections[header[9]][4:6])
     code = {number for number, section in enumerate(sections) if section[2] & _CODE}
+    extent = ProgramExtent(
+        str(path),
+        min((sections[number][3] for number in code), default=0) & ~(_PAGE - 1),
+        max((sections[number][3] + sections[number][5] for number in code), default=0),
+    )
     found: dict[int, Function] = {}
     frames = None
     for name, kind, flags, _, place, size, link, _, _, _ in sections:
@@ -68,7 +75,7 @@ def _read(path: Path, file: BinaryIO) -> ProgramFile:
                     found[function.address] = function
         elif names[name:].startswith(_FRAMES) and kind != _NOBITS and not flags & _COMPRESSED:
             frames = CallFrames(_part(file, place, size))
-    return ProgramFile(Functions([found[address] for address in sorted(found)]), frames, path)
+    return ProgramFile(Functions([found[address] for address in sorted(found)]), frames, extent)
 
 
 def _functions(table: bytes, texts: bytes, code: set[int]) -> list[Function]:

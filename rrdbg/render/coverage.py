@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from rrdbg.model.program.code import Function
-from rrdbg.model.program.coverage import Block, SourceLine
+from rrdbg.model.program.coverage import Block, ProgramExtent, SourceLine
 from rrdbg.model.timeline.position import Position
 
 _BLOCK = struct.Struct("<IHH")
@@ -37,29 +37,28 @@ def lcov(lines: Mapping[SourceLine, Position | None], functions: Iterable[tuple[
     return "\n".join([*written, ""])
 
 
-def drcov(blocks: Sequence[Block], path: str) -> bytes:
-    """A log of ``blocks``, all of them of one module: the program at ``path``, or the guest.
+def drcov(blocks: Sequence[Block], program: ProgramExtent | None = None) -> bytes:
+    """A log of ``blocks``: those of ``program`` in a module of its name, and what else there is in others.
 
-    Offsets are of 32 bits, so what lies 4 GiB and more apart is in modules of its own.
+    Offsets are of 32 bits, so there is one for each 4 GiB.
     """
-    modules: list[tuple[int, int]] = []
+    modules: dict[tuple[str, int], int] = {}
+    ends: list[int] = []
     entries = bytearray()
-    count = 0
     for block in sorted(blocks, key=lambda block: block.start):
-        if not modules or block.end - modules[-1][0] > _FAR:
-            modules.append((block.start & ~0xFFF, block.end))
-        base = modules[-1][0]
-        modules[-1] = (base, max(modules[-1][1], block.end))
+        own = program and program.start <= block.start < program.end
+        name, base = (program.path, program.start) if program and own else ("guest", block.start // _FAR * _FAR)
+        number = modules.setdefault((name, base), len(modules))
+        ends[number:] = [max([block.end, *ends[number:]])]
         for start in range(block.start, block.end, _LONGEST):
-            entries += _BLOCK.pack(start - base, min(_LONGEST, block.end - start), len(modules) - 1)
-            count += 1
+            entries += _BLOCK.pack(start - base, min(_LONGEST, block.end - start), number)
     rows = "".join(
-        f"{number:3}, {base:#018x}, {end:#018x}, {0:#018x}, {_line(path)}\n"
-        for number, (base, end) in enumerate(modules)
+        f"{number:3}, {base:#018x}, {ends[number]:#018x}, {0:#018x}, {_line(path)}\n"
+        for (path, base), number in modules.items()
     )
     head = (
         f"DRCOV VERSION: 2\nDRCOV FLAVOR: drcov\nModule Table: version 2, count {len(modules)}\n"
-        f"Columns: id, base, end, entry, path\n{rows}BB Table: {count} bbs\n"
+        f"Columns: id, base, end, entry, path\n{rows}BB Table: {len(entries) // _BLOCK.size} bbs\n"
     )
     return head.encode() + bytes(entries)
 

@@ -93,7 +93,7 @@ def test_the_plugin_tells_what_single_steps_change(
                 return
             found, judged = await sifted(replay, made, oracle)
             assert told(judged) == expected(oracle, points)
-            assert len(judged) >= 10
+            assert len(judged) > 4
             assert (await replay.accelerator.info()).usable
             plugin = replay.accelerator._plugin
             assert plugin is not None

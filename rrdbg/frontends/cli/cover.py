@@ -81,7 +81,7 @@ async def run(arguments: argparse.Namespace) -> int:
     if arguments.lcov:
         create(Path(arguments.lcov), lcov(lines, _begun(functions, found, ranges)).encode())
     if arguments.drcov:
-        create(Path(arguments.drcov), drcov(blocks, str(symbols) if symbols else "guest"))
+        create(Path(arguments.drcov), drcov(blocks, program.extent if program else None))
     for result in _lines(lines) if arguments.lines else map(_code, found):
         print(to_json(result) if arguments.json else render(result))
     return 0

@@ -84,5 +84,5 @@ def _entry(program: ProgramFile | None, name: str) -> int:
     places = [function.address for function in program.functions.all if function.name == name]
     if len(places) != 1:
         count = "no function" if not places else f"{len(places)} functions"
-        raise UsageError(f"There is {count} {name} in {program.path}.")
+        raise UsageError(f"There is {count} {name} in {program.extent.path}.")
     return places[0]

@@ -29,6 +29,15 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgramExtent:
+    """The code of the program in the file ``path``, from ``start`` up to ``end``."""
+
+    path: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class SourceLine:
     """A line of a source file; its first is 1."""
 
