@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rrdbg.engine.replay import Replay
-from rrdbg.engine.search import write_sieve
+from rrdbg.engine.search import backward, write_sieve
+from rrdbg.engine.search.sieve import Window
 from rrdbg.engine.search.write_sieve import WriteSieve
 from rrdbg.model.hits.stop import Hit, Watchpoint
 from rrdbg.model.timeline.deliveries import Delivery
@@ -105,14 +107,44 @@ def test_the_plugin_tells_what_single_steps_change(
 
 
 @pytest.mark.usefixtures("eager")
-def test_searches_find_what_single_steps_change(run: Run[Any], replay: Replay, oracles: list[Oracle]) -> None:
+def test_searches_find_what_single_steps_change(
+    run: Run[Any], replay: Replay, oracles: list[Oracle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backward, "FEW", 1)
+    monkeypatch.setattr(backward, "SHORT", 10)
+
     async def check() -> None:
         for oracle in oracles:
             start, end = oracle[0].position, oracle[len(oracle) - 1].position
-            for address, value in list(oracle[0].memory.items())[2:]:
-                point = Watchpoint(1, address, len(value))
-                hits = expected(oracle, [point])
-                found = [hit async for hit in replay.scan([point], start, end)]
-                assert told(found) == hits
+            slot, value = list(oracle[0].memory.items())[-1]
+            point = Watchpoint(1, slot, len(value))
+            hits = expected(oracle, [point])
+            found = await replay.last_before(end, [point], None)
+            assert found is not None
+            assert told([found[1]]) == hits[-1:]
+            assert told([hit async for hit in replay.scan([point], start, end)]) == hits
+
+    run(check())
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_plugin_that_tells_wrong_is_not_believed(
+    run: Run[Any], replay: Replay, busy: Oracle, watched: dict[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    around = WriteSieve._around
+
+    def wrong(*arguments: Any) -> list[Window]:
+        found = around(*arguments)
+        return [replace(window, latest=window.latest + 1) if window.sightings else window for window in found]
+
+    monkeypatch.setattr(WriteSieve, "_around", wrong)
+    points = [Watchpoint(number, address, 8) for number, address in enumerate(watched)]
+
+    async def check() -> None:
+        found = [hit async for hit in replay.scan(points, busy[0].position, busy[len(busy) - 1].position)]
+        assert told(found) == expected(busy, points)
+        plugin = replay.accelerator._plugin
+        if plugin and plugin.hears_exceptions:
+            pytest.fail("what is told wrong was believed")
 
     run(check())
