@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import shutil
 import struct
@@ -29,7 +28,6 @@ from rrdbg.model.timeline.position import Position
 from rrdbg.render.coverage import drcov, lcov
 from rrdbg.render.ftrace import TracedCall, ftrace
 from rrdbg.render.profile import collapsed, perf_script
-from tests.cli.conftest import Cli
 from tests.oracle import Oracle
 
 _WALK = (
@@ -91,11 +89,12 @@ async def test_code_is_covered_that_single_stepping_executes(
         first.setdefault(exceptional[index].pc, exceptional[index].position)
     covered = Covered(blocks)
     assert all(any(block.start <= pc < block.end for block in blocks) for pc in first)
-    starts = {block.start: block for block in blocks}
-    assert set(starts) <= set(first)
-    for address, block in starts.items():
-        assert block.position.icount <= first[address].icount <= block.position.icount + 100
-        assert not block.exact or block.position.icount == first[address].icount
+    assert {block.start for block in blocks} <= set(first)
+    for address, position in first.items():
+        within = [block for block in blocks if block.start <= address < block.end]
+        earliest = min(within, key=lambda block: block.position)
+        slack = 0 if earliest.exact else 100
+        assert 0 <= position.icount - earliest.position.icount <= earliest.size + slack
     functions = covered.functions((await program(replay, workload_guest)).functions.all)
     assert {"copy_block", "fill_block", "on_system_call", "on_invalid_opcode", "twist"} < {
         each.function.name for each in functions
@@ -203,24 +202,3 @@ def test_samples_are_a_round_number_apart() -> None:
     assert [spacing(Position(0), Position(end)) for end in (1, 4_000, 8_302_233, 1_480_000_000)] == [
         1, 2, 5_000, 1_000_000
     ]  # fmt: skip
-
-
-def test_the_commands_write_files(cli: Cli, workload: Path, workload_guest: Path, tmp_path: Path) -> None:
-    """Each once, as a user runs it; what is there already is not written over."""
-    words = (str(workload), "--symbols", str(workload_guest), "--from", "7000000", "--to", "7010000")
-    trace, tracefile, log, calls = (tmp_path / name for name in ("perf.txt", "lcov.info", "drcov.log", "calls.txt"))
-    cli("profile", *words, "--every", "2000", "-o", str(trace))
-    parsed = gprof2dot.PerfParser(io.StringIO(trace.read_text())).parse()
-    assert {"fold", "mix", "do_round", "main"} <= {function.name for function in parsed.functions.values()}
-    assert "is there already" in cli("profile", *words, "-o", str(trace), check=2).stderr
-    listed = cli("cover", *words, "--json", "--lcov", str(tracefile), "--drcov", str(log)).stdout.splitlines()
-    rows = [json.loads(line) for line in listed]
-    assert {"covered-code"} == {row["kind"] for row in rows}
-    assert {"fold", "mix", "do_round"} <= {row["function"] for row in rows}
-    assert LcovCobertura(tracefile.read_text()).parse()["summary"]["lines-covered"] > 5
-    assert log.read_bytes().startswith(b"DRCOV VERSION: 2\n")
-    cli("ftrace", *words, "-f", "mix", "-o", str(calls))
-    marks = [line for line in calls.read_text().splitlines() if not line.startswith("#")]
-    assert len(marks) > 10
-    assert all(_MARK.match(line) for line in marks)
-    assert "There is no function nobody" in cli("ftrace", *words, "-f", "nobody", check=2).stderr

@@ -18,6 +18,7 @@ from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.program.code import Function, Functions
 from rrdbg.model.program.coverage import Covered, CoveredFunction, LineRange, SourceLine
 from rrdbg.model.results import CoveredCode, CoveredLine
+from rrdbg.model.shown import shown
 from rrdbg.model.timeline.position import Position
 from rrdbg.render.coverage import drcov, lcov
 from rrdbg.render.json_lines import to_json
@@ -83,7 +84,7 @@ async def run(arguments: argparse.Namespace) -> int:
     if arguments.drcov:
         create(Path(arguments.drcov), drcov(blocks, program.extent if program else None))
     for result in _lines(lines) if arguments.lines else map(_code, found):
-        print(to_json(result) if arguments.json else render(result))
+        print(to_json(result) if arguments.json else shown(render(result)))
     return 0
 
 
