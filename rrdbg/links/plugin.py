@@ -1,4 +1,4 @@
-"""The TCG plugin, ``tally.c`` and ``agent.h``: built by the user's compiler when it is first needed, and tried on QEMU.
+"""The TCG plugin, ``tally.c``, ``agent.h`` and ``watch.h``: built by the user's compiler when needed, tried on QEMU.
 
 QEMU's plugin interface changed with its versions, and QEMU refuses a plugin that was built for another one, so there is
 one build for each. They are kept in the user's cache directory, by a checksum of the source.
@@ -25,7 +25,7 @@ API_VERSIONS = (7, 4, 2, 1)
 
 _JUDGES = 4
 _HEARS = 7
-_SOURCES = ("tally.c", "agent.h")
+_SOURCES = ("tally.c", "agent.h", "watch.h")
 
 _COMPILERS = ("cc", "gcc", "clang")
 _FLAGS = ("-std=gnu17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
@@ -49,7 +49,7 @@ class Plugin:
 
     @property
     def judges(self) -> bool:
-        """True if it can judge conditions: it can read registers and memory."""
+        """True if it can judge conditions, and which writes change something: it can read registers and memory."""
         return self.api >= _JUDGES
 
     def words(self, tally: Path) -> list[str]:

@@ -2,6 +2,7 @@
  *
  * From interface 4 on it judges conditions, too: GDB's agent expressions, of registers and memory. An execution at which
  * none holds is no hit. The meaning of the opcodes is that of rrdbg/model/program/agent.py, errors and bounds included.
+ * There it also tells which writes change the watched bytes, and from what to what.
  *
  * What to look for stands in a file that rrdbg makes, and what was found is written there: both sides map it, and read
  * it while the guest stands still. rrdbg/links/tally.py has the other half of the layout.
@@ -19,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -34,11 +36,13 @@ struct qemu_plugin_insn;
 typedef void (*exec_function)(unsigned int vcpu, void *data);
 typedef void (*access_function)(unsigned int vcpu, uint32_t info, uint64_t address, void *data);
 
-enum { NO_REGISTERS = 0, READ_REGISTERS = 1, ADD_U64 = 0, READS = 1, WRITES = 2 };
+enum { NO_REGISTERS = 0, READ_REGISTERS = 1, ADD_U64 = 0, READS = 1, WRITES = 2, UNEQUAL = 3, AT_LEAST = 7 };
 
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
+size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, exec_function call, int flags, void *data);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, exec_function call, int flags, void *data);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn, access_function call, int flags, int accesses,
                                       void *data);
@@ -94,6 +98,11 @@ struct known_register {
 struct array *qemu_plugin_get_registers(void);
 int qemu_plugin_read_register(void *handle, struct bytes *buffer);
 bool qemu_plugin_read_memory_vaddr(uint64_t address, struct bytes *buffer, size_t length);
+
+void qemu_plugin_register_vcpu_tb_exec_cond_cb(struct qemu_plugin_tb *tb, exec_function call, int flags, int condition,
+                                               struct counter counter, uint64_t value, void *data);
+void qemu_plugin_register_vcpu_insn_exec_cond_cb(struct qemu_plugin_insn *insn, exec_function call, int flags,
+                                                 int condition, struct counter counter, uint64_t value, void *data);
 #endif
 
 #if API_VERSION >= 7
@@ -108,11 +117,11 @@ EXPORT int qemu_plugin_version = API_VERSION;
 
 /* --- The file ----------------------------------------------------------------------------------------------------- */
 
-enum { EXECUTION = 0, FRAME = 4 }; /* or READS, WRITES, READS | WRITES */
+enum { EXECUTION = 0, FRAME = 4, BLOCKS = 8 }; /* or READS, WRITES, READS | WRITES */
 
 struct point {
     uint64_t kind;
-    uint64_t start, end;           /* addresses; an execution's end is its start; a frame's are physical, and of one page */
+    uint64_t start, end;           /* addresses; an execution's end is its start; a frame's are physical, of one page */
     uint64_t program, program_end; /* its conditions, one of which must hold; none: it always counts */
     uint64_t unclear;              /* whether it counts where a condition cannot be told */
 };
@@ -130,7 +139,12 @@ struct hit {
     uint64_t executed; /* instructions executed before it; by an access its own instruction counts */
     uint64_t point;
     uint64_t pc;
-    uint64_t address; /* where a frame's first byte is to the instruction; else 0 */
+    uint64_t address; /* where a frame's first byte is to the instruction; how long a block is; else 0 */
+    uint64_t told;    /* the bytes before and after it are known, and kept beside the hits */
+};
+
+struct delivery {
+    uint64_t first, last; /* between which counts it may come */
 };
 
 struct tally {
@@ -144,9 +158,13 @@ struct tally {
     uint64_t exception_count; /* of those that come, how many instructions are before each */
     uint64_t exceptions_met;
     uint64_t unexpected; /* exceptions that did not come where they were expected */
-    uint64_t met;        /* executions at points, whether they counted or not */
+    uint64_t met;        /* executions at points, and writes, whether they counted or not */
+    uint64_t judges_writes; /* only writes that change what is there are hits, and all points are watched */
+    uint64_t value_size;    /* room for the bytes before a write, and for those after it */
+    uint64_t delivery_count;
+    uint64_t round; /* how often blocks have been asked for anew; all of them are told again then */
     struct point points[];
-    /* programs, registers, code, exceptions, the latest hits */
+    /* programs, registers, code, exceptions, deliveries, the latest hits, two values for each */
 };
 
 static struct tally *tally;
@@ -154,7 +172,9 @@ static const struct program *programs;
 static const struct cpu_register *registers;
 static const uint8_t *code;
 static const uint64_t *exceptions;
+static const struct delivery *deliveries;
 static struct hit *latest;
+static uint8_t *values;
 static uint64_t accesses;        /* any of READS and WRITES that a point is about */
 static uint64_t lowest, highest; /* all of the memory that points are about, but frames */
 
@@ -174,7 +194,28 @@ static void count(struct qemu_plugin_insn *insn) {
 
 static uint64_t *counted(void) { return qemu_plugin_scoreboard_find(counter.board, 0); }
 
+#if API_VERSION >= 4
+/* The counter is ahead by so much that it has a certain value, ALARM, at the count at which a block is to be looked at. */
+static const uint64_t ALARM = (uint64_t)1 << 62;
+static uint64_t ahead;
+static bool begun; /* a block has */
+
+enum { WRITERS = 1 << 12, COUNTER_SIZE = (1 + WRITERS) * sizeof(uint64_t) };
+
+static uint64_t executed(void) { return *counted() - ahead; }
+
+static void set_alarm(uint64_t at) {
+    *counted() += ALARM - at - ahead;
+    ahead = ALARM - at;
+}
+
+/* Behind the counter are the instructions that have written to watched places, by their addresses. */
+static uint64_t *writer(uint64_t pc) { return counted() + 1 + (pc ^ pc >> 12) % WRITERS; }
+#else
+enum { COUNTER_SIZE = sizeof(uint64_t) };
+
 static uint64_t executed(void) { return *counted(); }
+#endif
 
 /* Counting comes before calling. */
 enum { COUNTED_ITSELF = 1 };
@@ -196,10 +237,12 @@ enum { COUNTED_ITSELF = 0 };
 static int asked_for(void) { return READS | WRITES; }
 #endif
 
-static void note(const struct point *point, uint64_t now, uint64_t pc, uint64_t address) {
-    latest[tally->hits++ & (tally->kept - 1)] = (struct hit){now, (uint64_t)(point - tally->points), pc, address};
+static struct hit *note(const struct point *point, uint64_t now, uint64_t pc, uint64_t address) {
+    struct hit *hit = &latest[tally->hits++ & (tally->kept - 1)];
+    *hit = (struct hit){now, (uint64_t)(point - tally->points), pc, address, 0};
     if (tally->hits == tally->wanted)
         tally->wanted_executed = now;
+    return hit;
 }
 
 #if API_VERSION >= 4
@@ -213,6 +256,8 @@ static bool counts(const struct point *point) {
     }
     return point->program == point->program_end;
 }
+
+#include "watch.h"
 #else
 static bool counts(const struct point *point) {
     (void)point;
@@ -235,8 +280,15 @@ static void on_access(unsigned int vcpu, uint32_t info, uint64_t address, void *
         return;
     uint64_t access = qemu_plugin_mem_is_store(info) ? WRITES : READS;
     for (struct point *point = tally->points; point < tally->points + tally->point_count; point++)
-        if (point->kind != FRAME && point->kind & access && address < point->end && end > point->start)
+        if (point->kind & access && address < point->end && end > point->start) {
+#if API_VERSION >= 4
+            if (tally->judges_writes) {
+                written(point, (uintptr_t)data);
+                continue;
+            }
+#endif
             note(point, executed(), (uintptr_t)data, 0);
+        }
 }
 
 /* An instruction has written `size` bytes of one page: note by which address it has reached which frame, once each. */
@@ -272,8 +324,40 @@ static void on_write(unsigned int vcpu, uint32_t info, uint64_t address, void *d
         write_page(info, address + left, size - left, (uintptr_t)data);
 }
 
+struct block {
+    const struct point *point;
+    uint64_t start, size;
+    uint64_t told; /* in the round after this one it is to be told */
+};
+
+/* Code is executed that was not before: noted once, or once more where QEMU has translated it anew. */
+static void on_block_begin(unsigned int vcpu, void *data) {
+    struct block *block = data;
+    (void)vcpu;
+    if (block->told <= tally->round)
+        note(block->point, executed(), block->start, block->size);
+    block->told = tally->round + 1;
+}
+
+static void tell_block(struct qemu_plugin_tb *tb, const struct point *point) {
+    struct qemu_plugin_insn *last = qemu_plugin_tb_get_insn(tb, qemu_plugin_tb_n_insns(tb) - 1);
+    uint64_t start = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
+    struct block *block = start >= point->start && start < point->end ? calloc(1, sizeof *block) : NULL;
+    if (!block)
+        return;
+    *block = (struct block){point, start, qemu_plugin_insn_vaddr(last) + qemu_plugin_insn_size(last) - start, 0};
+    qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block_begin, NO_REGISTERS, block);
+}
+
 static void instrument(struct qemu_plugin_tb *tb) {
     size_t length = qemu_plugin_tb_n_insns(tb);
+    for (struct point *point = tally->points; point < tally->points + tally->point_count; point++)
+        if (point->kind == BLOCKS)
+            tell_block(tb, point);
+#if API_VERSION >= 4
+    if (tally->judges_writes)
+        watch_block(tb);
+#endif
     for (size_t i = 0; i < length; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         uint64_t address = qemu_plugin_insn_vaddr(insn);
@@ -282,6 +366,10 @@ static void instrument(struct qemu_plugin_tb *tb) {
             if (point->kind == EXECUTION && point->start == address)
                 qemu_plugin_register_vcpu_insn_exec_cb(
                     insn, on_execution, point->program < point->program_end ? READ_REGISTERS : NO_REGISTERS, point);
+#if API_VERSION >= 4
+        if (tally->judges_writes)
+            watch_instruction(insn, address);
+#endif
         if (accesses)
             qemu_plugin_register_vcpu_mem_cb(insn, on_access, NO_REGISTERS, asked_for(), (void *)(uintptr_t)address);
         if (frames)
@@ -293,14 +381,15 @@ static void instrument(struct qemu_plugin_tb *tb) {
 /* An instruction that faults was counted when it was begun, and QEMU's own count does not have it. */
 static void on_exception(unsigned int vcpu, int kind, uint64_t from, uint64_t to, void *data) {
     (void)vcpu, (void)kind, (void)from, (void)to, (void)data;
-    uint64_t *now = counted();
+    uint64_t now = executed();
+    before_at = 0;
     if (tally->exceptions_met >= tally->exception_count) {
         tally->unexpected++;
         return;
     }
     uint64_t expected = exceptions[tally->exceptions_met++];
-    tally->unexpected += *now != expected && *now != expected + 1;
-    *now = expected;
+    tally->unexpected += now != expected && now != expected + 1;
+    *counted() += expected - now;
 }
 
 static void on_translation(struct qemu_plugin_tb *tb, void *data) {
@@ -332,10 +421,12 @@ static bool open_tally(const char *path) {
     registers = (const struct cpu_register *)&programs[tally->program_count];
     code = (const uint8_t *)&registers[tally->register_count];
     exceptions = (const uint64_t *)(code + tally->code_size);
-    latest = (struct hit *)&exceptions[tally->exception_count];
+    deliveries = (const struct delivery *)&exceptions[tally->exception_count];
+    latest = (struct hit *)&deliveries[tally->delivery_count];
+    values = (uint8_t *)&latest[tally->kept];
     lowest = UINT64_MAX;
     for (struct point *point = tally->points; point < tally->points + tally->point_count; point++) {
-        if (point->kind == EXECUTION)
+        if (point->kind == EXECUTION || point->kind == BLOCKS)
             continue;
         if (point->kind == FRAME) {
             uint64_t low = point->start % PAGE, high = low + (point->end - point->start);
@@ -363,10 +454,12 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **a
     if (strncmp(argv[0], option, strlen(option)) != 0 || !open_tally(argv[0] + strlen(option)))
         return 1;
 #if API_VERSION >= 2
-    counter.board = qemu_plugin_scoreboard_new(sizeof(uint64_t));
+    counter.board = qemu_plugin_scoreboard_new(COUNTER_SIZE);
 #endif
 #if API_VERSION >= 4
     buffer = g_byte_array_new();
+    if (tally->judges_writes && !prepare_watches())
+        return 1;
 #endif
 #if API_VERSION >= 7
     qemu_plugin_register_vcpu_discon_cb(id, EXCEPTIONS | HOST_CALLS, on_exception, NULL);

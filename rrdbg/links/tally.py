@@ -11,25 +11,48 @@ import sys
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.physical_place import PhysicalPlace
-from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind
+from rrdbg.model.hits.stop import Breakpoint, Point, ValueChange, WatchKind
 
 KEPT = 1 << 16
-"""How many of the latest hits a file has room for: 2 MB."""
+"""How many of the latest hits a file has room for: 2.6 MB."""
 
-_HEADER = struct.Struct("=13Q")
-_WANTED = 16
+KEPT_BLOCKS = 1 << 18
+"""How many blocks of code that are executed first: 10 MB."""
+
+KEPT_VALUES = 1 << 14
+"""How many, if the values of writes are kept with them: 2.8 MB at most."""
+
+LONGEST_VALUE = 64
+"""Bytes of a value that is kept with a hit."""
+
+_HEADER = struct.Struct("=17Q")
+_WANTED, _ROUND = 16, 128
+_LAST = (1 << 64) - 1
 _POINT = struct.Struct("=6Q")
 _PROGRAM = struct.Struct("=2Q")
 _REGISTER = struct.Struct("=Q32s")
-_HIT = struct.Struct("=4Q")
+_HIT = struct.Struct("=5Q")
 
-_EXECUTION, _FRAME = 0, 4
+_EXECUTION, _FRAME, _BLOCKS = 0, 4, 8
 _KINDS = {WatchKind.READ: 1, WatchKind.WRITE: 2, WatchKind.ACCESS: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The code from ``address`` on, ``length`` bytes: each block of it is a hit when it is executed first."""
+
+    address: int
+    length: int
+
+
+Place = Point | PhysicalPlace | Code
+"""What the plugin can look for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +73,16 @@ class Sighting:
 
     That may be too high by one for each instruction that has faulted since then. ``pc`` is the instruction's, also
     where it makes an access. A write to a place has the virtual ``address`` that the instruction knows its first byte
-    by; each such is told at least once, and not again each time.
+    by; each such is told at least once, and not again each time. Of a write that was judged ``change`` is what it did;
+    without it somebody has to look whether there is a change at all. A block of :class:`Code` has its length in
+    ``address``, and may come again, where QEMU has translated it anew.
     """
 
     executed: int
-    point: Point | PhysicalPlace
+    point: Place
     pc: int
     address: int = 0
+    change: ValueChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +91,8 @@ class Tally:
 
     ``wanted`` is how much was executed before the hit that was asked for, None if that is still to come. An access
     counts its own instruction. ``exceptions`` is how many came where they were expected, None if one did not, or the
-    plugin was not told of them. ``met`` is how many executions there were at points, whether they counted or not.
+    plugin was not told of them. ``met`` is how many executions there were at points, or writes that were judged,
+    whether they counted or not.
     """
 
     hits: int
@@ -76,11 +103,17 @@ class Tally:
 
 
 def create_tally(
-    path: Path, points: Sequence[Point | PhysicalPlace], judging: Judging | None = None, exceptions: Sequence[int] = ()
+    path: Path,
+    points: Sequence[Place],
+    judging: Judging | None = None,
+    exceptions: Sequence[int] = (),
+    deliveries: Sequence[tuple[int, int]] | None = None,
 ) -> None:
     """Make the file that tells the plugin to look for ``points``, those of ``judging`` under their conditions.
 
     ``exceptions`` are how many instructions are executed before each exception that will come, as QEMU counts them.
+    With ``deliveries`` the points are watched for writes, and only those count that change something: each is between
+    which counts of the plugin's an interrupt or exception may come, in their order.
     """
     judging = judging or Judging()
     looked_for, programs, code = bytearray(), bytearray(), bytearray()
@@ -92,19 +125,22 @@ def create_tally(
             programs += _PROGRAM.pack(len(code), len(program.code))
             code += program.code
             count += 1
-        end = point.address if isinstance(point, Breakpoint) else point.address + point.length
+        end = point.address if isinstance(point, Breakpoint) else min(point.address + point.length, _LAST)
         kind = _kind(point)
         looked_for += _POINT.pack(kind, point.address, end, first, count, bool(condition and condition.unclear))
     code += bytes(-len(code) % 8)
+    kept, size = (KEPT, 0) if deliveries is None else (KEPT_VALUES, _value_size(points))
+    kept = KEPT_BLOCKS if any(isinstance(point, Code) for point in points) else kept
     content = _HEADER.pack(
-        len(points), KEPT, 0, 0, 0, judging.byte_order == "big", count, len(judging.registers), len(code),
-        len(exceptions), 0, 0, 0,
+        len(points), kept, 0, 0, 0, judging.byte_order == "big", count, len(judging.registers), len(code),
+        len(exceptions), 0, 0, 0, deliveries is not None, size, len(deliveries or ()), 0,
     ) + looked_for + programs  # fmt: skip
     content += b"".join(_REGISTER.pack(number, name.encode()) for number, name in judging.registers.items())
     content += code + array("Q", exceptions).tobytes()
+    content += array("Q", chain.from_iterable(deliveries or ())).tobytes()
     with path.open("xb") as file:
         file.write(content)
-        file.truncate(len(content) + KEPT * _HIT.size)
+        file.truncate(len(content) + kept * (_HIT.size + 2 * size))
 
 
 def want_hit(path: Path, number: int) -> None:
@@ -114,20 +150,47 @@ def want_hit(path: Path, number: int) -> None:
         file.write(number.to_bytes(8, sys.byteorder))
 
 
-def read_tally(path: Path, points: Sequence[Point | PhysicalPlace], most: int = KEPT) -> Tally:
+def tell_anew(path: Path) -> None:
+    """Have each block of code told again when it is executed next; the guest must stand still."""
+    with path.open("r+b") as file:
+        file.seek(_ROUND)
+        number = int.from_bytes(file.read(8), sys.byteorder) + 1
+        file.seek(_ROUND)
+        file.write(number.to_bytes(8, sys.byteorder))
+
+
+def read_tally(path: Path, points: Sequence[Place], most: int = KEPT) -> Tally:
     """What the plugin has found of ``points``, for which the file was made; at most the ``most`` latest hits."""
     raw = path.read_bytes()
-    _, kept, wanted, executed, hits, *_, listed, heard, unexpected, met = _HEADER.unpack_from(raw)
-    ring = len(raw) - kept * _HIT.size
+    header = _HEADER.unpack_from(raw)
+    _, kept, wanted, executed, hits = header[:5]
+    listed, heard, unexpected, met, _, size = header[9:15]
+    values = len(raw) - kept * 2 * size
+    ring = values - kept * _HIT.size
     latest = []
     for number in range(max(0, hits - min(most, kept)), hits):
-        done, point, pc, address = _HIT.unpack_from(raw, ring + number % kept * _HIT.size)
-        latest.append(Sighting(done, points[point], pc, address))
+        place = number % kept
+        done, point, pc, address, told = _HIT.unpack_from(raw, ring + place * _HIT.size)
+        change = _change(raw, values + place * 2 * size, size, points[point]) if told else None
+        latest.append(Sighting(done, points[point], pc, address, change))
     told = heard if listed and not unexpected else None
     return Tally(hits, executed if 0 < wanted <= hits else None, tuple(latest), told, met)
 
 
-def _kind(point: Point | PhysicalPlace) -> int:
+def _kind(point: Place) -> int:
+    if isinstance(point, Code):
+        return _BLOCKS
     if isinstance(point, PhysicalPlace):
         return _FRAME
     return _EXECUTION if isinstance(point, Breakpoint) else _KINDS[point.kind]
+
+
+def _value_size(points: Sequence[Place]) -> int:
+    """Room for one value of each of ``points`` that is short enough; a multiple of eight."""
+    lengths = [point.length for point in points if not isinstance(point, Breakpoint) and point.length <= LONGEST_VALUE]
+    return -(-max(lengths, default=0) // 8) * 8
+
+
+def _change(raw: bytes, start: int, size: int, point: Place) -> ValueChange:
+    assert not isinstance(point, Breakpoint), "only watched places have values"
+    return ValueChange(raw[start : start + point.length], raw[start + size : start + size + point.length])

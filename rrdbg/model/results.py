@@ -253,6 +253,49 @@ class HelpText:
     lines: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class StackFrame:
+    """An ``address`` in ``function``, ``offset`` bytes behind its beginning; the name is empty where there is none."""
+
+    address: int
+    function: str = ""
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StackSample:
+    """The stack at ``position``, the innermost frame first, for ``instructions`` instructions; and who runs there."""
+
+    position: Position
+    instructions: int
+    frames: tuple[StackFrame, ...]
+    running: Running | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CoveredCode:
+    """A ``function`` of ``size`` bytes at ``address``, of which ``executed`` were executed, first at ``position``.
+
+    If that is not ``exact`` it is at most some hundred instructions later.
+    """
+
+    position: Position
+    function: str
+    address: int
+    size: int
+    executed: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CoveredLine:
+    """A line of source that was executed, first at ``position`` or, where counts are not exact, a little later."""
+
+    position: Position
+    file: str
+    line: int
+
+
 Result = (
     Message
     | Output
@@ -277,5 +320,8 @@ Result = (
     | KernelInfo
     | Tasks
     | SwitchSummary
+    | StackSample
+    | CoveredCode
+    | CoveredLine
     | HelpText
 )

@@ -13,6 +13,8 @@ from rrdbg.model.results import (
     Changed,
     Checkpoints,
     ConsoleLines,
+    CoveredCode,
+    CoveredLine,
     EventCounts,
     Events,
     Found,
@@ -30,6 +32,7 @@ from rrdbg.model.results import (
     Registers,
     Result,
     Snapshots,
+    StackSample,
     Stopped,
     SwitchSummary,
     Tasks,
@@ -103,6 +106,14 @@ def _text(result: Result, width: int) -> str:
             return _tasks(result)
         case SwitchSummary():
             return _switches(result)
+        case StackSample():
+            names = (frame.function or f"{frame.address:#x}" for frame in result.frames)
+            return f"{result.position!s:>17}  {' < '.join(names)}"
+        case CoveredCode():
+            share = f"{result.executed} of {result.size} bytes" if result.size else ""
+            return f"{result.position!s:>17}  {result.address:#x} {result.function}  {share}".rstrip()
+        case CoveredLine(position, file, line):
+            return f"{position!s:>17}  {file}:{line}"
         case HelpText(heading, lines):
             return "\n".join([_wrapped(heading, width), *(_wrapped(line, width) for line in lines)])
 

@@ -14,11 +14,10 @@ from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import LinkError, PluginError
 from rrdbg.links.plugin import Plugin, find_plugin
 from rrdbg.links.registers import RegisterFile
-from rrdbg.links.tally import Judging
+from rrdbg.links.tally import Judging, Place
 from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.accelerator import AcceleratorInfo
 from rrdbg.model.hits.condition import Condition
-from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.stop import Point
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
@@ -66,6 +65,11 @@ class Accelerator:
         """True if it is known that there are no surveys."""
         return self._launcher is None
 
+    @property
+    def may_judge(self) -> bool:
+        """False if it is known that the plugin cannot judge anything."""
+        return self._launcher is not None and (self._plugin is None or self._plugin.judges)
+
     async def judging(self, conditions: Mapping[int, Condition], layout: RegisterFile) -> Judging | None:
         """What a survey needs to judge ``conditions``, by address, of a guest with this ``layout`` of registers.
 
@@ -81,18 +85,20 @@ class Accelerator:
         self,
         timeline: Timeline,
         icount: int,
-        points: Sequence[Point | PhysicalPlace],
+        points: Sequence[Place],
         judging: Judging | None = None,
+        *,
+        changes: bool = False,
     ) -> Survey | None:
         """A machine at or before ``icount`` that tallies ``points`` from there on, which the caller ends; or None.
 
-        With ``judging`` only hits under its conditions count.
+        With ``judging`` only hits under its conditions count, with ``changes`` only writes that change something.
         """
         plugin = await self._ready()
-        if plugin is None or self._launcher is None or (judging and not plugin.judges):
+        if plugin is None or self._launcher is None or ((judging or changes) and not plugin.judges):
             return None
         try:
-            survey = await Survey.start(self._launcher, plugin, timeline, icount, points, judging)
+            survey = await Survey.start(self._launcher, plugin, timeline, icount, points, judging, changes=changes)
         except LinkError as error:
             self.give_up(error)
             return None

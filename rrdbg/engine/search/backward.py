@@ -186,8 +186,8 @@ class Search:
         return self._dense and self._timeline.deliveries.is_plain(walker.position.icount)
 
     async def _last_sifted(self, sieve: Sieve, start: Position, end: Position) -> Hit | None:
-        found = await sieve.last(start, end, self._on_progress)
-        self._scanned.append((start, end, found))
+        since, found = await sieve.last(start, end, self._trail, self._on_progress)
+        self._scanned.append((since, end, found))
         return next((hit for hit in reversed(found) if hit.belongs), None)
 
     async def _judged(self, found: _Found) -> _Found:

@@ -21,6 +21,7 @@ from rrdbg.engine.search.scan import Accept, Scan
 from rrdbg.engine.search.sieve import Sieve
 from rrdbg.engine.search.sifted import sifted
 from rrdbg.engine.search.trail import Trail
+from rrdbg.engine.search.write_sieve import sieve_for
 from rrdbg.errors import RrdbgError
 from rrdbg.links.rsp import StopReply
 from rrdbg.links.watchdog import ProgressCallback
@@ -108,7 +109,7 @@ async def perform(
         listener.tell(Part((), icount))
 
     end = task.segment.end.icount
-    sieve = Sieve.of(accelerator, timeline, start_at, task.points, task.accept, jumps=False)
+    sieve = sieve_for(accelerator, timeline, start_at, task.points, task.accept, jumps=False)
     if task.last:
         notes: list[Scanned] = []
         trail = Trail(start_at, lambda: timeline)
@@ -140,7 +141,7 @@ async def _scan(
     try:
         await walker.walk_to(start)
         if sieve:
-            # Only watchpoints need a look behind the end.
+            # What an instruction right before the end has written is looked for in a machine of its own.
             scanned = sifted(walker, task.points, end, start_at, task.accept, sieve, progress, careful=task.careful)
         else:
             scanned = SegmentScan(

@@ -20,9 +20,10 @@ from rrdbg.engine.search.accelerator import Accelerator
 from rrdbg.engine.search.access import StartAt
 from rrdbg.engine.search.scan import Accept, Scan
 from rrdbg.engine.search.survey import Survey
+from rrdbg.engine.search.trail import Trail, judge_last
 from rrdbg.errors import LinkError
 from rrdbg.links.registers import RegisterFile
-from rrdbg.links.tally import KEPT, Judging
+from rrdbg.links.tally import KEPT, Judging, Sighting
 from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.condition import Condition, conditional
 from rrdbg.model.hits.stop import Breakpoint, Hit, Point
@@ -31,7 +32,6 @@ from rrdbg.model.timeline.position import Position
 
 FEW = 200
 """Stops after which a search asks the plugin: they take about as long as the start of its machine."""
-
 
 _STOPS_OF_A_WINDOW = 10
 """A window costs as much as so many stops: its ends are run to, and breakpoints are set and taken away.
@@ -42,11 +42,16 @@ Where a condition held at a third of 1,500 hits in Linux, windows took 3 to 4 ti
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch to be scanned, in which the plugin has counted so many ``hits``; None: it has not counted there."""
+    """A stretch to be scanned, in which the plugin has counted so many ``hits``; None: it has not counted there.
+
+    With ``sightings`` those are among its hits, all of one instruction: at icount ``latest`` or somewhat before.
+    """
 
     start: Position
     end: Position
     hits: int | None
+    sightings: tuple[Sighting, ...] = ()
+    latest: int = 0
 
 
 class Sieve:
@@ -57,8 +62,8 @@ class Sieve:
         accelerator: Accelerator,
         timeline: Timeline,
         start_at: StartAt,
-        points: Sequence[Breakpoint],
-        accept: Accept,
+        points: Sequence[Point],
+        accept: Accept | None,
         conditions: dict[int, Condition],
         *,
         jumps: bool,
@@ -111,13 +116,14 @@ class Sieve:
         try:
             async with aclosing(self._windows(start, end, on_progress)) as windows:
                 async for window in windows:
-                    walker = await self._at(walker, window.start)
+                    walker = await self._at(walker, self._entry(window))
                     found = await self._look(walker, window)
                     if self._wrong:
                         break
                     for hit in found:
-                        told.add((hit.position, hit.point.number))
-                        yield hit
+                        if (hit.position, hit.point.number) not in told:
+                            told.add((hit.position, hit.point.number))
+                            yield hit
             if self._wrong:
                 walker = await self._at(walker, start)
                 async with aclosing(self._scan(walker, end).hits(on_progress)) as hits:
@@ -128,20 +134,25 @@ class Sieve:
             if walker:
                 await walker.machine.close()
 
-    async def last(self, start: Position, end: Position, on_progress: ProgressCallback | None) -> list[Hit]:
+    async def last(
+        self, start: Position, end: Position, trail: Trail, on_progress: ProgressCallback | None
+    ) -> tuple[Position, list[Hit]]:
         """The hits in the last part of a stretch that has any which belongs to its point's address space.
 
-        Without any, all there are.
+        Without any, all there are. Also from where on there are no others; ``trail`` judges those in question.
         """
         windows = [window async for window in self._windows(start, end, on_progress)]
         found: list[Hit] = []
         for window in reversed(windows):
-            found = await self._look_alone(window) + found
+            looked = await self._look_alone(window)
+            last = await judge_last(trail, looked, lambda hit: hit.belongs)
+            known = {(hit.position, hit.point.number) for hit in looked}
+            found = looked + [hit for hit in found if (hit.position, hit.point.number) not in known]
             if self._wrong:
-                return await self._look_alone(Window(start, end, None))
-            if any(hit.belongs for hit in found):
-                break
-        return found
+                return start, await self._look_alone(Window(start, end, None))
+            if last:
+                return self._entry(window), found
+        return start, found
 
     async def _windows(
         self, start: Position, end: Position, on_progress: ProgressCallback | None
@@ -149,7 +160,7 @@ class Sieve:
         """What is to be scanned from ``start`` to ``end``, in order; the whole rest where the plugin is lost."""
         timeline = self._timeline
         here = start
-        survey = await self._accelerator.survey(timeline, timeline.landing_before(start), self._points, self._judging)
+        survey = await self._survey(timeline.landing_before(start))
         if survey is None:
             yield Window(start, end, None)
             return
@@ -161,7 +172,7 @@ class Sieve:
                 await survey.arrive(fence, on_progress)
                 after = survey.tally(0)
                 windows = self._around(survey, after.hits - before.hits, here, fence)
-                if len(windows) * _STOPS_OF_A_WINDOW > after.met - before.met:
+                if self._stops(windows) > after.met - before.met:
                     windows = _joined(windows)
                 for window in windows:
                     yield window
@@ -171,6 +182,14 @@ class Sieve:
             yield Window(here, end, None)
         finally:
             await survey.close()
+
+    async def _survey(self, icount: int) -> Survey | None:
+        """A machine with the plugin at or before ``icount``."""
+        return await self._accelerator.survey(self._timeline, icount, self._points, self._judging)
+
+    def _stops(self, windows: list[Window]) -> float:
+        """How many stops of a scan take as long as ``windows``."""
+        return len(windows) * _STOPS_OF_A_WINDOW
 
     def _around(self, survey: Survey, count: int, low: Position, high: Position) -> list[Window]:
         """Windows around the latest ``count`` hits, which all lie between two fences."""
@@ -191,24 +210,30 @@ class Sieve:
         return windows
 
     async def _look_alone(self, window: Window) -> list[Hit]:
-        walker = await self._at(None, window.start)
+        walker = await self._at(None, self._entry(window))
         try:
             return await self._look(walker, window)
         finally:
             await walker.machine.close()
 
+    def _entry(self, window: Window) -> Position:
+        """Where a machine has to go to look at ``window``; what it finds are all hits from there to its end."""
+        return window.start
+
     async def _look(self, walker: Walker, window: Window) -> list[Hit]:
-        """The hits in ``window``, at whose start ``walker`` stands; whether the plugin was right is noted."""
+        """The hits in ``window``, at whose entry ``walker`` stands; whether the plugin was right is noted."""
         async with aclosing(self._scan(walker, window.end).hits()) as hits:
             found = [hit async for hit in hits]
         if window.hits not in (None, len(found)):
-            self._wrong = True
-            self._accelerator.give_up(
-                LinkError(
-                    f"it has counted {window.hits} hits from {window.start} to {window.end}, and there are {len(found)}"
-                )
+            self._doubt(
+                f"it has counted {window.hits} hits from {window.start} to {window.end}, and there are {len(found)}"
             )
         return found
+
+    def _doubt(self, why: str) -> None:
+        """Believe the plugin no more."""
+        self._wrong = True
+        self._accelerator.give_up(LinkError(why))
 
     def _scan(self, walker: Walker, end: Position) -> Scan:
         return Scan(walker, self._points, end, self._start_at, self._accept)
@@ -217,7 +242,8 @@ class Sieve:
         """A walker at ``position``: ``walker``, or a new one where that is nearer."""
         landing = self._timeline.landing_before(position)
         snapshot = self._timeline.nearest(landing) if self._jumps else None
-        if walker and (walker.position > position or (snapshot and snapshot.icount > walker.position.icount)):
+        behind = walker and (not walker.machine.usable or walker.position > position)
+        if walker and (behind or (snapshot and snapshot.icount > walker.position.icount)):
             await walker.machine.close()
             walker = None
         walker = walker or await self._start_at(landing)

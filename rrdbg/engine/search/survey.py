@@ -17,11 +17,9 @@ from rrdbg.engine.machines.ground import More
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.links.plugin import Plugin
-from rrdbg.links.tally import KEPT, Judging, Tally, create_tally, read_tally, want_hit
+from rrdbg.links.tally import KEPT, Judging, Place, Tally, create_tally, read_tally, tell_anew, want_hit
 from rrdbg.links.watchdog import ProgressCallback
-from rrdbg.model.hits.physical_place import PhysicalPlace
-from rrdbg.model.hits.stop import Point
-from rrdbg.model.timeline.deliveries import Delivery
+from rrdbg.model.timeline.deliveries import Deliveries, Delivery
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 
@@ -42,7 +40,7 @@ class Interval:
 class Survey:
     """A machine that tallies ``points`` on its way; make it with :meth:`start`, end it with :meth:`close`."""
 
-    def __init__(self, walker: Walker, points: Sequence[Point | PhysicalPlace], *, tells_physical: bool) -> None:
+    def __init__(self, walker: Walker, points: Sequence[Place], *, tells_physical: bool) -> None:
         self._hears = False
         self.walker = walker
         self.tells_physical = tells_physical
@@ -57,10 +55,14 @@ class Survey:
         plugin: Plugin,
         timeline: Timeline,
         icount: int,
-        points: Sequence[Point | PhysicalPlace],
+        points: Sequence[Place],
         judging: Judging | None = None,
+        *,
+        changes: bool = False,
     ) -> Survey:
         """Start a machine on the snapshot at or before ``icount``; the plugin judges conditions by ``judging``.
+
+        With ``changes`` all points are watched for writes, and only those that change something are hits.
 
         :raises QemuLaunchError: QEMU could not load it, or not the plugin.
         """
@@ -71,8 +73,11 @@ class Survey:
         told = deliveries.of_kind(Delivery.EXCEPTION, snapshot.icount) if plugin.hears_exceptions else ()
         exceptions = [place - snapshot.icount for place in told]
 
+        late = 0 if plugin.hears_exceptions else 1
+        delivered = _counted(deliveries, snapshot.icount, late) if changes else None
+
         def more(directory: Path) -> list[str]:
-            create_tally(directory / _FILE, points, judging, exceptions)
+            create_tally(directory / _FILE, points, judging, exceptions, delivered)
             return plugin.words(directory / _FILE)
 
         walker, _ = await launcher.start(snapshot, timeline, more=More(more, (plugin.path,)))
@@ -100,6 +105,15 @@ class Survey:
         """Ask for the place of the hit that is number ``number`` from here on, the next one being number 1."""
         want_hit(self._file, self.tally(0).hits + number)
 
+    def tell_anew(self) -> None:
+        """From here on each block of code is told of again when it is executed first."""
+        tell_anew(self._file)
+
+    @property
+    def is_exact(self) -> bool:
+        """True if the plugin counted as QEMU does up to the last :meth:`tally`."""
+        return self._hears
+
     @property
     def _file(self) -> Path:
         return self.walker.machine.directory / _FILE
@@ -110,3 +124,15 @@ class Survey:
         deliveries = self.walker.timeline.deliveries
         faults = 0 if self._hears else deliveries.count(Delivery.EXCEPTION, self._origin, high)
         return Interval(max(high - faults - _SLACK, self._origin), high)
+
+
+def _counted(deliveries: Deliveries, origin: int, late: int) -> list[tuple[int, int]]:
+    """Between which counts of the plugin's each delivery comes, after ``origin``, at which it begins to count.
+
+    Each exception may have made it ``late`` instructions too high.
+    """
+    counted, faults = [], 0
+    for icount, kind in deliveries.after(origin):
+        faults += late * (kind is Delivery.EXCEPTION)
+        counted.append((icount - origin, icount - origin + faults + _SLACK))
+    return counted

@@ -26,6 +26,7 @@ from rrdbg.engine.search.sieve import Sieve
 from rrdbg.engine.search.sifted import sifted
 from rrdbg.engine.search.single import EagerScan, SingleScan, all_at_once
 from rrdbg.engine.search.trail import Trail, judge_last
+from rrdbg.engine.search.write_sieve import sieve_for
 from rrdbg.engine.travel.cursor import Cursor
 from rrdbg.engine.travel.landing import exact_position, step_before
 from rrdbg.errors import QemuDied
@@ -76,7 +77,7 @@ class Finder:
         return self._left_out
 
     def _sieve(self, points: Sequence[Point], accept: Accept | None) -> Sieve | None:
-        return Sieve.of(self._accelerator, self._cursor.timeline, self._cursor.start_at, points, accept)
+        return sieve_for(self._accelerator, self._cursor.timeline, self._cursor.start_at, points, accept)
 
     def _trail(self) -> Trail:
         return Trail(self._cursor.start_at, self._known, self._cursor.leave, self._hits.note_judged)

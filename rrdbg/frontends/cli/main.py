@@ -40,6 +40,9 @@ _COMMANDS = {
     **dict.fromkeys(("events", "console"), f"{_CLI}.events"),
     "timeline": f"{_CLI}.timeline",
     "strace": f"{_CLI}.strace",
+    "profile": f"{_CLI}.profile",
+    "cover": f"{_CLI}.cover",
+    "ftrace": f"{_CLI}.ftrace",
     **dict.fromkeys(("dump", "drgn"), f"{_CLI}.dump"),
 }
 """Where each subcommand is declared, by an ``add_parser``; a module may declare several."""

@@ -77,3 +77,8 @@ class Deliveries:
         """The icounts of the deliveries of ``kind`` from ``low`` on, in order; one may come again."""
         first = bisect_left(self.icounts, low)
         return (self.icounts[index] for index in range(first, len(self.icounts)) if self.kinds[index] == kind)
+
+    def after(self, low: int) -> Iterator[tuple[int, Delivery]]:
+        """Those at icounts from ``low`` on, in order, with their kinds."""
+        first = bisect_left(self.icounts, low)
+        return ((self.icounts[index], Delivery(self.kinds[index])) for index in range(first, len(self.icounts)))

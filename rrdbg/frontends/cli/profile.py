@@ -1,0 +1,117 @@
+"""``rrdbg profile``: what a guest has done with its instructions, found out of its recording."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import aclosing
+from functools import partial
+
+from rrdbg.commands.arguments import read_stretch
+from rrdbg.commands.session import Session
+from rrdbg.engine.linux.tasks import running_at
+from rrdbg.engine.queries.profile import Sample, Who, profile, spacing
+from rrdbg.errors import UsageError
+from rrdbg.frontends.shared.long_work import Waiting
+from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_trust, open_replay, symbols_of
+from rrdbg.frontends.shared.output_file import output_to
+from rrdbg.frontends.shared.program import program_of
+from rrdbg.frontends.shared.progress import ProgressLine
+from rrdbg.links.program_file import ProgramFile
+from rrdbg.model.results import StackFrame, StackSample
+from rrdbg.model.timeline.position import parse_count
+from rrdbg.render.json_lines import to_json
+from rrdbg.render.profile import collapsed, perf_script
+
+_DESCRIPTION = """
+Take the guest's stack at every so many instructions of a recording: exact, without skid, and the same each time. The
+output is 'perf script' text, which Perfetto, the Firefox Profiler, speedscope and FlameGraph open; a nanosecond in it
+is an instruction, so a time without its point is a position for 'seek'.
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser(
+        "profile", help="where a recorded guest spends its instructions", description=_DESCRIPTION
+    )
+    add_recording(parser)
+    add_trust(parser)
+    parser.add_argument(
+        "--every",
+        type=_instructions,
+        metavar="N",
+        help="instructions from one sample to the next (default: about 2000 samples)",
+    )
+    parser.add_argument("--from", metavar="POSITION", dest="start", default="start", help="from there on")
+    parser.add_argument("--to", metavar="POSITION", dest="end", default="end", help="up to there")
+    parser.add_argument(
+        "--symbols", metavar="FILE",
+        help="an ELF file with symbols (default: the recorded kernel, or a Linux guest's own names)",
+    )  # fmt: skip
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--collapsed", action="store_true", help="collapsed stacks, a line for each, at the end")
+    form.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write to a file, which is not to be there yet")
+    add_budget(parser)
+    add_jobs(parser)
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Take the samples and write them.
+
+    :raises UsageError: the guest's stacks cannot be read, or the output is there already.
+    """
+    waiting = Waiting(ProgressLine(quiet=arguments.json))
+    kept: list[StackSample] = []
+    with output_to(arguments.output) as file:
+        async with await open_replay(arguments) as replay:
+            session = Session(replay)
+            symbols = symbols_of(replay.recording, arguments.symbols)
+            program = await program_of(replay, symbols)
+            who = await _tasks(session)
+            _, start, end = await read_stretch(session, f"profile from {arguments.start} to {arguments.end}")
+            every = arguments.every or spacing(start, end)
+            replay.on_progress = waiting.show
+            waiting.begin()
+            samples = profile(replay, every, start, end, program.frames if program else None, who)
+            async with aclosing(samples):
+                async for sample in samples:
+                    named = _named(sample, every, program)
+                    if arguments.collapsed:
+                        kept.append(named)
+                        continue
+                    waiting.end()
+                    file.write(to_json(named) + "\n" if arguments.json else perf_script(named))
+        waiting.end()
+        file.write(collapsed(kept))
+    return 0
+
+
+def _named(sample: Sample, every: int, program: ProgramFile | None) -> StackSample:
+    frames = []
+    for number, address in enumerate(sample.stack):
+        # A caller's address is that of its call's return, which may lie behind the function.
+        inside = address - 1 if number else address
+        function = program.functions.at(inside) if program else None
+        frames.append(
+            StackFrame(address, function.name, address - function.address) if function else StackFrame(address)
+        )
+    return StackSample(sample.position, every, tuple(frames), sample.running)
+
+
+async def _tasks(session: Session) -> Who | None:
+    if session.linux.known is None:
+        return None
+    try:
+        reader = await session.linux.tasks()
+    except UsageError:
+        return None  # a kernel that does not tell how its tasks look: the stacks are there all the same
+    return partial(running_at, reader=reader)
+
+
+def _instructions(text: str) -> int:
+    count = parse_count(text)
+    if count < 1:
+        raise UsageError("Samples are at least one instruction apart; write --every 1000000 or 1e6.")
+    return count
