@@ -296,6 +296,7 @@ async def _console(editor: Editor) -> None:
 
 async def _what_if(editor: Editor) -> None:
     """What can be changed, for as long as it is a copy that is looked at."""
+    await editor.move("rrdbg/seek", position="end")
     await editor.ask("setBreakpoints", source={"path": str(SOURCE)}, breakpoints=[{"line": BUG}])
     here = await editor.move("reverseContinue", threadId=1)
     await editor.ask("setBreakpoints", source={"path": str(SOURCE)}, breakpoints=[])

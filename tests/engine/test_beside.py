@@ -137,6 +137,7 @@ def test_four_work_at_once_and_are_killed(workload: Path, workload_guest: Path, 
             stop = replay.seek(busy[at].position)
             assert stop.pc == busy[at].pc
             assert replay.registers() == busy.registers(at)
+        stretch = (busy[0].position, busy[len(busy) - 1].position)
         found = [hit.position.icount for hit in replay.writes(counter, 8, *stretch)]
         assert found == changes
     assert not qemus_in(tmp_path)
