@@ -173,6 +173,7 @@ class Registry:
         :raises RrdbgError: whatever the command says went wrong.
         """
         command, rest = self.match(line)
+        session.replay.catch_up()
         async with aclosing(command.answers(session, rest)) as answers:
             async for answer in answers:
                 yield answer

@@ -131,6 +131,7 @@ class Session:
     @property
     def places(self) -> dict[str, Position]:
         """The positions that have names: bookmarks, and by their numbers what the last query found."""
+        self.replay.catch_up()
         numbered = {str(number): position for number, position in enumerate(self.found, 1)}
         return numbered | self.replay.timeline.places
 

@@ -52,7 +52,7 @@ from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.travel.process import ProcessInfo, Role, SpareLimits
 from rrdbg.store.recording import Recording
-from rrdbg.store.timeline_file import clean, load_timeline, save_timeline
+from rrdbg.store.timeline_file import clean, load_timeline
 
 BLANKS = 2
 """QEMUs that wait to become a snapshot, where machines may be started ahead: one for a search, one for its end."""
@@ -187,8 +187,13 @@ class Replay:
 
     @property
     def timeline(self) -> Timeline:
-        """The recording's timeline, as far as it is known."""
+        """The recording's timeline, as far as it is known; for what others have found meanwhile :meth:`catch_up`."""
         return self._keeper.timeline
+
+    def catch_up(self) -> None:
+        """Take up what other sessions have found in the recording, as each movement does as it begins."""
+        if not self._cursor.moves:
+            self._keeper.catch_up()
 
     @property
     def processes(self) -> tuple[ProcessInfo, ...]:
@@ -529,11 +534,7 @@ class Replay:
 
     def bookmark(self, name: str, bookmark: Bookmark | None) -> None:
         """Name a place, or (None) take the name away, and keep that with the recording."""
-        bookmarks = {known: place for known, place in self.timeline.bookmarks.items() if known != name}
-        if bookmark:
-            bookmarks[name] = bookmark
-        self._keeper.timeline = replace(self.timeline, bookmarks=bookmarks)
-        save_timeline(self.recording, self.timeline)
+        self._keeper.bookmark(name, bookmark)
 
     async def _all_meant_here(self, points: Sequence[Point]) -> tuple[Point, ...]:
         self.spaces.keep(points)

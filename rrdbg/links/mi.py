@@ -90,6 +90,9 @@ class Gdb:
         try:
             await gdb.execute("-gdb-set confirm off")
             await gdb.execute("-gdb-set pagination off")
+            # After 3 times 2 s without an answer GDB goes on, and takes the one that comes late for that to its next
+            # question: a read where a QEMU must be started first, on a busy host.
+            await gdb.execute(f"-gdb-set remotetimeout {ANSWER_SECONDS:.0f}")
         except BaseException:
             await gdb.close()
             raise

@@ -144,8 +144,9 @@ def _ram(recording: Recording, snapshots: Sequence[Snapshot], folder: Path) -> d
     block = known_block(layout)
     if block is None:
         raise RecordingError(f"{layout.ram / 'block.json'} is missing or damaged; 'rrdbg index' makes snapshots anew.")
-    for name in ("pages.bin", "pages.sum"):
-        shutil.copyfile(layout.ram / name, folder / name)
+    with recording.turn():  # another session may be adding some
+        for name in ("pages.bin", "pages.sum"):
+            shutil.copyfile(layout.ram / name, folder / name)
     tables = [read_table(layout.root / snapshot.files[1], block.pages) for snapshot in snapshots]
     Pages(folder).keep_only(tables)
     return {f"ram/{name}": folder / name for name in ("pages.bin", "pages.sum")} | {

@@ -35,6 +35,7 @@ def load_hits(recording: Recording) -> HitIndex:
     What others have found would be answers that nobody here can vouch for: it is found anew.
     """
     identity, path = _identity(recording), recording.layout.hits
+    recording.hits_file.note()
     if identity is None:
         return HitIndex()
     try:
@@ -67,17 +68,30 @@ def are_foreign(recording: Recording) -> bool:
         raise RecordingError(f"Cannot read {recording.layout.hits}: {error.strerror}.") from None
 
 
-def save_hits(recording: Recording, index: HitIndex) -> None:
+def save_hits(recording: Recording, index: HitIndex) -> HitIndex:
     """Keep ``index`` with the recording, unless that is read-only or no directory of ours.
+
+    What other sessions have found since is kept, too, and both together are given.
 
     :raises OSError: the disk is full.
     """
     identity = _identity(recording)
     if identity is None or not recording.writable:
-        return
-    lines = ",\n  ".join(json.dumps(_entry(key, known)) for key, known in index.points.items())
-    head = f'{{"schema": {SCHEMA}, "log": {json.dumps(identity)},\n "points": [\n  '
-    write_atomically(recording.layout.hits, recording.marked(f"{head}{lines}\n ]".encode()))
+        return index
+    with recording.turn():
+        index = renewed_hits(recording, index)
+        lines = ",\n  ".join(json.dumps(_entry(key, known)) for key, known in index.points.items())
+        head = f'{{"schema": {SCHEMA}, "log": {json.dumps(identity)},\n "points": [\n  '
+        write_atomically(recording.layout.hits, recording.marked(f"{head}{lines}\n ]".encode()))
+        recording.hits_file.note()
+    return index
+
+
+def renewed_hits(recording: Recording, index: HitIndex) -> HitIndex:
+    """``index``, and what other sessions have found since this one last read or wrote; quick if they have not."""
+    if not (recording.writable and recording.hits_file.changed):
+        return index
+    return index.joined(load_hits(recording))
 
 
 def _identity(recording: Recording) -> str | None:

@@ -59,11 +59,12 @@ def load_kernel(recording: Recording) -> Kept | None:
 
 
 def save_kernel(recording: Recording, kernel: Kernel | None, symbols: bytes | None) -> None:
-    """Keep ``kernel`` and the ELF file of its ``symbols``, if that is new, with the recording, unless it is read-only.
+    """Keep ``kernel`` and the ELF file of its ``symbols``, if that is new, with the recording, unless it is
+    read-only, or another session keeps that.
 
     :raises OSError: the disk is full.
     """
-    if not recording.writable:
+    if not recording.first:
         return
     layout = recording.layout
     if symbols is not None:

@@ -16,7 +16,8 @@ import os
 import sys
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from rrdbg.errors import RecordingError
@@ -84,13 +85,15 @@ def differing(table: array[int], other: array[int]) -> Iterator[int]:
 
 
 class Pages:
-    """The pages in the folder ``folder``; only who holds the recording's lock may add any."""
+    """The pages in the folder ``folder``, to which others may add some, too, each in its ``turn``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, turn: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self._folder = folder
+        self._turn = turn
         self._file = folder / "pages.bin"
         self._sums = folder / "pages.sum"
         self._slots: dict[bytes, int] | None = None
+        self._known_slots = 0
         self._map: mmap.mmap | None = None
 
     @property
@@ -103,9 +106,12 @@ class Pages:
 
         :raises OSError: the disk is full; then nothing has changed.
         """
-        slots = self._known()
+        with self._turn():
+            return self._add(pages)
+
+    def _add(self, pages: Iterable[tuple[bytes, bytes | memoryview]]) -> list[int]:
+        slots, count = self._known()
         found, new = [], []
-        count = self._count()
         for checksum, content in pages:
             if checksum == NO_SUM:
                 found.append(0)
@@ -124,6 +130,7 @@ class Pages:
             except BaseException:
                 self._slots = None
                 raise
+        self._known_slots = count + len(new)
         return found
 
     def views(self, slots: Iterable[int]) -> Iterator[memoryview]:
@@ -187,12 +194,18 @@ class Pages:
         there = is_inside(self._folder, self._sums.name)
         return read_inside(self._folder, self._sums.name, _MOST_SUMS) if there else b""
 
-    def _known(self) -> dict[bytes, int]:
+    def _known(self) -> tuple[dict[bytes, int], int]:
+        """The slots by their checksums, with those that others have added since, and how many there are."""
+        count = self._count()
         if self._slots is None:
+            self._slots, self._known_slots = {}, 0
+        if self._known_slots < count:
             data = self._all_sums()
-            self._slots = {data[slot * SUM_BYTES : (slot + 1) * SUM_BYTES]: slot + 1 for slot in range(self._count())}
+            for slot in range(self._known_slots, count):
+                self._slots[data[slot * SUM_BYTES : (slot + 1) * SUM_BYTES]] = slot + 1
             self._slots.pop(NO_SUM, None)
-        return self._slots
+            self._known_slots = count
+        return self._slots, count
 
     def _mapped(self) -> mmap.mmap | bytes:
         size = self._count() * PAGE

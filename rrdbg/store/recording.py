@@ -34,7 +34,8 @@ from rrdbg.store.manifest import Manifest
 from rrdbg.store.opening import is_inside, read_regular
 from rrdbg.store.replaylog import LogSummary, summarise
 from rrdbg.store.seal import Stamp, seal, sealed, unchanged
-from rrdbg.store.sharing import InUseError, Others, is_ours, take_lock
+from rrdbg.store.shared_file import SharedFile
+from rrdbg.store.sharing import InUseError, Others, Turns, is_free, is_ours, take_lock
 from rrdbg.store.trust import check_foreign, is_own, remember
 
 _log = logging.getLogger(__name__)
@@ -179,19 +180,23 @@ class Recording:
         believed: frozenset[str] | None = frozenset(),
         seen: Mapping[str, Stamp] = MappingProxyType({}),
         others: Others | None = None,
-        writer: int | None = None,
+        first: int | None = None,
     ) -> None:
         self.layout = layout
         self.manifest = manifest
         self.log = log
         self.own = own
-        self.writer = writer
-        """The process that keeps what is found, if this one works beside it."""
+        self.beside = first
+        """The process that had opened it before this one, if this one works beside it."""
+        self.timeline_file = SharedFile(layout.timeline)
+        self.hits_file = SharedFile(layout.hits)
         self._lock = lock
         self._others = others
+        self._turns = Turns(layout.root)
         self._identity = identity
         self._seen = seen
         self._believed = believed
+        self._visited = first is not None or (others is not None and not others.kept_out)
         self._strange = frozenset() if believed is None or lock is None else self._not_made()
 
     @classmethod
@@ -199,7 +204,7 @@ class Recording:
         """Open and check a recording; one that is ``trusted`` was made a moment ago, by this process.
 
         Nobody else comes in until :meth:`let_others_in`. If another rrdbg of this user's has it already, it is opened
-        ``beside`` that one, if this may be, and then is not :attr:`writable`.
+        ``beside`` that one, if this may be, and then this is not the :attr:`first`.
 
         :raises RecordingError: it is missing, incomplete, damaged, or in use by another rrdbg, or it was made by
             somebody else and asks for more than a machine.
@@ -213,12 +218,15 @@ class Recording:
             check_images(layout.root)
         else:
             manifest = check_foreign(layout.root, manifest)
-        try:
-            lock = take_lock(layout.root)
-        except InUseError as error:
-            if not beside or error.pid is None or not is_ours(error.pid):
-                raise
-            return cls._beside(layout, manifest, error.pid, own=own)
+        while True:
+            try:
+                lock = take_lock(layout.root)
+                break
+            except InUseError as error:
+                if not beside or error.pid is None or not is_ours(error.pid):
+                    raise
+                if found := cls._open_beside(layout, manifest, error.pid, own=own):
+                    return found
         others = None
         try:
             others = Others.keep_out(layout.root) if lock is not None else None
@@ -245,23 +253,30 @@ class Recording:
             raise
 
     @classmethod
-    def _beside(cls, layout: Layout, manifest: Manifest, writer: int, *, own: bool) -> Recording:
-        """Open a recording that the process ``writer`` has; when that has looked at it, nothing strange is in it."""
-        others = Others.join(layout.root, writer)
+    def _open_beside(cls, layout: Layout, manifest: Manifest, first: int, *, own: bool) -> Recording | None:
+        """Open a recording that the process ``first`` has; when that has looked at it, nothing strange is in it.
+
+        None if it has gone meanwhile: it may have been killed as it looked.
+        """
+        others = Others.join(layout.root, first)
         try:
+            if is_free(layout.root):
+                others.close()
+                return None
             identity = checksum(layout.manifest)
             _check_files(layout, manifest, unchanged(layout.root, identity, manifest.checksums))
             believed = sealed(layout.root, identity, but=manifest.checksums)
             log = _digest(layout, manifest, believed=layout.deliveries.name in believed)
-            recording = cls(
+            _log.info(
+                "%s is open in another rrdbg, too (pid %d); each sees what the other one keeps.", layout.name, first
+            )
+            return cls(
                 layout, manifest, log, None,
-                own=own, identity=identity, believed=believed, others=others, writer=writer,
+                own=own, identity=identity, believed=believed, others=others, first=first,
             )  # fmt: skip
         except BaseException:
             others.close()
             raise
-        _log.warning("%s", f"{layout.name}: {recording.not_kept}")
-        return recording
 
     @classmethod
     def peek(cls, root: Path) -> Recording:
@@ -296,28 +311,46 @@ class Recording:
 
     @property
     def writable(self) -> bool:
-        """False where nothing can be kept: the directory is read-only, or another rrdbg keeps what is found."""
+        """Whether what is found can be kept."""
+        return self._lock is not None or self.beside is not None
+
+    @property
+    def first(self) -> bool:
+        """Whether this one came first of those that are at work here: it alone deletes, and keeps tables of Linux."""
         return self._lock is not None
 
     @property
     def not_kept(self) -> str:
         """Why nothing is kept where it is not :attr:`writable`, as a sentence."""
-        if self.writer:
-            return f"It is open in another rrdbg (pid {self.writer}), so what is found here is not kept."
         return f"{self.layout.root} is read-only, so what is found here is not kept."
+
+    def turn(self) -> AbstractContextManager[None]:
+        """This session's turn to write, for a moment; inside of it one may ask for it again.
+
+        :raises InUseError: (as it is entered) another session has been writing for long.
+        """
+        return self._turns.take() if self.writable else nullcontext()
 
     def let_others_in(self) -> None:
         """All that was strange or left over has gone: others may work here, too."""
         if self._others and self._lock is not None:
             self._others.let_in()
+            self._visited = True
 
     def others_absent(self) -> AbstractContextManager[bool]:
         """Whether nobody works beside this one, which alone may delete something then; nobody comes in meanwhile."""
+        if self.beside is not None:
+            return nullcontext(False)
         return nullcontext(True) if self._others is None else self._others.absent()
 
     def has_made(self, name: str) -> bool:
-        """Whether the file of that name was computed here."""
-        return self._believed is None or self.writer is not None or name in self._believed
+        """Whether the file of that name was computed here.
+
+        So were the snapshots and pages that have come since the first session looked: by those that work beside it.
+        """
+        if self._believed is None or name in self._believed:
+            return True
+        return self.beside is not None or (self._visited and name.startswith(("snapshots/", "ram/")))
 
     def believes(self, content: bytes) -> bool:
         """Whether ``content``, that of a file of JSON, was written here, by :meth:`marked`."""
@@ -352,20 +385,22 @@ class Recording:
 
     def note(self, *written: Path) -> None:
         """Put ``written``, files that were just written here, under the seal, and snapshots and pages that are new."""
-        assert self._believed is not None, "only who holds the lock writes"
+        assert self._believed is not None, "only who has opened it writes"
         names = self._believed | {self.layout.relative(path) for path in (*written, *computed(self.layout))}
         names -= self._strange
         there = {name for name in names if is_inside(self.layout.root, name)}
         self._believed = frozenset(there)
-        seal(self.layout.root, self._identity, there, self._seen)
+        with self.turn():
+            seal(self.layout.root, self._identity, there, self._seen)
 
     def close(self) -> None:
         """Let others use it."""
+        if self.writable and self._believed:
+            self.note()  # also what was made as the session ended
         if self._lock is not None:
-            if self._believed:
-                self.note()  # also what was made as the session ended
             os.close(self._lock)
             self._lock = None
+        self.beside = None
         if self._others:
             self._others.close()
             self._others = None

@@ -73,7 +73,10 @@ class Stamp:
 
 def unchanged(root: Path, identity: str, names: Iterable[str]) -> dict[str, Stamp]:
     """What is known here of the content of those files ``names`` that are untouched since; none is read."""
-    stamps = _read(root, identity)
+    return _untouched(root, _read(root, identity), names)
+
+
+def _untouched(root: Path, stamps: Mapping[str, Stamp], names: Iterable[str]) -> dict[str, Stamp]:
     found = {}
     for name in names:
         with contextlib.suppress(OSError, RecordingError):
@@ -95,13 +98,15 @@ def sealed(root: Path, identity: str, *, but: Container[str] = ()) -> frozenset[
 
 
 def seal(root: Path, identity: str, names: Iterable[str], seen: Mapping[str, Stamp] = MappingProxyType({})) -> None:
-    """Put the files ``names`` and those ``seen`` under the seal, no others; what lies there unchanged is not read.
+    """Put the files ``names`` and those ``seen`` under the seal; what lies there unchanged is not read.
 
-    Failing that what they hold is found again some day, and that is told to the log.
+    What other sessions have put there stays, if it was not touched since. Failing that what they hold is found again
+    some day, and that is told to the log.
     """
-    before = _read(root, identity)
+    before, named = _read(root, identity), frozenset(names)
     try:
-        stamps = {name: _stamp(root, name, before.get(name)) for name in sorted(names)} | dict(seen)
+        stamps = _untouched(root, before, [name for name in before if name not in named])
+        stamps |= {name: _stamp(root, name, before.get(name)) for name in sorted(named)} | dict(seen)
         content = {"schema": _SCHEMA, "files": _listed(stamps), "mark": _mark(identity, stamps)}
         write_atomically(root / NAME, (json.dumps(content) + "\n").encode())
     except (OSError, HostError, RecordingError) as error:

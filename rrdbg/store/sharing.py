@@ -1,9 +1,10 @@
-"""Several at once in one recording: one keeps what is found there, any number of others work beside it.
+"""Several at once in one recording: any number work in it, each with a cursor, and keep what they find, in turns.
 
-Two files are locked. Who has ``lock`` for himself writes: snapshots, hits, bookmarks. Whoever comes later finds it
-taken, and works beside: he reads what is there, and holds ``lock.beside`` together with all who do. The writer takes
-that for himself while he opens the recording, and whenever he deletes something that another may be using; where he
-does not get it he leaves everything in its place. The kernel lets go of the locks of a process that is killed.
+Three files are locked. Whoever comes first has ``lock`` for himself: he alone may delete something. Whoever comes later
+finds it taken, and works beside: he holds ``lock.beside`` together with all who do. The first one takes that for
+himself while he opens the recording, and whenever he deletes something that another may be using; where he does not get
+it he leaves everything in its place. Whoever writes has ``lock.turn`` for a moment, in which he takes up what others
+have written before he replaces it; who reads never waits. The kernel lets go of the locks of a process that is killed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 
 from rrdbg.errors import RecordingError
 
@@ -22,13 +24,16 @@ _LOCK_SECONDS = 0.5
 """How long to try: a child that rrdbg was forking when it was killed holds the lock until it becomes a QEMU."""
 
 _OPENING_SECONDS = 20.0
-"""How long the writer may take to open a recording, to look at foreign files, and to delete what is left over."""
+"""How long the first one may take to open a recording, to look at foreign files, and to delete what is left over."""
+
+_TURN_SECONDS = 20.0
+"""How long to wait for one's turn: others take milliseconds, and the pages of a large snapshot a second."""
 
 _FLOCK = re.compile(r"\d+: FLOCK +ADVISORY +WRITE (\d+) [0-9a-f]+:[0-9a-f]+:(\d+) ")
 
 
 class InUseError(RecordingError):
-    """Another rrdbg, the process ``pid`` if that is known, has the recording to write."""
+    """Another rrdbg, the process ``pid`` if that is known, has the recording for itself."""
 
     def __init__(self, root: Path, pid: int | None, remedy: str = "end that one first, or work on a copy") -> None:
         who = f" (pid {pid})" if pid else ""
@@ -52,6 +57,38 @@ def take_lock(root: Path) -> int | None:
     return lock
 
 
+class Turns:
+    """The turns of one session to write in the recording at ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._writing = RLock()
+        self._depth = 0
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """One's turn, for a moment; inside of it one may ask for it again.
+
+        :raises InUseError: another session does not come to an end; it says which.
+        """
+        with self._writing:
+            if self._depth:
+                yield
+                return
+            lock = _opened(self._root / "lock.turn")
+            try:
+                if not _taken(lock, fcntl.LOCK_EX, _TURN_SECONDS, pause=0.001):
+                    remedy = "it has been writing there for a long time; try again later"
+                    raise InUseError(self._root, _holder(lock), remedy)
+                self._depth += 1
+                try:
+                    yield
+                finally:
+                    self._depth -= 1
+            finally:
+                os.close(lock)
+
+
 class Others:
     """Who works in the recording at ``root`` beside the one that holds its lock; :meth:`close` it in the end."""
 
@@ -60,23 +97,28 @@ class Others:
         self._lock = _opened(root / "lock.beside")
         self._kept_out = False
 
+    @property
+    def kept_out(self) -> bool:
+        """Whether nobody is in, and nobody comes in."""
+        return self._kept_out
+
     @classmethod
     def keep_out(cls, root: Path) -> Others:
-        """For the writer: nobody may come in until :meth:`let_in`; those who are in stay."""
+        """For the first one: nobody may come in until :meth:`let_in`; those who are in stay."""
         others = cls(root)
         others._kept_out = _taken(others._lock, fcntl.LOCK_EX, 0.0)
         return others
 
     @classmethod
-    def join(cls, root: Path, writer: int) -> Others:
-        """Be one of them, when the process ``writer`` has opened the recording.
+    def join(cls, root: Path, first: int) -> Others:
+        """Be one of them, when the process ``first`` has opened the recording.
 
         :raises InUseError: it does not come to an end with that.
         """
         others = cls(root)
         if not _taken(others._lock, fcntl.LOCK_SH, _OPENING_SECONDS):
             others.close()
-            raise InUseError(root, writer, "it has been opening it, or changing it, for a long time; try again later")
+            raise InUseError(root, first, "it has been opening it, or changing it, for a long time; try again later")
         return others
 
     def let_in(self) -> None:
@@ -87,7 +129,7 @@ class Others:
 
     @contextmanager
     def absent(self) -> Iterator[bool]:
-        """Whether there are none; if so, none comes in meanwhile. For the writer."""
+        """Whether there are none; if so, none comes in meanwhile. For the first one."""
         if self._kept_out:
             yield True
             return
@@ -99,8 +141,17 @@ class Others:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Be none of them any more, or the writer no more."""
+        """Be none of them any more, or the first one no more."""
         os.close(self._lock)
+
+
+def is_free(root: Path) -> bool:
+    """Whether nobody has the recording at ``root`` for himself at the moment."""
+    lock = _opened(root / "lock")
+    try:
+        return _taken(lock, fcntl.LOCK_EX, 0.0)
+    finally:
+        os.close(lock)
 
 
 def is_ours(pid: int) -> bool:
@@ -119,7 +170,7 @@ def _opened(path: Path) -> int:
         raise RecordingError(f"Cannot use {path}: {error.strerror}.") from None
 
 
-def _taken(lock: int, how: int, seconds: float) -> bool:
+def _taken(lock: int, how: int, seconds: float, pause: float = _LOCK_SECONDS / 50) -> bool:
     """Try for so long to lock a file; whether it is."""
     deadline = time.monotonic() + seconds
     while True:
@@ -129,7 +180,7 @@ def _taken(lock: int, how: int, seconds: float) -> bool:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 return False
-        time.sleep(_LOCK_SECONDS / 50)
+        time.sleep(pause)
 
 
 def _holder(lock: int) -> int | None:

@@ -46,11 +46,12 @@ def load_switches(recording: Recording) -> Switches:
 
 
 def save_switches(recording: Recording, known: Switches) -> None:
-    """Keep ``known`` with the recording, unless that is read-only or they are too many.
+    """Keep ``known`` with the recording, unless that is read-only, another session keeps them, or they are too
+    many.
 
     :raises OSError: the disk is full.
     """
-    if not recording.writable or len(known.switches) > MOST_SWITCHES:
+    if not recording.first or len(known.switches) > MOST_SWITCHES:
         return
     tasks: dict[Task, int] = {}
     listed = [

@@ -69,6 +69,7 @@ def load_timeline(recording: Recording) -> Timeline:
     cost = CostMap((), recording.log.profile, rates)
     timeline = Timeline(Position(manifest.end), recording.log.deliveries, (initial_snapshot(recording),), cost=cost)
     path = recording.layout.timeline
+    recording.timeline_file.note()
     try:
         data = read_regular(path, _MOST_BYTES)
         content = Document.parse(data)
@@ -101,7 +102,7 @@ def load_timeline(recording: Recording) -> Timeline:
 
 def _tell_of(lost: Sequence[Snapshot], recording: Recording) -> None:
     """Say it to who will miss them; what no timeline names, as a session leaves that was killed, nobody does."""
-    if lost and recording.writable:
+    if lost and recording.first:
         _log.warning(
             "%d of the snapshots in %s were not made here, and are made again as they are needed.",
             len(lost), recording.layout.root,
@@ -210,8 +211,10 @@ def save_timeline(recording: Recording, timeline: Timeline) -> None:
     lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
     try:
         # First the seal: who is killed in between has files that nobody lists, and none that are not believed.
-        recording.note()
-        write_atomically(recording.layout.timeline, recording.marked(("{" + ",\n ".join(lines)).encode()))
+        with recording.turn():
+            recording.note()
+            write_atomically(recording.layout.timeline, recording.marked(("{" + ",\n ".join(lines)).encode()))
+            recording.timeline_file.note()
     except OSError as error:
         raise HostError.of(error, "Cannot keep the snapshots, bookmarks and marks of now") from None
 
@@ -231,7 +234,7 @@ def clean(recording: Recording, timeline: Timeline) -> Timeline:
     :raises HostError: the directory cannot be written.
     """
     recording.remove_strange()
-    if not recording.writable:
+    if not recording.first:
         return timeline
     with recording.others_absent() as alone:
         return _cleaned(recording, timeline) if alone else timeline

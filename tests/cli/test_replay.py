@@ -238,13 +238,14 @@ def test_two_shells_on_one_recording(cli: Cli, copied: Path) -> None:
     assert first.stdout is not None
     try:
         first.stdout.readline()
-        second = cli("replay", "--no-gdb", "--batch", str(copied), "-ex", "seek 50%")
-        assert f"It is open in another rrdbg (pid {first.pid}), so what is found here is not kept." in second.stderr
-        assert "(50.0%)" in second.stdout
+        second = cli("replay", "--no-gdb", "--batch", str(copied), "-ex", "seek 50%", "-ex", "bookmark half")
+        assert (second.stderr, "(50.0%)" in second.stdout) == ("", True)
     finally:
-        first.communicate("quit\n", timeout=30)
-    assert first.returncode == 0
-    cli.replay(copied, "when")
+        said, _ = first.communicate("seek @half\nbookmark mine\nquit\n", timeout=30)
+    assert (first.returncode, "(50.0%)" in said) == (0, True)
+    listed = cli.replay(copied, "bookmarks")
+    assert "half" in listed
+    assert "mine" in listed
 
 
 def test_a_moved_recording_opens(cli: Cli, copied: Path, tmp_path: Path) -> None:

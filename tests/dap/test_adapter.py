@@ -69,6 +69,7 @@ async def test_a_session(heapbug: Path, tmp_path: Path) -> None:
         await _machine(editor)
         await _questions(editor)
         await _console(editor)
+        await _what_if(editor)
         await _mistakes(editor)
         await editor.ask("disconnect")
         assert await asyncio.wait_for(editor.process.wait(), 20) == 0
@@ -101,6 +102,7 @@ async def _breakpoints(editor: Editor) -> None:
     stop = await editor.move("continue", threadId=1)
     assert (stop["reason"], stop["hitBreakpointIds"]) == ("function breakpoint", [panics["id"]])
     await editor.ask("setFunctionBreakpoints", breakpoints=[])
+    await _restarted(editor, stop)
     before = await editor.move("rrdbg/reverseStepOut", threadId=1)
     assert (await place(editor))["name"] == "schedule"
     assert at(before) < at(stop)
@@ -113,6 +115,19 @@ async def _breakpoints(editor: Editor) -> None:
     stack = await editor.ask("stackTrace", threadId=1, startFrame=1, levels=2)
     assert len(stack["stackFrames"]) == 2
     assert "panic_bad_magic" in {frame["name"] for frame in (await editor.ask("stackTrace", threadId=1))["stackFrames"]}
+
+
+async def _restarted(editor: Editor, stop: Message) -> None:
+    """A frame begins again at its function's first instruction, which is before where a breakpoint on it stops."""
+    begun: list[Position] = []
+    for level, name in enumerate(("panic_bad_magic", "schedule")):
+        frame = (await editor.ask("stackTrace", threadId=1))["stackFrames"][level]
+        assert frame["name"] == name
+        begun.append(at(await editor.move("restartFrame", frameId=frame["id"])))
+        said = await editor.ask("evaluate", expression=f"print/x (long)&{name}", context="repl")
+        assert (await place(editor))["instructionPointerReference"] == f"0x{int(said['result'].split()[-1], 16):016x}"
+        await editor.move("rrdbg/seek", position=str(at(stop)))
+    assert begun[1] < begun[0] <= at(stop)
 
 
 async def _variables(editor: Editor) -> None:
@@ -173,12 +188,25 @@ async def _places(editor: Editor) -> None:
     marks = (await editor.ask("rrdbg/bookmarks", name="here", note="look"))["bookmarks"]
     assert [(mark["name"], at(mark["position"]), mark["note"]) for mark in marks] == [("here", here, "look")]
     targets = (await editor.ask("gotoTargets", source={"path": str(SOURCE)}, line=BUG))["targets"]
-    assert len(targets) == 3
+    marked = [target["label"] for target in targets if target["label"].startswith("@here")]
+    assert len(marked) == 1
     last = at(await editor.move("goto", threadId=1, targetId=targets[0]["id"]))
     assert (await place(editor))["line"] == BUG
     assert last < here
     targets = (await editor.ask("gotoTargets", source={"path": str(SOURCE)}, line=BUG))["targets"]
-    assert at(await editor.move("goto", threadId=1, targetId=targets[2]["id"])) == here
+    (again,) = [target["id"] for target in targets if target["label"].startswith("@here")]
+    assert at(await editor.move("goto", threadId=1, targetId=again)) == here
+    targets = (await editor.ask("gotoTargets", source={"path": str(SOURCE)}, line=BUG))["targets"]
+    seen = (await editor.ask("rrdbg/events", limit=3, last=True))["events"]
+    labels = {target["label"]: target["id"] for target in targets}
+    near = [f"{event['kind']} at {event['position']['text']}: " for event in seen]
+    assert all(any(label.startswith(start) for label in labels) for start in near), (near, labels)
+    printed = [label for label in labels if label.startswith("console at ")]
+    assert len(printed) >= 3
+    last = at(await editor.move("goto", threadId=1, targetId=labels[printed[2]]))
+    assert printed[2].startswith(f"console at {last}: ")
+    assert last < here
+    await editor.move("rrdbg/seek", position="@here")
     assert at(await editor.move("restart")) == Position(0)
     assert at(await editor.move("rrdbg/seek", position="@here")) == here
     assert (await editor.ask("rrdbg/when"))["icount"] == here.icount
@@ -264,6 +292,48 @@ async def _console(editor: Editor) -> None:
     assert "target" in await editor.refused("evaluate", expression="target remote :1", context="repl")
     targets = (await editor.ask("completions", text="info sna", column=9))["targets"]
     assert "info snapshots" in {target["label"] for target in targets}
+
+
+async def _what_if(editor: Editor) -> None:
+    """What can be changed, for as long as it is a copy that is looked at."""
+    await editor.move("rrdbg/seek", position="end")
+    await editor.ask("setBreakpoints", source={"path": str(SOURCE)}, breakpoints=[{"line": BUG}])
+    here = await editor.move("reverseContinue", threadId=1)
+    await editor.ask("setBreakpoints", source={"path": str(SOURCE)}, breakpoints=[])
+
+    async def scopes() -> list[Message]:
+        frame = await place(editor)
+        return list((await editor.ask("scopes", frameId=frame["id"]))["scopes"])
+
+    async def used(words: str = "task->log_used") -> str:
+        return str((await editor.ask("evaluate", expression=words, context="watch"))["result"])
+
+    before = await used()
+    (task,) = [part for part in await parts(editor, (await scopes())[0]) if part["name"] == "task"]
+    change = {"variablesReference": task["variablesReference"], "name": "log_used", "value": "7"}
+    assert "'what-if on'" in await editor.refused("setVariable", **change)
+    await editor.ask("evaluate", expression="what-if on", context="repl")
+    assert (await editor.event("capabilities"))["capabilities"] == {"supportsStepBack": False}
+    await editor.stop()
+    (task,) = [part for part in await parts(editor, (await scopes())[0]) if part["name"] == "task"]
+    made = await editor.ask("setVariable", **change | {"variablesReference": task["variablesReference"]})
+    assert (made["value"], await used()) == ("7", "7")
+    place_of = (await editor.ask("evaluate", expression="&task->log_used", context="watch"))["memoryReference"]
+    told = await editor.ask("readMemory", memoryReference=place_of, count=8)
+    assert base64.b64decode(told["data"]) == (7).to_bytes(8, "little")
+    registers = (await scopes())[1]
+    assert (await editor.ask("setVariable", **registers_of(registers, "rax", "0x1234")))["value"] == "4660"
+    assert {"rax": "0x1234"}.items() <= {part["name"]: part["value"] for part in await parts(editor, registers)}.items()
+    stop = await editor.move("stepBack", threadId=1)
+    assert "time runs forward only" in stop["description"]
+    await editor.ask("evaluate", expression="what-if off", context="repl")
+    assert (await editor.event("capabilities"))["capabilities"] == {"supportsStepBack": True}
+    assert at(await editor.stop()) == at(here)
+    assert await used() == before
+
+
+def registers_of(scope: Message, name: str, value: str) -> dict[str, object]:
+    return {"variablesReference": scope["variablesReference"], "name": name, "value": value}
 
 
 async def _mistakes(editor: Editor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -13,8 +14,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import rrdbg
+from rrdbg.engine.replay import Replay
+from rrdbg.model.results import Snapshots
+from rrdbg.model.timeline.snapshot import Snapshot
 from rrdbg.store.workfolder import WorkFolder
 from tests.guests.build import symbol
 from tests.oracle import Oracle
@@ -30,7 +35,7 @@ import rrdbg
 root, truth, seed = sys.argv[1], json.loads(open(sys.argv[2]).read()), int(sys.argv[3])
 chance = random.Random(seed)
 with rrdbg.open(root, gdb=None, jobs=1) as replay:
-    print("open", replay.beneath.cursor.recording.writable, flush=True)
+    print("open", replay.beneath.cursor.recording.first, flush=True)
     for number in range(10_000):
         icount, phase, pc, value = chance.choice(truth["entries"])
         stop = replay.seek(rrdbg.Position(icount, phase))
@@ -43,6 +48,7 @@ with rrdbg.open(root, gdb=None, jobs=1) as replay:
             assert found == wanted, f"writes from {low} to {high}: {found}, not {wanted}"
         if chance.random() < 0.2:
             replay.bookmark(f"b{seed}_{number}", "here")
+            print("kept", f"b{seed}_{number}", flush=True)
         print("done", number, flush=True)
 """
 
@@ -55,6 +61,8 @@ class Workers:
     truth: Path
     running: list[subprocess.Popen[str]] = field(default_factory=list)
     seeds: int = 0
+    kept: set[str] = field(default_factory=set)
+    """Bookmarks that are there, as those who made them have said."""
 
     def start(self) -> subprocess.Popen[str]:
         """One more; when it has opened the recording."""
@@ -68,6 +76,7 @@ class Workers:
         """The next line of a worker's that is ``right``."""
         assert worker.stdout
         while line := worker.stdout.readline():
+            self._note(line)
             if right(line):
                 return line
         _, errors = worker.communicate()
@@ -77,8 +86,12 @@ class Workers:
         """Kill it, at any moment of its work."""
         self.running.remove(worker)
         worker.send_signal(signal.SIGKILL)
-        _, errors = worker.communicate()
+        said, errors = worker.communicate()
+        self._note(said)
         assert worker.returncode == -signal.SIGKILL, errors
+
+    def _note(self, said: str) -> None:
+        self.kept.update(re.findall(r"^kept (.+)\n", said, re.MULTILINE))
 
     def end(self) -> None:
         for worker in list(self.running):
@@ -103,9 +116,9 @@ def test_four_work_at_once_and_are_killed(workload: Path, workload_guest: Path, 
         others = [workers.start() for _ in range(3)]
         for other in others:
             assert "False" in workers.said(other, lambda line: line.startswith("open")), (
-                "the first one keeps what is found"
+                "the first one alone may delete"
             )
-        victim = first  # the one that writes
+        victim = first  # the one that came first
         for _ in range(ROUNDS):
             time.sleep(chance.random())  # at any moment
             workers.kill(victim)
@@ -117,18 +130,40 @@ def test_four_work_at_once_and_are_killed(workload: Path, workload_guest: Path, 
     finally:
         workers.end()
     with rrdbg.open(root, gdb=None) as replay:
-        assert replay.beneath.cursor.recording.writable
+        assert replay.beneath.cursor.recording.first
+        assert workers.kept
+        assert workers.kept <= set(replay.bookmarks), "nothing that was kept is lost, whoever was killed"
         for at in (0, len(busy) // 2, len(busy) - 1):
             stop = replay.seek(busy[at].position)
             assert stop.pc == busy[at].pc
             assert replay.registers() == busy.registers(at)
-        found = [
-            hit.position.icount for hit in replay.writes(counter, 8, busy[0].position, busy[len(busy) - 1].position)
-        ]
+        stretch = (busy[0].position, busy[len(busy) - 1].position)
+        found = [hit.position.icount for hit in replay.writes(counter, 8, *stretch)]
         assert found == changes
     assert not qemus_in(tmp_path)
     with WorkFolder():
         pass  # whoever comes next sweeps what they have left
+
+
+def starts_of(replay: Replay) -> list[int]:
+    """Where its machines are started from now on."""
+    began: list[int] = []
+    start = replay._launcher.start
+
+    async def noted(snapshot: Snapshot, *rest: Any, **more: Any) -> Any:
+        began.append(snapshot.icount)
+        return await start(snapshot, *rest, **more)
+
+    replay._launcher.start = noted  # type: ignore[method-assign]
+    return began
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until another thread has done something."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_snapshots_that_others_use_stay(workload: Path, tmp_path: Path) -> None:
@@ -138,15 +173,54 @@ def test_snapshots_that_others_use_stay(workload: Path, tmp_path: Path) -> None:
         writer.run("snapshot here")  # the replay is short, and may have left none
         files = set((root / "snapshots").iterdir())
         with rrdbg.open(root, gdb=None) as beside:
-            assert not beside.beneath.cursor.recording.writable
+            assert not beside.beneath.cursor.recording.first
             keeper = writer.beneath.cursor._keeper
             known = [snapshot for snapshot in keeper.timeline.snapshots if snapshot.icount]
             assert known
             keeper.drop(*known)
             assert set((root / "snapshots").iterdir()) == files, "they are left for the one that has them"
-            there = beside.beneath.cursor.timeline.snapshots[-1].icount
+            there = known[-1].icount
             assert beside.seek(there + 10).position.icount == there + 10
-            assert "pid" in str(beside.run("bookmark x"))
-        assert not writer.beneath.cursor.timeline.bookmarks
     with rrdbg.open(root, gdb=None):
-        assert set((root / "snapshots").iterdir()) < files, "and are swept when nobody has them"
+        dropped = {root / name for snapshot in known for name in snapshot.files}
+        assert dropped.isdisjoint((root / "snapshots").iterdir()), "and are swept when nobody has them"
+
+
+def test_each_sees_at_once_what_another_one_finds(
+    workload: Path, workload_guest: Path, busy: Oracle, tmp_path: Path
+) -> None:
+    root = shutil.copytree(workload, tmp_path / "workload")
+    counter = symbol(workload_guest, "counter").address
+    with rrdbg.open(root, gdb=None, jobs=1) as one, rrdbg.open(root, gdb=None, jobs=1) as other:
+        made_at: list[int] = []
+        for maker, seer in ((other, one), (one, other)):
+            place = 50 if maker is one else 100
+            at = busy[place].position
+            maker.seek(at)
+            name = f"of{len(made_at)}"
+            maker.run(f"snapshot {name}")
+            cursor = seer.beneath.cursor
+            timeline = maker.beneath.cursor.timeline
+            [made] = [known for known in timeline.snapshots if known.name == name]
+            [listed] = seer.run("info snapshots")
+            assert isinstance(listed, Snapshots)
+            assert made in listed.snapshots
+            began = starts_of(cursor)
+            stop = seer.seek(at)
+            assert stop.pc == busy[place].pc
+            assert seer.registers() == busy.registers(place)
+            maker.run("bookmark there")
+            assert seer.bookmarks["there"].position == at
+            seer.run("delete bookmark there")
+            assert "there" not in maker.bookmarks
+            assert began == [made.icount]
+            made_at.append(made.icount)
+        stretch = (busy[0].position, busy[len(busy) - 1].position)
+        places = [hit.position for hit in other.writes(counter, 8, *stretch)]
+        assert places
+        wait_for(lambda: (root / "hits.json").exists())
+        [known] = one.beneath.cursor.hits.index.points.values()
+        assert len(known.hits) == len(places)
+        assert [hit.position for hit in one.writes(counter, 8, *stretch)] == places
+    with rrdbg.open(root, gdb=None) as replay:
+        assert [hit.position for hit in replay.writes(counter, 8, *stretch)] == places

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from rrdbg.engine.replay import Replay
-from rrdbg.frontends.server.control import GREETING
 from rrdbg.links.layouts import layouts
 from rrdbg.links.rsp import frame
 from rrdbg.model.timeline.position import Position
@@ -59,14 +58,15 @@ async def begun(replay: Replay) -> None:
 
 
 @asynccontextmanager
-async def controlling(address: str) -> AsyncIterator[Talk]:
-    """A channel that has heard the introduction."""
+async def controlling(address: str, number: int | None = None) -> AsyncIterator[Talk]:
+    """A channel to the client of that ``number`` that has heard the introduction."""
     reader, writer = await asyncio.open_unix_connection(address, limit=1 << 20)
     try:
         # In pieces, as a network may cut it.
-        writer.write(GREETING[:5])
+        greeting = b"rrdbg control 1" + (f" {number}" if number else "").encode() + b"\n"
+        writer.write(greeting[:5])
         await writer.drain()
-        writer.write(GREETING[5:])
+        writer.write(greeting[5:])
         talk = Talk(reader, writer)
         introduction = await talk.hear()
         assert introduction["rrdbg"] == 1
@@ -93,7 +93,9 @@ async def test_requests_and_answers(workload: Path, tmp_path: Path) -> None:
         assert answer["error"].startswith("200% is outside the recording")
         for nonsense in ({"lunch": True}, {"run": 5}):
             _, answer = await talk.ask(**nonsense)
-            assert answer["error"] == "A request has one of the keys run, visit, where, stopped, prompt and cancel."
+            assert (
+                answer["error"] == "A request has one of the keys run, visit, where, stopped, prompt, watch and cancel."
+            )
         talk.writer.write(b"no JSON\n")
         assert (await talk.hear())["error"].startswith("A request has one of")
 

@@ -11,6 +11,7 @@ import pytest
 
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.errors import OutOfRange
+from rrdbg.frontends.server.floor import Floor
 from rrdbg.frontends.server.stub import Stub
 from rrdbg.model.timeline.deliveries import Delivery
 from rrdbg.model.timeline.position import START, Position
@@ -139,7 +140,7 @@ async def test_5_back_to_an_interrupt_handler(
 async def test_6_a_hundred_steps_back_are_two_passes(workload: Path, tmp_path: Path, busy: Oracle) -> None:
     """Each ``bs`` is a load and a replay."""
     async with serving(workload, tmp_path) as (replay, _):
-        stub = Stub(replay, lambda text: None)
+        stub = Stub(Floor(replay), lambda text: None)
         index = len(busy) - 1
         await replay.seek(busy[index].position)
         for _ in range(100):
@@ -152,7 +153,7 @@ async def test_6_a_hundred_steps_back_are_two_passes(workload: Path, tmp_path: P
 async def test_6_a_jump_has_the_first_steps_back_ready(workload: Path, tmp_path: Path, busy: Oracle) -> None:
     """The first ``bs`` is a load and a replay, too."""
     async with serving(workload, tmp_path) as (replay, _):
-        stub = Stub(replay, lambda text: None)
+        stub = Stub(Floor(replay), lambda text: None)
         phase = next(i for i, entry in enumerate(busy.entries) if entry.position.phase)
         for index in (phase - 1, phase, phase + 1, phase + 20):
             await replay.seek(START)

@@ -20,6 +20,7 @@ from tests.guests.build import symbol
 from tests.oracle import Oracle
 from tests.recordings import fresh_copy
 from tests.server.conftest import connect, connecting, debugging, move, serving
+from tests.server.test_control import controlling
 
 
 async def test_the_window_is_exact(workload: Path, tmp_path: Path) -> None:
@@ -202,8 +203,17 @@ async def test_several_clients_have_a_cursor_each(workload: Path, busy: Oracle, 
                 assert await second.exchange(b"g") == busy[199].packet
                 assert await first.exchange(b"g") == busy[300].packet
                 assert await first.exchange(b"qRrdbg.control") == b"1"
-                assert await second.exchange(b"qRrdbg.control") == b"", "it could not tell whose cursor is meant"
-                assert "is not kept" in await second.monitor("bookmark here")
-            assert replay.position == busy[300].position
+                assert await second.exchange(b"qRrdbg.control") == b"2"
+                async with controlling(server.address, 2) as talk:
+                    assert (await talk.ask(run=f"seek {busy[150].position}"))[1]["changed"]
+                    assert await second.exchange(b"g") == busy[150].packet
+                    assert await first.exchange(b"g") == busy[300].packet
+                    assert (await talk.ask(run="bookmark here"))[1]["bookmarks"] == ["here"]
+                assert (await first.monitor("seek @here")).startswith(str(busy[150].position))
+            reader, writer = await asyncio.open_unix_connection(server.address)
+            writer.write(b"rrdbg control 1 2\n")
+            assert b"No client has that number" in await reader.read(), "it has left"
+            writer.close()
+            assert replay.position == busy[150].position
         finally:
             await server.close()

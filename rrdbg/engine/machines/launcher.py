@@ -77,7 +77,7 @@ class Launcher:
         """
         manifest = recording.manifest
         qemu = find_qemu(manifest.invocation.binary)
-        if recording.writable:
+        if recording.first:
             scratch = recording.layout.scratch
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
@@ -320,7 +320,7 @@ class Launcher:
 
     def forgotten(self, timeline: Timeline) -> None:
         """Snapshots were dropped, and ``timeline`` has those that are left: give the room of their pages back."""
-        if self._mapping and self.recording.writable:
+        if self._mapping and self.recording.first:
             root, pages = self.recording.layout.root, self._mapping.block.pages
             tables = [read_table(root / known.files[1], pages) for known in timeline.snapshots if known.mapped]
             base = self._mapping.base_slots

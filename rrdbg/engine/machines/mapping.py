@@ -104,7 +104,7 @@ class Mapping:
     def __init__(self, ground: Ground, block: RamBlock) -> None:
         self._ground = ground
         self.block = block
-        self.pages = Pages(ground.layout.ram)
+        self.pages = Pages(ground.layout.ram, ground.recording.turn)
         self._base: _Base | None = None
         self._old_bases: list[_Base] = []
         self._live: WeakKeyDictionary[Machine, LiveRam] = WeakKeyDictionary()
@@ -342,7 +342,7 @@ class Mapping:
     def make_base(self, snapshots: Sequence[Snapshot]) -> None:
         """Make the base image of the snapshot in the middle, if there is none yet; blanks that come will map it."""
         mapped = [snapshot for snapshot in snapshots if snapshot.mapped]
-        if not mapped or not self._ground.recording.writable or self._base_file.exists():
+        if not mapped or not self._ground.recording.first or self._base_file.exists():
             return
         chosen = mapped[len(mapped) // 2]
         table = read_table(self._ground.layout.root / chosen.files[1], self.block.pages)

@@ -10,15 +10,18 @@ is another such point. With several of them nothing is looked up or noted.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
+from rrdbg.errors import HostError
 from rrdbg.model.hits.index import MOST_HITS, HitIndex, Piece, skimmed
 from rrdbg.model.hits.stop import Hit, Point, WatchKind, Watchpoint
 from rrdbg.model.timeline.cost import CostMap
 from rrdbg.model.timeline.position import Position
-from rrdbg.store.hits_file import load_hits, save_hits
+from rrdbg.store.hits_file import load_hits, renewed_hits, save_hits
 from rrdbg.store.recording import Recording
 
 JUMP_SECONDS = 0.5
@@ -27,11 +30,17 @@ JUMP_SECONDS = 0.5
 SAVED_SECONDS = 10.0
 """How often the index is written down while it grows; a session that is killed loses what it found since."""
 
+SHARED_SECONDS = 0.5
+"""How long what was found is kept back where others work in the recording, too."""
+
 SHORT = 10_000
 """Instructions; where a run forward had no longer way to go, there is nothing worth to be noted."""
 
 MOST_OF_A_SCAN = MOST_HITS // 4
 """Hits of one scan that are noted at most: the first ones."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class Hits:
@@ -43,12 +52,15 @@ class Hits:
         self._index: HitIndex | None = None
         self._unsaved = False
         self._saved = time.monotonic()
+        self._to_save: asyncio.TimerHandle | None = None
 
     @property
     def index(self) -> HitIndex:
-        """What is known."""
+        """What is known, also by what other sessions have found meanwhile."""
         if self._index is None:
             self._index = load_hits(self._recording)
+        else:
+            self._index = renewed_hits(self._recording, self._index)
         return self._index
 
     def pieces(self, points: Sequence[Point], start: Position, end: Position, *, judged: bool) -> list[Piece]:
@@ -127,15 +139,34 @@ class Hits:
 
         :raises OSError: the disk is full.
         """
+        if self._to_save:
+            self._to_save.cancel()
+            self._to_save = None
         if self._unsaved:
             self._unsaved = False
-            save_hits(self._recording, self.index)
+            self._index = save_hits(self._recording, self.index)
+            self._saved = time.monotonic()
 
     def _know(self, index: HitIndex) -> None:
         self._index, self._unsaved = index, True
         if time.monotonic() - self._saved > SAVED_SECONDS:
             self.close()
-            self._saved = time.monotonic()
+        elif self._to_save is None and self._has_company:
+            self._to_save = asyncio.get_running_loop().call_later(SHARED_SECONDS, self._save_now)
+
+    @property
+    def _has_company(self) -> bool:
+        """Whether somebody else may be waiting for what is found here."""
+        if not self._recording.writable:
+            return False
+        with self._recording.others_absent() as alone:
+            return not alone
+
+    def _save_now(self) -> None:
+        try:
+            self.close()
+        except (OSError, HostError) as error:
+            _log.warning("What was found cannot be kept: %s", error)
 
     def _worth_a_jump(self, start: int, end: int) -> bool:
         return self._cost().seconds(start, end) > JUMP_SECONDS

@@ -27,13 +27,15 @@ from rrdbg.errors import HostError, ImageError, QemuDied, QmpError
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.links.unbroken import unbroken
 from rrdbg.links.watchdog import ProgressCallback
+from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.cost import Piece
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.mark import Mark
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.travel.spacing import TARGET_SECONDS, default_budget, rungs, to_drop
-from rrdbg.store.timeline_file import save_timeline, unlink_snapshot
+from rrdbg.store.kept_timeline import KeptTimeline
+from rrdbg.store.timeline_file import unlink_snapshot
 
 SPACING_SECONDS = TARGET_SECONDS / 2
 """Replay time after which the next snapshot is due; it is taken at the end of a piece, a little later."""
@@ -110,6 +112,11 @@ class Keeper:
         self._wrote_for = 0.0
         self._fatal: set[int] = set()  # where a QEMU has died as it saved; the movement is made once more
         self.timeline = timeline
+        self._kept_timeline = KeptTimeline(launcher.recording, timeline)
+
+    def catch_up(self) -> None:
+        """Take up what other sessions have found in the recording since."""
+        self.timeline = self._kept_timeline.renewed(self.timeline)
 
     @property
     def budget(self) -> int:
@@ -234,6 +241,18 @@ class Keeper:
         else:
             self.drop(snapshot)
 
+    def bookmark(self, name: str, bookmark: Bookmark | None) -> None:
+        """Name a place, or (None) take the name away, and keep that with the recording.
+
+        :raises HostError: the disk is full.
+        """
+        self.catch_up()
+        bookmarks = {known: place for known, place in self.timeline.bookmarks.items() if known != name}
+        if bookmark:
+            bookmarks[name] = bookmark
+        self.timeline = replace(self.timeline, bookmarks=bookmarks)
+        self._write()
+
     def mark(self, name: str, position: Position, text: str) -> None:
         """Note what was found at a position, under a name such as ``stops``; written down with the next change."""
         self.timeline = self.timeline.with_mark(name, Mark(position, text))
@@ -248,8 +267,11 @@ class Keeper:
             self._write()
             with self._launcher.recording.others_absent() as alone:
                 if alone:  # or else the files go when the recording is opened next
+                    # Another session may have kept one at the same place, in the same files.
+                    listed = {file for known in self.timeline.snapshots for file in known.files}
                     for snapshot in snapshots:
-                        unlink_snapshot(self._launcher.recording, snapshot)
+                        if listed.isdisjoint(snapshot.files):
+                            unlink_snapshot(self._launcher.recording, snapshot)
                     self._launcher.forgotten(self.timeline)
 
     def close(self) -> None:
@@ -279,7 +301,7 @@ class Keeper:
             self._to_write.cancel()
             self._to_write = None
         began = time.monotonic()
-        save_timeline(self._launcher.recording, self.timeline)
+        self.timeline = self._kept_timeline.save(self.timeline)
         self._wrote_for = time.monotonic() - began
 
     def _no_more(self, error: Exception) -> None:

@@ -149,6 +149,8 @@ class Cursor:
         """Keep the cursor exact whatever happens inside: an error, a dead QEMU, a cancelled task."""
         if self.held:
             raise UsageError(self.held)
+        if not self.moves:
+            self._keeper.catch_up()
         origin, walker = self.position, self._walker
         elsewhere = walker is not None and walker.position != origin
         self.moves += 1

@@ -226,6 +226,7 @@ class AsyncReplay:
     @property
     def bookmarks(self) -> Mapping[str, Bookmark]:
         """The places that have names."""
+        self._cursor.catch_up()
         return dict(self._cursor.timeline.bookmarks)
 
     # Breakpoints and watchpoints

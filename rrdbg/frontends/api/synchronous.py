@@ -100,7 +100,11 @@ class Replay:
     @property
     def bookmarks(self) -> Mapping[str, Bookmark]:
         """The places that have names."""
-        return self._beneath.bookmarks
+
+        async def known() -> Mapping[str, Bookmark]:
+            return self._beneath.bookmarks
+
+        return self._bridge.run(known())
 
     @property
     def on_progress(self) -> ProgressListener:

@@ -19,6 +19,7 @@ from rrdbg.frontends.shared.opening import (
 )
 from rrdbg.frontends.shared.symbol_lines import symbol_lines
 from rrdbg.links.gdb_choice import USUAL, find_gdb
+from rrdbg.links.mi import ANSWER_SECONDS
 from rrdbg.model.program.code_mode import described_as
 from rrdbg.store.workfolder import WorkFolder
 
@@ -64,7 +65,8 @@ async def run(arguments: argparse.Namespace) -> int:
             lines = await symbol_lines(replay, symbols)
             described = described_as(replay.recording.manifest.invocation.architecture)
             words = [
-                program, "-q", "-ex", source_line(), *(word for line in lines for word in ("-ex", line)),
+                program, "-q", "-iex", f"set remotetimeout {ANSWER_SECONDS:.0f}", "-ex", source_line(),
+                *(word for line in lines for word in ("-ex", line)),
                 *(["-ex", f"set architecture {described}"] if described else []),
                 "-ex", f"target remote {server.address}", *arguments.theirs,
             ]  # fmt: skip

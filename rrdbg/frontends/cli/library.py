@@ -99,7 +99,7 @@ async def run_rm(arguments: argparse.Namespace) -> int:
 async def run_pack(arguments: argparse.Namespace) -> int:
     """Pack, with progress."""
     path = find_recording(arguments)
-    with Recording.open(path) as recording:
+    with Recording.open(path, beside=True) as recording:
         out = Path(arguments.output or f"{recording.name}.rrdbg.tar.gz")
         await _show(pack(recording, out, load_timeline(recording), everything=arguments.all), "packing")
     print(f"Packed {path} into {out} ({size_text(out.stat().st_size)}). Open it with: rrdbg unpack {out}")

@@ -17,7 +17,7 @@ from rrdbg.store.workfolder import WorkFolder
 
 _DESCRIPTION = """
 Serve a recording over GDB's remote protocol until Ctrl-C. In GDB: target remote ADDRESS. Several may connect; each
-has a position of its own.
+has a position of its own, or with --shared all have the same.
 """
 
 
@@ -33,6 +33,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--public", action="store_true", help="let --listen name another HOST:PORT, for everybody who can reach it"
     )
+    parser.add_argument(
+        "--shared", action="store_true", help="one position for all clients: where one of them goes the others follow"
+    )
     parser.add_argument("--until-eof", action="store_true", help="end also when standard input (a pipe) is closed")
     add_budget(parser)
     add_spares(parser)
@@ -47,7 +50,7 @@ async def run(arguments: argparse.Namespace) -> int:
     async with AsyncExitStack() as stack:
         replay = await stack.enter_async_context(await open_replay(arguments, spares=arguments.spares))
         path = replay.recording.layout.root
-        server = Server(replay, another=lambda: Replay.open(path))
+        server = Server(replay, another=lambda: Replay.open(path), shared=arguments.shared)
         where = arguments.listen
         if where == "unix":
             where = f"unix:{stack.enter_context(WorkFolder())}/socket"

@@ -11,7 +11,7 @@ from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.dap.channel import Body
 from rrdbg.frontends.dap.requests import Requests, Then
 from rrdbg.frontends.dap.session import Session
-from rrdbg.frontends.dap.variables import MOST_PARTS, CpuRegisters, Locals, Parent, evaluated
+from rrdbg.frontends.dap.variables import MOST_PARTS, CpuRegisters, Locals, Parent, assigned, evaluated
 from rrdbg.frontends.repl.routing import Ours, dispatch
 from rrdbg.model.document import Document
 from rrdbg.model.hits.stop import Stop
@@ -25,6 +25,10 @@ _MOST_FRAMES = 1000
 _MOST_MEMORY = 1 << 20
 _MOST_INSTRUCTIONS = 10_000
 _LONGEST_INSTRUCTION = 16
+_UNCHANGEABLE = (
+    "The guest is a recording, in which nothing can be changed; 'what-if on' in the debug console starts a copy that "
+    "can be."
+)
 
 
 @LOOKING.answers("stackTrace", "supportsDelayedStackTraceLoading")
@@ -112,7 +116,8 @@ async def _run(session: Session, line: str, level: int) -> Body | Then:
             await session.stopped("goto")
         raise
     body = {"result": "\n".join(text.rstrip("\n") for text in printed), "variablesReference": 0}
-    if stop is None and session.replay.position == before:
+    switched = await session.follow_what_if()
+    if stop is None and session.replay.position == before and not switched:
         return body
     found = stop
 
@@ -120,6 +125,17 @@ async def _run(session: Session, line: str, level: int) -> Body | Then:
         return found
 
     return Then(lambda: session.stop_after(same, "goto"), body)
+
+
+@LOOKING.answers("setVariable", "supportsSetVariable")
+async def _set_variable(session: Session, arguments: Document) -> Body:
+    """Only in a what-if: a recording cannot be changed."""
+    name, value = arguments["name"].text(), arguments["value"].text()
+    if not session.debugger.in_what_if:
+        raise UsageError(_UNCHANGEABLE)
+    parent: Parent = session.referred(arguments["variablesReference"].integer())
+    made = await assigned(session, *await parent.assignable(session, name), value)
+    return {key: made[key] for key in made if key not in ("name", "evaluateName", "memoryReference")}
 
 
 @LOOKING.answers("completions", "supportsCompletionsRequest")
@@ -137,10 +153,17 @@ async def _read_memory(session: Session, arguments: Document) -> Body:
     address = _address(arguments) + (0 if offset is None else offset.integer(-(1 << 62)))
     count = arguments["count"].integer(0, _MOST_MEMORY)
     try:
-        data = await session.replay.read_memory(address, count) if count else b""
+        data = await _memory(session, address, count) if count else b""
     except RrdbgError:
         return {"address": hex(address), "unreadableBytes": count}
     return {"address": hex(address), "data": base64.b64encode(data).decode()}
+
+
+async def _memory(session: Session, address: int, count: int) -> bytes:
+    if not session.debugger.in_what_if:
+        return await session.replay.read_memory(address, count)
+    (read,) = (await session.mi(f"-data-read-memory-bytes {address:#x} {count}"))["memory"]
+    return bytes.fromhex(read["contents"])
 
 
 @LOOKING.answers("disassemble", "supportsDisassembleRequest")

@@ -61,6 +61,7 @@ class Session:
     held: list[str] = field(default_factory=list)
     targets: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     for_gdb: bool = False
+    in_what_if: bool = False
     log: Log = field(init=False)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(_NOT_GDBS))
     _replay: AsyncReplay | None = None
@@ -106,14 +107,26 @@ class Session:
 
     async def gdb(self, line: str) -> None:
         """Have GDB move the guest, and tell the client where it stands then."""
-        await self.stop_after(lambda: self._gdb_moves(line))
+        await self.stop_after(lambda: self.gdb_moves(line))
 
-    async def _gdb_moves(self, line: str) -> Stop | None:
+    async def gdb_moves(self, line: str) -> Stop | None:
+        """Have GDB move the guest; where that ended.
+
+        :raises RrdbgError: it could not.
+        """
         self.for_gdb = True
         try:
             return await self.show(await self.debugger.run(line))
         finally:
             self.for_gdb = False
+
+    async def follow_what_if(self) -> bool:
+        """Tell the client if what it looks at is another guest now, which can be changed and does not go back."""
+        if self.in_what_if == self.debugger.in_what_if:
+            return False
+        self.in_what_if = self.debugger.in_what_if
+        await self.channel.event("capabilities", {"capabilities": {"supportsStepBack": not self.in_what_if}})
+        return True
 
     async def show(self, results: list[Result]) -> Stop | None:
         """Print what a command has given that the editor does not show by itself; the stop, if it was a movement."""

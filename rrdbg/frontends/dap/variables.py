@@ -26,7 +26,11 @@ class Parent(Protocol):
         ...
 
     async def expression(self, session: Session, name: str) -> tuple[str, int]:
-        """The part ``name`` as an expression, and the level of the function that it is meant in."""
+        """The part ``name`` as an expression that has an address, and the level of the function that it is meant in."""
+        ...
+
+    async def assignable(self, session: Session, name: str) -> tuple[str, int]:
+        """The same, of what can be given a value."""
         ...
 
 
@@ -46,6 +50,8 @@ class Locals:
         """The name itself."""
         return name, self.level
 
+    assignable = expression
+
 
 @dataclass(frozen=True, slots=True)
 class CpuRegisters:
@@ -53,11 +59,24 @@ class CpuRegisters:
 
     async def parts(self, session: Session, start: int, count: int) -> list[Body]:
         """Each in hexadecimal."""
-        values = list((await session.replay.registers()).items())[start : start + count]
+        if session.debugger.in_what_if:
+            values = await self._changed(session)
+        else:
+            values = [(name, hex(value)) for name, value in (await session.replay.registers()).items()]
         return [
-            {"name": name, "value": hex(value), "variablesReference": 0, "evaluateName": f"${name}"}
-            for name, value in values
+            {"name": name, "value": value, "variablesReference": 0, "evaluateName": f"${name}"}
+            for name, value in values[start : start + count]
         ]
+
+    async def _changed(self, session: Session) -> list[tuple[str, str]]:
+        """Those of a what-if, which GDB alone sees."""
+        names = (await session.mi("-data-list-register-names"))["register-names"]
+        told = (await session.mi("-data-list-register-values --skip-unavailable x"))["register-values"]
+        return [(names[int(item["number"])], item["value"]) for item in told]
+
+    async def assignable(self, session: Session, name: str) -> tuple[str, int]:
+        """As GDB calls it."""
+        return f"${name}", 0
 
     async def expression(self, session: Session, name: str) -> tuple[str, int]:
         """It has no address."""
@@ -96,6 +115,8 @@ class Members:
                 return str(path["path_expr"]), self.level
         raise UsageError(f"There is no member {name}.")
 
+    assignable = expression
+
 
 async def created(session: Session, expression: str, level: int) -> Body:
     """The value of an expression in a function, as the protocol has variables; why there is none, in its place."""
@@ -122,6 +143,19 @@ async def evaluated(session: Session, expression: str, level: int) -> Body:
         raise
     session.held.append(made["name"])
     return _variable(session, made, expression, level)
+
+
+async def assigned(session: Session, expression: str, level: int, value: str) -> Body:
+    """Give what an expression names a ``value``, in a what-if; what it is then.
+
+    :raises GdbError: it cannot have that.
+    """
+    if not value.isprintable():
+        raise GdbError("A value has one line.")
+    made = await session.mi(f"-var-create --thread 1 --frame {level} - * {quoted(expression)}")
+    session.held.append(made["name"])
+    await session.mi(f"-var-assign {made['name']} {quoted(value)}")
+    return await evaluated(session, expression, level)
 
 
 def _variable(session: Session, made: dict[str, Any], name: str, level: int) -> Body:

@@ -13,7 +13,7 @@ from typing import Any
 
 from rrdbg.errors import LinkError, UsageError
 
-_GREETING = b"rrdbg control 1\n"
+_GREETING = b"rrdbg control 1"
 _VERSION = 1
 _SILENCE_SECONDS = 30.0
 """The server gives a sign of life twice a second."""
@@ -60,15 +60,22 @@ class Answer:
 class Channel:
     """An open control channel to the server at ``address`` (as GDB's ``target remote`` takes it).
 
+    ``number`` is the one that the server knows GDB's own connection by, beside those of others.
+
     :raises RrdbgError: it is no such address, nobody listens there, or it is no rrdbg of this version.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, number: int = 1) -> None:
         self._socket = _connect(address)
+        self._number = number
         self._unread = b""
+        self.asking = False
+        """True while an answer is waited for."""
         try:
-            self._socket.sendall(_GREETING)
+            self._socket.sendall(_GREETING + (b" %d\n" % number if number > 1 else b"\n"))
             introduction = self._receive()
+            if "error" in introduction:
+                raise LinkError(f"rrdbg at {address}: {introduction['error']}")
             if introduction.get("rrdbg") != _VERSION:
                 raise LinkError(f"What listens at {address} is an rrdbg of another version than this script.")
         except BaseException:
@@ -84,11 +91,34 @@ class Channel:
         """The commands that the server knows."""
         self.place = _place(introduction)
         """Where the cursor was when it was last heard of."""
+        self.shared = bool(introduction.get("shared"))
+        """Whether others may move the cursor, too."""
 
     @property
     def open(self) -> bool:
         """False once it was closed, or the server has gone."""
         return self._socket.fileno() >= 0
+
+    def fileno(self) -> int:
+        """The file descriptor to wait at for what comes unasked; negative once it was closed."""
+        return self._socket.fileno()
+
+    def noticed(self) -> bool:
+        """Read what has come unasked; whether another client has brought the cursor elsewhere by that.
+
+        :raises LinkError: the server has gone.
+        """
+        moved = False
+        while b"\n" in self._unread or select.select((self._socket,), (), (), 0)[0]:
+            moved |= self._note(self._receive())
+        return moved
+
+    def _note(self, heard: Json) -> bool:
+        """Take up an event; whether another client has brought the cursor elsewhere."""
+        if "event" not in heard:
+            return False
+        before, self.place = self.place, _place(heard)
+        return heard["by"] != self._number and not self.place.same_state(before)
 
     def close(self) -> None:
         """Close it; what the server does for us then ends."""
@@ -100,6 +130,7 @@ class Channel:
         :raises LinkError: the server has gone, or hangs.
         """
         watcher = watcher or Watcher()
+        self.asking = True
         try:
             self._send(content)
             while True:
@@ -108,12 +139,16 @@ class Channel:
                     watcher.result(heard["result"])
                 elif "progress" in heard:
                     watcher.progress(heard["progress"]["share"] if heard["progress"] else None)
+                elif "event" in heard:
+                    self._note(heard)
                 else:
                     break
         except BaseException:
             # The rest of the answer would be taken for that to the next request.
             self.close()
             raise
+        finally:
+            self.asking = False
         if "position" not in heard:
             raise LinkError(f"rrdbg's server did not understand: {heard['error']}")
         self.place = _place(heard)

@@ -56,10 +56,11 @@ class Client:
             known = self._channels[connection.num]
             if known is None or known.open:
                 return known
-        elif not _is_rrdbg(connection):
+        number = _number(connection)
+        if number is None:
             self._channels[connection.num] = None
             return None
-        channel = self._channels[connection.num] = Channel(connection.details or "")
+        channel = self._channels[connection.num] = Channel(connection.details or "", number)
         self.on_channel(channel)
         return channel
 
@@ -77,7 +78,7 @@ class Client:
 
         :raises RrdbgError: it failed; the guest may have moved nevertheless, as where a movement was interrupted.
         """
-        return self._request({"run": line}, watcher)
+        return self._request({"run": line}, watcher, elsewhere=self.channel.shared)
 
     def visit(self, position: str) -> Answer:
         """Put the cursor on ``position`` for a moment; nobody is told of a jump.
@@ -93,11 +94,7 @@ class Client:
 
         :raises RrdbgError: there is no server, or the guest is running.
         """
-        before = self.channel.place
-        here = self._request({"prompt": True}).place
-        if not here.same_state(before):
-            self._tell()
-        return here
+        return self._request({"prompt": True}, elsewhere=True).place
 
     def now(self) -> Place:
         """The same, for who only looks.
@@ -118,9 +115,13 @@ class Client:
         self.stopped()
         self._tell()
 
-    def _request(self, content: Json, watcher: Watcher | None = None, *, announce: bool = True) -> Answer:
+    def _request(
+        self, content: Json, watcher: Watcher | None = None, *, announce: bool = True, elsewhere: bool = False
+    ) -> Answer:
+        """Ask; who listens is told if that has changed the guest, or if (``elsewhere``) it was another one before."""
+        before = self.channel.place
         answer = self.channel.request(content, watcher)
-        if answer.changed:
+        if answer.changed or (elsewhere and not answer.place.same_state(before)):
             self._tell(announce=announce)
         if answer.error:
             raise RrdbgError(answer.error)
@@ -135,8 +136,10 @@ class Client:
             channel.close()
 
 
-def _is_rrdbg(connection: gdb.RemoteTargetConnection) -> bool:
+def _number(connection: gdb.RemoteTargetConnection) -> int | None:
+    """The number that rrdbg's server knows this connection by; None if it is no rrdbg."""
     try:
-        return connection.send_packet("qRrdbg.control") == b"1"
+        answer = connection.send_packet("qRrdbg.control")
     except gdb.error as error:
         raise RrdbgError(f"GDB's target cannot be asked whether it is an rrdbg: {error}.") from None
+    return int(answer) if isinstance(answer, bytes) and answer.isdigit() else None

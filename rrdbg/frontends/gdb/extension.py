@@ -17,6 +17,7 @@ from rrdbg.frontends.gdb.conditions import Conditions
 from rrdbg.frontends.gdb.declared import Vocabulary
 from rrdbg.frontends.gdb.machine_interface import MachineInterface
 from rrdbg.frontends.gdb.modes import Modes
+from rrdbg.frontends.gdb.notices import Notices
 from rrdbg.frontends.gdb.opener import Opener, default_program
 from rrdbg.frontends.gdb.parameters import SetPrefix, ShowPrefix, Switch, Words
 from rrdbg.frontends.gdb.prompt import Prompt
@@ -107,6 +108,15 @@ class Extension:
         self._runner.add(declared)
         self._mi.add(declared)
         self._variables.refresh()
+        if channel.shared:
+            Notices(channel, lambda: self._noticed(channel))
+
+    def _noticed(self, channel: Channel) -> None:
+        """Another client has moved the guest."""
+        with contextlib.suppress(RrdbgError):
+            if self.client.find() is channel:
+                gdb.write(f"\nrrdbg: another client has moved the cursor, to {channel.place.text}.\n")
+                self.client.look_again()
 
     def _stopped(self, event: gdb.StopEvent) -> None:
         """GDB has moved the guest, or was just connected."""

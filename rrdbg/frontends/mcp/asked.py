@@ -67,6 +67,7 @@ async def position_of(replay: AsyncReplay, text: str) -> Position:
 
 async def _read(replay: AsyncReplay, text: str) -> Position:
     if text.startswith("@"):
+        replay.cursor.catch_up()
         # Numbers of what an earlier query has found mean nothing here.
         return parse_position(text, here=replay.position, end=replay.end, bookmarks=replay.cursor.timeline.places)
     return await read_position(replay.session, text)

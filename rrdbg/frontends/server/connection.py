@@ -1,10 +1,11 @@
-"""The server: a socket that one client at a time may use, and the loop that reads its packets."""
+"""The server: a socket that clients connect to, and who gets which seat."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import re
 import resource
 import socket
 import stat
@@ -13,12 +14,18 @@ from pathlib import Path
 
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RrdbgError, UsageError
-from rrdbg.frontends.server.control import GREETING, Control
-from rrdbg.frontends.server.packets import PACKET_SIZE, Packet, PacketParser, Signal
+from rrdbg.frontends.server.control import Control
+from rrdbg.frontends.server.floor import Floor
+from rrdbg.frontends.server.seat import Seat
 from rrdbg.frontends.server.stub import Stub
 from rrdbg.links.rsp import frame
 
-_LAST_WORDS = (b"D", b"k", b"vKill")
+_GREETING = b"rrdbg control 1"
+"""What a control channel's client says first, with the number of the seat behind it; no packet begins so."""
+
+_WHOSE = re.compile(rb"(?: ([0-9]{1,6}))?\n")
+_LONGEST_WHOSE = 8
+
 _LEAVE_SECONDS = 2.0
 _SILENT_SECONDS = 30.0
 """How long a client may say nothing at all; a GDB speaks at once."""
@@ -36,9 +43,9 @@ _BACKLOG = 16
 class Server:
     """Serves ``replay`` to one client after another.
 
-    Each that comes meanwhile gets what ``another`` opens, with a cursor of its own, and without that is sent away.
-
-    Beside it there may be control channels. Whether a connection is one, its first words tell.
+    Each that comes meanwhile gets what ``another`` opens, with a cursor of its own. Where the replay is ``shared`` it
+    gets the same cursor, and without either it is sent away. Beside each there may be control channels. Whether a
+    connection is one, and whose, its first words tell.
 
     ``looks_again`` tells that the client looks at the guest anew after each ``monitor`` command, and needs no reminder.
     """
@@ -49,27 +56,30 @@ class Server:
         *,
         looks_again: bool = False,
         another: Callable[[], Awaitable[Replay]] | None = None,
-        controlled: bool = True,
+        shared: bool = False,
     ) -> None:
-        self.stub = Stub(replay, self._say, looks_again=looks_again, controlled=controlled)
-        """What answers the packets."""
+        self._floor = Floor(replay, shared=shared)
+        self._first = Seat(self._floor, 1, looks_again=looks_again)
+        self._floor.join(self._first.halt)
+        self._seats = {1: self._first}
+        self._numbers = 1
         self._another = another
         self._beside = 0
         self._listener: asyncio.Server | None = None
-        self._writer: asyncio.StreamWriter | None = None
         self._path: Path | None = None
-        self._last = b""
-        self._turn = asyncio.Lock()
-        self._idle = asyncio.Lock()
         self._visitors: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
-        self._muted = False
-        self._leaving = False
-        self._acknowledging = True
-        self._task: asyncio.Task[None] | None = None
-        self._cancelled = False
         self._most_visitors = _most_visitors()
         self.address = ""
         """What GDB's ``target remote`` takes."""
+
+    @property
+    def stub(self) -> Stub:
+        """What answers the packets of the first client."""
+        return self._first.stub
+
+    def interrupt(self) -> None:
+        """Ctrl-C for the first client."""
+        self._first.interrupt()
 
     async def listen(self, where: str, *, public: bool = False) -> bool:
         """Listen at ``unix:PATH`` or ``localhost:PORT`` (0: any free port); with ``public`` also at ``HOST:PORT``.
@@ -103,7 +113,8 @@ class Server:
         """Stop listening, and send the client away."""
         if self._listener:
             self._listener.close()
-        await self._finish_task()
+        for seat in list(self._seats.values()):
+            await seat.finish()
         visitors = list(self._visitors.items())
         for writer, _ in visitors:
             writer.close()
@@ -127,166 +138,77 @@ class Server:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             words = await _first_words(reader)
-            if words == GREETING:
-                self.stub.lookers += 1
-                try:
-                    await Control(self.stub, self._idle, self._give_up, writer).serve(reader)
-                finally:
-                    self.stub.lookers -= 1
-            elif words and (self._writer is None or self._leaving):
-                async with self._turn:
-                    await self.attend(reader, writer, words)
-            elif words and self._another and self._beside < _MOST_BESIDE:
-                await self._attend_beside(self._another, reader, writer, words)
+            if words.startswith(_GREETING):
+                await self._control(reader, writer, words)
+            elif words:
+                await self._seat(reader, writer, words)
         except asyncio.CancelledError:
             pass  # everything ends; asyncio would print a traceback
         finally:
             del self._visitors[writer]
             writer.close()
 
-    async def _attend_beside(
-        self,
-        another: Callable[[], Awaitable[Replay]],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        words: bytes,
-    ) -> None:
-        """Serve one more client, with a cursor of its own. A control channel could not tell whose it is."""
-        self._beside += 1
+    async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, words: bytes) -> None:
+        """Serve a control channel to the client whose seat's number it names: the first one's without a number."""
+        whose = _WHOSE.fullmatch(words.removeprefix(_GREETING))
+        seat = self._seats.get(int(whose[1] or 1)) if whose else None
+        if seat is None:
+            writer.write(b'{"error": "No client has that number here; qRrdbg.control tells a client its own."}\n')
+            return
+        seat.stub.lookers += 1
         try:
-            async with await another() as replay:
-                await Server(replay, controlled=False).attend(reader, writer, words)
-        except RrdbgError as error:
-            writer.write(frame(b"E." + str(error).encode()))
+            await Control(seat, writer).serve(reader)
         finally:
-            self._beside -= 1
+            seat.stub.lookers -= 1
 
-    async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, words: bytes) -> None:
-        """Serve the client at ``reader`` and ``writer``, who has said ``words``, until it leaves."""
-        self._writer = writer
-        self._leaving = False
-        self._acknowledging = True
-        try:
-            await self._talk(reader, words)
-        except ConnectionError:
-            pass  # the client has gone; it may come again
-        finally:
-            self._leaving = True
-            await self._finish_task()
-            async with self._idle:
-                await self.stub.reset()
-            self._writer = None
-
-    async def _talk(self, reader: asyncio.StreamReader, data: bytes) -> None:
-        parser = PacketParser()
-        while data:
-            for event in parser.feed(data):
-                if isinstance(event, Packet):
-                    self._acknowledge(b"+")
-                    await self._give_up()
-                    await self._finish_task(cancel=False)
-                    await self._start(event.payload)
-                    if event.payload.startswith(_LAST_WORDS):
-                        await self._finish_task(cancel=False)
-                        return
-                elif event is Signal.INTERRUPT:
-                    self.interrupt()
-                elif event is Signal.SEND_AGAIN:
-                    self._send_again()
-                elif event is Signal.DAMAGED:
-                    self._acknowledge(b"-")
-                elif event is Signal.ENDLESS:
-                    self._send(b"E.A packet is too long.")
-                    return
-                elif event is Signal.MALFORMED:
-                    self._acknowledge(b"+")
-                    self._send(b"E01")
-            if self._writer:
-                await self._writer.drain()  # whoever reads nothing is told nothing more
-            data = await reader.read(PACKET_SIZE)
-
-    def _send_again(self) -> None:
-        """Repeat the last packet, unless the client only waits: GDB asks so when an answer takes more than 2 s."""
-        if self._last and self._acknowledging and (self._task is None or self._task.done()):
-            self._write(self._last)
-
-    async def _start(self, payload: bytes) -> None:
-        await self._idle.acquire()
-        self._cancelled = False
-        self._task = asyncio.create_task(self._answer(payload))
-
-    async def _answer(self, payload: bytes) -> None:
-        try:
-            answer = await self.stub.answer(payload)
-        finally:
-            self._idle.release()
-        if answer is not None:
-            self._send(answer)
-        if payload == b"QStartNoAckMode":
-            self._acknowledging = False
-
-    async def _give_up(self) -> None:
-        """End a monitor command that is carried out though the client goes on: its user has entered Ctrl-C.
-
-        GDB does not say so, and would take a late answer to be that to its next packet.
-        """
-        if self.stub.commanding:
-            self._muted = True
+    async def _seat(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, words: bytes) -> None:
+        """Serve a client that debugs, if there is a seat for it."""
+        if self._first.free:
+            await self._first.attend(reader, writer, words)
+        elif self._floor.shared:
+            await self._attend_on(self._floor, reader, writer, words)
+        elif self._another and self._beside < _MOST_BESIDE:
+            self._beside += 1
             try:
-                await self._finish_task()
+                async with await self._another() as replay:
+                    await self._attend_on(Floor(replay), reader, writer, words)
+            except RrdbgError as error:
+                writer.write(frame(b"E." + str(error).encode()))
             finally:
-                self._muted = False
+                self._beside -= 1
 
-    def interrupt(self) -> None:
-        """Ctrl-C: end a movement, once, or one that is to begin in a moment."""
-        if self._cancelled:
-            return
-        if self._task and not self._task.done() and self.stub.moving:
-            self._cancelled = True
-            self._task.cancel()
-        else:
-            self.stub.interrupt()
-
-    async def _finish_task(self, *, cancel: bool = True) -> None:
-        if self._task:
-            if cancel:
-                self.interrupt()
-            task, self._task = self._task, None
-            await task
-
-    def _say(self, text: str) -> None:
-        digits = text.encode().hex()
-        for start in range(0, len(digits), PACKET_SIZE - 64):
-            self._send(b"O" + digits[start : start + PACKET_SIZE - 64].encode())
-
-    def _send(self, payload: bytes) -> None:
-        if self._muted:
-            return
-        self._last = frame(payload)
-        self._write(self._last)
-
-    def _acknowledge(self, sign: bytes) -> None:
-        if self._acknowledging:
-            self._write(sign)
-
-    def _write(self, data: bytes) -> None:
-        if self._writer:
-            with contextlib.suppress(ConnectionError):
-                self._writer.write(data)
+    async def _attend_on(
+        self, floor: Floor, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, words: bytes
+    ) -> None:
+        """Serve one more client, at a seat of its own on ``floor``."""
+        self._numbers += 1
+        number = self._numbers
+        seat = self._seats[number] = Seat(floor, number)
+        leave = floor.join(seat.halt)
+        try:
+            await seat.attend(reader, writer, words)
+        finally:
+            leave()
+            del self._seats[number]
 
 
 async def _first_words(reader: asyncio.StreamReader) -> bytes:
-    """What a client says first, or all of :data:`GREETING`; empty if it leaves before, or says nothing for long."""
+    """What a client says first, or a control channel's whole greeting; empty if it leaves, or says nothing for long."""
     words = b""
     with contextlib.suppress(ConnectionError, TimeoutError):
         async with asyncio.timeout(_SILENT_SECONDS):
-            while words != GREETING and GREETING.startswith(words):
+            while True:
                 # No more than that: what follows is for whoever reads on.
-                data = await reader.read(len(GREETING) - len(words))
+                missing = len(_GREETING) - len(words) if _GREETING.startswith(words) else 0
+                data = await reader.read(max(missing, 1))
                 if not data:
                     return b""
                 words += data
-            return words
+                if _GREETING.startswith(words):
+                    continue
+                greeted = words.startswith(_GREETING)
+                if not greeted or data == b"\n" or len(words) > len(_GREETING) + _LONGEST_WHOSE:
+                    return words
     return b""
 
 

@@ -1,9 +1,10 @@
 """The control channel: the registry's commands for a program that debugs through the remote protocol meanwhile.
 
-A second connection to the server's address that begins with :data:`GREETING` is one. Both sides then send JSON objects,
-one a line. The server begins with what it is; each request gets its results as they come, then one answer, and while
-it is worked on a sign of life twice a second, so that silence means that the server is gone. Unlike ``monitor`` it
-tells errors from text and what has moved, and can be interrupted at any moment. docs/reference/remote-protocol.md
+A second connection to the server's address that begins with ``rrdbg control 1`` is one, to the client whose number
+follows (:mod:`rrdbg.frontends.server.connection`). Both sides then send JSON objects, one a line. The server begins
+with what it is; each request gets its results as they come, then one answer, and while it is worked on a sign of life
+twice a second, so that silence means that the server is gone. Unlike ``monitor`` it tells errors from text and what has
+moved, can be interrupted at any moment, and tells on request what others do. docs/reference/remote-protocol.md
 describes the objects.
 """
 
@@ -12,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -22,7 +22,7 @@ from rrdbg.commands.help import COMMANDS
 from rrdbg.engine.linux.kernel import symbols_kept
 from rrdbg.engine.machines.progress import Progress
 from rrdbg.errors import RrdbgError, UsageError
-from rrdbg.frontends.server.stub import Stub
+from rrdbg.frontends.server.seat import Seat
 from rrdbg.model.document import Document, DocumentError
 from rrdbg.model.program.architecture import is_elf
 from rrdbg.model.program.code_mode import described_as
@@ -32,9 +32,6 @@ from rrdbg.store.opening import is_inside, open_regular
 from rrdbg.store.recording import Recording
 
 VERSION = 1
-GREETING = b"rrdbg control 1\n"
-"""What a client says first; no packet begins so."""
-
 _HEADER = 64
 _LIFE_SECONDS = 0.5
 
@@ -42,35 +39,34 @@ _LIFE_SECONDS = 0.5
 class Control:
     """One such connection.
 
-    ``idle`` is held while the guest, or the client that debugs it, is busy; ``give_up`` ends a monitor command that the
-    client no longer waits for.
+    It is for the client at ``seat``, and tells ``writer`` what it has to say.
     """
 
-    def __init__(
-        self,
-        stub: Stub,
-        idle: asyncio.Lock,
-        give_up: Callable[[], Awaitable[None]],
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self._stub = stub
-        self._idle = idle
-        self._give_up = give_up
+    def __init__(self, seat: Seat, writer: asyncio.StreamWriter) -> None:
+        self._seat = seat
+        self._stub = seat.stub
+        self._floor = seat.floor
         self._writer = writer
         self._answering: asyncio.Task[None] | None = None
         self._work: asyncio.Task[dict[str, Any]] | None = None
         self._cancelled = False
         self._progress: Progress | None = None
+        self._obeying = False
+        self._told: dict[str, Any] = {}
+        self._watches = False
 
     async def serve(self, reader: asyncio.StreamReader) -> None:
         """Answer requests until the client leaves; what it waits for then is interrupted."""
         self._send(self._introduction())
+        leave, look_away = self._floor.join(self._halt), self._floor.watch(self._look)
         try:
             while line := await reader.readline():
                 self._take(line)
         except (ConnectionError, ValueError):
             pass  # the client has gone, or sends what is no line: it is sent away
         finally:
+            look_away()
+            leave()
             self._cancel()
             if self._answering:
                 await self._answering
@@ -83,6 +79,7 @@ class Control:
             "kernel": _kernel(recording),
             "architecture": described_as(recording.manifest.invocation.architecture) or "",
             "declarations": declarations(),
+            "shared": self._floor.shared,
             **self._place(),
         }
 
@@ -111,6 +108,17 @@ class Control:
                 self._send({"progress": told})
         self._send(self._work.result())
         self._work = self._progress = None
+        self._floor.changed(self._seat.number)
+
+    def _halt(self) -> None:
+        """Somebody who shares the cursor, and waits for what is done here, has entered Ctrl-C."""
+        if self._obeying:
+            self._cancel()
+
+    def _look(self, by: int) -> None:
+        """Tell where the guest is now, if this channel has not brought it there itself, and so of bookmarks."""
+        if self._watches and not self._obeying and self._place() != self._told:
+            self._send({"event": "changed", "by": by, **self._place()})
 
     def _cancel(self) -> None:
         """Interrupt what is under way; nothing else may be cancelled."""
@@ -125,10 +133,13 @@ class Control:
 
     async def _perform(self, request: object) -> dict[str, Any]:
         if request == {"prompt": True}:
-            await self._give_up()
-        if self._idle.locked() and self._stub.moving:
+            await self._seat.give_up()
+        if request == {"watch": True}:
+            self._watches = True
+        if self._floor.idle.locked() and self._stub.moving:
             return {"error": "The guest is running; stop it first.", "changed": False, **self._place()}
-        async with self._idle:
+        async with self._floor.idle:
+            self._obeying = True
             before = self._stub.state
             error = ""
             try:
@@ -137,7 +148,10 @@ class Control:
                 error = str(raised)
             except asyncio.CancelledError:
                 error = f"Interrupted at {self._stub.replay.position}."
+            finally:
+                self._obeying = False
             self._stub.jumped_from(before)
+            self._stub.seen()
             return {"error": error, "changed": self._stub.state != before, **self._place()}
 
     async def _obey(self, request: object) -> None:
@@ -153,10 +167,10 @@ class Control:
                     await self._stub.replay.seek(target)
             case {"stopped": True}:
                 self._note_visit()
-            case {"where": True} | {"prompt": True}:
+            case {"where": True} | {"prompt": True} | {"watch": True}:
                 pass
             case _:
-                raise UsageError("A request has one of the keys run, visit, where, stopped, prompt and cancel.")
+                raise UsageError("A request has one of the keys run, visit, where, stopped, prompt, watch and cancel.")
 
     async def _run(self, line: str) -> None:
         async with aclosing(COMMANDS.run(self._stub.session, line)) as results:
@@ -173,6 +187,7 @@ class Control:
 
     def _place(self) -> dict[str, Any]:
         replay = self._stub.replay
+        replay.catch_up()
         here, end = replay.position, replay.timeline.end
         return {
             "position": {
@@ -183,6 +198,8 @@ class Control:
         }  # fmt: skip
 
     def _send(self, content: dict[str, Any]) -> None:
+        if "position" in content:
+            self._told = {name: content[name] for name in ("position", "bookmarks")}
         with contextlib.suppress(ConnectionError):
             self._writer.write(json.dumps(content).encode() + b"\n")
 

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
 from rrdbg.engine.machines.progress import Progress, ProgressListener
-from rrdbg.engine.replay import Replay
-from rrdbg.engine.window import Window
 from rrdbg.errors import Interrupted, QemuDied, RrdbgError, RspError, UsageError
 from rrdbg.frontends.server.conditions import Conditions
+from rrdbg.frontends.server.floor import BUSY, LASTING, MOVED, WITHOUT_GUEST, Floor
 from rrdbg.frontends.server.packets import PACKET_SIZE, number
 from rrdbg.frontends.server.points import PointSet
 from rrdbg.frontends.server.stops import INTERRUPTED, QUIET, TRAP, ClientFeatures, stop_reply
@@ -70,17 +69,14 @@ class Aftermath:
 class Stub:
     """Answers packets; ``say`` sends text to the client's console before the reply.
 
-    ``controlled`` tells that there is a control channel, too.
+    ``number`` is by what a control channel names this client.
     """
 
-    def __init__(
-        self, replay: Replay, say: Callable[[str], None], *, looks_again: bool = False, controlled: bool = True
-    ) -> None:
-        self.replay = replay
-        replay.spaces.on_meant = self._say_meant
+    def __init__(self, floor: Floor, say: Callable[[str], None], *, looks_again: bool = False, number: int = 1) -> None:
+        self.replay = replay = floor.replay
         self.session = Session(replay, what_if=self._switch)
-        self.window = Window(replay)
-        self.window.watch_jumps()
+        self.window = floor.window
+        self._shared = floor.shared
         self.points = PointSet()
         self._said: int | None = None
         self._say = say
@@ -88,6 +84,7 @@ class Stub:
         """How many see to it that the client looks at the guest anew when a command has changed it."""
         self._features = ClientFeatures()
         self._what_if: WhatIf | None = None
+        self._seen = self.state
         self._physical = False
         self._layout = ""
         self._layouts: dict[str, Layout] | None = None
@@ -103,7 +100,7 @@ class Stub:
             b"qC": self._current, b"qfThreadInfo": self._threads, b"qsThreadInfo": self._fixed(b"l"),
             b"qAttached": self._fixed(b"1"), b"qSymbol:": self._fixed(b"OK"), b"qThreadExtraInfo,": self._place,
             b"QStartNoAckMode": self._fixed(b"OK"), b"vMustReplyEmpty": self._fixed(b""),
-            b"qRrdbg.control": self._fixed(b"1" if controlled else b""),
+            b"qRrdbg.control": self._fixed(str(number).encode()),
             b"qRrdbg.mode": self._mode, b"QRrdbg.layout:": self._set_layout,
             b"qRrdbg.described": self._described_as,
             # By these, extensions for kernels know a QEMU. A single step here is one instruction, whatever they set.
@@ -169,9 +166,10 @@ class Stub:
 
     async def answer(self, packet: bytes) -> bytes | None:
         """The reply to ``packet``, or None if there is to be none."""
-        name = next((name for name in self._handlers if packet.startswith(name)), None)
+        name = self._name(packet)
         if name is None:
             return b""
+        self.replay.spaces.on_meant = self._say_meant
         exact = name in (b"?", b"g", b"k", b"bs", b"bc", b"qC", b"QStartNoAckMode", b"vCont?")
         if exact and packet != name:
             return b""
@@ -186,6 +184,25 @@ class Stub:
         except RrdbgError as error:
             self.aftermath.failure = error
             return _MALFORMED if name in _WITHOUT_WORDS else b"E." + str(error).encode()
+
+    def _name(self, packet: bytes) -> bytes | None:
+        return next((name for name in self._handlers if packet.startswith(name)), None)
+
+    def needs_floor(self, packet: bytes) -> bool:
+        """Whether ``packet`` is about the guest; what it asks else is answered also while somebody moves that."""
+        return self._name(packet) not in WITHOUT_GUEST
+
+    def may_last(self, packet: bytes) -> bool:
+        """Whether the client waits for the answer to ``packet`` however long it takes."""
+        return self._name(packet) in LASTING
+
+    def busy(self, packet: bytes) -> bytes:
+        """The answer to ``packet`` while another client moves the guest, for longer than this one waits."""
+        return _MALFORMED if packet.startswith(_WITHOUT_WORDS) else b"E." + BUSY.encode()
+
+    def seen(self) -> None:
+        """The client knows how the guest is now."""
+        self._seen = self.state
 
     async def _obey(self, packet: bytes, name: bytes) -> bytes | None:
         if self._what_if and WhatIf.takes(packet):
@@ -220,6 +237,7 @@ class Stub:
         return f"m{self._features.thread}".encode()
 
     async def _state(self, _: bytes) -> bytes:
+        self.seen()
         return self._features.stop(TRAP)
 
     async def _description(self, rest: bytes) -> bytes:
@@ -251,6 +269,7 @@ class Stub:
     # Reading
 
     async def _registers(self, _: bytes) -> bytes:
+        self.seen()
         return (await self._shown_layout()).shown(await self.window.register_packet(), await self.code_segment())
 
     async def _register(self, rest: bytes) -> bytes:
@@ -391,10 +410,20 @@ class Stub:
 
     async def _moved(self, movement: Callable[[], Awaitable[bytes]]) -> bytes:
         """The stop reply of a movement; whatever happens, GDB gets one, since it believes that the guest runs."""
+        try:
+            return await self._attempted(movement)
+        finally:
+            self.seen()
+
+    async def _attempted(self, movement: Callable[[], Awaitable[bytes]]) -> bytes:
         if self.halted or time.monotonic() - self._interrupted_at < AT_ONCE_SECONDS:
             self._interrupted_at = -math.inf
             self.aftermath.failure = Interrupted(f"Interrupted at {self.replay.position}.")
             return self._features.stop(INTERRUPTED)
+        if self._shared and self.state != self._seen:
+            # GDB takes the guest to stand where it has last seen it, and what it wants next is about that place.
+            self._say(MOVED.format(here=self.replay.position))
+            return self._features.stop(QUIET)
         try:
             return await movement()
         except Interrupted as error:
@@ -410,6 +439,8 @@ class Stub:
 
     async def _switch(self, on: bool) -> None:
         if on and self._what_if is None:
+            if self.replay.held:
+                raise UsageError(self.replay.held)
             self._what_if = await WhatIf.start(self.replay, self.points)
         elif not on:
             await self._end_what_if()
@@ -455,6 +486,7 @@ class Stub:
         finally:
             self.commanding = False
         self.jumped_from(before)
+        self.seen()
         if self.state != before and not self.lookers:
             # GDB has not seen the guest change, and holds on to what it knows.
             self._say(_LOOK_AGAIN)

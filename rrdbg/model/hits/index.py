@@ -96,6 +96,16 @@ class Known:
         merged = sorted([*self.hits, *added], key=_position) if added else self.hits
         return Known(covered, tuple(merged))
 
+    def joined(self, other: Known) -> Known:
+        """This and, where it knows nothing, what ``other`` knows."""
+        known = self
+        for start, end in other.covered:
+            near = other.hits[
+                _first(other.hits, Position(start.icount)) : _behind(other.hits, Position(end.icount + 1))
+            ]
+            known = known.with_stretch(start, end, near)
+        return known
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -163,6 +173,13 @@ class HitIndex:
             return self
         hits = [*kept, replace(judged, point=key.point())] if judged else kept
         return HitIndex({**self.points, key: Known(known.covered, tuple(sorted(hits, key=_position)))})
+
+    def joined(self, other: HitIndex) -> HitIndex:
+        """This and what ``other`` knows besides, whose points count as not used for longer."""
+        index = {key: known for key, known in other.points.items() if key not in self.points}
+        for key, known in self.points.items():
+            index[key] = known.joined(other.points[key]) if key in other.points else known
+        return HitIndex(_bounded(index))
 
     def used(self, points: Sequence[Point]) -> HitIndex:
         """This index, with ``points`` as those that were used last."""
