@@ -6,7 +6,7 @@ scan that a watchpoint breaks is made again, carefully, see :mod:`rrdbg.engine.s
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +15,7 @@ from rrdbg.engine.machines.progress import ProgressListener
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.search.accelerator import Accelerator
 from rrdbg.engine.search.backward import Search
-from rrdbg.engine.search.chain import Chain, Lying, chained, lying
-from rrdbg.engine.search.follower import Follower
+from rrdbg.engine.search.chain import chained, lying
 from rrdbg.engine.search.hits import Hits
 from rrdbg.engine.search.lives import Lives
 from rrdbg.engine.search.mappings import Mappings, any_physical
@@ -29,6 +28,7 @@ from rrdbg.engine.search.trail import Trail, judge_last
 from rrdbg.engine.search.write_sieve import sieve_for
 from rrdbg.engine.travel.cursor import Cursor
 from rrdbg.engine.travel.landing import exact_position, step_before
+from rrdbg.engine.travel.unwritten import Unwritten
 from rrdbg.errors import QemuDied
 from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Hit, Point, Watchpoint
@@ -62,7 +62,7 @@ class Finder:
         self._parallel = parallel
         self._accelerator = accelerator
         self._mappings = mappings
-        self._log = log
+        self._unwritten = Unwritten(cursor, log)
         self._single = single
         self._scan_type = SingleScan if single else Scan
         self._passed: dict[tuple[Position, int], Hit] = {}
@@ -90,7 +90,7 @@ class Finder:
         lives = Lives(points)
         await self._begin(lives, start)
         found = self._counted(lives, start, end, accept, foreign=foreign)
-        async with aclosing(self._with_unwritten(lives, start, end, found)) as hits:
+        async with aclosing(self._unwritten.among(lives, start, end, found)) as hits:
             async for hit in hits:
                 yield hit
 
@@ -111,46 +111,8 @@ class Finder:
                 else:
                     self._left_out += 1
 
-    async def _with_unwritten(
-        self, lives: Lives, start: Position, end: Position, hits: AsyncGenerator[Hit, None]
-    ) -> AsyncGenerator[Hit, None]:
-        """``hits``, and between them the changes that no instruction has made.
-
-        With several points all are found before the first is given, since those come in no order.
-        """
-        follower = self._follower()
-        chains = {point.number: self._chain(point, follower) for point in chained(lives.wanted)}
-        together: list[Hit] = []
-        try:
-            for chain in chains.values():
-                await chain.begin(lives.known_from(chain.point, start, self._cursor.position))
-            await follower.close()
-            async with aclosing(hits):
-                async for hit in hits:
-                    own = None if hit.foreign else chains.get(hit.point.number)
-                    found = [*await own.before(hit), hit] if own else [hit]
-                    for each in found if len(chains) < 2 else ():
-                        yield each
-                    together += found if len(chains) > 1 else []
-            for chain in chains.values():
-                if lives.lasts(chain.point):
-                    found = await chain.finish(end)
-                    for each in found if len(chains) < 2 else ():
-                        yield each
-                    together += found if len(chains) > 1 else []
-        finally:
-            await follower.close()
-        for hit in sorted(together, key=lambda hit: hit.position):
-            yield hit
-
     def _known(self) -> Timeline:
         return self._cursor.timeline
-
-    def _follower(self) -> Follower:
-        return Follower(self._cursor.start_at, self._known, self._cursor.leave)
-
-    def _chain(self, point: Watchpoint, follower: Follower) -> Chain:
-        return Chain(point, follower, self._known, self._log)
 
     async def begun(self, space: AddressSpace) -> Position:
         """Where ``space``, the one at the cursor, has begun; the start where its root was never another one's."""
@@ -212,33 +174,11 @@ class Finder:
         machine = (await self._cursor.walker()).machine if chained(points) else None
         there = {point.number: await lying(machine, point) for point in chained(points)} if machine else {}
         first = await self._go_to_first(lives, accept)
-        before = await self._first_unwritten(lives, origin, first, there)
+        before = await self._unwritten.first(lives, origin, first, there)
         if before is None:
             return first
         await self._cursor.go(before.position)
         return before
-
-    async def _first_unwritten(
-        self, lives: Lives, origin: Position, first: Hit | None, there: Mapping[int, Lying | None]
-    ) -> Hit | None:
-        """The first change between ``origin``, where ``there`` is what lay at each point, and the ``first`` hit.
-
-        One that no instruction has made.
-        """
-        end = first.position if first else self._cursor.timeline.end
-        follower, found = self._follower(), []
-        try:
-            for point in chained(lives.wanted):
-                if not lives.lasts(point):
-                    continue
-                chain = self._chain(point, follower)
-                chain.left = (origin, was.data) if (was := there[point.number]) else None
-                own = first if first and first.point == point else None
-                found += await (chain.before(own) if own else chain.finish(end))
-        finally:
-            await follower.close()
-        ahead = [hit for hit in found if hit.position < end or first is None]
-        return min(ahead, key=lambda hit: hit.position, default=None)
 
     async def _go_to_first(self, lives: Lives, accept: Accept | None) -> Hit | None:
         origin, end = self._cursor.position, self._cursor.timeline.end
@@ -286,7 +226,7 @@ class Finder:
     async def last(self, here: Position, points: Sequence[Point], accept: Accept | None) -> tuple[Position, Hit] | None:
         """The last hit before ``here``, and where going back to it stops."""
         last, lives = await self._last_counted(here, points, accept)
-        unwritten = await self._last_unwritten(lives, here, last)
+        unwritten = await self._unwritten.last(lives, here, last)
         self._passed = {
             place: hit for place, hit in self._passed.items() if unwritten is None or hit.position > unwritten.position
         }
@@ -296,26 +236,6 @@ class Finder:
             return None
         watched = isinstance(last.point, Watchpoint)
         return await (self.before(last.position) if watched else self._exact(last)), last
-
-    async def _last_unwritten(self, lives: Lives, here: Position, last: Hit | None) -> Hit | None:
-        """The last change between the ``last`` hit and ``here`` that no instruction has made."""
-        follower, found = self._follower(), []
-        stands = self._cursor.machine_position == here
-        try:
-            for point in chained(lives.wanted):
-                right = await lying((await self._cursor.walker()).machine, point) if stands else None
-                if stands and right is None:
-                    continue
-                if last and last.point == point:
-                    since: Position | None = last.position
-                    left = (last.position, last.change.after) if last.change else None
-                else:
-                    since = lives.known_from(point, last.position if last else START, here)
-                    left = None
-                found.append(await self._chain(point, follower).last(left, since, here, right))
-        finally:
-            await follower.close()
-        return max((hit for hit in found if hit), key=lambda hit: hit.position, default=None)
 
     async def _last_counted(
         self, here: Position, points: Sequence[Point], accept: Accept | None
