@@ -268,8 +268,7 @@ def test_a_file_that_cannot_be_used_is_left_out_of_account(
     path = copy / "hits.json"
     content = json.loads(path.read_bytes())
     with Recording.open(copy) as recording:
-        kept = load_hits(recording)
-    assert kept.points[PointKey.of(counter)].hits
+        kept = load_hits(recording).points[PointKey.of(counter)].hits[-1]
     for wrong in (
         b"{",
         b"[]",
@@ -281,4 +280,5 @@ def test_a_file_that_cannot_be_used_is_left_out_of_account(
         run(ask())
         assert "is not used" in caplog.text
         with Recording.open(copy) as recording:
-            assert load_hits(recording) == kept, "written anew"
+            # How much of what is before it was searched, too, depends on where snapshots are.
+            assert load_hits(recording).points[PointKey.of(counter)].hits[-1] == kept, "written anew"
