@@ -23,6 +23,7 @@ from rrdbg.model.timeline.cost import CostMap
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.hits_file import load_hits, renewed_hits, save_hits
 from rrdbg.store.recording import Recording
+from rrdbg.store.sharing import InUseError
 
 JUMP_SECONDS = 0.5
 """What takes longer to replay is jumped over, if there is nothing in it."""
@@ -165,7 +166,7 @@ class Hits:
     def _save_now(self) -> None:
         try:
             self.close()
-        except (OSError, HostError) as error:
+        except (OSError, HostError, InUseError) as error:
             _log.warning("What was found cannot be kept: %s", error)
 
     def _worth_a_jump(self, start: int, end: int) -> bool:

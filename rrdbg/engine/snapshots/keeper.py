@@ -35,6 +35,7 @@ from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.travel.spacing import TARGET_SECONDS, default_budget, rungs, to_drop
 from rrdbg.store.kept_timeline import KeptTimeline
+from rrdbg.store.sharing import InUseError
 from rrdbg.store.timeline_file import unlink_snapshot
 
 SPACING_SECONDS = TARGET_SECONDS / 2
@@ -279,7 +280,7 @@ class Keeper:
         try:
             self.drop(*(snapshot for snapshot in self.timeline.snapshots if snapshot.kind is SnapshotKind.LADDER))
             self._write()
-        except HostError as error:
+        except (HostError, InUseError) as error:
             # What was kept last still holds; the temporary ones are removed when it is opened next.
             _log.warning("%s", error)
 
@@ -293,6 +294,8 @@ class Keeper:
     def _write_now(self) -> None:
         try:
             self._write()
+        except InUseError as error:
+            _log.warning("What was found is kept later: %s", error)
         except HostError as error:
             self._no_more(error)
 
@@ -390,7 +393,7 @@ class Keeper:
             self._saved_for += time.monotonic() - began
             try:
                 self._keep(writing.result())
-            except (QmpError, ImageError, HostError, OSError) as error:
+            except (QmpError, ImageError, HostError, InUseError, OSError) as error:
                 self._no_more(error)
             else:
                 self._on_snapshot(writing.result())

@@ -140,6 +140,7 @@ class Control:
             return {"error": "The guest is running; stop it first.", "changed": False, **self._place()}
         async with self._floor.idle:
             self._obeying = True
+            self._stub.speak_here()
             before = self._stub.state
             error = ""
             try:

@@ -85,6 +85,8 @@ class Stub:
         self._features = ClientFeatures()
         self._what_if: WhatIf | None = None
         self._seen = self.state
+        if not floor.shared:
+            self.speak_here()
         self._physical = False
         self._layout = ""
         self._layouts: dict[str, Layout] | None = None
@@ -169,7 +171,8 @@ class Stub:
         name = self._name(packet)
         if name is None:
             return b""
-        self.replay.spaces.on_meant = self._say_meant
+        if name not in WITHOUT_GUEST:
+            self.speak_here()
         exact = name in (b"?", b"g", b"k", b"bs", b"bc", b"qC", b"QStartNoAckMode", b"vCont?")
         if exact and packet != name:
             return b""
@@ -199,6 +202,10 @@ class Stub:
     def busy(self, packet: bytes) -> bytes:
         """The answer to ``packet`` while another client moves the guest, for longer than this one waits."""
         return _MALFORMED if packet.startswith(_WITHOUT_WORDS) else b"E." + BUSY.encode()
+
+    def speak_here(self) -> None:
+        """What the engine has to say of watchpoints goes to this client from now on."""
+        self.replay.spaces.on_meant = self._say_meant
 
     def seen(self) -> None:
         """The client knows how the guest is now."""

@@ -72,6 +72,7 @@ class Debugger:
         self._described = described_as(replay.recording.manifest.invocation.architecture)
         self._names: frozenset[str] = frozenset()
         self._ending: asyncio.Task[None] | None = None
+        self._running_out: asyncio.Task[Any] | None = None
         self.symbols = GdbSymbols(gdb, self.refresh, self._as_described)
         """What GDB knows of the guest's program."""
 
@@ -146,7 +147,7 @@ class Debugger:
             if stub.halted:
                 raise self._interrupted("") from None
             if _NO_FRAME in str(error) and await self._can_run_out(line):
-                return [await self.session.stopped(await run_out(self._replay, await self._addresses()))]
+                return [await self.session.stopped(await self._run_out())]
             raise aftermath.failure or GdbError(_IN_SCRIPT.sub("", str(error))) from None
         else:
             if stub.halted or isinstance(aftermath.failure, Interrupted):
@@ -163,6 +164,16 @@ class Debugger:
         if answer.stopped is None or self.in_what_if:
             return told + ([Output(text)] if text else [])
         return [*told, await self.session.moved(await self._stop(answer.stopped, aftermath), text)]
+
+    async def _run_out(self) -> Stop:
+        """Finish a function that GDB has no frame for, step by step: of a BIOS that takes minutes."""
+        addresses = await self._addresses()
+        self._running_out = asyncio.current_task()
+        try:
+            async with self._replay.still():
+                return await run_out(self._replay, addresses)
+        finally:
+            self._running_out = None
 
     async def ask(self, command: str) -> dict[str, Any]:
         """The values that a command of GDB/MI gives; it may not move the guest.
@@ -198,6 +209,9 @@ class Debugger:
 
     def interrupt(self) -> None:
         """Ctrl-C: end what GDB does, which may be a script of many movements; a GDB that does not react is ended."""
+        if self._running_out:
+            self._running_out.cancel()  # GDB has no part in it
+            return
         self._server.stub.halted = True
         if self.moving:
             self._server.interrupt()
