@@ -72,7 +72,7 @@ class Debugger:
         self._described = described_as(replay.recording.manifest.invocation.architecture)
         self._names: frozenset[str] = frozenset()
         self._ending: asyncio.Task[None] | None = None
-        self.symbols = GdbSymbols(gdb, self.refresh, self._as_described)
+        self.symbols = GdbSymbols(gdb, self.refresh, self._as_described, folder)
         """What GDB knows of the guest's program."""
 
     @classmethod
