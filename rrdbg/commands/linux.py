@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from pathlib import Path
 
 from rrdbg.commands.arguments import nothing_more, read_stretch
 from rrdbg.commands.registry import Category, Registry, Takes
@@ -11,7 +13,21 @@ from rrdbg.commands.session import Session
 from rrdbg.engine.linux.kernel import no_kernel
 from rrdbg.engine.linux.syscalls import syscalls
 from rrdbg.errors import OutOfRange, UsageError
-from rrdbg.model.results import KernelInfo, Message, Result, SwitchSummary, Tasks
+from rrdbg.links.elf import read_program
+from rrdbg.model.linux.kallsyms import Kallsyms
+from rrdbg.model.linux.mapped import Module
+from rrdbg.model.linux.symbol_file import make_symbol_file
+from rrdbg.model.program.scope import read_task
+from rrdbg.model.results import (
+    KernelInfo,
+    LoadedModule,
+    Message,
+    Modules,
+    Result,
+    SwitchSummary,
+    SymbolsAt,
+    Tasks,
+)
 from rrdbg.model.timeline.position import START
 
 LINUX = Registry()
@@ -29,7 +45,9 @@ async def _info_kernel(session: Session, text: str) -> Result:
     kernel = await session.linux.look()
     if kernel is None:
         raise no_kernel(session.replay)
-    return KernelInfo(kernel.banner, kernel.build_id, kernel.base, kernel.seen, dict(kernel.offsets))
+    return KernelInfo(
+        kernel.banner, kernel.build_id, kernel.base, kernel.seen, dict(kernel.offsets), dict(kernel.addresses)
+    )
 
 
 @LINUX.command(
@@ -42,6 +60,69 @@ async def _info_kernel(session: Session, text: str) -> Result:
 async def _info_tasks(session: Session, text: str) -> Result:
     nothing_more(text, "info tasks")
     return Tasks(tuple(await session.linux.listed()), await session.linux.running())
+
+
+@LINUX.command(
+    "info modules", Category.DATA, "List the modules of a Linux guest's kernel that are loaded at the cursor.",
+    details="'symbols MODULE' gives GDB their names.",
+    examples=("info modules",),
+)  # fmt: skip
+async def _info_modules(session: Session, text: str) -> Result:
+    nothing_more(text, "info modules")
+    return Modules(tuple(LoadedModule(each.name, each.base, each.size) for each in await session.linux.modules()))
+
+
+@LINUX.command(
+    "symbols", Category.DATA, "Read a program's, a library's or a module's symbols where a Linux guest has it.",
+    arguments="[FILE|MODULE] [--task NAME|PID]", takes=(Takes.TEXT,),
+    details="FILE is an ELF file of this host: a program or library that the running task, or the one named, has "
+    "mapped at the cursor, or a kernel's module (.ko) that is loaded there. It is known by its build id, or its name. "
+    "Of a MODULE without a file the names are those that the kernel has itself, in the shell. GDB finds separate debug "
+    "files by itself. Without FILE, what the task has mapped is listed. Where something lies elsewhere at another "
+    "position, give the command anew.",
+    examples=("symbols", "symbols build/server --task server", "symbols libc.so.6", "symbols buggy.ko"),
+)  # fmt: skip
+async def _symbols(session: Session, text: str) -> Result:
+    what, who = read_task(text)
+    if not what:
+        task, mapped = await session.linux.programs(who)
+        return Message("\n".join([f"{task} has mapped:", *(f"  {each.offset:#14x}  {each.name}" for each in mapped)]))
+    path = Path(what).expanduser().absolute()
+    if not path.is_file():
+        return await _module_symbols(session, what)
+    file = await asyncio.to_thread(read_program, path)
+    if file.is_module:
+        module = await _module(session, path.name.partition(".")[0].replace("-", "_"))
+        return await _loaded(
+            session, f"{module.name} lies at {module.base:#x}", file.path, module.line_to_load(file.path)
+        )
+    task, offset = await session.linux.place_of(file, who)
+    return await _loaded(session, f"{task} has {path.name} at {offset:#x}", file.path, file.line_to_move(offset))
+
+
+async def _module_symbols(session: Session, name: str) -> Result:
+    module = await _module(session, name)
+    if not module.symbols:
+        raise UsageError(f"The kernel keeps no names of {name}; give its file, {name}.ko.")
+    architecture = session.replay.recording.manifest.invocation.architecture
+    content = make_symbol_file(Kallsyms(module.symbols), architecture)
+    await session.symbols_for(name, f"the file {name}.ko").load_made(name, content)
+    return Message(f"{len(module.symbols):,} names of {name}, which lies at {module.base:#x}.")
+
+
+async def _module(session: Session, name: str) -> Module:
+    modules = await session.linux.modules()
+    found = next((module for module in modules if module.name == name), None)
+    if found is None:
+        raise UsageError(f"There is no file {name}, and no module of that name is loaded here ('info modules').")
+    return found
+
+
+async def _loaded(session: Session, text: str, path: str, line: str) -> Result:
+    if session.symbols is None:
+        return SymbolsAt(text, path, line, loaded=False)
+    await session.symbols.load(path, line)
+    return SymbolsAt(text, path, line, loaded=True)
 
 
 @LINUX.command(
@@ -110,11 +191,12 @@ async def _seek_task(session: Session, text: str) -> list[Result]:
     examples=("strace", "strace --task sh from 90%", "strace --syscall openat", "> calls.csv strace --task 1"),
 )  # fmt: skip
 async def _strace(session: Session, text: str) -> AsyncGenerator[Result, None]:
-    wanted, rest = _options(text)
+    text, task = read_task(text)
+    name, rest = _syscall(text)
     _, start, end = await read_stretch(session, f"strace {rest}")
     reader = await session.linux.tasks()
     session.found.clear()
-    found = syscalls(session.replay, reader, start, end, task=wanted["--task"], name=wanted["--syscall"])
+    found = syscalls(session.replay, reader, start, end, task=task, name=name)
     async with aclosing(found):
         async for call in found:
             fields = {
@@ -127,19 +209,18 @@ async def _strace(session: Session, text: str) -> AsyncGenerator[Result, None]:
     yield Message(f"{len(session.found):,} system calls began between {start} and {end}.")
 
 
-def _options(text: str) -> tuple[dict[str, str], str]:
-    """The values of ``--task`` and ``--syscall``, empty if not written, and the rest of the line.
+def _syscall(text: str) -> tuple[str, str]:
+    """The value of ``--syscall``, empty if it is not written, and the rest of the line.
 
     :raises UsageError: there is another option, or one without its value.
     """
-    wanted = {"--task": "", "--syscall": ""}
-    words, rest = text.split(), []
+    words, rest, name = text.split(), [], ""
     while words:
         word = words.pop(0)
         if not word.startswith("--"):
             rest.append(word)
-        elif word in wanted and words:
-            wanted[word] = words.pop(0)
+        elif word == "--syscall" and words:
+            name = words.pop(0)
         else:
             raise UsageError(f"'{word}' is not understood; write strace [--task NAME|PID] [--syscall NAME].")
-    return wanted, " ".join(rest)
+    return name, " ".join(rest)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from rrdbg.commands.arguments import nothing_more, read_address, read_stretch
 from rrdbg.commands.registry import Category, Registry, Takes
-from rrdbg.commands.scope import Scope
+from rrdbg.commands.scope import Scope, Wanted
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.evaluate import Judge
 from rrdbg.engine.queries.occurrences import count, nth
 from rrdbg.errors import OutOfRange, UsageError
 from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Breakpoint
-from rrdbg.model.program.scope import HERE, read_scope
 from rrdbg.model.program.tracing import Tracepoint
 from rrdbg.model.results import Message, Result
 from rrdbg.model.timeline.position import parse_count
@@ -25,50 +23,49 @@ OCCURRENCES = Registry()
 
 @OCCURRENCES.command(
     "count", Category.QUERIES, "Tell how often LOCATION is executed, in all of time or a part of it.",
-    arguments="LOCATION [if CONDITION] [from POSITION] [to POSITION] [--here]",
+    arguments="LOCATION [if CONDITION] [from POSITION] [to POSITION] [--here|--task NAME|PID]",
     takes=(Takes.LOCATION, Takes.EXPRESSION),
     details="With a condition, only those times count at which it is not zero and can be told. Millions take one pass "
     "where the accelerator can be used ('info accelerator'), and without it about a millisecond each. It counts in "
-    "every address space; with --here, in the one at the cursor alone, at about a millisecond for each in any.",
+    "every address space; with --here in the one at the cursor alone, and with --task for one task of a Linux guest "
+    "alone, at about a millisecond for each whoever it is.",
     examples=(
         "count log_append", "count *0x100470 from 50% to 60%", "count fold if value > 100",
         "count kmem_cache_alloc if $cr3 == 0x4a2c000",
     ),
 )  # fmt: skip
 async def _count(session: Session, text: str) -> Result:
-    text, here = read_scope(text, HERE)
+    text, wanted = Wanted.read(text)
     what, start, end = await read_stretch(session, text)
     points, judge = await _points(session, what)
-    scope = await Scope.at(session, points[0].address, here=here)
-    found = await count(session.replay, [replace(point, space=scope.only) for point in points], start, end, judge)
+    scope = await Scope.at(session, points[0].address, wanted, start, end)
+    found = await count(session.replay, scope.bound(points), start, end, judge)
     how = ", counted by the accelerator" if found.accelerated else ""
     many = len(found.spaces)
     spaces = f", in {many} address spaces" if many > 1 and scope.by_process else ""
-    within = f" in address space {scope.only}" if scope.only else ""
-    return Message(f"{what} is executed {times(found.count)}{within} between {start} and {end}{how}{spaces}.")
+    return Message(f"{what} is executed {times(found.count)}{scope.within} between {start} and {end}{how}{spaces}.")
 
 
 @OCCURRENCES.command(
     "nth", Category.QUERIES, "Go to where LOCATION is executed for the time that has this NUMBER, from 1 on.",
-    arguments="NUMBER LOCATION [if CONDITION] [from POSITION] [to POSITION] [--here]",
+    arguments="NUMBER LOCATION [if CONDITION] [from POSITION] [to POSITION] [--here|--task NAME|PID]",
     takes=(Takes.NUMBER, Takes.LOCATION, Takes.EXPRESSION),
     details="With a condition, only those times count at which it is not zero and can be told. They are counted from "
     "the start of the recording, unless told otherwise. 'info accelerator' tells whether that is quick.",
     examples=("nth 1,000,000 kmem_cache_alloc", "nth 3 log_append from 50%", "nth 2 fold if value > 100"),
 )  # fmt: skip
 async def _nth(session: Session, text: str) -> Result:
+    text, wanted = Wanted.read(text)
     first, _, rest = text.partition(" ")
     if not rest.strip():
         raise UsageError("'nth' takes a number and a location: nth 1,000 log_append.")
     number = parse_count(first)
     if number < 1:
         raise UsageError("The first time has the number 1.")
-    rest, here = read_scope(rest, HERE)
     what, start, end = await read_stretch(session, rest)
     points, judge = await _points(session, what)
-    scope = await Scope.at(session, points[0].address, here=here) if here else Scope()
-    bound = [replace(point, space=scope.only) for point in points]
-    found = await nth(session.replay, bound, number, start, end, judge)
+    scope = await Scope.at(session, points[0].address, wanted, start, end)
+    found = await nth(session.replay, scope.bound(points), number, start, end, judge)
     if found.hit is None:
         raise OutOfRange(f"{what} is executed only {times(found.count)} between {start} and {end}.")
     return await session.stopped(await session.replay.seek(found.hit.position))

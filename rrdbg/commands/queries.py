@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from rrdbg.commands.arguments import read_address, read_ends
 from rrdbg.commands.listing import Listing
 from rrdbg.commands.registry import Category, Registry, Takes
-from rrdbg.commands.scope import Scope
+from rrdbg.commands.scope import Scope, Wanted, task_runs
 from rrdbg.commands.session import Session
-from rrdbg.commands.subject import PHYSICAL_DETAILS, Scopes, Subject
+from rrdbg.commands.subject import PHYSICAL_DETAILS, TASK_DETAILS, Scopes, Subject
 from rrdbg.engine.queries.trace import trace
 from rrdbg.errors import OutOfRange, UsageError
-from rrdbg.model.hits.stop import Hit, Watchpoint
-from rrdbg.model.program.scope import HERE, read_scope
+from rrdbg.model.hits.stop import Hit, Watchpoint, within
 from rrdbg.model.program.tracing import Print, Tracepoint
 from rrdbg.model.program.variable import Variable
 from rrdbg.model.results import Changed, Message, Result
@@ -26,44 +26,46 @@ QUERIES = Registry()
 
 @QUERIES.command(
     "last", Category.QUERIES, "Go back to the last write that changed EXPR, and show the old and the new value.",
-    arguments="EXPR [--everywhere|--physical]", repeats=True, takes=(Takes.EXPRESSION,),
+    arguments="EXPR [--everywhere|--physical|--task NAME|PID]", repeats=True, takes=(Takes.EXPRESSION,),
     details="EXPR is what GDB can take the address of, or without symbols *ADDRESS:LENGTH. The cursor is left on the "
     "instruction that is about to write. Where the value is another one than the last write has left, as by a disk's "
     "DMA, it is told between which positions it changed, and which block or packet event comes next. Breakpoints and "
     "watchpoints do not count meanwhile. Where each process has memory of its own at EXPR, the one at the cursor is "
-    "meant; --everywhere finds writes in any. " + PHYSICAL_DETAILS,
-    examples=("last tasks[3].magic", "last *0x104128:8", "last tasks[3].magic --physical"),
+    "meant; --everywhere finds writes in any. " + f"{PHYSICAL_DETAILS} {TASK_DETAILS}",
+    examples=(
+        "last tasks[3].magic", "last *0x104128:8", "last tasks[3].magic --physical", "last jiffies_64 --task 0",
+    ),
 )  # fmt: skip
 async def _last(session: Session, text: str) -> AsyncGenerator[Result, None]:
     what, scopes = Scopes.read(text)
     subject = await Subject.read(session, what, scopes)
     here = session.replay.position
-    point = await meant(session, subject.point(), everywhere=scopes.everywhere)
+    point = await meant(session, subject.point(), scopes, START, here)
     found = await session.replay.last_before(here, [point])
-    left_out = await elsewhere(session)
+    left_out = await elsewhere(session, point)
     if found is None:
         await session.replay.seek(here)
-        raise OutOfRange(f"Nothing has changed {what} before {here}{_in(point)}. {left_out}".rstrip())
+        raise OutOfRange(f"Nothing has changed {what} before {here}{within(point)}. {left_out}".rstrip())
     async for result in _told(session, subject, *found, left_out, everywhere=scopes.everywhere):
         yield result
 
 
 @QUERIES.command(
     "first", Category.QUERIES, "Go to the first write of all that changed EXPR, and show the old and the new value.",
-    arguments="EXPR [--everywhere|--physical]", takes=(Takes.EXPRESSION,),
-    details="EXPR, --everywhere and --physical are as for 'last'.",
+    arguments="EXPR [--everywhere|--physical|--task NAME|PID]", takes=(Takes.EXPRESSION,),
+    details="EXPR, --everywhere, --physical and --task are as for 'last'.",
     examples=("first rounds",),
 )  # fmt: skip
 async def _first(session: Session, text: str) -> AsyncGenerator[Result, None]:
     what, scopes = Scopes.read(text)
     subject = await Subject.read(session, what, scopes)
     end = session.replay.timeline.end
-    point = await meant(session, subject.point(), everywhere=scopes.everywhere)
+    point = await meant(session, subject.point(), scopes, START, end)
     async with aclosing(session.replay.scan([point], START, end)) as hits:
         hit = await anext(hits, None)
-    left_out = await elsewhere(session)
+    left_out = await elsewhere(session, point)
     if hit is None:
-        raise OutOfRange(f"Nothing ever changes {what} in this recording{_in(point)}. {left_out}".rstrip())
+        raise OutOfRange(f"Nothing ever changes {what} in this recording{within(point)}. {left_out}".rstrip())
     target = hit.unwritten.before if hit.unwritten else await session.replay.before(hit.position)
     async for result in _told(session, subject, target, hit, left_out, everywhere=scopes.everywhere):
         yield result
@@ -82,17 +84,27 @@ async def _told(
             yield Message(line)
 
 
-async def meant(session: Session, point: Watchpoint, *, everywhere: bool) -> Watchpoint:
-    """``point``, in the address space at the cursor if its address depends on that, and not all are to be looked at."""
-    if everywhere:
+async def meant(session: Session, point: Watchpoint, scopes: Scopes, start: Position, end: Position) -> Watchpoint:
+    """``point`` as ``scopes`` mean it for a search from ``start`` to ``end``.
+
+    In the address space at the cursor if its address depends on that, unless all are to be looked at, or one task.
+
+    :raises UsageError: there is no such task.
+    """
+    if task := await task_runs(session, scopes.task, start, end):
+        return replace(point, task=task)
+    if scopes.everywhere:
         return point
     (bound,) = await session.replay.bound_here([point])
     return bound
 
 
-async def elsewhere(session: Session, what: str = "write") -> str:
-    """The closing line on what the last search has left out; empty if that is nothing."""
-    count = await session.replay.elsewhere()
+async def elsewhere(session: Session, point: Watchpoint, what: str = "write") -> str:
+    """The closing line on what the last search, for ``point``, has left out; empty if that is nothing.
+
+    Who has asked about one task knows that others are left out.
+    """
+    count = 0 if point.task else await session.replay.elsewhere()
     if not count:
         return ""
     verb = "is" if count == 1 else "are"
@@ -104,10 +116,6 @@ async def foreign(session: Session, hit: Hit) -> str:
     """A line that says so if ``hit`` is in another address space than the cursor."""
     space = await session.replay.space_of(hit.point.address)
     return f"In another address space, {hit.space:#x}." if space and hit.space not in (None, space.root) else ""
-
-
-def _in(point: Watchpoint) -> str:
-    return f" in the address space {point.space}" if point.space else ""
 
 
 async def _changed(session: Session, text: str, variable: Variable, target: Position, hit: Hit) -> Result:
@@ -135,27 +143,29 @@ def _bytes(hit: Hit) -> tuple[str, str]:
 
 @QUERIES.command(
     "tprintf", Category.QUERIES, "Print values each time LOCATION is reached, in all of time, without stopping.",
-    arguments='LOCATION [if CONDITION],"FORMAT"[,EXPR...] [from POSITION] [to POSITION] [--here]',
+    arguments='LOCATION [if CONDITION],"FORMAT"[,EXPR...] [from POSITION] [to POSITION] [--here|--task NAME|PID]',
     takes=(Takes.LOCATION, Takes.EXPRESSION),
     details="The format is C's, for integers, characters and strings: %d %i %u %x %X %o %c %s %p. Each line has the "
     "position of the hit; the cursor stays where it is. Ctrl-C keeps what was printed, and tells how to go on. From "
     "the start to the end of the recording, unless told otherwise. Processes of one program reach the same LOCATION: "
-    "each line then says in which address space, and --here keeps to the one at the cursor.",
+    "each line then says in which address space, and --here keeps to the one at the cursor; --task keeps to one task "
+    "of a Linux guest.",
     examples=(
         'tprintf log_append,"%s used %lu",text,task->log_used', 'tprintf fold,"%d",value from 50% to end',
         'tprintf log_append if task->log_used > 20,"%s",text',
     ),
 )  # fmt: skip
 async def _tprintf(session: Session, text: str) -> AsyncGenerator[Result, None]:
-    text, here = read_scope(text, HERE)
+    text, words = Wanted.read(text)
     wanted = Print.read(text)
     points = await _tracepoints(session, wanted)
     start, end = await read_ends(session, wanted.start, wanted.end)
     session.found.clear()
-    scope = await Scope.at(session, points[0].address if points else 0, here=here)
+    scope = await Scope.at(session, points[0].address if points else 0, words, start, end)
     lines = trace(
-        session.replay, points, wanted.format, start, end, conditional=bool(wanted.condition), space=scope.only
-    )
+        session.replay, points, wanted.format, start, end,
+        conditional=bool(wanted.condition), space=scope.only, task=scope.task,
+    )  # fmt: skip
     listing = Listing(session, start)
     with listing.keeping():
         async with aclosing(lines):

@@ -11,13 +11,18 @@ from rrdbg.errors import UsageError
 from rrdbg.links.translation import physical_here
 from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.stop import WatchKind, Watchpoint, check_physical
-from rrdbg.model.program.scope import BEHIND, EVERYWHERE, PHYSICAL, read_scope
+from rrdbg.model.program.scope import BEHIND, EVERYWHERE, PHYSICAL, read_scope, read_task
 from rrdbg.model.program.variable import Variable
 
 PHYSICAL_DETAILS = (
     "With --physical it is the memory itself, by whatever address it is written to: what is behind EXPR at the cursor, "
     "or, as *ADDRESS:LENGTH, at that physical address; with --behind what is behind a virtual one. QEMU's plugin is "
     "needed for that ('info accelerator')."
+)
+
+TASK_DETAILS = (
+    "With --task only accesses count that this task makes, or any thread of the process with this number, whatever "
+    "address space it has; when it runs is found in one pass over the stretch, and kept ('info switches')."
 )
 
 _BYTES = re.compile(r"\*.+:\d+")
@@ -27,12 +32,14 @@ _BYTES = re.compile(r"\*.+:\d+")
 class Scopes:
     """The words beside a subject: in ``everywhere`` or the cursor's address space, or in ``physical`` memory.
 
-    A number is a virtual address all the same if what is ``behind`` it is meant.
+    A number is a virtual address all the same if what is ``behind`` it is meant. ``task`` is who alone makes accesses
+    that count, in whatever address space; empty: anybody.
     """
 
     everywhere: bool = False
     physical: bool = False
     behind: bool = False
+    task: str = ""
 
     @classmethod
     def read(cls, text: str) -> tuple[str, Scopes]:
@@ -40,6 +47,7 @@ class Scopes:
 
         :raises UsageError: they contradict each other.
         """
+        text, task = read_task(text)
         text, first = read_scope(text, EVERYWHERE)
         text, physical = read_scope(text, PHYSICAL)
         text, behind = read_scope(text, BEHIND)
@@ -47,7 +55,9 @@ class Scopes:
         physical |= behind
         if physical and (first or second):
             raise UsageError("Physical memory is the same in every address space; leave --everywhere out.")
-        return text, cls(first or second, physical, behind)
+        if task and (first or second):
+            raise UsageError("--task says whose accesses count, in whatever address space; leave --everywhere out.")
+        return text, cls(first or second, physical, behind, task)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,20 @@ from rrdbg.model.results import Frame
 class Symbols(Protocol):
     """Expressions and source locations, understood at the cursor."""
 
+    async def load(self, path: str, line: str) -> None:
+        """Run GDB's command ``line``, which reads the symbols of ``path``; what was read of that before is forgotten.
+
+        :raises GdbError: GDB cannot read them.
+        """
+        ...
+
+    async def load_made(self, name: str, content: bytes) -> None:
+        """Read the symbols of an ELF file that was made of what the guest says itself; as for :meth:`load`.
+
+        :raises GdbError: GDB cannot read them.
+        """
+        ...
+
     async def variable(self, expression: str) -> Variable:
         """The place in memory of an expression's value.
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from rrdbg.commands.arguments import read_address, read_stretch
 from rrdbg.commands.listing import Listing
 from rrdbg.commands.queries import elsewhere, meant
 from rrdbg.commands.registry import Category, Registry, Takes
-from rrdbg.commands.scope import Scope
+from rrdbg.commands.scope import Scope, Wanted
 from rrdbg.commands.session import Session
-from rrdbg.commands.subject import PHYSICAL_DETAILS, Scopes, Subject
+from rrdbg.commands.subject import PHYSICAL_DETAILS, TASK_DETAILS, Scopes, Subject
 from rrdbg.engine.queries.calls import Call, calls
 from rrdbg.model.hits.stop import Hit, WatchKind
 from rrdbg.model.program.function import NO_VALUE, UNKNOWN, Function
-from rrdbg.model.program.scope import HERE, read_scope
 from rrdbg.model.program.tracing import Format
 from rrdbg.model.results import Message, Result
 from rrdbg.model.shown import on_one_line
@@ -27,7 +27,7 @@ _DETAILS = (
     "EXPR is what GDB can take the address of, or *ADDRESS:LENGTH. From the start to the end of the recording, unless "
     "told otherwise. 'seek @NUMBER' goes to one of the places. Where each process has memory of its own at EXPR, the "
     "one at the cursor is meant; --everywhere lists all, and marks those of others. Ctrl-C keeps what was listed, and "
-    "tells how to go on."
+    f"tells how to go on. {TASK_DETAILS}"
 )
 
 _UNWRITTEN = (
@@ -38,7 +38,7 @@ _UNWRITTEN = (
 
 @TABLES.command(
     "writes", Category.QUERIES, "List every write that changed EXPR.",
-    arguments="EXPR [from POSITION] [to POSITION] [--everywhere|--physical]", takes=(Takes.EXPRESSION,),
+    arguments="EXPR [from POSITION] [to POSITION] [--everywhere|--physical|--task NAME|PID]", takes=(Takes.EXPRESSION,),
     details=f"{_DETAILS} {_UNWRITTEN} {PHYSICAL_DETAILS}",
     examples=(
         "writes tasks[3].magic", "writes *0x104128:8 from 50%", "> writes.csv writes rounds",
@@ -53,7 +53,8 @@ async def _writes(session: Session, text: str) -> AsyncGenerator[Result, None]:
 
 @TABLES.command(
     "reads", Category.QUERIES, "List every read of EXPR.",
-    arguments="EXPR [from POSITION] [to POSITION] [--everywhere]", takes=(Takes.EXPRESSION,), details=_DETAILS,
+    arguments="EXPR [from POSITION] [to POSITION] [--everywhere|--task NAME|PID]", takes=(Takes.EXPRESSION,),
+    details=_DETAILS,
     examples=("reads tasks[3].magic to 50%",),
 )  # fmt: skip
 async def _reads(session: Session, text: str) -> AsyncGenerator[Result, None]:
@@ -67,7 +68,7 @@ async def _accesses(session: Session, text: str, kind: WatchKind) -> AsyncGenera
     what, start, end = await read_stretch(session, text)
     subject = await Subject.read(session, what, scopes)
     session.found.clear()
-    point = await meant(session, subject.point(kind), everywhere=False)
+    point = await meant(session, subject.point(kind), replace(scopes, everywhere=False), start, end)
     if behind := subject.behind:
         yield Message(behind)
     hits = session.replay.scan([point], start, end, foreign=scopes.everywhere)
@@ -79,7 +80,7 @@ async def _accesses(session: Session, text: str, kind: WatchKind) -> AsyncGenera
                 listing.told(hit.position)
     verb = "changed" if kind is WatchKind.WRITE else "read"
     yield Message(f"{what} was {verb} {times(len(session.found))} between {start} and {end}.")
-    if left_out := await elsewhere(session, "write" if kind is WatchKind.WRITE else "read"):
+    if left_out := await elsewhere(session, point, "write" if kind is WatchKind.WRITE else "read"):
         yield Message(left_out)
 
 
@@ -116,27 +117,28 @@ async def _read(session: Session, hit: Hit) -> Result:
 
 @TABLES.command(
     "calls", Category.QUERIES, "List every call of FUNCTION: its caller, arguments and result.",
-    arguments="FUNCTION [from POSITION] [to POSITION] [--here]", takes=(Takes.FUNCTION,),
+    arguments="FUNCTION [from POSITION] [to POSITION] [--here|--task NAME|PID]", takes=(Takes.FUNCTION,),
     details="The arguments are shown if GDB knows the parameters, and the result as its type says: none of a void "
     "function, a name for a function's address; where no type is known, the register of results. A function without "
     "symbols is written *ADDRESS. From the start to the end of the recording, unless told otherwise, piece by piece; "
     "what has not returned at the end of a piece comes later. Ctrl-C keeps what was listed, and tells how to go on. "
     "'seek @NUMBER' goes to one of the calls. Processes of one program make the same calls: each line then says in "
-    "which address space, and --here keeps to the one at the cursor.",
-    examples=("calls log_append", "calls do_sys_openat2 from 90%", "calls *0x100020"),
+    "which address space, and --here keeps to the one at the cursor; --task keeps to one task of a Linux guest.",
+    examples=("calls log_append", "calls do_sys_openat2 from 90%", "calls *0x100020", "calls vfs_read --task cat"),
 )  # fmt: skip
 async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
-    text, here = read_scope(text, HERE)
+    text, wanted = Wanted.read(text)
     what, start, end = await read_stretch(session, text)
     function = await _function(session, what)
-    scope = await Scope.at(session, function.entry, here=here)
+    scope = await Scope.at(session, function.entry, wanted, start, end)
     what = f"*{function.entry:#x}" if what.startswith("*") else what
     forms = [Format.read(parameter.conversion).conversions[0] for parameter in function.parameters]
     session.found.clear()
     names = [parameter.name for parameter in function.parameters]
     listing = Listing(session, start)
     found = calls(
-        session.replay, function.entry, function.points, forms, start, end, scope.only, on_searched=listing.searched
+        session.replay, function.entry, function.points, forms, start, end, scope.only, scope.task,
+        on_searched=listing.searched,
     )  # fmt: skip
     with listing.keeping():
         async with aclosing(found):

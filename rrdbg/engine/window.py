@@ -110,7 +110,9 @@ class Window:
         wanted = await replay.meant_here((*replay.points, *points))
         watchpoints = tuple(point for point in wanted if isinstance(point, Watchpoint))
         # Conditions may read memory that is not in the store, and a delivery may access some that the pass missed.
+        # Which address space a moment was in is not stored.
         storable = accept is None and all(point.kind is WatchKind.WRITE for point in watchpoints)
+        storable = storable and not any(isinstance(point, Breakpoint) and point.space for point in wanted)
         edge, found = replay.position, None
         if storable and (here := self._here(watchpoints)) is not None:
             edge, found = self._last_before(here, wanted)
@@ -139,7 +141,9 @@ class Window:
                 if hit.point in points and hit.belongs:
                     return moment.position, hit
             if moment.begun and (point := breakpoints.get(moment.pc)):
-                return moment.position, Hit(moment.position, moment.pc, point)
+                hit = Hit(moment.position, moment.pc, point)
+                if hit.belongs:
+                    return moment.position, hit
         return self._moments[0].position, None
 
     async def register_packet(self) -> bytes:

@@ -11,8 +11,10 @@ from typing import BinaryIO
 
 from rrdbg.errors import UsageError
 from rrdbg.model.linux.kernel import KernelFile, build_id_in
+from rrdbg.model.linux.mapped import ProgramFile
 
 _IDENT = b"\x7fELF\x02\x01"
+_RELOCATABLE = 1
 _HEADER = struct.Struct("<QQQIHHHHHH")
 _HEADER_AT = 24
 _SECTION = struct.Struct("<IIQQQQIIQQ")
@@ -33,6 +35,32 @@ def read_kernel_file(path: Path) -> KernelFile:
     try:
         with path.open("rb") as file:
             return _read(path, file)
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}.") from None
+    except (struct.error, IndexError, ValueError):
+        raise UsageError(f"{path} is a damaged ELF file; its tables lead out of it.") from None
+
+
+def read_program(path: Path) -> ProgramFile:
+    """What the ELF file of a user's program, a library or a kernel's module tells.
+
+    :raises UsageError: it cannot be read, or is none for a little-endian 64-bit machine.
+    """
+    try:
+        with path.open("rb") as file:
+            head = _part(file, 0, _HEADER_AT + _HEADER.size)
+            if not head.startswith(_IDENT):
+                raise UsageError(f"{path} is no ELF file of a 64-bit little-endian machine.")
+            kind = int.from_bytes(head[16:18], "little")
+            entry, _, sections_at, *_ = _HEADER.unpack_from(head, _HEADER_AT)
+            size, count = _HEADER.unpack_from(head, _HEADER_AT)[7:9]
+            table = _part(file, sections_at, size * count)
+            note: tuple[int, bytes] | None = None
+            for number in range(count):
+                _, section, _, address, place, length, *_ = _SECTION.unpack_from(table, number * size)
+                if section == _NOTE and build_id_in(content := _part(file, place, length)):
+                    note = address, content
+            return ProgramFile(str(path), entry, kind == _RELOCATABLE, note)
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror}.") from None
     except (struct.error, IndexError, ValueError):

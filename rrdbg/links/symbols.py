@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
 
 from rrdbg.errors import GdbError
 from rrdbg.links.mi import Gdb
@@ -32,7 +33,7 @@ _HELD = "$_rrdbg_variable"
 
 
 class GdbSymbols:
-    """Asks ``gdb``, after ``refresh`` has brought its idea of the guest up to date.
+    """Asks ``gdb``, after ``refresh`` has brought its idea of the guest up to date; makes files for it in ``folder``.
 
     Inside ``described`` GDB sees the CPU as QEMU describes it, by whose numbers of registers code is compiled.
     """
@@ -42,11 +43,33 @@ class GdbSymbols:
         gdb: Gdb,
         refresh: Callable[[], Awaitable[None]],
         described: Callable[[], AbstractAsyncContextManager[None]],
+        folder: Path,
     ) -> None:
         self._gdb = gdb
+        self._folder = folder
         self._refresh = refresh
         self._described = described
         self._places: dict[int, str] = {}
+
+    async def load(self, path: str, line: str) -> None:
+        """Run GDB's command ``line``, which reads the symbols of ``path``; what was read of that before is forgotten.
+
+        :raises GdbError: GDB cannot read them.
+        """
+        await self._refresh()
+        with suppress(GdbError):  # there is nothing to be forgotten the first time
+            await self._gdb.console(f'remove-symbol-file "{path}"')
+        await self._gdb.console(line)
+        self._places.clear()
+
+    async def load_made(self, name: str, content: bytes) -> None:
+        """Read the symbols of an ELF file that was made of what the guest says itself; as for :meth:`load`.
+
+        :raises GdbError: GDB cannot read them.
+        """
+        path = self._folder / f"{name}.elf"
+        path.write_bytes(content)
+        await self.load(str(path), f'with confirm off -- add-symbol-file "{path}" -o 0')
 
     async def variable(self, expression: str) -> Variable:
         """The place in memory of an expression's value.

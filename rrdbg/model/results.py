@@ -218,13 +218,46 @@ class RecordingInfo:
 
 @dataclass(frozen=True, slots=True)
 class KernelInfo:
-    """The guest's kernel: its banner and build id, where its text begins, where it was found, what its types tell."""
+    """The guest's kernel: its banner and build id, where its text begins, where it was found, what its types tell.
+
+    ``addresses`` are those of some of its symbols.
+    """
 
     banner: str
     build_id: str
     base: int | None
     seen: Position
     offsets: dict[str, int]
+    addresses: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModule:
+    """A module of the guest's kernel: where its text begins, and how many bytes it has."""
+
+    name: str
+    base: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Modules:
+    """The modules that are loaded, in the order of their loading."""
+
+    modules: tuple[LoadedModule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolsAt:
+    """What a debugger is to do to have the symbols of the file ``path`` where they are: GDB's command ``line``.
+
+    It is done already where ``loaded``.
+    """
+
+    text: str
+    path: str
+    line: str
+    loaded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +352,8 @@ Result = (
     | RecordingInfo
     | KernelInfo
     | Tasks
+    | Modules
+    | SymbolsAt
     | SwitchSummary
     | StackSample
     | CoveredCode

@@ -8,6 +8,7 @@ import re
 from datetime import datetime
 
 from rrdbg.errors import RrdbgError
+from rrdbg.model.hits.task_runs import TaskRuns
 from rrdbg.model.results import Result, TimelineView
 from rrdbg.model.timeline.position import Position
 
@@ -54,6 +55,8 @@ def _plain_fields(value: object) -> dict[str, object]:
 def _plain(value: object) -> object:
     if isinstance(value, Position):
         return {"icount": value.icount, "phase": value.phase}
+    if isinstance(value, TaskRuns):
+        return value.name
     if dataclasses.is_dataclass(value):
         return {"type": _kind(type(value).__name__), **_plain_fields(value)}
     if isinstance(value, datetime):

@@ -6,8 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from rrdbg.model.hits.address_space import AddressSpace
-from rrdbg.model.hits.stop import Breakpoint, Hit, Point, StopReason, Watchpoint
+from rrdbg.model.hits.stop import Breakpoint, Hit, Point, StopReason, Watchpoint, within
 from rrdbg.model.results import (
     Bookmarks,
     Changed,
@@ -24,6 +23,7 @@ from rrdbg.model.results import (
     KnownHits,
     Memory,
     Message,
+    Modules,
     Output,
     Points,
     PointSet,
@@ -35,6 +35,7 @@ from rrdbg.model.results import (
     StackSample,
     Stopped,
     SwitchSummary,
+    SymbolsAt,
     Tasks,
     TimelineView,
     Where,
@@ -104,6 +105,10 @@ def _text(result: Result, width: int) -> str:
             return _kernel(result)
         case Tasks():
             return _tasks(result)
+        case Modules():
+            return _modules(result)
+        case SymbolsAt(text, _, line, loaded):
+            return text if loaded else f"{text}; in GDB: {line}"
         case SwitchSummary():
             return _switches(result)
         case StackSample():
@@ -237,14 +242,10 @@ def _points(points: Sequence[Point]) -> str:
 
 def _point(point: Point) -> tuple[str, str]:
     match point:
-        case Breakpoint(_, address, space):
-            return "breakpoint", f"*{address:#x}{_within(space)}"
-        case Watchpoint(kind=kind, space=space):
-            return kind.value, f"{'' if point.physical else '*'}{point.place}{_within(space)}"
-
-
-def _within(space: AddressSpace | None) -> str:
-    return f" in address space {space}" if space else ""
+        case Breakpoint(address=address):
+            return "breakpoint", f"*{address:#x}{within(point)}"
+        case Watchpoint(kind=kind):
+            return kind.value, f"{'' if point.physical else '*'}{point.place}{within(point)}"
 
 
 def _snapshots(result: Snapshots) -> str:
@@ -300,6 +301,13 @@ def _kernel(kernel: KernelInfo) -> str:
         "types": "its own (BTF)" if kernel.offsets else "it has no BTF, so tasks are not known",
     }
     return f"{kernel.banner}\n" + _facts(facts.items())
+
+
+def _modules(result: Modules) -> str:
+    if not result.modules:
+        return "No module of the kernel's is loaded here."
+    rows = [(module.name, f"{module.size:,}", f"{module.base:#x}") for module in result.modules]
+    return table(("Module", "Bytes", "Text at"), rows)
 
 
 def _tasks(result: Tasks) -> str:

@@ -17,7 +17,7 @@ from rrdbg.store.files import write_atomically
 from rrdbg.store.opening import read_regular
 from rrdbg.store.recording import Recording
 
-SCHEMA = 1
+SCHEMA = 2
 """To be raised also when a pass finds something else than before in the same recording."""
 
 _MOST_BYTES = 128 << 20
@@ -55,7 +55,12 @@ def save_switches(recording: Recording, known: Switches) -> None:
         return
     tasks: dict[Task, int] = {}
     listed = [
-        [switch.position.icount, switch.position.phase, tasks.setdefault(switch.task, len(tasks))]
+        [
+            switch.position.icount,
+            switch.position.phase,
+            tasks.setdefault(switch.task, len(tasks)),
+            int(switch.goes_on),
+        ]
         for switch in known.switches
     ]
     content = json.dumps(
@@ -80,9 +85,9 @@ def _read(content: Document) -> Switches:
         covered.append((Position(low, low_phase), Position(high, high_phase)))
     switches = []
     for item in content["switches"].values(0, MOST_SWITCHES):
-        icount, phase, number = item.values(3, 3)
+        icount, phase, number, goes_on = item.values(4, 4)
         task = tasks[number.integer(0, len(tasks) - 1)]
-        switches.append(Switch(Position(icount.integer(), phase.integer()), task))
+        switches.append(Switch(Position(icount.integer(), phase.integer()), task, bool(goes_on.integer(0, 1))))
     if covered != sorted(covered) or switches != sorted(switches, key=lambda switch: switch.position):
         raise DocumentError("it is not in order")
     return Switches(tuple(covered), tuple(switches))

@@ -13,14 +13,20 @@ from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.engine.replay import Replay
 from tests.conftest import GUEST_DIR, failing_clearly
 from tests.guests import linux
-from tests.guests.linux.tasks import build_tasks
+from tests.guests.linux.tasks import Tasks, build_tasks
 
 
 @pytest.fixture(scope="session")
-def tasks_recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recording of it, with what there is to know about its kernel."""
+def tasks_guest() -> Tasks:
+    """The guest, and the files of what runs in it."""
     with failing_clearly("linux"):
-        guest = build_tasks(GUEST_DIR)
+        return build_tasks(GUEST_DIR)
+
+
+@pytest.fixture(scope="session")
+def tasks_recording(tmp_path_factory: pytest.TempPathFactory, tasks_guest: Tasks) -> Path:
+    """A recording of it, with what there is to know about its kernel."""
+    guest = tasks_guest.guest
     command = (
         "qemu-system-x86_64", *linux.QEMU_OPTIONS, "-nographic", "-no-reboot", "-kernel", str(guest.kernel),
         "-initrd", str(guest.initrd), "-append", guest.cmdline,

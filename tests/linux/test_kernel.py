@@ -14,6 +14,7 @@ import pytest
 from rrdbg.engine.linux.kernel import kernel_of, symbols_kept
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
+from rrdbg.frontends.cli.gdbinit import init_line
 from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.frontends.shared.symbol_lines import symbol_lines
 from rrdbg.links.elf import read_kernel_file
@@ -21,6 +22,7 @@ from rrdbg.model.hits.stop import Breakpoint
 from rrdbg.model.timeline.position import START
 from rrdbg.store.linux_file import load_kernel
 from rrdbg.store.recording import Recording
+from tests.extension.conftest import output_of
 from tests.guests.build import run_tool
 
 pytestmark = [pytest.mark.linux, pytest.mark.timeout(600)]
@@ -100,6 +102,34 @@ async def test_a_vmlinux_is_moved_to_where_the_kernel_lies(tasks: Replay, tmp_pa
         assert await debugger.symbols.number("&schedule") == addresses["schedule"]
     (line,) = await symbol_lines(tasks, make_elf(tmp_path / "unmoved", linked))
     assert f"-o {(addresses['_text'] - _LINKED_AT) % (1 << 64):#x}" in line
+
+
+async def test_a_gdb_of_ones_own_has_the_kernels_names_and_a_vmlinux_moved(
+    tasks_recording: Path, tmp_path: Path
+) -> None:
+    """By `rrdbg open`, which looks for the kernel; another build's vmlinux is told of, and left where it was."""
+    copy = Path(shutil.copytree(tasks_recording, tmp_path / "copy"))
+    (copy / "linux.json").unlink()
+    addresses = told(copy)
+    linked = {name: address - addresses["_text"] + _LINKED_AT for name, address in addresses.items()} | {
+        "_stext": _LINKED_AT
+    }
+    elf = make_elf(tmp_path / "vmlinux", linked)
+    shuffled = dict(zip(sorted(addresses), (_LINKED_AT + 64 * number for number in range(10)), strict=True))
+    other = make_elf(tmp_path / "other", {**shuffled, "_stext": _LINKED_AT})
+    script = (
+        f"{init_line()}\nrrdbg open {copy}\ninfo address schedule\ndisconnect\n"
+        f"file {elf}\nbreak do_exit\nrrdbg open {copy}\ninfo address schedule\ninfo breakpoints\n"
+        f"rrdbg open {copy}\ninfo address schedule\ndisconnect\n"
+        f"file {other}\nrrdbg open {copy}\ninfo address schedule\n"
+    )
+    lines = await output_of("gdb", script=script, folder=tmp_path)
+    found = [line.split(" is at ")[1].split()[0] for line in lines if '"schedule" is at' in line]
+    assert [int(address.rstrip("."), 16) for address in found] == [addresses["schedule"]] * 3 + [shuffled["schedule"]]
+    assert sum("are moved to where the kernel lies in this recording" in line for line in lines) == 1
+    (point,) = [line for line in lines if "<do_exit" in line and "breakpoint" in line]
+    assert int(point.split()[4], 16) - addresses["do_exit"] in range(16), "GDB passes over a prologue"
+    assert sum("rrdbg: " in line and "other is of another build" in line for line in lines) == 1
 
 
 async def test_symbols_of_another_build_are_refused(tasks: Replay, tmp_path: Path) -> None:

@@ -59,7 +59,9 @@ async def test_switches_are_those_that_single_steps_find(tasks: Replay) -> None:
     finder = await guest.switches()
     start, end = entries[0], entries[_COUNT]
     known = await finder.ensure(start, end)
-    assert list(known.switches) == expected
+    assert [switch for switch in known.switches if not switch.goes_on] == expected
+    first = known.switches[0]
+    assert (first.position, first.goes_on) == (start, True), "who runs where the list begins is known, too"
     assert len({switch.task.pid for switch in expected}) > 2
 
     # The same from the file, and one by one.
@@ -73,7 +75,9 @@ async def test_switches_are_those_that_single_steps_find(tasks: Replay) -> None:
     tracks = timeline_tracks(tasks.recording, tasks.timeline)
     runs = sorted((mark.position, mark.end) for track in tracks.tracks if "[" in track.name for mark in track.marks)
     places = [switch.position for switch in expected]
-    assert runs == [*pairwise(places), (places[-1], end)]
+    begun = [switch.position for switch in known.switches]
+    assert set(places) <= set(begun)
+    assert runs == [*pairwise(begun), (begun[-1], end)]
     with pytest.raises(OutOfRange, match="no switch to nobody before"):
         await finder.preceding(Position(expected[3].position.icount), "nobody")
     assert await finder.preceding(third.position) == expected[1]
@@ -96,3 +100,9 @@ def test_what_is_missing_and_what_is_known() -> None:
     assert whole.task_at(at(25)) == b
     ran = whole.summary(at(10), at(40))
     assert [(each.task, each.times, each.instructions) for each in ran] == [(b, 1, 20), (a, 2, 8)]
+    # Where a list begins somebody runs already: that is told, until what comes before is known.
+    begun = Switches().added(at(20), at(30), [Switch(at(20), b, goes_on=True), Switch(at(24), a)])
+    assert [begun.task_at(at(icount)) for icount in (20, 24)] == [b, a]
+    joined = begun.added(at(10), at(20), [Switch(at(12), b)])
+    assert [switch.position for switch in joined.switches] == [at(12), at(24)]
+    assert joined.covered == ((at(10), at(30)),)

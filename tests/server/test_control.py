@@ -71,7 +71,6 @@ async def controlling(address: str, number: int | None = None) -> AsyncIterator[
         introduction = await talk.hear()
         assert introduction["rrdbg"] == 1
         assert introduction["recording"] == "served"
-        assert Path(introduction["kernel"]).is_file()
         yield talk
     finally:
         writer.close()
@@ -93,9 +92,11 @@ async def test_requests_and_answers(workload: Path, tmp_path: Path) -> None:
         assert answer["error"].startswith("200% is outside the recording")
         for nonsense in ({"lunch": True}, {"run": 5}):
             _, answer = await talk.ask(**nonsense)
-            assert (
-                answer["error"] == "A request has one of the keys run, visit, where, stopped, prompt, watch and cancel."
+            assert answer["error"] == (
+                "A request has one of the keys run, visit, symbols, task, where, stopped, prompt, watch and cancel."
             )
+        (symbols,), answer = await talk.ask(symbols=True)
+        assert (symbols["path"], answer["error"]) == (str(replay.recording.layout.bundled("kernel")), "")
         talk.writer.write(b"no JSON\n")
         assert (await talk.hear())["error"].startswith("A request has one of")
 

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 
 from rrdbg.engine.linux.kernel import kernel_of, no_kernel
 from rrdbg.engine.linux.memory import KernelMemory
+from rrdbg.engine.linux.modules import modules_in
+from rrdbg.engine.linux.programs import place_of, programs_of
 from rrdbg.engine.linux.switches import SwitchFinder
 from rrdbg.engine.linux.tasks import TaskReader, running_at
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import LinkError, UsageError
 from rrdbg.links.machine import Machine
+from rrdbg.model.hits.task_runs import TaskRuns
 from rrdbg.model.linux.kernel import Kernel
+from rrdbg.model.linux.mapped import MappedProgram, Module, ProgramFile
 from rrdbg.model.linux.task import ListedTask, Running, Task
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.linux_file import load_kernel
@@ -91,6 +95,66 @@ class LinuxGuest:
         if self._finder is None:
             self._finder = SwitchFinder(self._replay, await self.tasks())
         return self._finder
+
+    async def runs_of(self, name: str, start: Position, end: Position) -> TaskRuns:
+        """While the task, or the process, that ``name`` says runs, between two positions.
+
+        :raises UsageError: it never does, or as :meth:`tasks`.
+        """
+        known = await (await self.switches()).ensure(start, end)
+        runs = tuple((switch.position, until) for switch, until in known.runs() if switch.task.is_called(name))
+        if not any(low < end and start < high for low, high in runs):
+            raise UsageError(f"No task {name} runs between {start} and {end}; 'info switches' lists those that do.")
+        return TaskRuns(name, runs)
+
+    async def modules(self) -> Sequence[Module]:
+        """The modules of the kernel that are loaded at the cursor.
+
+        :raises UsageError: as :meth:`tasks`, or the kernel does not tell how modules look.
+        :raises LinkError: QEMU's memory cannot be read here.
+        """
+        reader = await self.tasks()
+        with await self._memory() as memory:
+            return modules_in(memory, reader)
+
+    async def programs(self, who: str) -> tuple[Task, Sequence[MappedProgram]]:
+        """The task that ``who`` says, the running one if that is empty, and what it has mapped at the cursor.
+
+        :raises UsageError: there is no such task, or it is the kernel's.
+        """
+        reader = await self.tasks()
+        with await self._memory() as memory:
+            task = await self._task(memory, who)
+            return task, programs_of(memory, reader, task)[0]
+
+    async def place_of(self, file: ProgramFile, who: str) -> tuple[Task, int]:
+        """The same task, and how far it has moved the program or library ``file``.
+
+        :raises UsageError: it has not mapped that, or one of another build.
+        """
+        reader = await self.tasks()
+        with await self._memory() as memory:
+            task = await self._task(memory, who)
+            mapped, own = programs_of(memory, reader, task)
+            return task, place_of(file, mapped, own, task)
+
+    async def _memory(self) -> KernelMemory:
+        memory = await KernelMemory.of(await self._replay.machine())
+        if memory is None:
+            raise UsageError(f"The kernel has not begun at {self._replay.position}.")
+        return memory
+
+    async def _task(self, memory: KernelMemory, who: str) -> Task:
+        if not who:
+            running = await self.running()
+            if running is None:
+                raise UsageError(f"Nobody runs at {self._replay.position}.")
+            return running.task
+        reader = await self.tasks()
+        found = next((known.task for known in reader.listed(memory) if known.task.is_called(who)), None)
+        if found is None:
+            raise UsageError(f"There is no task {who} at {self._replay.position}; 'info tasks' lists them.")
+        return found
 
     def task_at(self, position: Position) -> Task | None:
         """Who runs at ``position``, if that is known from the switches that were found by now."""

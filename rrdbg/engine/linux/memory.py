@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -28,12 +28,16 @@ _PAGE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The page tables that map the kernel: their form, their root, and where in them its image may be."""
+    """The page tables that map the kernel: their form, their root, and where in them its image may be.
+
+    ``users`` is the form of those of processes.
+    """
 
     paging: Paging
     root: int
     low: int
     high: int
+    users: Paging
 
 
 async def kernel_tables(machine: Machine) -> Tables | None:
@@ -43,31 +47,26 @@ async def kernel_tables(machine: Machine) -> Tables | None:
         root, depth = await space_in_use(machine), await levels(machine)
         if root is None or not depth:
             return None
-        return Tables(x86_paging(five_levels=depth == 5), root, *_X86_KERNEL)
+        paging = x86_paging(five_levels=depth == 5)
+        return Tables(paging, root, *_X86_KERNEL, paging)
     if "TTBR1_EL1" in names:
         control, root = await machine.register("TCR_EL1"), await machine.register("TTBR1_EL1")
-        paging = aarch64_paging(control or 0)
-        return Tables(paging, root & _ROOT, paging.upper_half, 1 << 64) if paging and root else None
+        upper, users = aarch64_paging(control or 0), aarch64_paging(control or 0, lower=True)
+        return Tables(upper, root & _ROOT, upper.upper_half, 1 << 64, users) if upper and users and root else None
     if "satp" in names:
         satp = await machine.register("satp") or 0
-        paging = riscv_paging(satp >> 60)
-        return Tables(paging, (satp & (1 << 44) - 1) << 12, *_RISCV_KERNEL) if paging else None
+        sv = riscv_paging(satp >> 60)
+        return Tables(sv, (satp & (1 << 44) - 1) << 12, *_RISCV_KERNEL, sv) if sv else None
     return None
 
 
 class KernelMemory:
     """What a kernel has in its memory where a machine stands; made by :meth:`of`, used as a context."""
 
-    def __init__(self, pid: int, ranges: Sequence[RamRange], tables: Tables) -> None:
+    def __init__(self, file: int, ranges: Sequence[RamRange], tables: Tables) -> None:
+        self._file = file
         self._ranges = ranges
         self._tables = tables
-        try:
-            self._file = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise LinkError(
-                f"The memory of QEMU (pid {pid}) cannot be read: {error.strerror}. The kernel setting "
-                "yama.ptrace_scope may forbid it (0 and 1 allow it)."
-            ) from None
 
     @classmethod
     async def of(cls, machine: Machine) -> Self | None:
@@ -76,7 +75,17 @@ class KernelMemory:
         :raises LinkError: it cannot be read here.
         """
         tables = await kernel_tables(machine)
-        return cls(machine.process.pid, await ram_of(machine.qmp), tables) if tables else None
+        return cls(_opened(machine.process.pid), await ram_of(machine.qmp), tables) if tables else None
+
+    def of_space(self, root: int) -> Self:
+        """The same memory by the page tables of a process, whose ``root`` is a physical address; closed with this."""
+        return type(self)(self._file, self._ranges, replace(self._tables, root=root, paging=self._tables.users))
+
+    def frame(self, address: int) -> int | None:
+        """The physical address of an address of the kernel's; None where nothing is mapped."""
+        for stretch in self._stretches(address, address + 1):
+            return stretch.physical + address - stretch.start
+        return None
 
     def __enter__(self) -> Self:
         return self
@@ -114,6 +123,17 @@ class KernelMemory:
     def _stretches(self, low: int, high: int) -> Iterator[Stretch]:
         tables = self._tables
         yield from tables.paging.stretches(self.physical, tables.root, low, high)
+
+
+def _opened(pid: int) -> int:
+    """The memory of the QEMU ``pid``, to be read."""
+    try:
+        return os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise LinkError(
+            f"The memory of QEMU (pid {pid}) cannot be read: {error.strerror}. The kernel setting "
+            "yama.ptrace_scope may forbid it (0 and 1 allow it)."
+        ) from None
 
 
 Look = Callable[[KernelMemory], None]

@@ -4,6 +4,9 @@ The kernel does so in ``__switch_to``, somewhere in which it notes the new task 
 instruction a breakpoint tells each switch, and memory there whom it was made to: at that position, and not before it,
 :mod:`rrdbg.engine.linux.tasks` finds the new task running. Which instruction that is was found out by stepping through
 the first switch of the recording.
+
+A task that gives itself another name, as by execve, calls ``__set_task_comm``: a second breakpoint, so that a program
+that begins and ends in one go is known by its own name.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from rrdbg.engine.linux.kernel import keep_kernel
 from rrdbg.engine.linux.memory import KernelMemory
-from rrdbg.engine.linux.tasks import TaskReader
+from rrdbg.engine.linux.tasks import TaskReader, running_at
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import HostError, OutOfRange, RspError, UsageError
@@ -22,15 +25,21 @@ from rrdbg.links.machine import Machine
 from rrdbg.model.hits.stop import Breakpoint, NotedHit
 from rrdbg.model.linux.kernel import Kernel
 from rrdbg.model.linux.switches import MOST_SWITCHES, Switch, Switches
-from rrdbg.model.linux.task import COMM_BYTES, Task, read_comm
+from rrdbg.model.linux.task import COMM_BYTES, Running, Task, read_comm
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.switches_file import load_switches, save_switches
 
 _FUNCTION = "__switch_to"
+_RENAMES = "__set_task_comm"
+_ARGUMENTS = (("rdi", "rsi"), ("x0", "x1"), ("a0", "a1"))
+"""The registers of a function's first two arguments, on x86-64, AArch64 and RISC-V."""
+
 _SWITCHED, _CURRENT = "rrdbg.switched", "rrdbg.current"
 """How the kernel's file calls the instruction behind which the new task runs, and the variable that says so."""
 
+_SWITCH, _RENAME = -1, -2
 _MOST_STEPS = 2_000
+_PAGE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,25 @@ class TaskAt:
 
         comm = read_comm(raw[self.comm - low : self.comm - low + COMM_BYTES])
         return Task(number(self.pid), number(self.tgid), comm, address)
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """Notes who runs behind a switch, or that the running task gives itself another name."""
+
+    task_at: TaskAt
+
+    async def __call__(self, machine: Machine, point: Breakpoint) -> object:
+        task = await self.task_at(machine)
+        if point.number == _SWITCH:
+            return Switch(START, task)
+        registers = await machine.registers()
+        whose, name = next((registers[first], registers[second]) for first, second in _ARGUMENTS if first in registers)
+        if whose != task.address:
+            return False
+        left = _PAGE - name % _PAGE
+        comm = read_comm(await machine.read_memory(name, min(left, COMM_BYTES)))
+        return Switch(START, replace(task, comm=comm[: COMM_BYTES - 1]), goes_on=True)
 
 
 async def current_variable(machine: Machine, reader: TaskReader) -> int:
@@ -120,7 +148,7 @@ class SwitchFinder:
         end, start = self._replay.timeline.end, here
 
         def is_wanted(switch: Switch) -> bool:
-            return switch.position > here and (not name or switch.task.is_called(name))
+            return switch.position > here and _is_to(switch, name)
 
         while True:
             gaps = self.known.missing(start, end)
@@ -142,22 +170,22 @@ class SwitchFinder:
         """
         known = await self.ensure(START, here)
         for switch in reversed(known.between(START, here)):
-            if not name or switch.task.is_called(name):
+            if _is_to(switch, name):
                 return switch
         raise OutOfRange(f"There is no switch to {name or 'another task'} before {here}.")
 
     async def _pass(self, start: Position, end: Position) -> AsyncGenerator[Switch, None]:
         """The switches from ``start`` to ``end``, which were missing, as they are found; kept at the end, however."""
-        address, accept = await self._place()
-        found: list[Switch] = []
+        points, accept = await self._places()
+        found = await self._goes_on(start)
         reached = start
-        hits = self._replay.scan([Breakpoint(-1, address)], start, end, accept)
+        hits = self._replay.scan(points, start, end, accept)
         try:
             async with aclosing(hits):
                 async for hit in hits:
                     assert isinstance(hit, NotedHit)
-                    assert isinstance(hit.note, Task)
-                    found.append(Switch(hit.position, hit.note))
+                    assert isinstance(hit.note, Switch)
+                    found.append(replace(hit.note, position=hit.position))
                     # An instruction begins once, so there is no other one at this icount.
                     reached = Position(hit.position.icount + 1)
                     if len(self.known.switches) + len(found) > MOST_SWITCHES:
@@ -177,8 +205,20 @@ class SwitchFinder:
         except OSError as error:
             raise HostError.of(error, f"Cannot keep the switches in {self._replay.recording.layout.root}") from None
 
-    async def _place(self) -> tuple[int, TaskAt]:
-        """Where the breakpoint is to be, and what tells of a switch there.
+    async def _goes_on(self, start: Position) -> list[Switch]:
+        """Who runs at ``start``, where a pass begins, if that is not known and anybody does."""
+        if start == START or any(high == start for _, high in self.known.covered):
+            return []
+
+        async def look(walker: Walker) -> Running | None:
+            await walker.arrive(start)
+            return await running_at(walker.machine, self._reader)
+
+        running = await self._replay.visit(start, look)
+        return [Switch(start, running.task, goes_on=True)] if running else []
+
+    async def _places(self) -> tuple[list[Breakpoint], _Note]:
+        """Where the breakpoints are to be, and what tells of a switch there.
 
         :raises UsageError: no switch was found to learn it from.
         """
@@ -189,7 +229,10 @@ class SwitchFinder:
             kernel = replace(kernel, addresses=addresses)
             self._reader = TaskReader(kernel)
             keep_kernel(self._replay.recording, kernel)
-        return kernel.addresses[_SWITCHED], TaskAt.of(kernel, kernel.addresses[_CURRENT])
+        points = [Breakpoint(_SWITCH, kernel.addresses[_SWITCHED])]
+        if _RENAMES in kernel.addresses:
+            points.append(Breakpoint(_RENAME, kernel.addresses[_RENAMES]))
+        return points, _Note(TaskAt.of(kernel, kernel.addresses[_CURRENT]))
 
     async def _learn(self) -> tuple[int, int]:
         """The address of the instruction behind which the new task is the running one, and of what says so."""
@@ -221,3 +264,8 @@ class SwitchFinder:
             except RspError:
                 break
         raise UsageError(f"{_FUNCTION} has not made another task the running one; switches cannot be found.")
+
+
+def _is_to(switch: Switch, name: str) -> bool:
+    """Whether it is one to a task that is called ``name``, or, if that is empty, to another task at all."""
+    return switch.task.is_called(name) if name else not switch.goes_on

@@ -91,7 +91,7 @@ class TaskReader:
         if init is None or "task_struct.tasks" not in offsets:
             return
         seen = set[int]()
-        for leader in _chained(memory, init + offsets["task_struct.tasks"], offsets["task_struct.tasks"]):
+        for leader in chained(memory, init + offsets["task_struct.tasks"], offsets["task_struct.tasks"]):
             for address in (leader, *self._threads(memory, leader)):
                 if address in seen or len(seen) >= MOST_TASKS:
                     continue
@@ -120,7 +120,7 @@ class TaskReader:
         if signal and signal & _KERNEL_HALF:
             node = offsets["task_struct.thread_node"]
             head = signal + offsets["signal_struct.thread_head"]
-            yield from _chained(memory, head, node, with_head=False)
+            yield from chained(memory, head, node, with_head=False)
 
     def _percpu(self, memory: Reads, name: str, inside: int = 0) -> int | None:
         """Where the first CPU's copy of a variable lies."""
@@ -140,7 +140,7 @@ class TaskReader:
         return (memory.number(place, 4) or 0) if place else 0
 
 
-def _chained(memory: Reads, head: int, member: int, *, with_head: bool = True) -> Iterator[int]:
+def chained(memory: Reads, head: int, member: int, *, with_head: bool = True) -> Iterator[int]:
     """The structures of a ring of list_heads that begins at ``head``; a damaged one ends where it leads nowhere."""
     if with_head:
         yield head - member

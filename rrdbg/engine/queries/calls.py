@@ -19,6 +19,7 @@ from rrdbg.errors import RspError, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Breakpoint, NotedHit
+from rrdbg.model.hits.task_runs import TaskRuns
 from rrdbg.model.program.tracing import Conversion, Tracepoint
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
@@ -77,9 +78,12 @@ async def calls(
     start: Position,
     end: Position,
     space: AddressSpace | None = None,
+    task: TaskRuns | None = None,
     on_searched: Callable[[Position, int], None] = lambda position, unfinished: None,
 ) -> AsyncGenerator[Call, None]:
-    """The calls of the function at ``entry`` that begin from ``start`` on and before ``end``, in ``space`` or in all.
+    """The calls of the function at ``entry`` that begin from ``start`` on and before ``end``.
+
+    Only those in ``space``, and of ``task``, where there is one.
 
     A call is told when the piece is searched in which it returns, those of a piece in order, and at the end those that
     do not return. ``on_searched`` is told how far all calls are told, but for so many that have not returned there.
@@ -96,7 +100,9 @@ async def calls(
         high = _piece_end(replay.timeline, low, end, seconds)
         old = len(begun)
         with bar.part(low, high, 0):
-            async with aclosing(replay.scan(_breakpoints({entry, *entries.points}, space), low, high, entries)) as hits:
+            async with aclosing(
+                replay.scan(_breakpoints({entry, *entries.points}, space, task), low, high, entries)
+            ) as hits:
                 async for hit in hits:
                     assert isinstance(hit, NotedHit)
                     seen = hit.note
@@ -115,7 +121,7 @@ async def calls(
             returns = _Returns(begun)
             with bar.part(low, high, 1):
                 async for hit in replay.scan(
-                    _breakpoints(returns.addresses, space), max(low, begun[0].position), high, _returning
+                    _breakpoints(returns.addresses, space, task), max(low, begun[0].position), high, _returning
                 ):
                     assert isinstance(hit, NotedHit)
                     returns.end(hit)
@@ -167,8 +173,8 @@ class _Bar:
             self._replay.on_progress = report
 
 
-def _breakpoints(addresses: set[int], space: AddressSpace | None) -> list[Breakpoint]:
-    return [Breakpoint(-1 - number, address, space) for number, address in enumerate(sorted(addresses))]
+def _breakpoints(addresses: set[int], space: AddressSpace | None, task: TaskRuns | None) -> list[Breakpoint]:
+    return [Breakpoint(-1 - number, address, space, task) for number, address in enumerate(sorted(addresses))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,8 +110,8 @@ async def _scan(
 
 
 def _bound(points: Sequence[Breakpoint]) -> bool:
-    """True if some count in one address space alone, which the accelerator does not tell from others."""
-    return any(point.space for point in points)
+    """True if some count in one address space or task alone, which the accelerator does not tell from others."""
+    return any(point.space or point.task for point in points)
 
 
 class _Counting:

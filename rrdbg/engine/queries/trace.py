@@ -12,6 +12,7 @@ from rrdbg.links.machine import Machine
 from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Breakpoint, NotedHit
+from rrdbg.model.hits.task_runs import TaskRuns
 from rrdbg.model.program.agent import BadExpression
 from rrdbg.model.program.tracing import LONGEST_STRING, Conversion, Format, Tracepoint
 from rrdbg.model.timeline.position import Position
@@ -28,15 +29,17 @@ async def trace(
     *,
     conditional: bool = False,
     space: AddressSpace | None = None,
+    task: TaskRuns | None = None,
 ) -> AsyncGenerator[tuple[Position, str, int | None], None]:
     """Where and what ``form`` prints at each hit of ``points`` from ``start`` on and before ``end``, as they are found.
 
-    The third is the root of the page tables in use there. Only hits in ``space`` count, if there is one.
+    The third is the root of the page tables in use there. Only hits in ``space``, or of ``task``, count, if there
+    is one.
 
     Where a value cannot be read the text says why. With ``conditional``, the first expression of each point is a
     condition: if it is zero, or cannot be told, nothing is printed.
     """
-    breakpoints = [Breakpoint(-1 - number, point.address, space) for number, point in enumerate(points)]
+    breakpoints = [Breakpoint(-1 - number, point.address, space, task) for number, point in enumerate(points)]
     hits = replay.scan(breakpoints, start, end, _Tracer(points, form, conditional=conditional))
     try:
         async for hit in hits:

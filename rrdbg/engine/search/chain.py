@@ -72,8 +72,12 @@ async def lying(machine: Machine, point: Watchpoint) -> Lying | None:
 
 
 def chained(points: Sequence[Point]) -> list[Watchpoint]:
-    """Those of ``points`` whose bytes stay the same from hit to hit."""
-    return [point for point in points if isinstance(point, Watchpoint) and point.kind is WatchKind.WRITE]
+    """Those of ``points`` whose bytes stay the same from hit to hit, as they do not where others' hits do not count."""
+    return [
+        point
+        for point in points
+        if isinstance(point, Watchpoint) and point.kind is WatchKind.WRITE and point.task is None
+    ]
 
 
 class Chain:

@@ -87,6 +87,9 @@ class Finder:
     ) -> AsyncGenerator[Hit, None]:
         """Every hit from ``start`` to ``end``, in order; also those in other address spaces if ``foreign``."""
         self._passed, self._left_out = {}, 0
+        start, end = _narrowed(points, start, end)
+        if start >= end:
+            return
         lives = Lives(points)
         await self._begin(lives, start)
         found = self._counted(lives, start, end, accept, foreign=foreign)
@@ -181,18 +184,18 @@ class Finder:
         return before
 
     async def _go_to_first(self, lives: Lives, accept: Accept | None) -> Hit | None:
-        origin, end = self._cursor.position, self._cursor.timeline.end
+        points, origin = lives.wanted, self._cursor.position
+        start, end = _narrowed(points, origin, self._cursor.timeline.end)
         self._passed, self._left_out = {}, 0
-        points = lives.wanted
         if any_physical(points):
-            for low, high in reversed(self._mappings.stretches(self._cursor.timeline, origin, end)):
+            for low, high in reversed(self._mappings.stretches(self._cursor.timeline, start, end)):
                 watched = await self._mappings.watched(self._cursor.timeline, lives.points, low, high)
                 await self._cursor.go(low)
                 first = await self._run(lives, watched.points, high, accept, include_start=low != origin)
                 if first:
                     return watched.meant(first)
             return None
-        for piece in self._hits.pieces(lives.points, origin, end, judged=accept is not None):
+        for piece in self._hits.pieces(lives.points, start, end, judged=accept is not None):
             if piece.hits is None:
                 await self._cursor.go(piece.start)
                 first = await self._run(lives, lives.points, piece.end, accept, include_start=piece.start != origin)
@@ -242,10 +245,11 @@ class Finder:
     ) -> tuple[Hit | None, Lives]:
         """The last hit before ``here`` that counts, and what is known of the lives of its address spaces."""
         passed: dict[tuple[Position, int], Hit] = {}
-        edge, wanted, known = here, list(points), Lives(points)
+        since, edge = _narrowed(points, START, here)
+        wanted, known = list(points) if since < edge else [], Lives(points)
         while wanted:
             lives = Lives(wanted)
-            last = await self._last(edge, lives.points, accept, passed)
+            last = await self._last(edge, lives.points, accept, passed, since)
             if last is None or not lives.is_guard(last):
                 break
             lives.end(last)
@@ -432,6 +436,15 @@ class Finder:
                     yield hit
         finally:
             await walker.machine.close()
+
+
+def _narrowed(points: Sequence[Point], start: Position, end: Position) -> tuple[Position, Position]:
+    """Where ``points`` may have hits that count: from the first to the last run of their tasks, if all have one."""
+    tasks = [point.task for point in points]
+    parts = [task.within(start, end) for task in tasks if task]
+    if not parts or len(parts) < len(tasks):
+        return start, end
+    return min(low for low, _ in parts), max(high for _, high in parts)
 
 
 def _elsewhere(hits: Sequence[Hit]) -> dict[tuple[Position, int], Hit]:

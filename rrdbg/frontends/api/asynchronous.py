@@ -29,7 +29,7 @@ from rrdbg.model.results import Frame, Output, Result
 from rrdbg.model.size import parse_size
 from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.events import EventKind, GuestEvent, parse_kind
-from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.library import Library
 from rrdbg.store.recording import adopt
 
@@ -264,6 +264,17 @@ class AsyncReplay:
         address, length = await self._targets.range(target, size)
         space = None if everywhere else await self._cursor.space_of(address)
         return self._cursor.points.add_watchpoint(address, length, WatchKind(kind), space)
+
+    async def keep_to_task(self, task: str | int | None) -> None:
+        """Have points, searches and lists count only while this task of a Linux guest runs; None: whoever runs.
+
+        A name or a number; that of a process means all of its threads.
+
+        :raises UsageError: there is no such task, or no Linux.
+        """
+        spaces = self._cursor.spaces
+        spaces.task = None if task is None else await self._session.linux.runs_of(str(task), START, self.end)
+        spaces.forget()
 
     async def delete(self, point: Point | None = None) -> None:
         """Delete a breakpoint or watchpoint, or all.

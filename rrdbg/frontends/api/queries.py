@@ -99,7 +99,8 @@ async def calls(
     parameters = (await symbols.signature(function))[0] if arguments else ()
     forms = [Format.read(parameter.conversion).conversions[0] for parameter in parameters]
     places = await symbols.compile(function, [parameter.name for parameter in parameters]) if parameters else ()
-    async with aclosing(find_calls(replay, entry, places, forms, start, end)) as found:
+    found_calls = find_calls(replay, entry, places, forms, start, end, task=replay.spaces.task)
+    async with aclosing(found_calls) as found:
         async for call in found:
             values = map(_argument, forms, call.arguments)
             named = {parameter.name: value for parameter, value in zip(parameters, values, strict=False)}
@@ -132,6 +133,7 @@ async def hits(
     An expression that cannot be evaluated there does not hold.
     """
     points, holds = conditional(places)
+    points = await replay.bound_here(points)
     async with aclosing(replay.scan(points, start, end, holds)) as found:
         async for hit in found:
             yield hit

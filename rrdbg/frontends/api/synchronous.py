@@ -126,6 +126,7 @@ class Replay:
     bookmark = _blocking(AsyncReplay.bookmark)
     break_at = _blocking(AsyncReplay.break_at)
     watch = _blocking(AsyncReplay.watch)
+    keep_to_task = _blocking(AsyncReplay.keep_to_task)
     delete = _blocking(AsyncReplay.delete)
     read_memory = _blocking(AsyncReplay.read_memory)
     registers = _blocking(AsyncReplay.registers)

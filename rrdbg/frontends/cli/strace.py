@@ -10,6 +10,7 @@ from rrdbg.commands.session import Session
 from rrdbg.frontends.shared.long_work import Waiting
 from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_trust, open_replay
 from rrdbg.frontends.shared.progress import ProgressLine
+from rrdbg.model.program.scope import task_words
 from rrdbg.model.results import Result
 from rrdbg.render.csv_table import to_csv
 from rrdbg.render.json_lines import to_json
@@ -45,9 +46,7 @@ async def run(arguments: argparse.Namespace) -> int:
 
     :raises UsageError: the guest is no x86-64 Linux that is known.
     """
-    options = [
-        word for name in ("task", "syscall") if (value := getattr(arguments, name)) for word in (f"--{name}", value)
-    ]
+    options = [task_words(arguments.task or ""), f"--syscall {arguments.syscall}" if arguments.syscall else ""]
     line = " ".join(["strace", *options, "from", arguments.start, "to", arguments.end])
     kept: list[Result] = []
     waiting = Waiting(ProgressLine(quiet=arguments.json))

@@ -85,8 +85,6 @@ class Channel:
         """The recording's name."""
         self.architecture = str(introduction.get("architecture", ""))
         """What GDB must be told of an x86 CPU before it connects; empty for others."""
-        self.kernel = str(introduction["kernel"])
-        """The path of the recorded kernel, or of a Linux guest's own symbols; empty if there is none."""
         self.declarations: Json = introduction["declarations"]
         """The commands that the server knows."""
         self.place = _place(introduction)

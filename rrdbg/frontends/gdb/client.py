@@ -103,6 +103,15 @@ class Client:
         """
         return self._request({"where": True}).place
 
+    def is_running(self, who: str) -> bool:
+        """Whether the task of a Linux guest runs that is called, or has the number, ``who``.
+
+        :raises RrdbgError: there is no server.
+        """
+        found: list[Json] = []
+        self._request({"task": who}, Watcher(found.append))
+        return bool(found[0]["runs"])
+
     def stopped(self) -> Place:
         """Where the cursor is now that GDB itself has moved it; it is a place to come back to.
 

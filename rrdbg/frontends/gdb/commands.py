@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import gdb
 
 from rrdbg.errors import RrdbgError
-from rrdbg.frontends.gdb.channel import Watcher
+from rrdbg.frontends.gdb.channel import Json, Watcher
 from rrdbg.frontends.gdb.client import Client
 from rrdbg.frontends.gdb.completion import Completion
 from rrdbg.frontends.gdb.declared import Declared, Vocabulary, help_text
@@ -88,16 +89,35 @@ class Runner:
         line = f"{command.name} {translate(command, arguments)}".strip()
         shown = Shown(command, arguments)
         before = self._client.channel.place
+        symbols: list[Json] = []
+
+        def tell(result: Json) -> None:
+            if result["kind"] == "symbols-at" and not result["loaded"]:
+                symbols.append(result)
+            else:
+                _write(shown.text(result))
+
         with ProgressLine() as progress:
             try:
-                show = progress.around(lambda result: _write(shown.text(result)))
+                show = progress.around(tell)
                 answer = self._client.run(line, Watcher(show, progress.show))
             except RrdbgError:
                 if not self._client.channel.place.same_state(before):
                     show_frame()
                 raise
+        for found in symbols:
+            # GDB may ask the guest meanwhile, which waits for the answer before.
+            _load(found)
         if answer.changed:
             show_frame()
+
+
+def _load(found: Json) -> None:
+    """Read the symbols that the server has found the place of."""
+    with contextlib.suppress(gdb.error):  # the first time there are none of this file
+        gdb.execute(f'remove-symbol-file "{found["path"]}"', to_string=True)
+    gdb.execute(found["line"], to_string=True)
+    _write(f"{found['text']}.")
 
 
 def show_frame() -> None:

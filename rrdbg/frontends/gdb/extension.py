@@ -15,13 +15,14 @@ from rrdbg.frontends.gdb.client import Client
 from rrdbg.frontends.gdb.commands import Prefix, RrdbgCommand, Runner
 from rrdbg.frontends.gdb.conditions import Conditions
 from rrdbg.frontends.gdb.declared import Vocabulary
+from rrdbg.frontends.gdb.kernel import KernelMover
 from rrdbg.frontends.gdb.machine_interface import MachineInterface
 from rrdbg.frontends.gdb.modes import Modes
 from rrdbg.frontends.gdb.notices import Notices
 from rrdbg.frontends.gdb.opener import Opener, default_program
 from rrdbg.frontends.gdb.parameters import SetPrefix, ShowPrefix, Switch, Words
 from rrdbg.frontends.gdb.prompt import Prompt
-from rrdbg.frontends.gdb.values import At, Now, Variables
+from rrdbg.frontends.gdb.values import At, InTask, Now, Variables
 
 _PREFIX = "Walk through a recorded guest in both directions of time.\n'rrdbg open RECORDING' begins."
 _OPEN = (
@@ -46,6 +47,7 @@ _SETTINGS = {
     "program": "The command line of the rrdbg that 'rrdbg open' starts.",
     "prompt": "Whether the prompt begins with the position, as in: 37% 538,112,334 (gdb)",
     "stop-position": "Whether each stop is followed by its position.",
+    "task": "The task of a Linux guest, by its name or number, while which alone points count; all: while any runs.",
     "what-if": "Whether the guest may be changed and runs freely, in a copy that is thrown away.",
 }
 
@@ -70,10 +72,12 @@ class Extension:
         self._mi = MachineInterface(self.client)
         self._aliases = Aliases()
         self._prompt = Prompt(self.client)
+        self._kernel = KernelMover(self.client)
         self._add_parameters()
         self._add_commands(vocabulary)
         At(self.client)
         Now(self.client)
+        InTask(self.client)
         if debug_adapter.is_spoken():
             debug_adapter.add_requests()
             self.client.on_jump(debug_adapter.announce_jump)
@@ -89,6 +93,7 @@ class Extension:
         self._program = Words("program", _SETTINGS["program"], default_program())
         Switch("prompt", _SETTINGS["prompt"], self._prompt.switch)
         self._stop_position = Switch("stop-position", _SETTINGS["stop-position"])
+        Words("task", _SETTINGS["task"], "all", self._keep_to_task)
         Switch("what-if", _SETTINGS["what-if"], self._switch_what_if)
 
     def _add_commands(self, vocabulary: Vocabulary) -> None:
@@ -124,6 +129,7 @@ class Extension:
             if self.client.find() is None:
                 return
             self._modes.follow()
+            self._kernel.place()
             place = self.client.stopped()
         except RrdbgError as error:
             gdb.write(f"rrdbg: {error}\n", gdb.STDERR)
@@ -139,11 +145,15 @@ class Extension:
             if self.client.find():
                 self._modes.settle()
                 self.client.place()
+                self._kernel.place()
 
     def _switch_aliases(self, on: bool) -> None:
         if not on:
             raise UsageError("GDB cannot forget a name; start it anew without 'set rrdbg aliases on'.")
         self._aliases.make(name for name in self._runner.vocabulary.names)
+
+    def _keep_to_task(self, name: str) -> None:
+        self.client.run(f"task-scope {name or 'all'}")
 
     def _switch_what_if(self, on: bool) -> None:
         self.client.run(f"what-if {'on' if on else 'off'}")

@@ -15,15 +15,15 @@ from pathlib import Path
 import gdb
 
 from rrdbg.errors import LinkError, RrdbgError, UsageError
-from rrdbg.frontends.gdb.channel import Channel
+from rrdbg.frontends.gdb.channel import Channel, Json, Watcher
 from rrdbg.frontends.gdb.client import Client
+from rrdbg.frontends.gdb.progress import ProgressLine
 
 _START_SECONDS = 120.0
 _END_SECONDS = 10.0
 _PATIENCE_SECONDS = 60
 """How long GDB is to wait for an answer: after 3 times 2 s it would take a late one for that to its next question."""
 _TURN_SECONDS = 0.2
-_ELF = b"\x7fELF"
 
 
 class Opener:
@@ -50,7 +50,7 @@ class Opener:
         try:
             address = self._start(_words(arguments))
             channel = Channel(address)
-            _load_symbols(channel.kernel)
+            _load_symbols(channel)
             if channel.architecture:
                 # The kernel's file may be for another mode than that in which QEMU describes the CPU.
                 gdb.execute(f"set architecture {channel.architecture}", to_string=True)
@@ -144,12 +144,16 @@ def _connect(address: str) -> None:
         gdb.write(f"{error}\n", gdb.STDERR)
 
 
-def _load_symbols(kernel: str) -> None:
-    """Read the recorded kernel's symbols, if it has some and the user has named no others."""
+def _load_symbols(channel: Channel) -> None:
+    """Read what symbols the recording has, unless the user has named some."""
     space = gdb.current_progspace()
-    if not kernel or (space and space.filename):
+    if space and space.filename:
         return
-    with Path(kernel).open("rb") as file:
-        if file.read(len(_ELF)) != _ELF:
-            return
-    gdb.execute(f'file "{kernel}"')
+    found: list[Json] = []
+    with ProgressLine() as progress:
+        answer = channel.request({"symbols": True}, Watcher(found.append, progress.show))
+    if answer.error:
+        # Without names the guest can be debugged all the same.
+        gdb.write(f"rrdbg: {answer.error}\n", gdb.STDERR)
+    elif path := found[0]["path"]:
+        gdb.execute(f'file "{path}"')

@@ -37,16 +37,25 @@ class Switch(gdb.Parameter):
 
 
 class Words(gdb.Parameter):
-    """A setting that is a line of text, ``initial`` at first."""
+    """A setting that is a line of text, ``initial`` at first; ``change`` is as for :class:`Switch`."""
 
-    def __init__(self, name: str, text: str, initial: str) -> None:
+    def __init__(self, name: str, text: str, initial: str, change: Callable[[str], None] = lambda words: None) -> None:
         self.__doc__ = self.set_doc = self.show_doc = text
         self._name = name
+        self._change = change
+        self._was = initial
         super().__init__(f"rrdbg {name}", gdb.COMMAND_SUPPORT, gdb.PARAM_STRING)
         self.value = initial
 
     def get_set_string(self) -> str:
         """What GDB calls when the value was set."""
+        wanted = str(self.value)
+        try:
+            self._change(wanted)
+        except RrdbgError as error:
+            self.value = self._was
+            raise gdb.GdbError(str(error)) from None
+        self._was = wanted
         return ""
 
     def get_show_string(self, value: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import gdb
 
@@ -15,7 +16,7 @@ from rrdbg.frontends.gdb.declared import Declared
 from rrdbg.frontends.gdb.modes import as_described
 from rrdbg.model.program.function import Function, list_parameters, read_parameters, read_result
 from rrdbg.model.program.gdb_functions import compilable
-from rrdbg.model.program.scope import BEHIND, EVERYWHERE, HERE, PHYSICAL, read_scope
+from rrdbg.model.program.scope import BEHIND, EVERYWHERE, HERE, PHYSICAL, read_scope, read_task, task_words
 from rrdbg.model.program.tracing import Print, Tracepoint, read_listings
 from rrdbg.model.program.untyped import Untyped, is_untyped, names_in, unknown_type, with_addresses
 
@@ -36,12 +37,19 @@ def translate(command: Declared, arguments: str) -> str:
     """
     if not arguments or not command.takes or arguments in command.words:
         return arguments
+    rest, task = read_task(arguments)
+    if task:
+        return f"{task_words(task)} {translate(command, rest)}"
     for scope in (HERE, EVERYWHERE, PHYSICAL, BEHIND):
         rest, scoped = read_scope(arguments, scope)
         if scoped:
             # What is not written as a number is meant by its virtual address.
             word = BEHIND if scope == PHYSICAL and not rest.startswith(("*", *"0123456789")) else scope
             return f"{word} {translate(command, rest)}"
+    if command.name == "symbols":
+        # The server reads the file, which is named from where GDB is.
+        path = Path(arguments).expanduser().absolute()
+        return str(path) if path.is_file() else arguments
     if command.name == "tprintf":
         return _print(arguments)
     if command.name == "origin":

@@ -43,6 +43,26 @@ class Now(gdb.Function):
             raise gdb.GdbError(str(error)) from None
 
 
+class InTask(gdb.Function):
+    """$rr_in_task (WHO): 1 where the task of a Linux guest runs whose name, or whose or whose process' number WHO is.
+
+    In a breakpoint's condition GDB asks it at each stop; 'set rrdbg task' is quicker where there are many.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        super().__init__("rr_in_task")
+
+    def invoke(self, *arguments: gdb.Value) -> int:
+        """What GDB calls."""
+        if len(arguments) != 1:
+            raise gdb.GdbError('$rr_in_task takes a name or a number: $rr_in_task ("sh")')
+        try:
+            return int(self._client.is_running(_position(arguments[0])))
+        except RrdbgError as error:
+            raise gdb.GdbError(str(error)) from None
+
+
 class At(gdb.Function):
     """$rr_at ("EXPR", POSITION): the value of EXPR at another position; the cursor is back at its place then.
 

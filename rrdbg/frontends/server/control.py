@@ -14,12 +14,13 @@ import asyncio
 import contextlib
 import json
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 from rrdbg.commands.arguments import read_position
 from rrdbg.commands.declarations import declarations
 from rrdbg.commands.help import COMMANDS
-from rrdbg.engine.linux.kernel import symbols_kept
+from rrdbg.engine.linux.kernel import kernel_of, symbols_kept
 from rrdbg.engine.machines.progress import Progress
 from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.server.seat import Seat
@@ -76,7 +77,6 @@ class Control:
         return {
             "rrdbg": VERSION,
             "recording": recording.name,
-            "kernel": _kernel(recording),
             "architecture": described_as(recording.manifest.invocation.architecture) or "",
             "declarations": declarations(),
             "shared": self._floor.shared,
@@ -166,12 +166,24 @@ class Control:
                 target = await read_position(self._stub.session, position)
                 with self._stub.progress(self._note):
                     await self._stub.replay.seek(target)
+            case {"symbols": True}:
+                with self._stub.progress(self._note):
+                    await kernel_of(self._stub.replay)
+                path = symbols_in(self._stub.replay.recording)
+                self._send({"result": {"kind": "symbols", "path": str(path or ""), "text": ""}})
+            case {"task": str(who)}:
+                await self._stub.session.linux.tasks()
+                running = await self._stub.session.linux.running()
+                runs = running is not None and running.task.is_called(who)
+                self._send({"result": {"kind": "task", "runs": runs, "text": ""}})
             case {"stopped": True}:
                 self._note_visit()
             case {"where": True} | {"prompt": True} | {"watch": True}:
                 pass
             case _:
-                raise UsageError("A request has one of the keys run, visit, where, stopped, prompt, watch and cancel.")
+                raise UsageError(
+                    "A request has one of the keys run, visit, symbols, task, where, stopped, prompt, watch and cancel."
+                )
 
     async def _run(self, line: str) -> None:
         async with aclosing(COMMANDS.run(self._stub.session, line)) as results:
@@ -205,15 +217,11 @@ class Control:
             self._writer.write(json.dumps(content).encode() + b"\n")
 
 
-def _kernel(recording: Recording) -> str:
-    """The file with the kernel's symbols: the recorded one, or those that a Linux guest was found to have itself.
-
-    Empty if there is none. The recorded one may have none, which whoever reads it finds out.
-    """
-    kernel, kept = recording.layout.bundled("kernel"), symbols_kept(recording)
-    if not is_inside(kernel.parent, kernel.name):
-        return str(kept or "")
-    if kept is None:
-        return str(kernel)
-    with open_regular(kernel) as file:
-        return str(kernel if is_elf(file.read(_HEADER)) else kept)
+def symbols_in(recording: Recording) -> Path | None:
+    """The ELF file of a recorded kernel, or the one of the names that a Linux guest was found to have itself."""
+    kernel = recording.layout.bundled("kernel")
+    if is_inside(kernel.parent, kernel.name):
+        with open_regular(kernel) as file:
+            if is_elf(file.read(_HEADER)):
+                return kernel
+    return symbols_kept(recording)

@@ -73,7 +73,7 @@ class Debugger:
         self._names: frozenset[str] = frozenset()
         self._ending: asyncio.Task[None] | None = None
         self._running_out: asyncio.Task[Any] | None = None
-        self.symbols = GdbSymbols(gdb, self.refresh, self._as_described)
+        self.symbols = GdbSymbols(gdb, self.refresh, self._as_described, folder)
         """What GDB knows of the guest's program."""
 
     @classmethod

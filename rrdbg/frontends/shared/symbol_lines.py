@@ -10,7 +10,6 @@ from rrdbg.engine.linux.kernel import kernel_of, symbols_kept
 from rrdbg.engine.replay import Replay
 from rrdbg.links.elf import read_kernel_file
 
-_PERCPU = ".data..percpu"
 _log = logging.getLogger(__name__)
 
 
@@ -35,6 +34,4 @@ async def symbol_lines(replay: Replay, symbols: Path | None) -> list[str]:
     offset = file.offset(kernel, (await asyncio.to_thread(read_kernel_file, kept)).addresses)
     if not offset:
         return [f"file {symbols}"]
-    # Per-CPU variables have offsets for addresses, which stay what they are.
-    fixed = f" -s {_PERCPU} {file.percpu:#x}" if file.percpu is not None else ""
-    return [f'with confirm off -- add-symbol-file "{symbols}" -o {offset & (1 << 64) - 1:#x}{fixed}']
+    return [file.line_to_move(offset)]

@@ -8,6 +8,7 @@ from enum import StrEnum
 from rrdbg.errors import UsageError
 from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.physical_place import PhysicalPlace
+from rrdbg.model.hits.task_runs import TaskRuns
 from rrdbg.model.hits.unwritten import Unwritten
 from rrdbg.model.timeline.position import Position
 
@@ -38,15 +39,17 @@ class WatchKind(StrEnum):
 class Breakpoint:
     """Stop before the instruction at ``address`` (linear, as the gdbstub counts it).
 
-    ``space`` is the one address space where it counts; None: it counts in all.
+    ``space`` is the one address space where it counts; None: it counts in all. ``task`` tells while which task runs it
+    counts; None: while any does.
     """
 
     number: int
     address: int
     space: AddressSpace | None = None
+    task: TaskRuns | None = None
 
     def __str__(self) -> str:
-        return f"breakpoint {self.number} at {self.address:#x}{_within(self.space)}"
+        return f"breakpoint {self.number} at {self.address:#x}{within(self)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Watchpoint:
 
     ``space`` is the address space that the address is meant in; None: what is mapped there in any. One that watches a
     ``frame`` looks for changes of that, by whatever address; its own is one of those, or the frame's where none is
-    known.
+    known. With ``task`` only accesses count that this one makes, in whatever address space it has.
     """
 
     number: int
@@ -64,6 +67,7 @@ class Watchpoint:
     kind: WatchKind = WatchKind.WRITE
     space: AddressSpace | None = None
     physical: PhysicalPlace | None = None
+    task: TaskRuns | None = None
 
     @classmethod
     def on_physical(cls, number: int, place: PhysicalPlace) -> Watchpoint:
@@ -76,7 +80,7 @@ class Watchpoint:
         return str(self.physical) if self.physical else f"{self.address:#x}:{self.length}"
 
     def __str__(self) -> str:
-        return f"watchpoint {self.number} on {self.place}{_within(self.space)}"
+        return f"watchpoint {self.number} on {self.place}{within(self)}"
 
 
 Point = Breakpoint | Watchpoint
@@ -102,8 +106,10 @@ def check_physical(kind: WatchKind) -> None:
         raise UsageError("Of physical memory only writes are found: last, first, writes and watch take --physical.")
 
 
-def _within(space: AddressSpace | None) -> str:
-    return f" in address space {space}" if space else ""
+def within(point: Point) -> str:
+    """Where alone ``point`` counts, in words; empty if it counts everywhere."""
+    space = f" in address space {point.space}" if point.space else ""
+    return f"{space} in task {point.task}" if point.task else space
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +154,12 @@ class Hit:
 
     @property
     def belongs(self) -> bool:
-        """False if the point is meant in another address space than the one where this has happened."""
+        """False if the point is meant in another address space, or while another task runs, than this has happened."""
+        task = self.point.task
+        if task:
+            watched = isinstance(self.point, Watchpoint)
+            if not (task.ends_at(self.position) if watched else task.begins_at(self.position)):
+                return False
         return self.point.space is None or self.point.space.root == self.space
 
     @property
@@ -160,7 +171,7 @@ class Hit:
     def text(self) -> str:
         """What fired, without its number, which means nothing in another session."""
         match self.point:
-            case Breakpoint(_, address, _):
+            case Breakpoint(address=address):
                 return f"breakpoint at {address:#x}"
             case Watchpoint():
                 return f"{self.point.kind} on {self.point.place}"

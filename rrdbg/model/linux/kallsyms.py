@@ -38,6 +38,11 @@ _KERNEL_HALF = 1 << 63
 _64_BITS = (1 << 64) - 1
 
 
+def is_name(text: str) -> bool:
+    """Whether ``text`` may be a symbol's name; it then has no character that means something to anybody else."""
+    return len(text) <= LONGEST_NAME and _NAME.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class KernelSymbol:
     """A name, its address, and its kind as nm tells it: ``T`` and ``t`` for code, ``D``, ``b``, ... for data."""

@@ -93,6 +93,15 @@ class KernelFile:
             )
         return best
 
+    def line_to_move(self, offset: int) -> str:
+        """GDB's command that reads the symbols of this file ``offset`` further on than they were linked to."""
+        # Per-CPU variables have offsets for addresses, which stay what they are.
+        fixed = f" -s {_PERCPU} {self.percpu:#x}" if self.percpu is not None else ""
+        return f'with confirm off -- add-symbol-file "{self.path}" -o {offset & (1 << 64) - 1:#x}{fixed}'
+
+
+_PERCPU = ".data..percpu"
+"""The section of per-CPU variables."""
 
 _AGREEING = 0.9
 

@@ -54,7 +54,7 @@ class Paging:
         return -(1 << (self.shift + self.bits * self.levels - 1)) & _64_BITS
 
     def stretches(self, read: ReadPhysical, root: int, low: int, high: int) -> Iterator[Stretch]:
-        """What the tables at ``root`` map between two addresses of the upper half, neighbours put together."""
+        """What the tables at ``root`` map between two addresses of one half, neighbours put together."""
         last: Stretch | None = None
         for stretch in self._single(read, root, low, high):
             if last and stretch.start == last.end and stretch.physical == last.physical + last.length:
@@ -69,7 +69,8 @@ class Paging:
     def _single(self, read: ReadPhysical, root: int, low: int, high: int) -> Iterator[Stretch]:
         """Those of single entries, in their order."""
         # What is left to be looked at, the next one last: a table and its level, or what an entry maps.
-        left: list[tuple[int, int, int] | Stretch] = [(root, self.levels, -(1 << self.shift_at(self.levels + 1)))]
+        base = -(1 << self.shift_at(self.levels + 1)) if low >> 63 else 0
+        left: list[tuple[int, int, int] | Stretch] = [(root, self.levels, base)]
         looked_at = 0
         while left:
             item = left.pop()

@@ -18,10 +18,14 @@ Stretch = tuple[Position, Position]
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """From ``position`` on the kernel's running task is ``task``; there the instruction is done that says so."""
+    """From ``position`` on the kernel's running task is ``task``; there the instruction is done that says so.
+
+    It may be the same one that ``goes_on``: it gives itself another name, as by execve, or the list begins there.
+    """
 
     position: Position
     task: Task
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Switches:
                 covered[-1] = covered[-1][0], max(high, covered[-1][1])
             else:
                 covered.append((low, high))
-        return Switches(tuple(covered), tuple(sorted([*self.switches, *found], key=_place)))
+        return Switches(tuple(covered), tuple(_needed(sorted([*self.switches, *found], key=_place), covered)))
 
     def between(self, start: Position, end: Position) -> tuple[Switch, ...]:
         """Those that are known from ``start`` on and before ``end``."""
@@ -100,6 +104,16 @@ class Switches:
                 switch.position,
             )
         return sorted(found.values(), key=lambda ran: -ran.instructions)
+
+
+def _needed(switches: Sequence[Switch], covered: Sequence[Stretch]) -> Iterator[Switch]:
+    """Without beginnings of a list where another one has come to end: there the task is known."""
+    begins = {low for low, _ in covered}
+    last: Task | None = None
+    for switch in switches:
+        if not switch.goes_on or switch.task != last or switch.position in begins:
+            yield switch
+        last = switch.task
 
 
 def _place(switch: Switch) -> Position:

@@ -13,13 +13,20 @@ MEMBERS = (
     "task_struct.signal", "task_struct.thread_node", "task_struct.real_parent", "task_struct.__state",
     "task_struct.state", "task_struct.exit_state", "task_struct.flags", "task_struct.stack",
     "task_struct.thread_info.preempt_count", "signal_struct.thread_head", "mm_struct.pgd",
-    "pcpu_hot.current_task", "pcpu_hot.preempt_count",
+    "pcpu_hot.current_task", "pcpu_hot.preempt_count", "mm_struct.saved_auxv",
+    "module.list", "module.name", "module.state", "module.core_layout", "module_layout.base", "module_layout.size",
+    "module.mem", "module_memory.base", "module_memory.size",
+    "module.sect_attrs", "module_sect_attrs.nsections", "module_sect_attrs.attrs", "module_sect_attr",
+    "module_sect_attr.address", "module_sect_attr.battr",
+    "module.kallsyms", "mod_kallsyms.symtab", "mod_kallsyms.num_symtab", "mod_kallsyms.strtab",
+    "mod_kallsyms.typetab",
 )  # fmt: skip
 """The members of the kernel's structures that are read."""
 
 ADDRESSES = (
     "__switch_to", "init_task", "__per_cpu_offset", "current_task", "pcpu_hot", "__preempt_count", "__entry_task",
     "vmcoreinfo_data", "vmcoreinfo_size", "vmcoreinfo_note", "do_syscall_64", "sys_call_table", "modules",
+    "__set_task_comm",
 )  # fmt: skip
 """The functions and variables that are used."""
 

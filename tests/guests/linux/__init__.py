@@ -159,11 +159,12 @@ def make_initramfs(
     path: Path,
     files: Mapping[str, bytes] | None = None,
     *,
+    programs: Mapping[str, bytes] | None = None,
     init: Path = INIT,
     applets: Sequence[str] = APPLETS,
     busybox: Path | None = None,
 ) -> Path:
-    """Write an initramfs with ``busybox`` (this machine's, if none is given), ``init`` and ``files``.
+    """Write an initramfs with ``busybox`` (this machine's, if none is given), ``init``, ``files`` and ``programs``.
 
     The same inputs give the same bytes.
     """
@@ -178,10 +179,11 @@ def make_initramfs(
         archive.add(f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox")
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     archive.add("init", stat.S_IFREG | 0o755, init.read_bytes())
-    for name, data in (files or {}).items():
-        for parent in reversed(PurePath(name).parents[:-1]):
-            archive.add(str(parent), stat.S_IFDIR | 0o755)
-        archive.add(name, stat.S_IFREG | 0o644, data)
+    for named, mode in ((files or {}, 0o644), (programs or {}, 0o755)):
+        for name, data in named.items():
+            for parent in reversed(PurePath(name).parents[:-1]):
+                archive.add(str(parent), stat.S_IFDIR | 0o755)
+            archive.add(name, stat.S_IFREG | mode, data)
     content = archive.finish()
     if not path.exists() or path.read_bytes() != content:
         scratch = path.with_suffix(".new")
