@@ -54,7 +54,7 @@ async def main() -> int:
             for setting in ("on", "off") if arguments.off else ("on",):
                 os.environ[SETTING] = setting
                 for name, work in _WORKS.items():
-                    if work is _count and arguments.watch:
+                    if (work is _count and arguments.watch) or (work is _plain and setting == "off"):
                         continue
                     await _timed(arguments.recording, f"{text} {setting:3} {name}", work, point, judge, arguments)
     return 0

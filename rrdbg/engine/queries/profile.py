@@ -27,7 +27,7 @@ Who = Callable[[Machine], Awaitable[Running | None]]
 _STACK_BYTES = 4096
 """Read at once: more than nearly all stacks of kernels have. What lies beyond is read word by word."""
 
-_SAMPLES = 2000
+_SAMPLES = 1000
 """Unless told otherwise."""
 
 

@@ -44,7 +44,8 @@ Where a condition held at a third of 1,500 hits in Linux, windows took 3 to 4 ti
 class Window:
     """A stretch to be scanned, in which the plugin has counted so many ``hits``; None: it has not counted there.
 
-    With ``sightings`` those are among its hits, all of one instruction: at icount ``latest`` or somewhat before.
+    With ``sightings`` those are among its hits, all of one instruction: at icount ``latest`` or somewhat before. It may
+    have been joined of ``parts``.
     """
 
     start: Position
@@ -52,6 +53,7 @@ class Window:
     hits: int | None
     sightings: tuple[Sighting, ...] = ()
     latest: int = 0
+    parts: tuple[Window, ...] = ()
 
 
 class Sieve:
@@ -143,7 +145,8 @@ class Sieve:
         """
         windows = [window async for window in self._windows(start, end, on_progress)]
         found: list[Hit] = []
-        for window in reversed(windows):
+        # Of many that were joined the last one alone has nearly always what is looked for.
+        for window in (each for joined in reversed(windows) for each in (*joined.parts[-1:], joined)):
             looked = await self._look_alone(window)
             last = await judge_last(trail, looked, lambda hit: hit.belongs)
             known = {(hit.position, hit.point.number) for hit in looked}
@@ -257,4 +260,7 @@ class Sieve:
 
 def _joined(windows: list[Window]) -> list[Window]:
     """One window in their place."""
-    return [Window(windows[0].start, windows[-1].end, sum(window.hits or 0 for window in windows))] if windows else []
+    if not windows:
+        return []
+    hits = None if any(window.hits is None for window in windows) else sum(window.hits or 0 for window in windows)
+    return [Window(windows[0].start, windows[-1].end, hits, parts=tuple(windows))]

@@ -72,6 +72,7 @@ class WriteSieve(Sieve):
         return await self._accelerator.judging({}, layout) is not None
 
     async def _survey(self, icount: int) -> Survey | None:
+        self._ahead = None  # each counts from where it has begun
         return await self._accelerator.survey(self._timeline, icount, self._points, changes=True)
 
     def _stops(self, windows: list[Window]) -> float:
@@ -107,8 +108,9 @@ class WriteSieve(Sieve):
         plain = self._timeline.deliveries
         place = window.latest
         if window.start.icount < plain.plain_at_or_before(place - 1):
-            # As many as before were counted too many, if nothing has faulted since then.
-            if self._ahead is None or plain.count(Delivery.EXCEPTION, self._confirmed, place):
+            # As many as there were counted too many, if nothing has faulted in between.
+            low, high = sorted((self._confirmed, place))
+            if self._ahead is None or plain.count(Delivery.EXCEPTION, low, high):
                 return None
             place -= self._ahead
         return place if plain.is_plain(place) and plain.is_plain(place - 1) else None
@@ -142,7 +144,7 @@ class WriteSieve(Sieve):
         """The writes that the plugin has told of, if the next step of ``walker`` makes them."""
         told = [(cast(Watchpoint, each.point), each.change) for each in window.sightings]
         before = [await watched_bytes(walker.machine, point) for point, _ in told]
-        await walker.run_to(walker.position.icount + 1)
+        await walker.step()
         found = [await hit_of(walker, point, old) for (point, _), old in zip(told, before, strict=True)]
         if [hit.change for hit in found] != [change for _, change in told]:
             self._doubt(f"it has told of writes that lead to {walker.position}, and there are others, or none")

@@ -40,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--every",
         type=_instructions,
         metavar="N",
-        help="instructions from one sample to the next (default: about 2000 samples)",
+        help="instructions from one sample to the next (default: about 1000 samples)",
     )
     parser.add_argument("--from", metavar="POSITION", dest="start", default="start", help="from there on")
     parser.add_argument("--to", metavar="POSITION", dest="end", default="end", help="up to there")
