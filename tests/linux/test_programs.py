@@ -104,7 +104,7 @@ async def test_in_a_gdb_of_ones_own(tasks_recording: Path, tasks_guest: Tasks, t
     told = _WITNESS.search(console_of(tasks_recording))
     assert told
     script = (
-        f"{init_line()}\nrrdbg open {tasks_recording}\nrrdbg seek console witness: main\n"
+        f"set remotetimeout 60\n{init_line()}\nrrdbg open {tasks_recording}\nrrdbg seek console witness: main\n"
         f"rrdbg symbols {tasks_guest.program}\ninfo address main\nrrdbg modules\n"
         'print $rr_in_task("witness")\nprint $rr_in_task("init")\n'
         "set rrdbg task init\nshow rrdbg task\nset rrdbg task all\n"
