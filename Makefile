@@ -16,7 +16,8 @@ TRAVEL := tests/matrix tests/engine/test_oracle.py tests/keeper/test_real_guests
 	tests/engine/test_spaces_elsewhere.py tests/linux/test_switches.py tests/server/test_gdb_lines.py
 # And what takes long, with the one that is installed.
 LONG := tests/bugs/test_linux_bug.py tests/peripherals/test_linux_on_disk.py tests/server/test_processes.py \
-	tests/server/test_conditions.py
+	tests/server/test_conditions.py tests/linux/test_scope.py tests/linux/test_programs.py \
+	tests/server/test_gdb_linux.py tests/engine/test_origin.py tests/keeper/test_indexer.py
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -39,7 +40,7 @@ test-newer: $(QEMU_10)/complete
 	$(call with,$(QEMU_10)) $(PYTEST) tests/matrix tests/engine/test_oracle.py -k 'cells or single_step_back'
 
 test-matrix: lint $(QEMU_10)/complete $(QEMU_11)/complete ## Travel in guests of three architectures with three QEMUs
-	RRDBG_JUMPS=200 $(PYTEST) -m '' $(TRAVEL) $(LONG) $(ARGS)
+	RRDBG_JUMPS=200 RRDBG_KILLS=50 $(PYTEST) -m '' $(TRAVEL) $(LONG) $(ARGS)
 	RRDBG_JUMPS=200 $(call with,$(QEMU_10)) $(PYTEST) -m '' $(TRAVEL) $(ARGS)
 	RRDBG_JUMPS=200 $(call with,$(QEMU_11)) $(PYTEST) -m '' $(TRAVEL) $(ARGS)
 

@@ -244,7 +244,7 @@ def test_two_shells_on_one_recording(cli: Cli, copied: Path) -> None:
     finally:
         said, _ = first.communicate("seek @half\nbookmark mine\nquit\n", timeout=30)
     assert (first.returncode, "(50.0%)" in said) == (0, True)
-    listed = cli.replay(copied, "bookmarks")
+    listed = cli.replay(copied, "info bookmarks")
     assert "half" in listed
     assert "mine" in listed
 

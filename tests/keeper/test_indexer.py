@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import subprocess
@@ -226,7 +227,7 @@ def test_a_read_only_recording_cannot_be_indexed(run: Run[Any], copied: Path, mo
 
 _INDEX = "import asyncio, sys; from pathlib import Path; from rrdbg.engine.snapshots.indexer import index\n"
 _INDEX += f"asyncio.run(index(Path(sys.argv[1]), spacing={2 * DENSE}, prove=sys.argv[2] == 'True'))"
-KILLS = 50
+KILLS = int(os.environ.get("RRDBG_KILLS", "20"))
 
 
 @pytest.mark.timeout(600)

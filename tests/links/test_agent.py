@@ -26,7 +26,7 @@ HARNESS = """
 #include "tally.c"
 #include <stdlib.h>
 uint8_t memory[%d];
-uint64_t values[%d];
+uint64_t contents[%d];
 uint64_t numbers[%d];
 static char names[%d][32];
 struct bytes *g_byte_array_new(void) {
@@ -42,7 +42,7 @@ struct array *qemu_plugin_get_registers(void) {
     static struct array array = {(char *)known, %d};
     for (uint64_t i = 0; i < %d; i++) {
         sprintf(names[i], "r%%d", (int)numbers[i]);
-        known[i].handle = &values[i], known[i].name = names[i];
+        known[i].handle = &contents[i], known[i].name = names[i];
     }
     return &array;
 }
@@ -71,7 +71,7 @@ EXPORT int judge(const char *path) {
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("agent")
-    for name in ("tally.c", "agent.h"):
+    for name in ("tally.c", "agent.h", "watch.h"):
         (folder / name).write_bytes(resources.files("rrdbg.links").joinpath(name).read_bytes())
     count, end = len(REGISTERS), BASE + len(MEMORY)
     source = HARNESS % (len(MEMORY), count, count, count, count, count, count, BASE, end, BASE)
@@ -81,7 +81,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     subprocess.run(["gcc", *flags, "-o", str(folder / "harness.so"), str(folder / "harness.c")], check=True)
     made = ctypes.CDLL(str(folder / "harness.so"), mode=ctypes.RTLD_GLOBAL | 1)
     ctypes.memmove(ctypes.addressof(ctypes.c_char.in_dll(made, "memory")), MEMORY, len(MEMORY))
-    for name, content in (("values", REGISTERS.values()), ("numbers", REGISTERS)):
+    for name, content in (("contents", REGISTERS.values()), ("numbers", REGISTERS)):
         array = (ctypes.c_uint64 * len(REGISTERS)).in_dll(made, name)
         array[:] = list(content)
     return made

@@ -18,7 +18,7 @@ from tests.extension.conftest import output_of
 from tests.guests.linux.tasks import Tasks
 from tests.linux.asked import answers, console_of, printed
 
-pytestmark = [pytest.mark.linux, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.matrix, pytest.mark.linux, pytest.mark.timeout(600)]
 
 _WITNESS = re.compile(r"witness: main (0x[0-9a-f]+) puts (0x[0-9a-f]+)")
 _MODULE = re.compile(r"^(failover) (\d+) 0 - Live (0x[0-9a-f]+)", re.MULTILINE)

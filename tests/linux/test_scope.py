@@ -21,7 +21,7 @@ from tests.guests.build import symbol
 from tests.guests.linux.tasks import Tasks
 from tests.linux.asked import answers, console_of, printed
 
-pytestmark = [pytest.mark.linux, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.matrix, pytest.mark.linux, pytest.mark.timeout(600)]
 
 _MAIN = re.compile(r"witness: main (0x[0-9a-f]+)")
 _WROTE = re.compile(r"witness: (\d+) wrote (\d+) times")

@@ -18,7 +18,7 @@ from tests.oracle import Oracle, observe
 from tests.server.conftest import connecting, debugging, move, serving
 from tests.server.test_gdb_instructions import OPERATIONS, SEED, Walk
 
-pytestmark = [pytest.mark.linux, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.matrix, pytest.mark.linux, pytest.mark.timeout(900)]
 
 STEPS = 1500
 

@@ -28,7 +28,7 @@ from tests.server.conftest import debugging
 
 __all__ = ["cli"]
 
-pytestmark = [pytest.mark.linux, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.matrix, pytest.mark.linux, pytest.mark.timeout(600)]
 
 GOOD, BAD = 0x600D, 0xBAD
 
@@ -82,7 +82,6 @@ async def _number(replay: Replay, address: int) -> int | None:
         return None  # the page is not there yet: the write makes the kernel put it there
 
 
-@pytest.mark.matrix
 def test_in_the_shell(recording: Path, processes: Processes, crime: Crime, cli: Cli) -> None:
     # Its disk lies outside of it, which is allowed in a recording of one's own.
     own: dict[str, Any] = {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
@@ -106,7 +105,6 @@ def test_in_the_shell(recording: Path, processes: Processes, crime: Crime, cli: 
     assert re.search(rf"Old value = .*\n +New value = {GOOD:#018x}$", panic, re.MULTILINE)
 
 
-@pytest.mark.matrix
 def test_in_gdb(recording: Path, processes: Processes, crime: Crime, tmp_path: Path) -> None:
     async def check() -> None:
         async with debugging(recording, processes.elf, tmp_path) as debugger:
