@@ -108,7 +108,7 @@ async def test_a_program_is_called_by_its_own_name_from_execve_on(tasks: Replay)
     finder = await guest.switches()
     named = await finder.following(START, "witness")
     assert named.goes_on, "it was running already, as what has called execve"
-    low, high = Position(named.position.icount - 600_000), Position(named.position.icount + 100_000)
+    low, high = Position(named.position.icount - 600_000), Position(named.position.icount + 1_000_000)
     await finder.ensure(low, high)
     found = [call async for call in syscalls(tasks, await guest.tasks(), low, high)]
     execve = next(call for call in found if call.name == "execve")
