@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +74,13 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
     def once(name: str) -> Path:
         recording = root / name
-        if not recording.exists():
+        tries = 0
+        while not recording.exists():
             command = (*BOARDS[name].command, "-kernel", str(assembled(name)))
-            asyncio.run(Recorder(RecordRequest(command, recording, max_icount=BOARDS[name].instructions)).run())
+            made = asyncio.run(Recorder(RecordRequest(command, recording, max_icount=BOARDS[name].instructions)).run())
+            # QEMU may take the quit for one at the beginning of a slice, which for a guest without events is all of it.
+            if made.end < BOARDS[name].instructions and (tries := tries + 1) < 10:
+                shutil.rmtree(recording)
         return recording
 
     return once
