@@ -227,7 +227,7 @@ def test_a_read_only_recording_cannot_be_indexed(run: Run[Any], copied: Path, mo
 
 _INDEX = "import asyncio, sys; from pathlib import Path; from rrdbg.engine.snapshots.indexer import index\n"
 _INDEX += f"asyncio.run(index(Path(sys.argv[1]), spacing={2 * DENSE}, prove=sys.argv[2] == 'True'))"
-KILLS = int(os.environ.get("RRDBG_KILLS", "20"))
+KILLS = int(os.environ.get("RRDBG_KILLS", "12"))
 
 
 @pytest.mark.timeout(600)

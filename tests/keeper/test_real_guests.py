@@ -24,8 +24,8 @@ SHORT = {"debian": 5.0, "ovmf": 1.0, "memtest": 1.0, "idle": 2.0, "u-boot": 2.0}
 JUMPS = 4
 
 
-# Debian's disk is made by debootstrap, which takes root, the network and a minute or more.
-_MADE = {"debian": [pytest.mark.matrix, pytest.mark.timeout(3600)]}
+# Debian's disk is made by debootstrap, which takes root, the network and a minute or more. U-Boot takes 12 s here.
+_MADE = {"debian": [pytest.mark.matrix, pytest.mark.timeout(3600)], "u-boot": [pytest.mark.matrix]}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=_MADE.get(name, ())) for name in SHORT])
