@@ -1,28 +1,17 @@
-"""What an ELF file of the user's says about itself: its build id, and the addresses of its symbols.
-
-A kernel with all its debugging information has a gigabyte; only the tables that are needed are read.
-"""
+"""What an ELF file of the user's says about itself: its build id, and the addresses of its symbols."""
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
-from typing import BinaryIO
 
 from rrdbg.errors import UsageError
+from rrdbg.links.elf_tables import NOTE, SYMBOL_TABLE, ElfTables, reading
 from rrdbg.model.linux.kernel import KernelFile, build_id_in
 from rrdbg.model.linux.mapped import ProgramFile
 
-_IDENT = b"\x7fELF\x02\x01"
 _RELOCATABLE = 1
-_HEADER = struct.Struct("<QQQIHHHHHH")
-_HEADER_AT = 24
-_SECTION = struct.Struct("<IIQQQQIIQQ")
-_SYMBOL = struct.Struct("<IBBHQQ")
-_SYMTAB, _NOTE = 2, 7
 _PERCPU = b".data..percpu\0"
 _KERNEL_HALF = 1 << 63
-_MOST_BYTES = 256 << 20
 _KINDS = (0, 1, 2)
 """Symbols without a kind, data and functions."""
 
@@ -32,13 +21,8 @@ def read_kernel_file(path: Path) -> KernelFile:
 
     :raises UsageError: it cannot be read, or is damaged.
     """
-    try:
-        with path.open("rb") as file:
-            return _read(path, file)
-    except OSError as error:
-        raise UsageError(f"Cannot read {path}: {error.strerror}.") from None
-    except (struct.error, IndexError, ValueError):
-        raise UsageError(f"{path} is a damaged ELF file; its tables lead out of it.") from None
+    with reading(path) as elf:
+        return _kernel(path, elf) if elf else KernelFile(str(path), "", {})
 
 
 def read_program(path: Path) -> ProgramFile:
@@ -46,61 +30,25 @@ def read_program(path: Path) -> ProgramFile:
 
     :raises UsageError: it cannot be read, or is none for a little-endian 64-bit machine.
     """
-    try:
-        with path.open("rb") as file:
-            head = _part(file, 0, _HEADER_AT + _HEADER.size)
-            if not head.startswith(_IDENT):
-                raise UsageError(f"{path} is no ELF file of a 64-bit little-endian machine.")
-            kind = int.from_bytes(head[16:18], "little")
-            entry, _, sections_at, *_ = _HEADER.unpack_from(head, _HEADER_AT)
-            size, count = _HEADER.unpack_from(head, _HEADER_AT)[7:9]
-            table = _part(file, sections_at, size * count)
-            note: tuple[int, bytes] | None = None
-            for number in range(count):
-                _, section, _, address, place, length, *_ = _SECTION.unpack_from(table, number * size)
-                if section == _NOTE and build_id_in(content := _part(file, place, length)):
-                    note = address, content
-            return ProgramFile(str(path), entry, kind == _RELOCATABLE, note)
-    except OSError as error:
-        raise UsageError(f"Cannot read {path}: {error.strerror}.") from None
-    except (struct.error, IndexError, ValueError):
-        raise UsageError(f"{path} is a damaged ELF file; its tables lead out of it.") from None
+    with reading(path) as elf:
+        if elf is None:
+            raise UsageError(f"{path} is no ELF file of a 64-bit little-endian machine.")
+        note: tuple[int, bytes] | None = None
+        for section in elf.sections:
+            if section.kind == NOTE and build_id_in(content := elf.content(section)):
+                note = section.address, content
+        return ProgramFile(str(path), elf.entry, elf.kind == _RELOCATABLE, note)
 
 
-def _read(path: Path, file: BinaryIO) -> KernelFile:
-    head = _part(file, 0, _HEADER_AT + _HEADER.size)
-    if not head.startswith(_IDENT):
-        return KernelFile(str(path), "", {})
-    sections_at, entry, count = (_HEADER.unpack_from(head, _HEADER_AT)[number] for number in (2, 7, 8))
-    table = _part(file, sections_at, entry * count)
-    sections = [_SECTION.unpack_from(table, number * entry) for number in range(count)]
+def _kernel(path: Path, elf: ElfTables) -> KernelFile:
     build_id, addresses, percpu = "", dict[str, int](), None
-    names = _part(file, *sections[_HEADER.unpack_from(head, _HEADER_AT)[9]][4:6])
-    for name, kind, _, address, place, size, link, _, _, _ in sections:
-        if kind == _NOTE and not build_id:
-            build_id = build_id_in(_part(file, place, size))
-        elif address < _KERNEL_HALF and names[name:].startswith(_PERCPU):
-            percpu = address
-        elif kind == _SYMTAB:
-            texts = sections[link]
-            addresses = _symbols(_part(file, place, size), _part(file, texts[4], texts[5]))
+    names = elf.names()
+    for section in elf.sections:
+        if section.kind == NOTE and not build_id:
+            build_id = build_id_in(elf.content(section))
+        elif section.address < _KERNEL_HALF and names[section.name :].startswith(_PERCPU):
+            percpu = section.address
+        elif section.kind == SYMBOL_TABLE:
+            symbols = elf.symbols(section, lambda kind, of: bool(of) and kind in _KINDS)
+            addresses = {symbol.name: symbol.address for symbol in symbols}
     return KernelFile(str(path), build_id, addresses, percpu)
-
-
-def _symbols(table: bytes, texts: bytes) -> dict[str, int]:
-    """The addresses of those that have one and stand for something, by name."""
-    found = {}
-    for name, info, _, section, value, _ in _SYMBOL.iter_unpack(table[: len(table) - len(table) % _SYMBOL.size]):
-        if section and info & 15 in _KINDS and name:
-            found[texts[name : texts.index(b"\0", name)].decode("latin-1")] = value
-    return found
-
-
-def _part(file: BinaryIO, place: int, size: int) -> bytes:
-    if size > _MOST_BYTES:
-        raise ValueError(size)
-    file.seek(place)
-    data = file.read(size)
-    if len(data) < size:
-        raise ValueError(place)
-    return data

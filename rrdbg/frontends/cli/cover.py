@@ -11,7 +11,16 @@ from rrdbg.commands.session import Session
 from rrdbg.engine.queries.coverage import coverage
 from rrdbg.errors import UsageError
 from rrdbg.frontends.shared.long_work import Waiting
-from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_trust, open_replay, symbols_of
+from rrdbg.frontends.shared.opening import (
+    add_budget,
+    add_jobs,
+    add_recording,
+    add_stretch,
+    add_symbols,
+    add_trust,
+    open_replay,
+    symbols_of,
+)
 from rrdbg.frontends.shared.output_file import create
 from rrdbg.frontends.shared.program import line_table_of, program_of
 from rrdbg.frontends.shared.progress import ProgressLine
@@ -37,12 +46,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_recording(parser)
     add_trust(parser)
-    parser.add_argument("--from", metavar="POSITION", dest="start", default="start", help="from there on")
-    parser.add_argument("--to", metavar="POSITION", dest="end", default="end", help="up to there")
-    parser.add_argument(
-        "--symbols", metavar="FILE",
-        help="an ELF file with symbols (default: the recorded kernel, or a Linux guest's own names)",
-    )  # fmt: skip
+    add_stretch(parser)
+    add_symbols(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--lines", action="store_true", help="lines of source instead of functions (needs pyelftools)")
     parser.add_argument("--lcov", metavar="FILE", help="write an lcov tracefile: lines, functions (needs pyelftools)")

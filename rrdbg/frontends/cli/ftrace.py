@@ -10,7 +10,16 @@ from rrdbg.commands.session import Session
 from rrdbg.engine.queries.calls import calls
 from rrdbg.errors import UsageError
 from rrdbg.frontends.shared.long_work import Waiting
-from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_trust, open_replay, symbols_of
+from rrdbg.frontends.shared.opening import (
+    add_budget,
+    add_jobs,
+    add_recording,
+    add_stretch,
+    add_symbols,
+    add_trust,
+    open_replay,
+    symbols_of,
+)
 from rrdbg.frontends.shared.output_file import output_to
 from rrdbg.frontends.shared.program import program_of
 from rrdbg.frontends.shared.progress import ProgressLine
@@ -39,12 +48,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         required=True,
         help="a function; give it again for more",
     )
-    parser.add_argument("--from", metavar="POSITION", dest="start", default="start", help="from there on")
-    parser.add_argument("--to", metavar="POSITION", dest="end", default="end", help="up to there")
-    parser.add_argument(
-        "--symbols", metavar="FILE",
-        help="an ELF file with symbols (default: the recorded kernel, or a Linux guest's own names)",
-    )  # fmt: skip
+    add_stretch(parser)
+    add_symbols(parser)
     parser.add_argument("-o", "--output", metavar="FILE", help="write to a file, which is not to be there yet")
     add_budget(parser)
     add_jobs(parser)

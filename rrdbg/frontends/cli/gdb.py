@@ -13,6 +13,7 @@ from rrdbg.frontends.shared.opening import (
     add_jobs,
     add_recording,
     add_spares,
+    add_symbols,
     add_trust,
     open_replay,
     symbols_of,
@@ -36,11 +37,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )  # fmt: skip
     add_recording(parser)
     add_trust(parser)
-    parser.add_argument(
-        "--symbols",
-        metavar="FILE",
-        help="an ELF file with symbols (default: the recorded kernel, or a Linux guest's own names)",
-    )
+    add_symbols(parser)
     parser.add_argument(
         "--gdb", metavar="PROGRAM", default=USUAL,
         help="the GDB to start (default: gdb or gdb-multiarch, whichever knows the guest)",

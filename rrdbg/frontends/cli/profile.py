@@ -12,7 +12,16 @@ from rrdbg.engine.linux.tasks import running_at
 from rrdbg.engine.queries.profile import Sample, Who, profile, spacing
 from rrdbg.errors import UsageError
 from rrdbg.frontends.shared.long_work import Waiting
-from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_trust, open_replay, symbols_of
+from rrdbg.frontends.shared.opening import (
+    add_budget,
+    add_jobs,
+    add_recording,
+    add_stretch,
+    add_symbols,
+    add_trust,
+    open_replay,
+    symbols_of,
+)
 from rrdbg.frontends.shared.output_file import output_to
 from rrdbg.frontends.shared.program import program_of
 from rrdbg.frontends.shared.progress import ProgressLine
@@ -42,12 +51,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="N",
         help="instructions from one sample to the next (default: about 1000 samples)",
     )
-    parser.add_argument("--from", metavar="POSITION", dest="start", default="start", help="from there on")
-    parser.add_argument("--to", metavar="POSITION", dest="end", default="end", help="up to there")
-    parser.add_argument(
-        "--symbols", metavar="FILE",
-        help="an ELF file with symbols (default: the recorded kernel, or a Linux guest's own names)",
-    )  # fmt: skip
+    add_stretch(parser)
+    add_symbols(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--collapsed", action="store_true", help="collapsed stacks, a line for each, at the end")
     form.add_argument("--json", action="store_true", help="one JSON object a line")

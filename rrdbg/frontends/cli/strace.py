@@ -8,7 +8,7 @@ from contextlib import aclosing
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
 from rrdbg.frontends.shared.long_work import Waiting
-from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_trust, open_replay
+from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_stretch, add_trust, open_replay
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.program.scope import task_words
 from rrdbg.model.results import Result
@@ -31,8 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_trust(parser)
     parser.add_argument("--task", metavar="NAME|PID", help="those of this task only; a process' number means all of it")
     parser.add_argument("--syscall", metavar="NAME", help="calls of this name only")
-    parser.add_argument("--from", metavar="POSITION", dest="start", default="start", help="from there on")
-    parser.add_argument("--to", metavar="POSITION", dest="end", default="end", help="up to there")
+    add_stretch(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object a line")
     form.add_argument("--csv", action="store_true", help="comma-separated values, at the end")

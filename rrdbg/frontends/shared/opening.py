@@ -81,13 +81,24 @@ def processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def add_debugger(parser: argparse.ArgumentParser, program: str = "--gdb") -> None:
-    """Declare ``--symbols``, ``--no-gdb`` and the option ``program`` (``gdb_program``)."""
+def add_symbols(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--symbols``."""
     parser.add_argument(
         "--symbols",
         metavar="FILE",
         help="an ELF file with symbols (default: the recorded kernel, or a Linux guest's own names)",
     )
+
+
+def add_stretch(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--from`` (``start``) and ``--to`` (``end``)."""
+    parser.add_argument("--from", metavar="POSITION", dest="start", default="start", help="from there on")
+    parser.add_argument("--to", metavar="POSITION", dest="end", default="end", help="up to there")
+
+
+def add_debugger(parser: argparse.ArgumentParser, program: str = "--gdb") -> None:
+    """Declare ``--symbols``, ``--no-gdb`` and the option ``program`` (``gdb_program``)."""
+    add_symbols(parser)
     parser.add_argument(
         program,
         dest="gdb_program",
