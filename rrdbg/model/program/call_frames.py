@@ -209,17 +209,14 @@ class _Reader:
         return self.data[self.place - size : self.place]
 
     def uleb(self) -> int:
-        value, shift = 0, 0
-        while True:
-            byte = self.number(1)
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if shift > _MOST_BITS:
-                raise IndexError(self.place)
-            if byte < 0x80:
-                return value & _MASK
+        return self._leb()[0] & _MASK
 
     def sleb(self) -> int:
+        value, shift = self._leb()
+        return value - (1 << shift) if value >> (shift - 1) else value
+
+    def _leb(self) -> tuple[int, int]:
+        """The bits that come next, seven a byte, and how many they are."""
         value, shift = 0, 0
         while True:
             byte = self.number(1)
@@ -228,7 +225,7 @@ class _Reader:
             if shift > _MOST_BITS:
                 raise IndexError(self.place)
             if byte < 0x80:
-                return value - (1 << shift) if byte & 0x40 else value
+                return value, shift
 
     def block(self) -> bytes:
         return self.take(self.uleb())
