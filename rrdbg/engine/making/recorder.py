@@ -31,6 +31,7 @@ from rrdbg.model.timeline.cost import CostMap, expected_rates
 from rrdbg.model.timeline.fence import last_reachable
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.files import checksum, write_atomically
+from rrdbg.store.logend import put_quit_last
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import Layout, adopt, make_directory
 from rrdbg.store.replaylog import LogSummary, summarise
@@ -409,7 +410,7 @@ class Recorder:
 
     def _summary(self) -> LogSummary:
         try:
-            return summarise(self._layout.log)
+            return put_quit_last(self._layout.log, summarise(self._layout.log))
         except RecordingError as error:
             raise RecordingError(
                 f"QEMU left an incomplete log ({error}); the disk may be full. {self._layout.root} cannot be replayed."
