@@ -1,4 +1,4 @@
-.PHONY: help setup test fuzz demo bench vsix lint clean
+.PHONY: help setup test fuzz demo bench man vsix lint clean
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
@@ -56,6 +56,9 @@ demo: setup ## Record two guests, find a bug by walking backwards, and see how
 bench: setup ## Measure beside QEMU's and GDB's own reverse execution; writes docs/reference/benchmarks.md (ARGS='--help')
 	$(BIN)/python -m benchmarks --json benchmarks/results/latest.json --page docs/reference/benchmarks.md $(ARGS)
 	$(BIN)/python -m benchmarks.pace --json benchmarks/results/pace.json --page docs/reference/pace.md
+
+man: setup ## Write the manual page build/rrdbg.1
+	$(BIN)/python scripts/manpage build/rrdbg.1
 
 vsix: setup ## Pack the extension for VS Code into build/rrdbg-VERSION.vsix
 	$(BIN)/python scripts/vsix.py build

@@ -18,6 +18,7 @@ from rrdbg.model.hits.stop import Hit, Watchpoint, within
 from rrdbg.model.program.tracing import Print, Tracepoint
 from rrdbg.model.program.variable import Variable
 from rrdbg.model.results import Changed, Message, Result
+from rrdbg.model.size import counted
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.render.text import times, value_text
 
@@ -108,8 +109,7 @@ async def elsewhere(session: Session, point: Watchpoint, what: str = "write") ->
     if not count:
         return ""
     verb = "is" if count == 1 else "are"
-    plural = "" if count == 1 else "s"
-    return f"{count:,} {what}{plural} in other address spaces {verb} left out; --everywhere shows them."
+    return f"{counted(count, what)} in other address spaces {verb} left out; --everywhere shows them."
 
 
 async def foreign(session: Session, hit: Hit) -> str:

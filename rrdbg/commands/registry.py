@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 
 from rrdbg.commands.session import Session
@@ -102,6 +103,12 @@ _QEMUS = frozenset(
 )  # fmt: skip
 """Commands of QEMU's monitor: whoever writes one is told by 'qemu' what becomes of it."""
 
+_ALIKE = 0.7
+"""How much of a word must be right to be taken for a mistyped command: 'sek' and 'braek' are, 'bt' is not."""
+
+_SHORT = 2
+"""Two letters are like anything."""
+
 
 class Registry:
     """A set of commands."""
@@ -165,7 +172,15 @@ class Registry:
             raise UsageError(f"'{words[0]}' needs a subject: {', '.join(sorted(candidates))}.")
         if candidates:
             raise UsageError(f"'{' '.join(words[:2])}' is ambiguous or unknown: {', '.join(sorted(candidates))}.")
-        raise UsageError(f"There is no command '{words[0]}'; 'help' lists the commands.")
+        raise UsageError(f"There is no command '{words[0]}'; {self._meant(words)}'help' lists the commands.")
+
+    def _meant(self, words: Sequence[str]) -> str:
+        """What somebody may have mistyped: the question, or nothing."""
+        names = {*self._commands, *(alias for alias in self._aliases if len(alias) > _SHORT)}
+        for count in (2, 1):
+            if near := get_close_matches(" ".join(words[:count]), names, n=2, cutoff=_ALIKE):
+                return f"did you mean {' or '.join(repr(name) for name in near)}? "
+        return ""
 
     async def run(self, session: Session, line: str) -> AsyncGenerator[Result, None]:
         """Run one line and yield what it answers.

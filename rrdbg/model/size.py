@@ -1,4 +1,4 @@
-"""Sizes in bytes as people write them: ``4G``, ``1.5 GiB``, ``500M``, ``1048576``."""
+"""Sizes in bytes as people write them, ``4G``, ``1.5 GiB``, ``500M``, ``1048576``; and numbers of things."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def size_text(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
+
+
+def counted(count: int, noun: str) -> str:
+    """How many there are of what is called ``noun``: ``1 snapshot``, ``1,024 snapshots``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

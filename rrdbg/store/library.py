@@ -58,8 +58,10 @@ class Library:
             raise RecordingError(f"The latest recording, {path}, is gone; name another one ('rrdbg ls' lists them).")
         return path
 
-    def find(self, name: str | None) -> Path:
+    def find(self, name: str | None, *, exact: bool = False) -> Path:
         """The recording that the user means: a directory, a name in the library, or (None) the latest one.
+
+        The name of what was recorded, without a number, means the newest of that name, unless it must be ``exact``.
 
         :raises RecordingError: there is no such recording.
         """
@@ -68,6 +70,10 @@ class Library:
         for path in (Path(name), self.root / name):
             if path.is_dir():
                 return path
+        alike = [] if exact else self.recordings()
+        numbers = (path.name.removeprefix(f"{name}-") for path in alike)
+        if newest := max((int(number) for number in numbers if number.isdecimal()), default=0):
+            return self.root / f"{name}-{newest}"
         raise RecordingError(f"There is no recording {name}, neither as a directory nor in {self.root}.")
 
     def recordings(self) -> list[Path]:

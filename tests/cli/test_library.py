@@ -100,6 +100,17 @@ def test_ls_info_rm(cli: Cli, heapbug_recording: Path) -> None:
     assert "There are no recordings in" in cli("ls").stdout
 
 
+def test_a_name_without_its_number_is_the_newest(cli: Cli, heapbug_recording: Path) -> None:
+    for number in (2, 9, 10):
+        shutil.copytree(heapbug_recording, cli.root / f"boot-{number}")
+    shutil.copytree(cli.root / "boot-2", cli.root / "boot-two")
+    (cli.root / "boot-11").mkdir()
+    assert json.loads(cli("info", "boot", "--json").stdout)["facts"]["directory"].endswith("/boot-10")
+    assert "There is no recording bo," in cli("info", "bo", check=1).stderr
+    # Nobody loses one that he has not named.
+    assert "There is no recording boot," in cli("rm", "boot", check=1).stderr
+
+
 def test_a_recording_in_use_is_not_removed_but_told_about(cli: Cli, copied: Path) -> None:
     process = cli.popen("serve", str(copied), "--listen", f"unix:{copied.parent / 'socket'}")
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rrdbg.commands.help import COMMANDS
+from rrdbg.errors import UsageError
 from tests.cli.conftest import Cli, bare_metal
 from tests.cli.test_record import wait_until
 from tests.guests.build import symbol
@@ -121,7 +122,25 @@ def test_command_files_and_status(cli: Cli, heapbug_recording: Path, tmp_path: P
 def test_lines_from_a_pipe(cli: Cli, heapbug_recording: Path) -> None:
     done = cli("replay", "--no-gdb", str(heapbug_recording), typed="seek 50%\nbogus\nsi\n\n\nquit\nwhen\n", check=2)
     assert done.stdout.count("50.0%") == 4, "an empty line repeats stepi; nothing is run after quit"
-    assert "There is no command 'bogus'" in done.stderr
+    assert "There is no command 'bogus'; 'help' lists the commands." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("sek 5", "'seek'"),
+        ("braek main", "'break'"),
+        ("inof timeline", "'info timeline'"),
+        ("reverse-contine", "'reverse-continue'"),
+    ],
+)
+def test_what_was_mistyped(typed: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"did you mean {meant}"):
+        COMMANDS.match(typed)
+
+
+def test_a_subcommand_that_was_mistyped(cli: Cli) -> None:
+    assert "there is no command 'recrod'; did you mean 'record'?" in cli("recrod", "--", "x", check=2).stderr
 
 
 def test_every_command_is_documented() -> None:

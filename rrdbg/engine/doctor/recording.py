@@ -15,6 +15,7 @@ from rrdbg.model.machine.findings import Finding, Level, good, note, wrong
 from rrdbg.model.machine.handmade import missing_flags
 from rrdbg.model.machine.qemu_versions import about_version
 from rrdbg.model.machine.safety import snapshot_hazard
+from rrdbg.model.size import counted
 from rrdbg.store.files import checksum_inside
 from rrdbg.store.logformat import KNOWN_VERSIONS
 from rrdbg.store.manifest import Manifest
@@ -129,7 +130,7 @@ def _timeline(root: Path) -> Iterator[Finding]:
             "snapshots", f"The one at {snapshot.icount:,} is not sound, and not used.", "Seek there and save anew."
         )
     proved = sum(snapshot.sound is True for snapshot in snapshots)
-    told = f"{len(snapshots)} snapshots, {proved} proved sound."
+    told = f"{counted(len(snapshots), 'snapshot')}, {proved} proved sound."
     if proved < len(snapshots) - len(unsound):
         yield note("snapshots", told, "rrdbg verify proves them, and replays all.")
     else:

@@ -13,7 +13,7 @@ from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
 from rrdbg.frontends.shared.opening import add_budget, add_recording, add_trust, find_recording
 from rrdbg.frontends.shared.progress import ProgressLine
-from rrdbg.model.size import size_text
+from rrdbg.model.size import counted, size_text
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.hits_file import are_foreign
 from rrdbg.store.library import Library
@@ -74,14 +74,14 @@ async def index_and_tell(path: Path) -> None:
 
 def _text(doing: str, progress: IndexProgress) -> str:
     return (
-        f"[{doing} {progress.share:.0%}: at {progress.icount:,}, {progress.snapshots} snapshots "
+        f"[{doing} {progress.share:.0%}: at {progress.icount:,}, {counted(progress.snapshots, 'snapshot')} "
         f"({progress.proved} proved), {progress.eta_seconds:.0f} s left; Ctrl-C keeps them]"
     )
 
 
 def _summary(done: str, indexed: Indexed) -> str:
     return (
-        f"{done}: {indexed.snapshots} snapshots ({indexed.proved} proved sound), {size_text(indexed.size)}, "
+        f"{done}: {counted(indexed.snapshots, 'snapshot')} ({indexed.proved} proved sound), {size_text(indexed.size)}, "
         f"in {indexed.seconds:.1f} s."
     )
 

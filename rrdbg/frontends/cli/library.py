@@ -89,7 +89,7 @@ async def run_info(arguments: argparse.Namespace) -> int:
 async def run_rm(arguments: argparse.Namespace) -> int:
     """Delete all, or none if one of the names is wrong."""
     library = Library.default()
-    for path in [library.find(name) for name in arguments.recordings]:
+    for path in [library.find(name, exact=True) for name in arguments.recordings]:
         size = _size(path)
         library.remove(path)
         print(f"Removed {path} ({size_text(size)}).")

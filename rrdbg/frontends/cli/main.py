@@ -14,9 +14,11 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib.metadata import version
 
 from rrdbg.errors import Interrupted, RrdbgError
+from rrdbg.frontends.cli.completion import ASKED, complete
 from rrdbg.model.shown import shown
 
 _CLI = "rrdbg.frontends.cli"
@@ -35,6 +37,7 @@ _COMMANDS = {
     "bisect-boot": f"{_BISECT}.boots",
     "doctor": f"{_CLI}.doctor",
     "gdbinit": f"{_CLI}.gdbinit",
+    "completion": f"{_CLI}.completion",
     **dict.fromkeys(("index", "verify"), f"{_CLI}.index"),
     **dict.fromkeys(("ls", "info", "rm", "pack", "unpack"), f"{_CLI}.library"),
     **dict.fromkeys(("events", "console"), f"{_CLI}.events"),
@@ -52,7 +55,9 @@ _COMMANDS = {
 def main(words: Sequence[str] | None = None) -> int:
     """Run ``rrdbg WORDS...`` and return its exit status."""
     ours, theirs = _split(sys.argv[1:] if words is None else words)
-    parser = _parser(ours)
+    parser = parser_for(ours)
+    if ASKED in os.environ:
+        complete(parser)
     arguments = parser.parse_args(ours, argparse.Namespace(theirs=theirs))
     if theirs and not arguments.passes_on:
         parser.error(f"nothing may follow -- here: {' '.join(theirs)}")
@@ -107,7 +112,8 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return words[:place], words[place + 1 :]
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the command line ``words``: of one subcommand, or of all where they name none."""
     parser = argparse.ArgumentParser(
         prog="rrdbg",
         description="A reverse debugger for QEMU guests: record once, then walk the recording in both directions.",
@@ -117,6 +123,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.set_defaults(passes_on=False)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     wanted = next((word for word in words if not word.startswith("-")), "")
+    if wanted and wanted not in _COMMANDS and (near := get_close_matches(wanted, _COMMANDS, n=2, cutoff=0.7)):
+        parser.error(f"there is no command '{wanted}'; did you mean {' or '.join(map(repr, near))}?")
     # Reading all of them takes 0.2 s; somebody who wants help, or has mistyped, sees the whole list.
     for module in [_COMMANDS[wanted]] if wanted in _COMMANDS else dict.fromkeys(_COMMANDS.values()):
         importlib.import_module(module).add_parser(commands)

@@ -47,6 +47,7 @@ class Prompt:
             auto_suggest=AutoSuggestFromHistory(),
             completer=CommandCompleter(shell),
             complete_while_typing=False,
+            enable_suspend=True,
             bottom_toolbar=lambda: toolbar(shell.session, self._session.output.get_size().columns),
             color_depth=ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None,
             input=keys,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rrdbg.commands.session import Session
-from rrdbg.model.size import size_text
+from rrdbg.model.size import counted, size_text
 from rrdbg.model.timeline.clock import format_time
 
 _BETWEEN = " | "
@@ -31,7 +31,7 @@ def _parts(session: Session) -> list[str]:
     if clock := session.known_clock:
         parts.append(format_time(clock.at(here))[11:-3])
     size = sum(snapshot.size for snapshot in timeline.snapshots)
-    parts.append(f"{len(timeline.snapshots)} snapshots {size_text(size)}")
+    parts.append(f"{counted(len(timeline.snapshots), 'snapshot')} {size_text(size)}")
     if following := timeline.after(here.icount):
-        parts.append(f"next +{following.icount - here.icount:,}")
+        parts.append(f"next one +{following.icount - here.icount:,}")
     return parts
