@@ -1,4 +1,8 @@
-"""Writing files so that a crash leaves the old content or the new, and checking what they hold."""
+"""Writing files so that a crash leaves the old content or the new, and checking what they hold.
+
+That is a crash of rrdbg, of QEMU, or a kill. After one of the whole machine it is for the file system to say what is
+there; what a recording holds has checksums, and is proved before it is used.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +54,8 @@ def replacing(path: Path, *, private: bool = True) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "wb") as file:
             if not private:
                 os.fchmod(handle, _as_others_are())
+            # Not waited for: a busy disk took up to 33 s for 4 kB, and all else stood still, Ctrl-C too.
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -44,7 +44,7 @@ async def disk_content(replay: Replay, out: Path) -> bytes | None:
 def unlocked(node: dict[str, object]) -> dict[str, object]:
     """The same block node for a reader who minds no lock."""
     changed = {key: unlocked(value) if isinstance(value, dict) else value for key, value in node.items()}
-    return changed | {"locking": "off"} if node["driver"] == "file" else changed
+    return changed | {"locking": "off"} if node.get("driver") == "file" else changed
 
 
 def check(content: bytes, number: int) -> None:

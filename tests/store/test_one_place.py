@@ -24,6 +24,7 @@ JSON = {
 OPENING = {
     "store/opening.py": "the one place",
     "store/files.py": "a new file, in the place of which none is followed",
+    "store/logend.py": "the end of a log of our own recorder's, which nobody else has yet",
     "store/key.py": "the user's own key",
     "store/trust.py": "the user's own list",
     "store/workfolder.py": "a lock of our own",

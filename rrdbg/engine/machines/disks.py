@@ -19,7 +19,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrdbg.links.images import JsonObject, as_option, run_qemu_img
+from rrdbg.links.images import UNFLUSHED, UNSAFE, JsonObject, as_option, run_qemu_img
 from rrdbg.links.words import disk_node
 from rrdbg.model.machine.drives import Disk
 
@@ -63,7 +63,7 @@ def disk_through_scratch(node: str, base: Base, delta: Path | None, scratch: Pat
 
 
 def _disk(base: Base, content: JsonObject) -> JsonObject:
-    return {"driver": "qcow2", "file": content, "backing": base.image}
+    return {"driver": "qcow2", "file": content, "backing": base.image, **UNFLUSHED}
 
 
 async def save_delta(base: Base, delta: Path | None, scratch: Path, tag: str | None, made: Path) -> None:
@@ -78,8 +78,8 @@ async def save_delta(base: Base, delta: Path | None, scratch: Path, tag: str | N
         await asyncio.to_thread(shutil.copyfile, scratch, upper)
         if delta is not None:
             await asyncio.to_thread(shutil.copyfile, delta, made)
-            await run_qemu_img("rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", made.absolute(), upper)
-            await run_qemu_img("commit", "-q", "-d", "-f", "qcow2", upper)
+            await run_qemu_img("rebase", *UNSAFE, "-u", "-f", "qcow2", "-F", "qcow2", "-b", made.absolute(), upper)
+            await run_qemu_img("commit", *UNSAFE, "-q", "-d", "-f", "qcow2", upper)
             upper.unlink()
         await _keep_only(tag, made, base)
     except BaseException:
@@ -103,9 +103,10 @@ def _below(base: Base, delta: Path | None) -> JsonObject:
 
 
 def _layer(file: Path, backing: JsonObject, *, writable: bool) -> JsonObject:
-    source: JsonObject = {"driver": "file", "filename": str(file)} if writable else _shared(file)
-    layer: JsonObject = {"driver": "qcow2", "file": source, "backing": backing}
-    return layer if writable else {**layer, "read-only": True}
+    if writable:
+        source: JsonObject = {"driver": "file", "filename": str(file), **UNFLUSHED}
+        return {"driver": "qcow2", "file": source, "backing": backing, **UNFLUSHED}
+    return {"driver": "qcow2", "file": _shared(file), "backing": backing, "read-only": True}
 
 
 def _shared(file: Path) -> JsonObject:

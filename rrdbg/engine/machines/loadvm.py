@@ -131,7 +131,7 @@ class LoadVm:
         saved = ground.layout.root / snapshot.files[0]
         if copied:
             state = Path(shutil.copyfile(saved, directory / STATE_FILE))
-            return directory, Images(plain_qcow2(STATE_NODE, state, scratch=True), disks)
+            return directory, Images(plain_qcow2(STATE_NODE, state), disks)
         state = ground.empty(directory / STATE_FILE)
         # By io_uring QEMU 7.2 hangs where a file ends within its first sector, and does not say that it is none.
         whole = saved.exists() and saved.stat().st_size >= _SECTOR

@@ -199,7 +199,7 @@ class Mapping:
         ram = RamFile(self.block, file, shared=saving, sealed=self._by_file and not saving)
         directory = ground.directory()
         images = Images(
-            plain_qcow2(STATE_NODE, ground.empty(directory / STATE_FILE), scratch=True),
+            plain_qcow2(STATE_NODE, ground.empty(directory / STATE_FILE)),
             ground.disk_nodes(directory, no_delta),
         )
         # An older QEMU opens what it maps privately to be written, and never does.

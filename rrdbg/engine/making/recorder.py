@@ -314,7 +314,8 @@ class Recorder:
             # Nothing will lead back to the disk's beginning: the overlay that is kept stays empty.
             self._layout.scratch.mkdir(exist_ok=True)
             written = Path(shutil.copyfile(written, self._layout.scratch / written.name))
-        return {**plain_qcow2(disk_node(index), written), "backing": image_node(disk, Path(disk.source))}
+        node = plain_qcow2(disk_node(index), written, flushed=disk.in_place)
+        return {**node, "backing": image_node(disk, Path(disk.source))}
 
     def _read_console(self, file: BinaryIO) -> None:
         wanted = (self._request.until_console or "").encode()
