@@ -27,8 +27,12 @@ def test_each_is_found_alone(name: str, capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out.startswith(f"usage: rrdbg {name} ")
 
 
-def test_one_that_is_mistyped_is_told_all(cli: Cli) -> None:
-    told = cli("rcord", check=2).stderr
+def test_one_that_is_mistyped_is_asked_what_was_meant(cli: Cli) -> None:
+    assert "there is no command 'rcord'; did you mean 'record'?" in cli("rcord", check=2).stderr
+
+
+def test_one_that_is_like_no_other_is_told_all(cli: Cli) -> None:
+    told = cli("qqq", check=2).stderr
     assert "'record'" in told
     assert "'timeline'" in told
 

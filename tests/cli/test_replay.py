@@ -139,10 +139,6 @@ def test_what_was_mistyped(typed: str, meant: str) -> None:
         COMMANDS.match(typed)
 
 
-def test_a_subcommand_that_was_mistyped(cli: Cli) -> None:
-    assert "there is no command 'recrod'; did you mean 'record'?" in cli("recrod", "--", "x", check=2).stderr
-
-
 def test_every_command_is_documented() -> None:
     for command in COMMANDS.commands:
         assert command.summary.endswith("."), command.name
