@@ -158,7 +158,7 @@ def first_replay_words(
         *words_of(alone.host_options),
         *NAMED_THREADS,
         "-S",
-        "-icount", f"shift={invocation.shift},rr=replay,rrfile={escape(str(log))}",
+        "-icount", f"{invocation.pace},rr=replay,rrfile={escape(str(log))}",
     ]  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def branch_words(
     """
     return [
         *_debugged(qemu, invocation, images, bundled, gdb_fd),
-        "-icount", f"shift={invocation.shift},rr=record,rrfile={os.devnull}",
+        "-icount", f"{invocation.pace},rr=record,rrfile={os.devnull}",
         "-loadvm", tag,
     ]  # fmt: skip
 
@@ -233,5 +233,5 @@ def _disk(disk: Disk, node: JsonObject, name: str) -> list[str]:
 
 
 def _icount(invocation: Invocation, mode: str, log: Path, tag: str) -> list[str]:
-    words = f"shift={invocation.shift},rr={mode},rrfile={escape(str(log))}"
+    words = f"{invocation.pace},rr={mode},rrfile={escape(str(log))}"
     return ["-icount", f"{words},rrsnapshot={escape(tag)}" if tag else words]

@@ -125,6 +125,7 @@ def _manifest(content: Document) -> Manifest:
 
 
 def _invocation(content: Document) -> Invocation:
+    sleeps = content.get("sleeps")
     return Invocation(
         binary=content["binary"].text(),
         options=_options(content["options"]),
@@ -136,6 +137,7 @@ def _invocation(content: Document) -> Invocation:
             Addition(_texts(item["words"]), item["reason"].text()) for item in content["additions"].values()
         ),
         shift=content["shift"].text(_WORD),
+        sleeps=sleeps.flag() if sleeps else True,
     )
 
 
