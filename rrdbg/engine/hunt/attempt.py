@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from rrdbg.engine.making.beginning import Beginning
 from rrdbg.engine.making.recorder import Recorded, Recorder, RecordRequest
 from rrdbg.errors import RecordingError
 from rrdbg.model.hunt.course import Course
@@ -27,12 +28,16 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """What is run: the user's QEMU ``command``, until it prints one of ``until``, for ``timeout`` seconds at most."""
+    """What is run: the user's QEMU ``command``, until it prints one of ``until``, for ``timeout`` seconds at most.
+
+    With a ``beginning`` all runs go on from there, and ``command`` is what that was recorded with.
+    """
 
     command: Sequence[str]
     until: Sequence[str] = ()
     timeout: float | None = None
     max_icount: int | None = None
+    beginning: Beginning | None = None
 
 
 async def attempt(guest: Guest, perturbation: Perturbation, directory: Path) -> Recorded:
@@ -42,13 +47,21 @@ async def attempt(guest: Guest, perturbation: Perturbation, directory: Path) -> 
     :raises QemuLaunchError: QEMU does not start.
     :raises LinkError: QEMU fails.
     """
-    return await Recorder(
-        RecordRequest(
-            perturbation.words(guest.command), directory, perturbation.rate, until_console=guest.until,
-            timeout=guest.timeout, max_icount=guest.max_icount, sleeps=not perturbation.jumps,
-            disk_rate=perturbation.disk, noted=False,
+    request = RecordRequest(
+        guest.command, directory, perturbation.rate, until_console=guest.until, timeout=guest.timeout,
+        max_icount=guest.max_icount, sleeps=not perturbation.jumps, disk_rate=perturbation.disk, noted=False,
+    )  # fmt: skip
+    if guest.beginning is None:
+        request = replace(request, command=perturbation.words(guest.command))
+    else:
+        before = guest.beginning.invocation
+        request = replace(
+            request,
+            beginning=replace(guest.beginning, later=perturbation.later or 0),
+            shift=before.shift if perturbation.shift is None else perturbation.rate,
+            sleeps=before.sleeps and not perturbation.jumps,
         )
-    ).run()  # fmt: skip
+    return await Recorder(request).run()
 
 
 def course_of(recorded: Recorded) -> Course:

@@ -20,6 +20,7 @@ from typing import BinaryIO
 from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.machines.confined import Confinement
 from rrdbg.engine.machines.disks import image_node, read_only_node
+from rrdbg.engine.making.beginning import Beginning
 from rrdbg.errors import QemuDied, QemuLaunchError, RecordingError, Stalled, UsageError
 from rrdbg.links.images import create_empty, create_overlay, describe_image, image_format, plain_qcow2, snapshot_tags
 from rrdbg.links.process import QemuProcess, find_qemu, qemu_version
@@ -65,7 +66,7 @@ class RecordRequest:
     once, and so is not noted as the user's; its guest sees nothing of the host, nor does anybody see it.
     ``until_console`` may be several texts, any of which ends it. Idle time takes as long as the guest thinks if it
     ``sleeps``, and each disk takes at most ``disk_rate`` requests in a second. What is not ``noted`` as the user's can
-    be adopted later.
+    be adopted later. With a ``beginning`` it goes on from there, and sees nothing of the host.
     """
 
     command: Sequence[str]
@@ -79,6 +80,7 @@ class RecordRequest:
     passing: bool = False
     sleeps: bool = True
     disk_rate: int | None = None
+    beginning: Beginning | None = None
     noted: bool = True
 
 
@@ -142,7 +144,10 @@ class Recorder:
         self._cpu_seconds = 0.0
         now = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
         self._created = now.isoformat()
-        invocation = prepare(request.command, shift=request.shift, clock_base=self._created)
+        if request.beginning:
+            invocation = replace(request.beginning.invocation, shift=request.shift)
+        else:
+            invocation = prepare(request.command, shift=request.shift, clock_base=self._created)
         invocation = replace(invocation, sleeps=request.sleeps)
         self.invocation: Invocation = invocation.without_host() if request.passing else invocation
         texts = (request.until_console,) if isinstance(request.until_console, str) else request.until_console or ()
@@ -249,8 +254,8 @@ class Recorder:
         confinement = await Confinement.of_recorder(self.invocation, self._layout, Path(qemu))
         command = record_words(
             qemu, self.invocation, images, self._layout.bundled,
-            log=self._layout.log, tag=self._request.tag or "",
-            console=self._layout.console, typed=typed,
+            log=self._layout.log, tag="" if self._request.beginning else self._request.tag or "",
+            console=self._layout.console, typed=typed, waits=self._request.beginning is not None,
         )  # fmt: skip
         in_place = [self._layout.source(disk) for disk in self.invocation.disks if disk.in_place]
         confined = confinement.words(self._layout.root, write=in_place, by_itself=True)
@@ -277,15 +282,22 @@ class Recorder:
 
     async def _run(self, command: Sequence[str], confined: Sequence[str]) -> float:
         files = opened_files(self.invocation, self._layout.bundled)
+        beginning = self._request.beginning
+        state = [beginning.open(sleeps=self.invocation.sleeps)] if beginning else []
         try:
-            process = await QemuProcess.start(command, files=files, confined=confined)
+            process = await QemuProcess.start(command, files=files, passed=state, confined=confined)
         except QemuLaunchError as error:
             if _SEVERAL_CPUS in str(error):
                 raise _too_many("several") from None
             raise
+        finally:
+            for file in state:
+                os.close(file)
         began = time.monotonic()
         try:
             await _check_processors(process)
+            if beginning:
+                await beginning.load(process, state[0], self._request.tag or "")
             with self._layout.console.open("rb") as console:
                 try:
                     await process.guard(self._ending_at_once(self._until_ended(process, began, console)))
@@ -419,6 +431,7 @@ class Recorder:
             seconds=round(seconds, 3),
             checksums={layout.relative(file): checksum(file) for file in files},
             cpu_seconds=round(self._cpu_seconds, 3),
+            begins_in=self._request.beginning.place if self._request.beginning else "",
         )
         write_atomically(layout.deliveries, summary.to_bytes())
         manifest.write(layout.manifest)

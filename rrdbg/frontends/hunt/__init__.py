@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import math
 import random
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from rrdbg.engine.hunt.hunter import Hunter, HuntRequest
 from rrdbg.engine.making.recorder import RecordRequest
 from rrdbg.engine.making.trial import check
 from rrdbg.errors import Interrupted, UsageError
+from rrdbg.frontends.hunt.beginning import find_beginning
 from rrdbg.frontends.hunt.explaining import explain
 from rrdbg.frontends.hunt.judging import CriteriaJudge
 from rrdbg.frontends.hunt.report import Report
 from rrdbg.frontends.shared.opening import add_debugger, processors
 from rrdbg.model.hunt.criterion import Criterion, parse_criterion
-from rrdbg.model.hunt.perturbation import ALWAYS, Aspect, Choices, parse_aspects, useful
+from rrdbg.model.hunt.perturbation import ALWAYS, IN_THE_MIDDLE, Aspect, Choices, parse_aspects, useful
 from rrdbg.model.timeline.position import parse_count
 from rrdbg.store.library import Library
 
@@ -42,12 +44,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Declare the subcommand."""
     parser = commands.add_parser(
         "hunt", help="record a guest again and again until it fails", description=_DESCRIPTION,
-        usage="rrdbg hunt [options] (--until-console TEXT | --if KIND=VALUE ...) -- qemu-system-x86_64 ARGUMENT...",
+        usage="rrdbg hunt [options] (--until-console TEXT | --if KIND=VALUE ...) "
+        "(--from RECORDING@POSITION | -- qemu-system-x86_64 ARGUMENT...)",
     )  # fmt: skip
     parser.add_argument("--until-console", metavar="TEXT", help="a run has failed, and ends, once it prints TEXT")
     parser.add_argument(
         "--done-console", metavar="TEXT", help="a run is over once it prints TEXT, and has not failed by that"
     )
+    parser.add_argument(
+        "--from", dest="begin", metavar="RECORDING@POSITION",
+        help="go on from a place in a recording, again and again, and not from the start of a guest",
+    )  # fmt: skip
     parser.add_argument(
         "--if", dest="criteria", action="append", default=[], metavar="KIND=VALUE",
         help="a run has failed if this holds at its end: expr=EXPR, memory=ADDRESS:LENGTH==HEX, console=TEXT, "
@@ -74,7 +81,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--seed", metavar="S[:RUN]", help="what the perturbations are chosen from, and the first run (default: any)"
     )
     parser.add_argument(
-        "--vary", metavar="ASPECT,...", default=",".join(ALWAYS), help="what may differ: %(default)s; or none"
+        "--vary", metavar="ASPECT,...", help=f"what may differ: {', '.join(ALWAYS)} (with --from: "
+        f"{', '.join(IN_THE_MIDDLE)}); or none"
     )  # fmt: skip
     parser.add_argument(
         "--memory", action="append", default=[], metavar="SIZE", help="a value of -m that runs may have; several times"
@@ -104,9 +112,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 async def run(arguments: argparse.Namespace) -> int:
     """Hunt, and tell what was found."""
-    request = _request(arguments)
+    request = await _request(arguments)
     judge = CriteriaJudge(_criteria(arguments), _judging(arguments))
-    if not arguments.no_check:
+    if not arguments.no_check and request.guest.beginning is None:
         plain = request.choices.of_run(request.seed, 0)
         await check(RecordRequest(plain.words(request.guest.command), Path(), plain.rate))
     report = Report(json=arguments.json, quiet=arguments.quiet)
@@ -127,10 +135,12 @@ async def run(arguments: argparse.Namespace) -> int:
     return 0 if hunter.kept else NOT_FOUND
 
 
-def _request(arguments: argparse.Namespace) -> HuntRequest:
-    command = [*arguments.command, *arguments.theirs]
-    if not command:
+async def _request(arguments: argparse.Namespace) -> HuntRequest:
+    command: Sequence[str] = [*arguments.command, *arguments.theirs]
+    if not command and not arguments.begin:
         raise UsageError("A QEMU command is missing; write: rrdbg hunt --until-console TEXT -- qemu-system-x86_64 ...")
+    if command and arguments.begin:
+        raise UsageError("--from goes on with the guest of that recording: give no QEMU command.")
     for name in ("runs", "minutes", "jobs", "keep", "timeout"):
         value = getattr(arguments, name)
         if value is not None and not (value > 0 and math.isfinite(value)):
@@ -138,16 +148,29 @@ def _request(arguments: argparse.Namespace) -> HuntRequest:
     if not 0 < arguments.confidence < 100:
         raise UsageError("--confidence is a number of percent, more than 0 and less than 100.")
     seed, first = _seed(arguments.seed)
-    listed = [aspect for aspect, given in ((Aspect.MEMORY, arguments.memory), (Aspect.CPU, arguments.cpu)) if given]
-    aspects = useful(tuple(dict.fromkeys((*parse_aspects(arguments.vary), *listed))), command)
+    if arguments.begin:
+        if arguments.memory or arguments.cpu:
+            raise UsageError("--memory and --cpu are what a machine starts with, and --from goes on with one.")
+        aspects = parse_aspects(arguments.vary or ",".join(IN_THE_MIDDLE))
+        if wrong := [aspect for aspect in aspects if aspect not in IN_THE_MIDDLE]:
+            raise UsageError(f"With --from runs can differ in {', '.join(IN_THE_MIDDLE)}, and not in {wrong[0]}.")
+        command, beginning = await find_beginning(arguments.begin)
+    else:
+        aspects, beginning = _aspects(arguments, command), None
     choices = Choices(aspects, tuple(arguments.memory), tuple(arguments.cpu))
     until = tuple(text for text in (arguments.until_console, arguments.done_console) if text)
     longest = parse_count(arguments.max_icount) if arguments.max_icount else None
     return HuntRequest(
-        Guest(command, until, arguments.timeout, longest), seed, choices, first, arguments.runs,
+        Guest(command, until, arguments.timeout, longest, beginning), seed, choices, first, arguments.runs,
         arguments.minutes and 60 * arguments.minutes, arguments.keep, arguments.go_on, arguments.below,
         arguments.confidence / 100, arguments.jobs,
     )  # fmt: skip
+
+
+def _aspects(arguments: argparse.Namespace, command: Sequence[str]) -> tuple[Aspect, ...]:
+    """What runs from the start of the machine differ in."""
+    listed = [aspect for aspect, given in ((Aspect.MEMORY, arguments.memory), (Aspect.CPU, arguments.cpu)) if given]
+    return useful(tuple(dict.fromkeys((*parse_aspects(arguments.vary or ",".join(ALWAYS)), *listed))), command)
 
 
 def _criteria(arguments: argparse.Namespace) -> list[Criterion]:

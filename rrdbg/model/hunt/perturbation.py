@@ -28,6 +28,9 @@ _LARGEST_RANDOM = 1 << 31
 _RATES = (50, 100, 200, 500, 1000, 2000, 5000)
 """Requests to a disk in a second: from a slow card to more than most guests ask for."""
 
+_LATEST_NS = 1_000_000
+"""A system management interrupt may take a millisecond of the guest's time, and not say so."""
+
 _ITEM = 40
 _MOST_ITEMS = 8
 """Characters in an item's name, each of which SeaBIOS reads in a loop; and items: QEMU has room for 32, its own too."""
@@ -44,12 +47,16 @@ class Aspect(StrEnum):
     DATE = "date"
     FIRMWARE = "firmware"
     DISK = "disk"
+    LATER = "later"
     MEMORY = "memory"
     CPU = "cpu"
 
 
 ALWAYS = (Aspect.SHIFT, Aspect.IDLE, Aspect.RANDOM, Aspect.DATE, Aspect.FIRMWARE, Aspect.DISK)
 """Those that are used unless others are chosen; memory and CPU only from what the user lists."""
+
+IN_THE_MIDDLE = (Aspect.SHIFT, Aspect.IDLE, Aspect.LATER)
+"""And those that can differ where a recording begins in another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,8 @@ class Perturbation:
     next timer is due; without it QEMU waits for as long as the guest does, and the host decides how much too long.
     ``random`` is the seed of the random numbers that the machine gives to its guest, ``date`` what its clock says at
     the start, ``firmware`` the characters of configuration items that the firmware has to read besides, ``disk`` the
-    requests in a second that each disk may take; ``memory`` and ``cpu`` are the values of ``-m`` and ``-cpu``.
+    requests in a second that each disk may take; ``memory`` and ``cpu`` are the values of ``-m`` and ``-cpu``. Where a
+    recording begins in another one the clock is ``later`` by so many ns, as if firmware had taken that time.
     """
 
     shift: int | None = None
@@ -69,6 +77,7 @@ class Perturbation:
     date: str | None = None
     firmware: int | None = None
     disk: int | None = None
+    later: int | None = None
     memory: str | None = None
     cpu: str | None = None
 
@@ -164,6 +173,8 @@ class Choices:
                 return dice.randrange(1, _ITEM * _MOST_ITEMS + 1)
             case Aspect.DISK:
                 return dice.choice((None, *_RATES))
+            case Aspect.LATER:
+                return dice.randrange(1, _LATEST_NS + 1)
             case Aspect.MEMORY:
                 return dice.choice(self.memory) if self.memory else None
             case Aspect.CPU:
