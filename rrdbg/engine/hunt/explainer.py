@@ -9,7 +9,7 @@ from pathlib import Path
 from rrdbg.engine.hunt.attempt import Guest, Judge, attempt, course_of, keep
 from rrdbg.engine.hunt.hunter import Run
 from rrdbg.model.hunt.explanation import Explanation
-from rrdbg.model.hunt.perturbation import Perturbation
+from rrdbg.model.hunt.perturbation import Aspect, Perturbation
 from rrdbg.store.library import Library
 from rrdbg.store.workfolder import WorkFolder
 
@@ -49,7 +49,8 @@ class Explainer:
     async def _needed(self, run: Run, folder: Path) -> Perturbation:
         """The perturbation without each aspect that can be left out after those before it."""
         needed = run.perturbation
-        for aspect in needed.aspects:
+        # Without a fixed end of idle time chance has a part again, and what failed each time may have failed by chance.
+        for aspect in sorted(needed.aspects, key=lambda aspect: aspect is Aspect.IDLE):
             if await self._always_fails(run, needed.without(aspect), folder):
                 needed = needed.without(aspect)
         return needed

@@ -51,7 +51,7 @@ class Report:
             self._line.say(
                 f"Run {run.number} failed: {run.failed}; {run.perturbation}\n"
                 f"  kept: rrdbg replay {shlex.quote(str(run.recording))}\n"
-                f"  again: rrdbg hunt --seed {self._hunter.request.seed}:{run.number} --runs 1 ..."
+                f"  again: the same command with --seed {self._hunter.request.seed}:{run.number} --runs 1"
             )
         self.show()
 
@@ -129,7 +129,7 @@ class Report:
             print(f"They go the same way. {why}")
 
     def _bound(self) -> str:
-        return f"{100 * self._hunter.tally.at_most(self._hunter.request.confidence):.2g} %"
+        return f"{100 * self._hunter.tally.at_most(self._hunter.request.confidence):.3g} %"
 
     def _print(self, kind: str, **content: object) -> None:
         print(json.dumps({"kind": kind, **content}), flush=True)

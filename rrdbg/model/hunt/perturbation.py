@@ -17,8 +17,8 @@ from rrdbg.model.machine.invocation import prepare
 from rrdbg.model.machine.options import Option, format_properties, parse_options, parse_properties, words_of
 
 PLAIN_SHIFT = 5
-_SHIFTS = range(2, 9)
-"""From 4 to 256 ns an instruction. With 1 ns a guest that waits by counting takes as long as on a fast host."""
+_SHIFTS = range(3, 9)
+"""From 8 to 256 ns an instruction: the slower the CPU, the more interrupts come into the same code."""
 
 _FIRST_DATE = datetime.datetime(2027, 1, 1)
 """Where nothing else is asked for the guest's clock starts here. No file in it is newer, which some guests check."""

@@ -6,7 +6,7 @@
 #include "machine.h"
 
 #ifndef ROUNDS
-#define ROUNDS 20
+#define ROUNDS 25
 #endif
 
 struct request {
