@@ -13,8 +13,15 @@ from typing import Any
 
 import pytest
 
+from rrdbg.engine.hunt.attempt import Guest, attempt, course_of
+from rrdbg.engine.hunt.explainer import Explainer
+from rrdbg.engine.hunt.hunter import Run
+from rrdbg.engine.making.recorder import Recorded
 from rrdbg.frontends.cli.main import main
-from rrdbg.store.recording import Recording
+from rrdbg.model.hunt.course import Course
+from rrdbg.model.hunt.perturbation import Perturbation
+from rrdbg.store.library import Library
+from rrdbg.store.recording import Layout, Recording
 from tests.cli.conftest import Cli, bare_metal
 from tests.conftest import GUEST_DIR, failing_clearly
 from tests.guests.build import build, symbol
@@ -76,31 +83,31 @@ def hunt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 @pytest.fixture(scope="module")
-def explained(tmp_path_factory: pytest.TempPathFactory, racy: Path) -> Hunted:
-    """A hunt to its first failure, and what was found out about that."""
-    cli = Cli(tmp_path_factory.mktemp("explained") / "library")
-    done = cli("hunt", *BOOTS, *SEEDED, *PANIC, "--seed", "2:1", "--", *bare_metal(racy))
+def found_one(tmp_path_factory: pytest.TempPathFactory, racy: Path) -> Hunted:
+    """A hunt to its first failure."""
+    cli = Cli(tmp_path_factory.mktemp("found") / "library")
+    done = cli("hunt", *BOOTS, *SEEDED, *PANIC, "--seed", "2:1", "--no-explain", "--", *bare_metal(racy))
     told = [json.loads(line) for line in done.stdout.splitlines()]
     return Hunted([item for item in told if item["kind"] == "run"], {item["kind"]: item for item in told}, cli.root)
 
 
-def test_a_failure_is_found_and_kept(explained: Hunted) -> None:
-    found = explained.found
-    assert explained.end["hunt"]["kept"] == [found["recording"]] == [str(explained.library / "hunt-1")]
-    assert "hunt-1" in explained.recordings
-    assert not explained.left
-    with Recording.open(explained.library / "hunt-1", trusted=True) as recording:
+def test_a_failure_is_found_and_kept(found_one: Hunted) -> None:
+    found = found_one.found
+    assert found_one.end["hunt"]["kept"] == [found["recording"]] == [str(found_one.library / "hunt-1")]
+    assert "hunt-1" in found_one.recordings
+    assert not found_one.left
+    with Recording.open(found_one.library / "hunt-1", trusted=True) as recording:
         manifest = recording.manifest
         assert manifest.ended == "the console printed 'PANIC'"
         assert manifest.invocation.shift == str(found["perturbation"]["shift"])
         assert not manifest.invocation.sleeps
 
 
-def test_the_seed_repeats_it(explained: Hunted, hunt: Hunt, racy: Path) -> None:
+def test_the_seed_repeats_it(found_one: Hunted, hunt: Hunt, racy: Path) -> None:
     """To the instruction, as idle time ends at once."""
-    again = hunt(racy, *SEEDED, *PANIC, "--no-explain", "--seed", explained.found["seed"], "--runs", "1").found
-    assert again["perturbation"] == explained.found["perturbation"]
-    first, second = (deliveries(Path(run["recording"])) for run in (explained.found, again))
+    again = hunt(racy, *SEEDED, *PANIC, "--no-explain", "--seed", found_one.found["seed"], "--runs", "1").found
+    assert again["perturbation"] == found_one.found["perturbation"]
+    first, second = (deliveries(Path(run["recording"])) for run in (found_one.found, again))
     assert len(first) > 10
     assert first[: len(second)] == second[: len(first)]
 
@@ -209,3 +216,50 @@ def wait_for_qemus(hunter: subprocess.Popen[str]) -> list[int]:
         assert time.monotonic() < deadline
         assert hunter.poll() is None
     return pids
+
+
+class _Panics:
+    """A run has failed if it panicked."""
+
+    async def __call__(self, recorded: Recorded) -> str | None:
+        return "panic" if b"PANIC" in Layout(recorded.directory).console.read_bytes() else None
+
+
+async def test_what_a_failure_needs_is_found_out(racy: Path, tmp_path: Path) -> None:
+    """The date and the random numbers can be left out, as this guest asks for neither; what is left fails again."""
+    guest = Guest(bare_metal(racy), ("PANIC",), 20.0)
+    judge, library = _Panics(), Library(tmp_path)
+    whole = Perturbation(shift=5, idle="jump", firmware=58, date="2030-01-01T00:00:00", random=7)
+    recorded = await attempt(guest, whole, tmp_path / "failed")
+    assert await judge(recorded)
+    run = Run(1, whole, recorded.ended, recorded.icount, recorded.seconds, course_of(recorded), "panic")
+    tried: list[tuple[Perturbation, str | None]] = []
+    explanation = await Explainer(guest, judge, library, lambda *item: tried.append(item)).explain(run, "passed")
+    assert explanation.repeats
+    assert tried[:3] == [(whole, "panic")] * 3
+    needed = explanation.needed
+    assert needed is not None
+    assert (needed.date, needed.random) == (None, None)
+    assert needed.firmware == 58
+    assert await judge(await attempt(guest, needed, tmp_path / "again"))
+    # A run that passes was kept, and is the one that is most like the failed one.
+    passing = [perturbation for perturbation, failed in tried if failed is None]
+    assert passing
+    assert explanation.passed == tmp_path / "passed-1"
+    with Recording.open(tmp_path / "passed-1") as kept:
+        course = Course.of(kept.log.deliveries, None)
+        assert run.course.common(course) == explanation.common
+        assert b"PANIC" not in kept.layout.console.read_bytes()
+    assert not list(tmp_path.glob("rrdbg-*"))
+
+
+@pytest.mark.matrix
+def test_the_first_failure_is_compared_with_a_run_that_passes(tmp_path: Path, racy: Path) -> None:
+    """By the command line, to the function in which they go different ways."""
+    cli = Cli(tmp_path / "library")
+    done = cli("hunt", *BOOTS, *SEEDED, *PANIC, "--seed", "2:1", "--", *bare_metal(racy))
+    told = {item["kind"]: item for item in map(json.loads, done.stdout.splitlines())}
+    assert told["explanation"]["failed_again"] == told["explanation"]["tries"]
+    assert told["events"]["first_different"]
+    assert told["flow"]["good"]["function"] == told["flow"]["bad"]["function"] == "work"
+    assert sorted(path.name for path in cli.root.glob("hunt-*")) == ["hunt-1", "hunt-1-passed-1"]
