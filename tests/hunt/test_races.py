@@ -16,7 +16,7 @@ RARE = 1 / 500
 
 RACES = {
     "check_use": (["--until-console", "PANIC"], "take ("),
-    "lost_wakeup": (["--done-console", "done", "--if", "ended=timeout", "--timeout", "5"], "wait_for_device ("),
+    "lost_wakeup": (["--done-console", "done", "--if", "ended=timeout", "--timeout", "20"], "wait_for_device ("),
 }
 """How each is hunted for, and where it is found to stand."""
 

@@ -14,7 +14,7 @@ from rrdbg.errors import UsageError
 from rrdbg.model.hunt import course, tally
 from rrdbg.model.hunt.course import Course, sample_numbers
 from rrdbg.model.hunt.criterion import parse_criterion
-from rrdbg.model.hunt.perturbation import ALWAYS, Aspect, Choices, Perturbation, parse_aspects, useful
+from rrdbg.model.hunt.perturbation import ALWAYS, Aspect, Choices, Perturbation, parse_aspects, useful, usual
 from rrdbg.model.hunt.tally import Tally, runs_needed
 from rrdbg.model.machine.invocation import prepare
 from rrdbg.model.timeline.deliveries import Deliveries, Delivery
@@ -76,6 +76,9 @@ def test_aspects_have_names() -> None:
 def test_only_what_the_machine_has_is_varied() -> None:
     assert Aspect.DISK not in useful(ALWAYS, COMMAND)
     assert useful(ALWAYS, (*COMMAND, "-drive", "file=root.img,format=raw,if=virtio")) == ALWAYS
+    # An empty CD drive makes SeaBIOS slow where idle time jumps.
+    assert Aspect.IDLE not in usual(COMMAND)
+    assert Aspect.IDLE in usual((*COMMAND, "-nodefaults"))
     assert Aspect.FIRMWARE not in useful(ALWAYS, ("qemu-system-arm", "-M", "mps2-an385", "-kernel", "guest.elf"))
 
 

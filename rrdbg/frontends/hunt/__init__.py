@@ -21,7 +21,7 @@ from rrdbg.frontends.hunt.judging import CriteriaJudge
 from rrdbg.frontends.hunt.report import Report
 from rrdbg.frontends.shared.opening import add_debugger, processors
 from rrdbg.model.hunt.criterion import Criterion, parse_criterion
-from rrdbg.model.hunt.perturbation import ALWAYS, IN_THE_MIDDLE, Aspect, Choices, parse_aspects, useful
+from rrdbg.model.hunt.perturbation import ALWAYS, IN_THE_MIDDLE, Aspect, Choices, parse_aspects, useful, usual
 from rrdbg.model.timeline.position import parse_count
 from rrdbg.store.library import Library
 
@@ -170,7 +170,8 @@ async def _request(arguments: argparse.Namespace) -> HuntRequest:
 def _aspects(arguments: argparse.Namespace, command: Sequence[str]) -> tuple[Aspect, ...]:
     """What runs from the start of the machine differ in."""
     listed = [aspect for aspect, given in ((Aspect.MEMORY, arguments.memory), (Aspect.CPU, arguments.cpu)) if given]
-    return useful(tuple(dict.fromkeys((*parse_aspects(arguments.vary or ",".join(ALWAYS)), *listed))), command)
+    chosen = useful(parse_aspects(arguments.vary), command) if arguments.vary else usual(command)
+    return tuple(dict.fromkeys((*chosen, *listed)))
 
 
 def _criteria(arguments: argparse.Namespace) -> list[Criterion]:
@@ -186,7 +187,7 @@ def _judging(arguments: argparse.Namespace) -> argparse.Namespace:
     """The options that bisect's predicates look at."""
     return argparse.Namespace(
         timeout=_PREDICATE_SECONDS, symbols=arguments.symbols, quiet=True, no_gdb=arguments.no_gdb,
-        gdb_program=arguments.gdb_program,
+        gdb_program=arguments.gdb_program, done_console=arguments.done_console,
     )  # fmt: skip
 
 
