@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import subprocess
@@ -18,8 +19,11 @@ from rrdbg.engine.hunt.explainer import Explainer
 from rrdbg.engine.hunt.hunter import Run
 from rrdbg.engine.making.recorder import Recorded
 from rrdbg.frontends.cli.main import main
+from rrdbg.frontends.hunt.judging import CriteriaJudge
 from rrdbg.model.hunt.course import Course
+from rrdbg.model.hunt.criterion import Criterion
 from rrdbg.model.hunt.perturbation import Perturbation
+from rrdbg.model.timeline.deliveries import Deliveries
 from rrdbg.store.library import Library
 from rrdbg.store.recording import Layout, Recording
 from tests.cli.conftest import Cli, bare_metal
@@ -216,6 +220,23 @@ def wait_for_qemus(hunter: subprocess.Popen[str]) -> list[int]:
         assert time.monotonic() < deadline
         assert hunter.poll() is None
     return pids
+
+
+@pytest.mark.parametrize(
+    ("ended", "printed", "failed"),
+    [
+        ("the timeout of 5 s", "up", True),
+        ("the timeout of 5 s", "up, done", False),  # it came while the recording was being ended
+        ("the guest powered off", "up", False),
+    ],
+)
+async def test_a_run_that_has_come_to_its_end_has_not_hung(
+    tmp_path: Path, ended: str, printed: str, failed: bool
+) -> None:
+    (tmp_path / "console.log").write_text(printed)
+    recorded = Recorded(tmp_path, 1, 1, 5.0, 0, ended, 0.0, Deliveries())
+    judge = CriteriaJudge([Criterion("ended", "timeout")], argparse.Namespace(done_console="done"))
+    assert await judge(recorded) == ("ended=timeout" if failed else None)
 
 
 class _Panics:

@@ -14,7 +14,7 @@ from rrdbg.engine.hunt.attempt import Guest
 from rrdbg.engine.hunt.hunter import Hunter, HuntRequest
 from rrdbg.engine.making.recorder import RecordRequest
 from rrdbg.engine.making.trial import check
-from rrdbg.errors import Interrupted, UsageError
+from rrdbg.errors import Interrupted, LinkError, UsageError
 from rrdbg.frontends.hunt.beginning import find_beginning
 from rrdbg.frontends.hunt.explaining import explain
 from rrdbg.frontends.hunt.judging import CriteriaJudge
@@ -131,7 +131,11 @@ async def run(arguments: argparse.Namespace) -> int:
             Library.default().mark_latest(hunter.kept[-1].recording)
     report.end(reason)
     if hunter.kept and not arguments.no_explain:
-        await explain(hunter.kept[0], request.guest, judge, library, report, arguments)
+        try:
+            await explain(hunter.kept[0], request.guest, judge, library, report, arguments)
+        except LinkError as error:
+            # A failure was found all the same, which is what the exit status tells.
+            report.unexplained(error)
     return 0 if hunter.kept else NOT_FOUND
 
 

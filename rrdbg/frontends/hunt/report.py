@@ -121,6 +121,13 @@ class Report:
                 f"--bad {shlex.quote(str(run.recording))}"
             )
 
+    def unexplained(self, error: Exception) -> None:
+        """Something went wrong while a run was to be explained."""
+        if self._json:
+            self._print("unexplained", message=str(error))
+        else:
+            print(f"Why it failed could not be found out: {error}")
+
     def alike(self, why: str) -> None:
         """The way that the program goes does not tell the two from each other."""
         if self._json:
