@@ -21,6 +21,7 @@ def recording_facts(recording: Recording, timeline: Timeline, confinement: Seque
             "created": f"{manifest.created} UTC",
             "qemu": f"{manifest.invocation.binary} {manifest.qemu_version}",
             "command": list(manifest.command),
+            **({"begins_in": manifest.begins_in} if manifest.begins_in else {}),
             "shift": manifest.invocation.shift,
             "instructions": manifest.icount,
             "end": str(timeline.end),

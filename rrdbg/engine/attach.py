@@ -108,6 +108,13 @@ class AttachedMachines:
         """
         raise UsageError("A what-if needs a second QEMU, and the attached one is alone; use 'rrdbg record'.")
 
+    async def state(self, walker: Walker) -> bytes:
+        """It is not to be had.
+
+        :raises UsageError: always.
+        """
+        raise UsageError("A hunt begins in a recording, and this QEMU has none of rrdbg's; use 'rrdbg record'.")
+
     ram = 0
     """The user has said what snapshots may take."""
 

@@ -519,6 +519,15 @@ class Replay:
         """
         return await self._launcher.branch(await self._cursor.walker())
 
+    @again
+    async def state(self) -> bytes:
+        """All of the machine's state at the cursor, RAM included, as another QEMU takes it.
+
+        :raises SnapshotNotNow: QEMU cannot save it there.
+        :raises UsageError: it cannot be saved at all.
+        """
+        return await self._launcher.state(await self._cursor.walker())
+
     async def prove_next(self) -> bool:
         """Prove one more snapshot by a process of its own, while nobody moves; False when no more can be.
 

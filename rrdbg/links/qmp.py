@@ -183,6 +183,10 @@ class QmpLink:
         )
         self._leaves_ram_out = leave
 
+    async def tell_of_migration(self) -> None:
+        """Have :meth:`load_state` told of events, where :meth:`leave_ram_out` was not called before."""
+        await self.execute("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
+
     async def load_state(self, uri: str) -> None:
         """Take the state at ``uri`` (``migrate-incoming``), for which QEMU must wait, and have it told of events.
 

@@ -23,6 +23,13 @@ That cannot be a disk of the guest's: a save at the start would wait for ever fo
 """
 
 
+WAITING = ("-incoming", "defer", "-global", "migration.announce-rounds=0")
+"""What makes a QEMU wait to be told which state it is to take.
+
+Cards of the network would tell that they have come from elsewhere, by an interrupt that is in no log.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class RamFile:
     """RAM that a QEMU maps from a file that it finds open as ``fd``.
@@ -76,10 +83,11 @@ def record_words(
     tag: str,
     console: Path,
     typed: Path | None = None,
+    waits: bool = False,
 ) -> list[str]:
     """The command that records, stopped at first, the guest's console going to the file ``console``.
 
-    Without a ``tag`` QEMU saves no snapshot at the start.
+    Without a ``tag`` QEMU saves no snapshot at the start. One that ``waits`` is to be told which state it is to take.
 
     A file, since writing to it never waits: a socket whose reader is late makes the serial port try again, at
     a moment that no log holds, and the replay then fails with "Missing character write event".
@@ -92,6 +100,7 @@ def record_words(
         *words_of(invocation.host_options),
         *_icount(invocation, "record", log, tag),
         "-S",
+        *(WAITING if waits else ()),
     ]
 
 
@@ -129,14 +138,13 @@ def waiting_words(
 ) -> list[str]:
     """The command of a machine that waits to be told which state it is to take, with its RAM in ``ram``.
 
-    It then replays ``log``. Cards of the network would tell that they have come from elsewhere, by an interrupt that is
-    in no log.
+    It then replays ``log``.
     """
     return [
         *_debugged(qemu, invocation, images, bundled, gdb_fd),
         *ram.words(),
         *_icount(invocation, "replay", log, ""),
-        *("-incoming", "defer", "-global", "migration.announce-rounds=0"),
+        *WAITING,
     ]
 
 
@@ -158,7 +166,7 @@ def first_replay_words(
         *words_of(alone.host_options),
         *NAMED_THREADS,
         "-S",
-        "-icount", f"shift={invocation.shift},rr=replay,rrfile={escape(str(log))}",
+        "-icount", f"{invocation.pace},rr=replay,rrfile={escape(str(log))}",
     ]  # fmt: skip
 
 
@@ -177,7 +185,7 @@ def branch_words(
     """
     return [
         *_debugged(qemu, invocation, images, bundled, gdb_fd),
-        "-icount", f"shift={invocation.shift},rr=record,rrfile={os.devnull}",
+        "-icount", f"{invocation.pace},rr=record,rrfile={os.devnull}",
         "-loadvm", tag,
     ]  # fmt: skip
 
@@ -233,5 +241,5 @@ def _disk(disk: Disk, node: JsonObject, name: str) -> list[str]:
 
 
 def _icount(invocation: Invocation, mode: str, log: Path, tag: str) -> list[str]:
-    words = f"shift={invocation.shift},rr={mode},rrfile={escape(str(log))}"
+    words = f"{invocation.pace},rr={mode},rrfile={escape(str(log))}"
     return ["-icount", f"{words},rrsnapshot={escape(tag)}" if tag else words]

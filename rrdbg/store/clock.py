@@ -9,6 +9,8 @@ what its clock CLOCK_VIRTUAL_RT went on meanwhile (icount-common.c, 7.2 to 11.1)
   (CLOCK_VIRTUAL) expire next, or the guest goes on, with no other reading.
 * If that happens without any second reading there was nothing to sleep for.
 
+With ``sleep=off`` idle time is over at once, and no event tells how long it was for the guest.
+
 With ``shift=auto`` QEMU changes the rate to keep near CLOCK_VIRTUAL_RT, whose readings are then taken for the time.
 """
 
@@ -48,6 +50,8 @@ def read_clock(log: Path, invocation: Invocation) -> GuestClock:
     if invocation.shift == "auto":
         return GuestClock(base, None, *_readings(log))
     rate = 1 << int(invocation.shift)
+    if not invocation.sleeps:
+        return GuestClock(base, rate, idle_known=False)
     return GuestClock(base, rate, *jumps(thinned(log, MARKS), rate))
 
 

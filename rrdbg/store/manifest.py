@@ -38,6 +38,7 @@ class Manifest:
 
     ``icount`` is the length in instructions, ``end`` the last position that a replay can reach; ``seconds`` are those
     that the recording took, ``cpu_seconds`` what QEMU used of a processor meanwhile (0: not known);
+    ``begins_in`` tells in which other recording this one begins, and where, if it does;
     ``checksums`` are BLAKE2b-256 of files in the recording, by relative path.
     """
 
@@ -54,6 +55,7 @@ class Manifest:
     seconds: float
     checksums: Mapping[str, str]
     cpu_seconds: float = 0.0
+    begins_in: str = ""
 
     def write(self, path: Path) -> None:
         """Write as JSON, all or nothing.
@@ -121,10 +123,12 @@ def _manifest(content: Document) -> Manifest:
         seconds=content["seconds"].number(0, _LONGEST),
         checksums={name: value.text(_WORD) for name, value in content["checksums"].items()},
         cpu_seconds=cpu_seconds.number(0, _LONGEST) if cpu_seconds else 0.0,
+        begins_in=_text(content, "begins_in") or "",
     )
 
 
 def _invocation(content: Document) -> Invocation:
+    sleeps = content.get("sleeps")
     return Invocation(
         binary=content["binary"].text(),
         options=_options(content["options"]),
@@ -136,6 +140,7 @@ def _invocation(content: Document) -> Invocation:
             Addition(_texts(item["words"]), item["reason"].text()) for item in content["additions"].values()
         ),
         shift=content["shift"].text(_WORD),
+        sleeps=sleeps.flag() if sleeps else True,
     )
 
 

@@ -29,12 +29,12 @@ _ROOM = len("/rrdbg-xxxxxxxx/socket")
 class WorkFolder:
     """One such folder, readable by this user alone; a context manager, or :meth:`close` it."""
 
-    def __init__(self) -> None:
-        """Make it.
+    def __init__(self, where: Path | None = None) -> None:
+        """Make it among temporary files, or for files that may become too large for those in the folder ``where``.
 
         :raises RecordingError: there is no place for it.
         """
-        places = list(_places())
+        places = list(_places()) if where is None else [where]
         for place in places:
             _sweep(place)
             try:
@@ -45,6 +45,8 @@ class WorkFolder:
             self._lock = _locked(draft / _LOCK)
             self.path = draft.rename(draft.with_name(draft.name.removeprefix(".")))
             return
+        if where is not None:
+            raise RecordingError(f"There is no room in {where} for files that do not stay: it is full, or read-only.")
         raise RecordingError(
             f"There is no room for files that do not stay, in none of {', '.join(map(str, places))}: each is full, "
             "read-only, or has too long a path for a socket. Set TMPDIR to a folder with a short path."

@@ -17,7 +17,10 @@ SOURCES = Path(__file__).parent
 BUGS = tuple(sorted(path.stem for path in (SOURCES / "bugs").glob("*.c")))
 """Guests of one file each, with one planted bug each."""
 
-GUESTS = ("workload", "heapbug", "network", "copies", "typed", "spinning", *BUGS)
+RACES = tuple(sorted(path.stem for path in (SOURCES / "races").glob("*.c")))
+"""Guests of one file each that fail in less than one of 500 boots."""
+
+GUESTS = ("workload", "heapbug", "network", "copies", "typed", "spinning", *BUGS, *RACES)
 
 QEMU_OPTIONS = ("-m", "16M", "-nodefaults")
 """A machine that suits every bare-metal guest; serial port and ``-display none`` are the caller's."""
@@ -55,7 +58,8 @@ def build(name: str, out_dir: Path, *defines: str) -> Path:
     """
     if name not in GUESTS:
         raise GuestError(f"there is no guest called {name!r}, only {' and '.join(GUESTS)}")
-    own = [SOURCES / "bugs" / f"{name}.c"] if name in BUGS else (SOURCES / name).iterdir()
+    folder = {**dict.fromkeys(BUGS, "bugs"), **dict.fromkeys(RACES, "races")}.get(name)
+    own = [SOURCES / folder / f"{name}.c"] if folder else (SOURCES / name).iterdir()
     sources = sorted([*(SOURCES / "machine").iterdir(), *own])
     options = (*GCC, *(f"-D{define}" for define in defines))
     key = hashlib.sha256(repr((options, SOURCES, run_tool("gcc", "--version"))).encode())

@@ -26,6 +26,7 @@ from rrdbg.links.images import create_empty
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.scheduling import Processors
+from rrdbg.links.vmstate import as_paused, read_vmstate
 from rrdbg.model.machine.ram import not_mapped
 from rrdbg.model.machine.safety import snapshot_hazard
 from rrdbg.model.timeline.line import Timeline
@@ -236,6 +237,20 @@ class Launcher:
         machine = await self._loadvm.branch(walker.machine, walker.position.icount)
         self._note(Walker(machine, walker.timeline, walker.position), Role.WHAT_IF)
         return machine
+
+    async def state(self, walker: Walker) -> bytes:
+        """All of the state of ``walker``'s machine, RAM included, as QEMU takes it from another one.
+
+        :raises SnapshotNotNow: it cannot be saved here.
+        :raises QmpError: it failed, for example since the disk is full.
+        """
+        icount = walker.position.icount
+        files = await self._loadvm.save(walker.machine, icount)
+        try:
+            return as_paused(await asyncio.to_thread(read_vmstate, files[0], f"rrdbg-{icount}"))
+        finally:
+            for file in files:
+                file.unlink()
 
     def keep_stocked(self, blanks: int) -> None:
         """Have so many machines wait from now on that become any snapshot at once, if there are such."""

@@ -41,11 +41,11 @@ from rrdbg.model.timeline.snapshot import Snapshot
 from rrdbg.store.files import write_atomically
 from rrdbg.store.pages import SUM_BYTES, Pages, differing, page_sum, read_table, write_table
 
-_FILE_URI = Versions(first=(8, 2))
+FILE_URI = Versions(first=(8, 2))
 """QEMU that takes a state by ``file:``, and opens RAM to be read only; older ones take it by ``fd:``, which 11.1 does
 not for a file."""
 
-_TO_BE_ACTIVATED = Versions(first=(10, 0))
+TO_BE_ACTIVATED = Versions(first=(10, 0))
 """QEMU that takes up its images only when it is told to go on, which the gdbstub does not do."""
 
 _MOST_STATE = 1 << 30
@@ -109,8 +109,8 @@ class Mapping:
         self._old_bases: list[_Base] = []
         self._live: WeakKeyDictionary[Machine, LiveRam] = WeakKeyDictionary()
         self._private: WeakKeyDictionary[Machine, tuple[_Base, array[int]]] = WeakKeyDictionary()
-        self._by_file = ground.recording.manifest.qemu_version in _FILE_URI
-        self._activates = ground.recording.manifest.qemu_version in _TO_BE_ACTIVATED
+        self._by_file = ground.recording.manifest.qemu_version in FILE_URI
+        self._activates = ground.recording.manifest.qemu_version in TO_BE_ACTIVATED
         self._stock: list[Blank] = []
         self._stocked = 0
         self._stocking: asyncio.Task[None] | None = None

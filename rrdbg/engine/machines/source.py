@@ -89,6 +89,13 @@ class Machines(Protocol):
         :raises UsageError: there can be no second machine.
         """
 
+    async def state(self, walker: Walker) -> bytes:
+        """All of the state of ``walker``'s machine, RAM included, as QEMU takes it from another one.
+
+        :raises SnapshotNotNow: it cannot be saved here.
+        :raises UsageError: it cannot be saved at all.
+        """
+
     @property
     def lost(self) -> bool:
         """True if there will be no machine any more."""

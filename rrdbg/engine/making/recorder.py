@@ -20,6 +20,7 @@ from typing import BinaryIO
 from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.machines.confined import Confinement
 from rrdbg.engine.machines.disks import image_node, read_only_node
+from rrdbg.engine.making.beginning import Beginning
 from rrdbg.errors import QemuDied, QemuLaunchError, RecordingError, Stalled, UsageError
 from rrdbg.links.images import create_empty, create_overlay, describe_image, image_format, plain_qcow2, snapshot_tags
 from rrdbg.links.process import QemuProcess, find_qemu, qemu_version
@@ -28,6 +29,7 @@ from rrdbg.links.words import Images, disk_node, opened_files, record_words
 from rrdbg.model.machine.drives import Disk
 from rrdbg.model.machine.invocation import Invocation, prepare
 from rrdbg.model.timeline.cost import CostMap, expected_rates
+from rrdbg.model.timeline.deliveries import Deliveries
 from rrdbg.model.timeline.fence import last_reachable
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.files import checksum, write_atomically
@@ -62,17 +64,24 @@ class RecordRequest:
     ``tag`` is the initial snapshot's name, None for a recording without one; ``in_place`` lets the guest write to the
     user's own qcow2 images, which then hold that snapshot of their content. One that is ``passing`` is thrown away at
     once, and so is not noted as the user's; its guest sees nothing of the host, nor does anybody see it.
+    ``until_console`` may be several texts, any of which ends it. Idle time takes as long as the guest thinks if it
+    ``sleeps``, and each disk takes at most ``disk_rate`` requests in a second. What is not ``noted`` as the user's can
+    be adopted later. With a ``beginning`` it goes on from there, and sees nothing of the host.
     """
 
     command: Sequence[str]
     directory: Path
     shift: str = "5"
     tag: str | None = "replay_init"
-    until_console: str | None = None
+    until_console: str | Sequence[str] | None = None
     timeout: float | None = None
     max_icount: int | None = None
     in_place: bool = False
     passing: bool = False
+    sleeps: bool = True
+    disk_rate: int | None = None
+    beginning: Beginning | None = None
+    noted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,8 @@ class RecordProgress:
 class Recorded:
     """A finished recording: where, how long in instructions, and why it ended.
 
-    ``replay_seconds`` is what a replay of all of it will take, as far as the log tells.
+    ``replay_seconds`` is what a replay of all of it will take, as far as the log tells; ``deliveries`` are its
+    interrupts and exceptions.
     """
 
     directory: Path
@@ -98,6 +108,7 @@ class Recorded:
     log_bytes: int
     ended: str
     replay_seconds: float
+    deliveries: Deliveries
 
     @property
     def spins(self) -> bool:
@@ -133,8 +144,14 @@ class Recorder:
         self._cpu_seconds = 0.0
         now = datetime.datetime.now(datetime.UTC).replace(microsecond=0, tzinfo=None)
         self._created = now.isoformat()
-        invocation = prepare(request.command, shift=request.shift, clock_base=self._created)
+        if request.beginning:
+            invocation = replace(request.beginning.invocation, shift=request.shift)
+        else:
+            invocation = prepare(request.command, shift=request.shift, clock_base=self._created)
+        invocation = replace(invocation, sleeps=request.sleeps)
         self.invocation: Invocation = invocation.without_host() if request.passing else invocation
+        texts = (request.until_console,) if isinstance(request.until_console, str) else request.until_console or ()
+        self._until = {text.encode(): text for text in texts}
         if request.in_place and request.tag is None:
             raise UsageError(
                 "--in-place keeps the initial snapshot in your image, and --no-snapshot has none; use one."
@@ -237,8 +254,8 @@ class Recorder:
         confinement = await Confinement.of_recorder(self.invocation, self._layout, Path(qemu))
         command = record_words(
             qemu, self.invocation, images, self._layout.bundled,
-            log=self._layout.log, tag=self._request.tag or "",
-            console=self._layout.console, typed=typed,
+            log=self._layout.log, tag="" if self._request.beginning else self._request.tag or "",
+            console=self._layout.console, typed=typed, waits=self._request.beginning is not None,
         )  # fmt: skip
         in_place = [self._layout.source(disk) for disk in self.invocation.disks if disk.in_place]
         confined = confinement.words(self._layout.root, write=in_place, by_itself=True)
@@ -246,7 +263,7 @@ class Recorder:
             self._line = await SerialLine.open(self.invocation.line, self.type)
             try:
                 self._on_line(self._line.where)
-                return await self._run([*command, *confinement.options()], confined)
+                return await self._run([*command, *confinement.options(), *self._throttles()], confined)
             finally:
                 await self._line.close()
         finally:
@@ -265,15 +282,22 @@ class Recorder:
 
     async def _run(self, command: Sequence[str], confined: Sequence[str]) -> float:
         files = opened_files(self.invocation, self._layout.bundled)
+        beginning = self._request.beginning
+        state = [beginning.open(sleeps=self.invocation.sleeps)] if beginning else []
         try:
-            process = await QemuProcess.start(command, files=files, confined=confined)
+            process = await QemuProcess.start(command, files=files, passed=state, confined=confined)
         except QemuLaunchError as error:
             if _SEVERAL_CPUS in str(error):
                 raise _too_many("several") from None
             raise
+        finally:
+            for file in state:
+                os.close(file)
         began = time.monotonic()
         try:
             await _check_processors(process)
+            if beginning:
+                await beginning.load(process, state[0], self._request.tag or "")
             with self._layout.console.open("rb") as console:
                 try:
                     await process.guard(self._ending_at_once(self._until_ended(process, began, console)))
@@ -306,7 +330,22 @@ class Recorder:
         finally:
             task.cancel()
 
+    def _throttles(self) -> list[str]:
+        rate = self._request.disk_rate
+        groups = (
+            f"throttle-group,id={_throttle(index)},x-iops-total={rate}" for index in range(len(self.invocation.disks))
+        )
+        return [] if rate is None else [word for group in groups for word in ("-object", group)]
+
     def _disk_node(self, index: int, disk: Disk) -> dict[str, object]:
+        node = self._plain_node(index, disk)
+        if self._request.disk_rate is None or disk.waits:
+            return node
+        # Beneath blkreplay, which notes when each request has come back: a replay needs no filter.
+        above = {"driver": "throttle", "node-name": node.pop("node-name"), "read-only": disk.read_only}
+        return {**above, "throttle-group": _throttle(index), "file": node}
+
+    def _plain_node(self, index: int, disk: Disk) -> dict[str, object]:
         if disk.read_only:
             return read_only_node(index, disk, Path(disk.source))
         written = self._layout.written(index, disk)
@@ -318,15 +357,16 @@ class Recorder:
         return {**node, "backing": image_node(disk, Path(disk.source))}
 
     def _read_console(self, file: BinaryIO) -> None:
-        wanted = (self._request.until_console or "").encode()
+        kept = max(map(len, self._until), default=0)
         while data := file.read(_CONSOLE_CHUNK):
             self._on_console(data)
             self._line.write(data)
-            if wanted:
+            if self._until:
                 self._console += data
-                if wanted in self._console:
-                    self.stop(f"the console printed {self._request.until_console!r}")
-                del self._console[: -len(wanted)]
+                found = [(place, text) for text in self._until if (place := self._console.find(text)) >= 0]
+                if found:
+                    self.stop(f"the console printed {self._until[min(found)[1]]!r}")
+                del self._console[:-kept]
 
     async def _until_ended(self, process: QemuProcess, began: float, console: BinaryIO) -> None:
         request = self._request
@@ -392,14 +432,17 @@ class Recorder:
             seconds=round(seconds, 3),
             checksums={layout.relative(file): checksum(file) for file in files},
             cpu_seconds=round(self._cpu_seconds, 3),
+            begins_in=self._request.beginning.place if self._request.beginning else "",
         )
         write_atomically(layout.deliveries, summary.to_bytes())
         manifest.write(layout.manifest)
-        if not self._request.passing:
+        if self._request.noted and not self._request.passing:
             adopt(layout.root)
         rates = expected_rates(summary.total, summary.size_bytes, self._cpu_seconds or seconds)
         expected = CostMap((), summary.profile, rates).seconds(0, end)
-        return Recorded(layout.root, summary.total, end, seconds, summary.size_bytes, ended, expected)
+        return Recorded(
+            layout.root, summary.total, end, seconds, summary.size_bytes, ended, expected, summary.deliveries
+        )
 
     async def _check_initial(self, tag: str) -> None:
         tags = await snapshot_tags(self._layout.initial)
@@ -416,6 +459,10 @@ class Recorder:
             raise RecordingError(
                 f"QEMU left an incomplete log ({error}); the disk may be full. {self._layout.root} cannot be replayed."
             ) from None
+
+
+def _throttle(index: int) -> str:
+    return f"rrdbg-throttle{index}"
 
 
 async def _check_processors(process: QemuProcess) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from rrdbg.engine.interruption import interrupted_at
@@ -62,26 +63,41 @@ async def run(arguments: argparse.Namespace) -> int:
     """Compare, and tell where they part."""
     async with AsyncExitStack() as stack:
         sides = [await stack.enter_async_context(await _open(arguments, side)) for side in _SIDES]
-        stack.enter_context(interrupted_at(lambda: sides[0].position, "the recordings were being compared"))
-        report = _Report(sides, json=arguments.json, quiet=arguments.quiet or arguments.json)
-        pair = Pair(sides[0].cursor, sides[1].cursor)
         start = await sides[0].position_of(arguments.start)
-        end = await sides[0].position_of(arguments.end) if arguments.end else pair.end
+        end = await sides[0].position_of(arguments.end) if arguments.end else None
+        await compare(
+            sides, start, end, arguments.compare, json=arguments.json, quiet=arguments.quiet or arguments.json
+        )  # fmt: skip
+        return 0
+
+
+async def compare(
+    sides: Sequence[AsyncReplay], start: Position, end: Position | None, what: str, *, json: bool, quiet: bool
+) -> None:
+    """Tell where two recordings, the good one first, part between ``start`` and ``end`` (the end of one of them).
+
+    ``what`` is compared: ``state``, ``flow`` or ``both``.
+
+    :raises Undecided: no difference is found.
+    """
+    with interrupted_at(lambda: sides[0].position, "the recordings were being compared"):
+        report = _Report(sides, json=json, quiet=quiet)
+        pair = Pair(sides[0].cursor, sides[1].cursor)
+        last = min(end or pair.end, pair.end)
         report.events(await asyncio.to_thread(different_events, pair.good, pair.bad))
-        if arguments.compare != "flow":
-            parting = await pair.first_state(Bisection.between(start, min(end, pair.end)), report.probe)
+        if what != "flow":
+            parting = await pair.first_state(Bisection.between(start, last), report.probe)
             await report.parting("state", parting)
             start = parting.before
-        if arguments.compare != "state":
+        if what != "state":
             try:
-                parting = await pair.first_flow(Bisection.between(start, min(end, pair.end)), report.probe)
+                parting = await pair.first_flow(Bisection.between(start, last), report.probe)
             except Undecided as error:
-                if arguments.compare == "flow":
+                if what == "flow":
                     raise
                 report.same_flow(error)
-                return 0
+                return
             await report.parting("flow", parting)
-        return 0
 
 
 async def _open(arguments: argparse.Namespace, side: str) -> AsyncReplay:
@@ -94,7 +110,7 @@ async def _open(arguments: argparse.Namespace, side: str) -> AsyncReplay:
 
 
 class _Report:
-    def __init__(self, sides: list[AsyncReplay], *, json: bool, quiet: bool) -> None:
+    def __init__(self, sides: Sequence[AsyncReplay], *, json: bool, quiet: bool) -> None:
         self._sides = sides
         self._json = json
         self._line = ProgressLine(quiet=quiet)

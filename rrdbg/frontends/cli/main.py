@@ -1,7 +1,7 @@
 """The command ``rrdbg``: reads the command line, runs a subcommand, turns errors into exit statuses.
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 a bisect has no single answer, 4 the replay diverged, 130 interrupted,
-143 ended by SIGTERM, 129 by SIGHUP, when a terminal closes.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 a bisect has no single answer or a hunt found nothing, 4 the replay
+diverged, 130 interrupted, 143 ended by SIGTERM, 129 by SIGHUP, when a terminal closes.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _COMMANDS = {
     "gdb": f"{_CLI}.gdb",
     "bisect": _BISECT,
     "bisect-boot": f"{_BISECT}.boots",
+    "hunt": "rrdbg.frontends.hunt",
     "doctor": f"{_CLI}.doctor",
     "gdbinit": f"{_CLI}.gdbinit",
     "completion": f"{_CLI}.completion",

@@ -147,7 +147,7 @@ class _Display:
         self.say("rrdbg adds to the command line:")
         for addition in invocation.additions:
             self._added(shlex.join(addition.words), addition.reason)
-        rate = f"-icount shift={invocation.shift},rr=record,..."
+        rate = f"-icount {invocation.pace},rr=record,..."
         self._added(rate, "records every input with its instruction count")
         self._added("-drive if=none,... (an empty qcow2)", "holds the snapshots")
         for disk in invocation.disks:

@@ -96,7 +96,8 @@ class Invocation:
 
     ``options`` go to every QEMU of the recording, ``host_options`` only to the recording one;
     ``chardevs`` are the ids that a replay gives a null device instead of the user's. ``line`` is what he wants at
-    his end of the first serial port while recording.
+    his end of the first serial port while recording. ``sleeps`` tells that idle time takes as long as the guest thinks;
+    else the clock jumps to the next timer (QEMU's ``sleep=off``), which a replay must do, too.
     """
 
     binary: str
@@ -108,11 +109,17 @@ class Invocation:
     additions: tuple[Addition, ...]
     shift: str
     line: Line = field(default_factory=Line)
+    sleeps: bool = True
 
     @property
     def architecture(self) -> str:
         """The guest's architecture, from QEMU's name: ``x86_64``, ``aarch64``, ..."""
         return architecture_of(self.binary)
+
+    @property
+    def pace(self) -> str:
+        """How instructions make time, as ``-icount`` has it."""
+        return f"shift={self.shift}" if self.sleeps else f"shift={self.shift},sleep=off"
 
     @property
     def reboots(self) -> bool:

@@ -36,17 +36,19 @@ class GuestClock:
 
     From the icount ``icounts[i]`` on the guest has run for ``times[i]`` nanoseconds, and for ``rate`` more with each
     instruction. ``rate`` is None where QEMU changed it on the way (``shift=auto``): times are then interpolated.
+    Without ``idle_known`` the jumps stand nowhere, and the clock is behind by all the time that the guest idled.
     """
 
     base: datetime
     rate: int | None
     icounts: array[int] = field(default_factory=lambda: array("Q", [0]))
     times: array[int] = field(default_factory=lambda: array("Q", [0]))
+    idle_known: bool = True
 
     @property
     def exact(self) -> bool:
         """False where times are only about right."""
-        return self.rate is not None
+        return self.rate is not None and self.idle_known
 
     def elapsed(self, position: Position) -> int:
         """Nanoseconds of guest time since the start of the recording.

@@ -1,0 +1,286 @@
+"""``rrdbg hunt``: what it finds, keeps and drops, how it ends, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rrdbg.engine.hunt.attempt import Guest, attempt, course_of
+from rrdbg.engine.hunt.explainer import Explainer
+from rrdbg.engine.hunt.hunter import Run
+from rrdbg.engine.making.recorder import Recorded
+from rrdbg.frontends.cli.main import main
+from rrdbg.frontends.hunt.judging import CriteriaJudge
+from rrdbg.model.hunt.course import Course
+from rrdbg.model.hunt.criterion import Criterion
+from rrdbg.model.hunt.perturbation import Perturbation
+from rrdbg.model.timeline.deliveries import Deliveries
+from rrdbg.store.library import Library
+from rrdbg.store.recording import Layout, Recording
+from tests.cli.conftest import Cli, bare_metal
+from tests.conftest import GUEST_DIR, failing_clearly
+from tests.guests.build import build, symbol
+from tests.processes import command_line, qemus_of, wait_until_gone
+
+BOOTS = ("--no-check", "--json", "--jobs", "2", "--timeout", "20")
+SEEDED = ("--vary", "idle,firmware,shift", "--jobs", "1")
+PANIC = ("--until-console", "PANIC")
+MOON = ("--until-console", "moon", "--done-console", "PANIC")
+"""Nobody prints that."""
+
+
+@dataclass(frozen=True)
+class Hunted:
+    """What one ``rrdbg hunt`` has told, and the library that it kept recordings in."""
+
+    runs: list[dict[str, Any]]
+    end: dict[str, Any]
+    library: Path
+
+    @property
+    def found(self) -> dict[str, Any]:
+        (run,) = [run for run in self.runs if run["recording"]]
+        return run
+
+    @property
+    def recordings(self) -> list[str]:
+        return sorted(path.name for path in self.library.iterdir() if (path / "manifest.json").exists())
+
+    @property
+    def left(self) -> list[Path]:
+        return [path for path in self.library.iterdir() if "rrdbg-" in path.name]
+
+
+Hunt = Callable[..., Hunted]
+
+
+@pytest.fixture(scope="module")
+def racy() -> Path:
+    """A guest whose check and use are so far apart that an interrupt comes in between in about each third run."""
+    with failing_clearly("check_use"):
+        return build("check_use", GUEST_DIR, "ROUNDS=2", "GAP=2000")
+
+
+@pytest.fixture
+def hunt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Hunt:
+    """Hunt in this process."""
+    library = tmp_path / "library"
+    monkeypatch.setenv("RRDBG_DIR", str(library))
+
+    def run(elf: Path, *words: str, check: int = 0) -> Hunted:
+        status = main(["hunt", *BOOTS, *words, "--", *bare_metal(elf)])
+        told = capsys.readouterr()
+        assert status == check, told.err
+        *runs, end = map(json.loads, told.out.splitlines())
+        return Hunted(sorted(runs, key=lambda item: item["number"]), end, library)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def found_one(tmp_path_factory: pytest.TempPathFactory, racy: Path) -> Hunted:
+    """A hunt to its first failure."""
+    cli = Cli(tmp_path_factory.mktemp("found") / "library")
+    done = cli("hunt", *BOOTS, *SEEDED, *PANIC, "--seed", "2:1", "--no-explain", "--", *bare_metal(racy))
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    return Hunted([item for item in told if item["kind"] == "run"], {item["kind"]: item for item in told}, cli.root)
+
+
+def test_a_failure_is_found_and_kept(found_one: Hunted) -> None:
+    found = found_one.found
+    assert found_one.end["hunt"]["kept"] == [found["recording"]] == [str(found_one.library / "hunt-1")]
+    assert "hunt-1" in found_one.recordings
+    assert not found_one.left
+    with Recording.open(found_one.library / "hunt-1", trusted=True) as recording:
+        manifest = recording.manifest
+        assert manifest.ended == "the console printed 'PANIC'"
+        assert manifest.invocation.shift == str(found["perturbation"]["shift"])
+        assert not manifest.invocation.sleeps
+
+
+def test_the_seed_repeats_it(found_one: Hunted, hunt: Hunt, racy: Path) -> None:
+    """To the instruction, as idle time ends at once."""
+    again = hunt(racy, *SEEDED, *PANIC, "--no-explain", "--seed", found_one.found["seed"], "--runs", "1").found
+    assert again["perturbation"] == found_one.found["perturbation"]
+    first, second = (deliveries(Path(run["recording"])) for run in (found_one.found, again))
+    assert len(first) > 10
+    assert first[: len(second)] == second[: len(first)]
+
+
+def deliveries(path: Path) -> list[int]:
+    with Recording.open(path, trusted=True) as recording:
+        return list(recording.log.deliveries.icounts)
+
+
+def test_each_kind_of_criterion_is_asked_at_the_end(hunt: Hunt, racy: Path, tmp_path: Path) -> None:
+    """The same runs by each: where idle time ends at once chance has no part in them."""
+    script = tmp_path / "check.py"
+    script.write_text("def panicked(replay):\n    return any('PANIC' in line.text for line in replay.console())\n")
+    address = symbol(racy, "panicked").address
+    words = (*SEEDED, "--seed", "2:2", "--runs", "2", "--keep", "2", "--no-explain")
+    criteria = (
+        "console=PANIC", f"memory={address:#x}:1==01", "expr=panicked == 1", f"python={script}:panicked",
+        "run=sh -c '! grep -q PANIC $RRDBG_RECORDING/console.log'",
+    )  # fmt: skip
+    failed = []
+    for criterion in criteria:
+        hunted = hunt(racy, *words, "--done-console", "PANIC", "--if", criterion)
+        failed.append([run["number"] for run in hunted.runs if run["failed"]])
+    assert failed[0] == [2]
+    assert failed == failed[:1] * len(criteria)
+
+
+def test_nothing_is_found_where_nothing_fails(hunt: Hunt, racy: Path) -> None:
+    hunted = hunt(racy, *MOON, "--runs", "3", "--minutes", "1", check=3)
+    assert (hunted.end["ended"], hunted.end["runs"], hunted.end["kept"]) == ("runs", 3, [])
+    assert not hunted.recordings
+    assert not hunted.left
+
+
+def test_runs_that_are_the_same_are_not_counted(hunt: Hunt, racy: Path) -> None:
+    """All but the firmware is left alone, and idle time ends at once: what comes from the host makes no difference."""
+    hunted = hunt(racy, *MOON, "--vary", "idle", "--seed", "3", "--runs", "8", "--jobs", "1", check=3)
+    jumped = [run for run in hunted.runs if "idle" in run["perturbation"]]
+    assert len(jumped) > 1
+    assert [run["same_as"] for run in jumped[1:]] == [jumped[0]["number"]] * (len(jumped) - 1)
+    assert hunted.end["different"] == 8 - sum(run["same_as"] is not None for run in hunted.runs)
+
+
+def test_a_hunt_ends_when_enough_is_shown(hunt: Hunt, racy: Path) -> None:
+    hunted = hunt(racy, *MOON, "--below", "1/3", "--confidence", "80", check=3)
+    assert hunted.end["ended"] == "shown"
+    assert hunted.end["different"] >= 4
+    assert hunted.end["at_most"] < 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "When has a run failed?"),
+        (["--if", "moon=1"], "--if moon=1: write KIND=VALUE"),
+        (["--if", "memory=0x10"], "is not a test of memory"),
+        (["--until-console", "X", "--runs", "0"], "--runs must be more than 0"),
+        (["--until-console", "X", "--vary", "moon"], "'moon' is nothing that a hunt can vary"),
+        (["--until-console", "X", "--seed", "x"], "--seed x: write a number"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["hunt", *words, "--", *bare_metal(Path("none.elf"))]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_what_was_found_and_leaves_nothing(tmp_path: Path, racy: Path) -> None:
+    cli = Cli(tmp_path / "library")
+    hunter = begin(cli, racy, "--keep", "1000", "--seed", "1")
+    assert hunter.stdout is not None
+    for line in hunter.stdout:
+        if json.loads(line).get("recording"):
+            break
+    pids = wait_for_qemus(hunter)
+    hunter.send_signal(signal.SIGINT)
+    told = hunter.communicate(timeout=30)
+    assert hunter.returncode == 130, told
+    end = json.loads(told[0].splitlines()[-1])
+    assert end["ended"] == "interrupted"
+    assert end["kept"]
+    assert all((Path(path) / "manifest.json").exists() for path in end["kept"])
+    assert not [pid for pid in pids if command_line(pid)]
+    assert not list(cli.root.glob("rrdbg-*"))
+
+
+def test_what_a_killed_hunt_leaves_is_removed_by_the_next(hunt: Hunt, tmp_path: Path, racy: Path) -> None:
+    cli = Cli(tmp_path / "library")
+    hunter = begin(cli, racy, *MOON)
+    wait_for_qemus(hunter)
+    hunter.kill()
+    hunter.communicate()
+    wait_until_gone(cli.root)
+    assert list(cli.root.glob("rrdbg-*"))
+    assert not hunt(racy, *MOON, "--runs", "1", check=3).left
+
+
+def begin(cli: Cli, elf: Path, *words: str) -> subprocess.Popen[str]:
+    until = () if "--until-console" in words else ("--until-console", "PANIC")
+    return cli.popen("hunt", *BOOTS, *until, *words, "--", *bare_metal(elf))
+
+
+def wait_for_qemus(hunter: subprocess.Popen[str]) -> list[int]:
+    """The pids of its QEMUs, as soon as it has some."""
+    deadline = time.monotonic() + 20
+    while not (pids := [pid for pid in qemus_of(hunter.pid) if pid != hunter.pid]):
+        assert time.monotonic() < deadline
+        assert hunter.poll() is None
+    return pids
+
+
+@pytest.mark.parametrize(
+    ("ended", "printed", "failed"),
+    [
+        ("the timeout of 5 s", "up", True),
+        ("the timeout of 5 s", "up, done", False),  # it came while the recording was being ended
+        ("the guest powered off", "up", False),
+    ],
+)
+async def test_a_run_that_has_come_to_its_end_has_not_hung(
+    tmp_path: Path, ended: str, printed: str, failed: bool
+) -> None:
+    (tmp_path / "console.log").write_text(printed)
+    recorded = Recorded(tmp_path, 1, 1, 5.0, 0, ended, 0.0, Deliveries())
+    judge = CriteriaJudge([Criterion("ended", "timeout")], argparse.Namespace(done_console="done"))
+    assert await judge(recorded) == ("ended=timeout" if failed else None)
+
+
+class _Panics:
+    """A run has failed if it panicked."""
+
+    async def __call__(self, recorded: Recorded) -> str | None:
+        return "panic" if b"PANIC" in Layout(recorded.directory).console.read_bytes() else None
+
+
+async def test_what_a_failure_needs_is_found_out(racy: Path, tmp_path: Path) -> None:
+    """The date and the random numbers can be left out, as this guest asks for neither; what is left fails again."""
+    guest = Guest(bare_metal(racy), ("PANIC",), 20.0)
+    judge, library = _Panics(), Library(tmp_path)
+    whole = Perturbation(shift=5, idle="jump", firmware=58, date="2030-01-01T00:00:00", random=7)
+    recorded = await attempt(guest, whole, tmp_path / "failed")
+    assert await judge(recorded)
+    run = Run(1, whole, recorded.ended, recorded.icount, recorded.seconds, course_of(recorded), "panic")
+    tried: list[tuple[Perturbation, str | None]] = []
+    explanation = await Explainer(guest, judge, library, lambda *item: tried.append(item)).explain(run, "passed")
+    assert explanation.repeats
+    assert tried[:3] == [(whole, "panic")] * 3
+    needed = explanation.needed
+    assert needed is not None
+    assert (needed.date, needed.random) == (None, None)
+    assert needed.firmware == 58
+    assert await judge(await attempt(guest, needed, tmp_path / "again"))
+    # A run that passes was kept, and is the one that is most like the failed one.
+    passing = [perturbation for perturbation, failed in tried if failed is None]
+    assert passing
+    assert explanation.passed == tmp_path / "passed-1"
+    with Recording.open(tmp_path / "passed-1") as kept:
+        course = Course.of(kept.log.deliveries, None)
+        assert run.course.common(course) == explanation.common
+        assert b"PANIC" not in kept.layout.console.read_bytes()
+    assert not list(tmp_path.glob("rrdbg-*"))
+
+
+@pytest.mark.matrix
+def test_the_first_failure_is_compared_with_a_run_that_passes(tmp_path: Path, racy: Path) -> None:
+    """By the command line, to the function in which they go different ways."""
+    cli = Cli(tmp_path / "library")
+    done = cli("hunt", *BOOTS, *SEEDED, *PANIC, "--seed", "2:1", "--", *bare_metal(racy))
+    told = {item["kind"]: item for item in map(json.loads, done.stdout.splitlines())}
+    assert told["explanation"]["failed_again"] == told["explanation"]["tries"]
+    assert told["events"]["first_different"]
+    assert told["flow"]["good"]["function"] == told["flow"]["bad"]["function"] == "work"
+    assert sorted(path.name for path in cli.root.glob("hunt-*")) == ["hunt-1", "hunt-1-passed-1"]
