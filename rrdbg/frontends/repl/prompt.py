@@ -98,7 +98,7 @@ class Prompt:
         """Use the time in which the user thinks, once he does, to prove what was laid on the way."""
         await asyncio.sleep(_THINKING_SECONDS)
         try:
-            while await self._shell.replay.prove_next():
+            while not self._shell.runner.running and await self._shell.replay.prove_next():
                 pass
         except LinkError as error:
             _log.debug("Snapshots cannot be proved: %s", error)
