@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.window import Window
 from rrdbg.errors import GdbError, RrdbgError
 from rrdbg.frontends.repl.runner import Runner
 from rrdbg.frontends.shared.own_gdb import Debugger
@@ -16,7 +17,7 @@ from rrdbg.store.opening import read_regular
 Told = dict[str, Any]
 
 _MOST_FRAMES = 64
-_INSTRUCTIONS = 24
+_INSTRUCTIONS = 40
 _MOST_SOURCE = 4 << 20
 """Bytes of a file of source; the largest of Linux's has one."""
 
@@ -50,8 +51,8 @@ class Places:
         }  # fmt: skip
         running = session.shown_running
         told |= {"task": str(running)} if running else {}
-        told |= await self._machine(replay)
         debugger = self._runner.debugger
+        told |= await self._registers(debugger.window if debugger else replay)
         if debugger is None:
             return told | {"note": "No GDB knows this guest, so there are no functions, variables and lines of source."}
         try:
@@ -59,19 +60,33 @@ class Places:
         except RrdbgError as error:
             return told | {"note": shown(str(error))}
 
-    async def _machine(self, replay: Replay) -> Told:
-        """The registers and the next instructions; why not, where they cannot be read."""
+    async def _registers(self, where: Window | Replay) -> Told:
+        """The registers; why not, where they cannot be read."""
         try:
-            registers = await replay.registers()
-            pc = await replay.pc()
-            listed = await replay.disassemble(pc, _INSTRUCTIONS)
+            pc, registers = await where.pc(), await where.registers()
         except RrdbgError as error:
-            return {"registers": [], "instructions": [], "note": shown(str(error))}
-        return {
-            "pc": hex(pc),
-            "registers": [[name, hex(value)] for name, value in registers.items()],
-            "instructions": [[hex(address), shown(text)] for address, text in listed],
-        }
+            return {"registers": [], "note": shown(str(error))}
+        return {"pc": hex(pc), "registers": [[name, hex(value)] for name, value in registers.items()]}
+
+    async def instructions(self) -> list[list[str]]:
+        """The instructions of the function at the cursor, as far as they are near; without symbols, those ahead.
+
+        Each is its address, where in the function it is, and its text.
+
+        :raises RrdbgError: the guest's memory cannot be read there.
+        """
+        debugger, replay = self._runner.debugger, self._runner.replay
+        if debugger:
+            pc = await debugger.window.pc()
+            try:
+                listed = (await debugger.ask(f"-data-disassemble -a {pc:#x} -- 0"))["asm_insns"]
+            except GdbError:
+                listed = []  # there is no function of a name
+            at = next((index for index, line in enumerate(listed) if int(line["address"], 0) == pc), None)
+            if at is not None:
+                return [_instruction(line) for line in listed[max(at - _INSTRUCTIONS, 0) : at + 2 * _INSTRUCTIONS]]
+        ahead = await replay.disassemble(await replay.pc(), _INSTRUCTIONS)
+        return [[hex(address), "", shown(text)] for address, text in ahead]
 
     async def _program(self, debugger: Debugger) -> Told:
         values = await debugger.ask(f"-stack-list-frames 0 {_MOST_FRAMES}")
@@ -135,7 +150,8 @@ class Places:
         debugger = self._runner.debugger
         if debugger is None:
             return {"functions": [], "variables": []}
-        pattern = "".join(f"[{letter}]" if letter.isalnum() else "." for letter in text)
+        # In brackets a letter means itself, but for these, for which any one letter may stand.
+        pattern = "".join("." if letter in "^]\\" else f"[{letter}]" for letter in text)
         found: Told = {}
         for kind in ("functions", "variables"):
             asked = f"-symbol-info-{kind} --include-nondebug --name {quoted(pattern)} --max-results {most}"
@@ -146,6 +162,12 @@ class Places:
 def position(icount: int, phase: int) -> Told:
     """A position as the page gets it."""
     return {"icount": icount, "phase": phase}
+
+
+def _instruction(line: Told) -> list[str]:
+    function = line.get("func-name")
+    where = f"{function}+{line.get('offset', '0')}" if function else ""
+    return [hex(int(line["address"], 0)), shown(where), shown(str(line["inst"]).replace("\t", " "))]
 
 
 def _frame(frame: Told) -> Told:

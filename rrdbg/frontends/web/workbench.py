@@ -35,7 +35,10 @@ _MOST_WAITING = 256
 """Messages that may wait for a page that does not take them; then it is let go, and asks anew."""
 
 _PROGRESS_SECONDS = 0.1
-_MOST_MEMORY = 4096
+_MEMORY = 256
+"""Bytes of memory that are shown."""
+
+_PAGE = 4096
 
 
 class Workbench:
@@ -183,7 +186,8 @@ class Workbench:
         self._runner.interrupt()
 
     async def ask(self, what: str, text: str) -> Any:
-        """What a page wants to know of the place at the cursor: ``parts``, ``symbols``, ``memory`` or ``console``.
+        """What a page wants to know of the place at the cursor: ``parts``, ``symbols``, ``memory``,
+        ``instructions`` or ``position``.
 
         :raises RrdbgError: it cannot be told.
         """
@@ -203,6 +207,8 @@ class Workbench:
                 return await self._places.symbols(text)
             case "memory":
                 return await self._memory(text)
+            case "instructions":
+                return await self._places.instructions()
             case "position":
                 where = await read_position(self._runner.session, text)
                 return position(where.icount, where.phase)
@@ -211,13 +217,13 @@ class Workbench:
 
     async def _memory(self, text: str) -> Told:
         address = await read_address(self._runner.session, text)
-        length = 256
+        debugger = self._runner.debugger
+        source = debugger.window if debugger else self._runner.replay
         try:
-            data = await self._runner.replay.read_memory(address, length)
+            data = await source.read_memory(address, _MEMORY)
         except RrdbgError:
             # As far as the page that it is in goes.
-            length = _MOST_MEMORY - address % _MOST_MEMORY
-            data = await self._runner.replay.read_memory(address, min(length, 256))
+            data = await source.read_memory(address, min(_PAGE - address % _PAGE, _MEMORY))
         return {"address": hex(address), "bytes": data.hex()}
 
     def _ended(self) -> None:

@@ -21,7 +21,8 @@ class Row {
     Object.assign(this, { name, height, paint, at, track, tint });
     this.node = made("div", `row ${className}`);
     this.label = made("div", "label");
-    this.title = made("b", "", name);
+    this.title = made("b");
+    this.title.append(made("span", "", name));
     this.title.title = name;
     this.label.append(this.title);
     this.number = made("i");

@@ -32,7 +32,7 @@ const QUESTION = /^(last|first|writes|reads|calls|count|nth|origin|tprintf|event
 const link = new Link();
 const command = element("command");
 const typed = [];
-let recalled = 0, timeline = null, printed = null, answers = null, running = 0, asked = "";
+let seen = false, recalled = 0, timeline = null, printed = null, answers = null, running = 0, asked = "";
 
 function say(text, kind = "") {
   element("said").textContent = text;
@@ -116,6 +116,9 @@ const view = new PlaceView({ link, ask, run, fail: (error) => say(error.message,
 
 function showPlace(place) {
   view.show(place);
+  // Where there is never a line of source, the instructions are what one wants to see.
+  if (!seen && !place.source) showTab("instructions");
+  seen = true;
   timeline.stand(place.position.icount, place.position.phase);
   const { at, rest } = view.positionText(), frame = view.frame;
   const where = [frame && frame.function !== "??" ? frame.function : place.pc, place.task].filter(Boolean).join(" in ");
@@ -155,6 +158,7 @@ function showTab(name) {
     element(tab.dataset.tab).hidden = tab !== chosen;
   }
   if (name === "memory") view.showMemory();
+  if (name === "instructions") view.showInstructions();
   if (name === "source" && view.place) view.showSource();
 }
 

@@ -64,15 +64,25 @@ export class PlaceView {
     if (top < list.scrollTop + 20 || top > list.scrollTop + room - 40) list.scrollTop = top - room / 2.5;
   }
 
-  showInstructions() {
-    const list = element("instructions"), { instructions = [], note } = this.place;
-    list.replaceChildren(...instructions.map(([address, text]) => {
+  // They are asked for only where they are seen: they need a machine at the cursor, and a step back does not.
+  async showInstructions() {
+    const list = element("instructions");
+    if (list.hidden || !this.place) return;
+    const { place } = this;
+    let instructions;
+    try {
+      instructions = await this.link.ask("instructions", "");
+    } catch (error) {
+      list.replaceChildren(made("li", "note", error.message));
+      return;
+    }
+    if (place !== this.place) return; // another place has come meanwhile
+    list.replaceChildren(...instructions.map(([address, where, text]) => {
       const line = made("li");
-      line.append(made("span", "number", address), made("code", "", text));
+      line.append(made("span", "number", address), made("span", "offset", where), made("code", "", text));
       return line;
     }));
-    if (!instructions.length) list.append(made("li", "note", note || "The instructions here cannot be read."));
-    else this.mark(list, 0);
+    this.mark(list, instructions.findIndex(([address]) => address === place.pc));
   }
 
   showStack() {
