@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import shutil
 import signal
@@ -135,6 +137,20 @@ def end(served: Served) -> None:
     assert served.process.stdout
     with served.process.stdout as output:
         assert "Traceback" not in output.read()
+
+
+def asked(served: Served, path: str, body: object = None, **headers: str) -> tuple[int, dict[str, str], str]:
+    """The status, headers and text that are answered; a header's name may be written with underscores."""
+    given = {"Host": served.origin.removeprefix("http://"), "x-rrdbg-token": served.token}
+    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    connection = http.client.HTTPConnection("127.0.0.1", int(served.origin.rpartition(":")[2]), timeout=60)
+    try:
+        method = "GET" if body is None else "POST"
+        connection.request(method, path, None if body is None else json.dumps(body), given)
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read().decode()
+    finally:
+        connection.close()
 
 
 @pytest.fixture(scope="session")

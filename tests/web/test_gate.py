@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome, Keys
 
-from tests.web.conftest import Page, Served, end, serve
+from tests.web.conftest import Page, Served, asked, end, serve
 
 HOSTILE_LINE = "<img src=/x onerror=window.owned=1><script>window.owned=1</script>"
 HOSTILE_NAME = "<script>window.owned=2</script>"
@@ -40,20 +39,6 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, heapbug: Path, heapbug_gue
         yield running
     finally:
         end(running)
-
-
-def asked(served: Served, path: str, body: object = None, **headers: str) -> tuple[int, dict[str, str], str]:
-    """The status, headers and text that are answered; a header's name may be written with underscores."""
-    given = {"Host": served.origin.removeprefix("http://"), "x-rrdbg-token": served.token}
-    given |= {name.replace("_", "-"): value for name, value in headers.items()}
-    connection = http.client.HTTPConnection("127.0.0.1", int(served.origin.rpartition(":")[2]), timeout=60)
-    try:
-        method = "GET" if body is None else "POST"
-        connection.request(method, path, None if body is None else json.dumps(body), given)
-        answer = connection.getresponse()
-        return answer.status, dict(answer.getheaders()), answer.read().decode()
-    finally:
-        connection.close()
 
 
 def test_who_knows_the_token_is_answered(hostile: Served) -> None:

@@ -81,7 +81,7 @@ def test_members_open_and_are_asked_about(page: Page) -> None:
     page.wait(lambda: page.all("#variables ul .value"))
     members = page.texts("#variables ul .variable")
     assert members[:3] == ["magic", "name", "run"]
-    page.find('[data-expression="(task)->log_used"], [data-expression="task->log_used"]').click()
+    page.find('[data-expression="task->log_used"]').click()
     page.wait(lambda: page.find("#menu").is_displayed())
     assert any("origin" in entry.text for entry in page.all("#menu button"))
     page.press(Keys.ESCAPE)

@@ -56,10 +56,14 @@ class Prompt:
     async def lines(self) -> AsyncIterator[str]:
         """Lines, until the end of the input."""
         learning = asyncio.create_task(self._learn_time())
+        # A page of this session may have gone elsewhere meanwhile.
+        redraw = self._session.app.invalidate
+        self._shell.runner.on_ended.append(redraw)
         try:
             async for line in self._lines():
                 yield line
         finally:
+            self._shell.runner.on_ended.remove(redraw)
             learning.cancel()
             await asyncio.wait((learning,))
 
@@ -67,7 +71,7 @@ class Prompt:
         while True:
             proving = asyncio.create_task(self._prove_snapshots())
             try:
-                line = await self._session.prompt_async(self._text(), handle_sigint=False)
+                line = await self._session.prompt_async(self._text, handle_sigint=False)
             except KeyboardInterrupt:
                 self._block.drop()
                 continue

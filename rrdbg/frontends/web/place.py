@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ _AROUND = 400
 
 _MOST_PARTS = 200
 _MOST_VALUE = 2000
+_BRACKETED = re.compile(r"\((\w+)\)(?=->|\.|\[)")
+"""A name for which GDB would not need the brackets that it writes."""
+
 _ACCESS = ("public", "private", "protected")
 
 
@@ -210,10 +214,10 @@ async def _children(debugger: Debugger, name: str) -> list[Told]:
         if child["exp"] in _ACCESS and "type" not in child:
             found += await _children(debugger, child["name"])
             continue
-        path = await debugger.ask(f"-var-info-path-expression {child['name']}")
+        path = (await debugger.ask(f"-var-info-path-expression {child['name']}"))["path_expr"]
         found.append({
-            "name": shown(child["exp"]), "expression": str(path["path_expr"]), "type": shown(child.get("type", "")),
-            "value": _value(child), "argument": False, "parts": int(child.get("numchild", 0)) > 0,
+            "name": shown(child["exp"]), "expression": _BRACKETED.sub(r"\1", path), "value": _value(child),
+            "type": shown(child.get("type", "")), "argument": False, "parts": int(child.get("numchild", 0)) > 0,
         })  # fmt: skip
     return found
 

@@ -39,3 +39,6 @@ export function made(tag, className = "", text = undefined) {
   if (text !== undefined) node.textContent = text;
   return node;
 }
+
+// A large decimal number also in hexadecimal, which is how addresses and marks in memory are known.
+export function withHex(text) { return /^\d{4,20}$/.test(text) ? `${text} (0x${BigInt(text).toString(16)})` : text; }

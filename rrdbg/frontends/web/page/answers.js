@@ -1,9 +1,11 @@
 // What was asked, and what was found: a table that fills while it is found, and marks on the timeline.
 
-import { grouped, made, positionText } from "./words.js";
+import { grouped, made, positionText, withHex } from "./words.js";
 
 const FILL_MS = 80;
 const MOST_ROWS = 2000;
+// What these say is a remark, and no answer to be kept.
+const REMARKS = /^(up|down|frame|t?break|hbreak|delete|enable|disable|condition|ignore|[ra]?watch|bookmark|snapshot|checkpoint)\b/;
 
 // `timeline` gets the marks, `go` is called with a position as text, `keep` puts an answer into the notebook.
 export class Answers {
@@ -67,7 +69,11 @@ class Answer {
     this.timer ||= setTimeout(() => this.fill(), FILL_MS);
   }
 
+  // What was said, where that is all and no more than a remark.
+  get remark() { return this.node || !this.texts.length ? "" : this.texts.join("\n"); }
+
   say(text) {
+    if (REMARKS.test(this.line)) { this.texts.push(text); return; }
     this.place();
     this.texts.push(text);
     this.body.prepend(made("pre", "", text));
@@ -76,11 +82,11 @@ class Answer {
   changed({ expression, before, after, stopped, cause }) {
     this.place();
     const box = made("p", "change");
-    box.append(made("b", "", expression), made("code", "was", before), " \u2192 ", made("code", "becomes", after));
+    box.append(made("b", "", expression), made("code", "was", withHex(before)), " \u2192 ", made("code", "becomes", withHex(after)));
     if (cause) box.append(made("span", "", ` ${cause}`));
     this.body.append(box);
     this.texts.push(`${expression}: ${before} -> ${after}${cause ? ` (${cause})` : ""}`);
-    this.row(stopped.stop.position, { where: stopped.frame ? stopped.frame.text : stopped.instruction }, expression);
+    this.row(stopped.stop.position, { where: stopped.frame ? stopped.frame.text.split("\n")[0] : stopped.instruction }, expression);
   }
 
   fill() {

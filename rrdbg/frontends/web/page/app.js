@@ -32,7 +32,7 @@ const QUESTION = /^(last|first|writes|reads|calls|count|nth|origin|tprintf|event
 const link = new Link();
 const command = element("command");
 const typed = [];
-let seen = false, recalled = 0, timeline = null, printed = null, answers = null, running = 0, asked = "";
+let codeChosen = false, recalled = 0, timeline = null, printed = null, answers = null, running = 0, asked = "";
 
 function say(text, kind = "") {
   element("said").textContent = text;
@@ -75,6 +75,7 @@ async function run(line) {
       } else {
         turn = told.turn || 0;
         answer.end(told);
+        if (answer.remark) say(answer.remark);
         if (told.type !== "done") say(told.text, told.type === "error" ? "error" : "");
       }
     });
@@ -116,9 +117,7 @@ const view = new PlaceView({ link, ask, run, fail: (error) => say(error.message,
 
 function showPlace(place) {
   view.show(place);
-  // Where there is never a line of source, the instructions are what one wants to see.
-  if (!seen && !place.source) showTab("instructions");
-  seen = true;
+  if (!codeChosen) showTab(place.source ? "source" : "instructions");
   timeline.stand(place.position.icount, place.position.phase);
   const { at, rest } = view.positionText(), frame = view.frame;
   const where = [frame && frame.function !== "??" ? frame.function : place.pc, place.task].filter(Boolean).join(" in ");
@@ -209,7 +208,13 @@ document.addEventListener("keydown", (event) => {
   if (timeline && timeline.key(event.key)) event.preventDefault();
 });
 
-for (const tab of document.querySelectorAll("[data-tab]")) tab.addEventListener("click", () => showTab(tab.dataset.tab));
+for (const tab of document.querySelectorAll("[data-tab]")) {
+  tab.addEventListener("click", () => {
+    // Until somebody chooses, the source is shown where there is some.
+    codeChosen ||= ["source", "instructions"].includes(tab.dataset.tab);
+    showTab(tab.dataset.tab);
+  });
+}
 
 async function begin() {
   addLetters(element("back"), BACK);

@@ -1,6 +1,6 @@
 // What there is to see at the cursor; what the last movement has changed is marked.
 
-import { grouped, made } from "./words.js";
+import { grouped, made, withHex } from "./words.js";
 
 const element = (id) => document.getElementById(id);
 
@@ -129,7 +129,7 @@ export class PlaceView {
       opener.append(open);
       if (this.open.has(expression)) this.addParts(item, expression);
     }
-    item.prepend(opener, made("span", `variable${argument ? " argument" : ""}`, name), shown, made("span", "type", type));
+    item.prepend(opener, made("span", `variable${argument ? " argument" : ""}`, name), shown, made("span", "type", hex(value) + type));
     return item;
   }
 
@@ -209,4 +209,5 @@ export class PlaceView {
   }
 }
 
+const hex = (value) => withHex(value) === value ? "" : `${withHex(value).slice(value.length + 2, -1)} `;
 const values = (variables = []) => new Map(variables.map(({ expression, value }) => [expression, value]));
