@@ -1,4 +1,4 @@
-"""heapbug as a page: one server for a file of tests, and the words of whoever looks at the page."""
+"""heapbug as a page: one server for all that look at it, and the words of whoever does."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Page:
 
     def wait(self, condition: Callable[[], object]) -> None:
         ignored = (NoSuchElementException, StaleElementReferenceException)
-        WebDriverWait(self.browser, PATIENCE, 0.02, ignored).until(lambda _: condition())
+        WebDriverWait(self.browser, PATIENCE, 0.05, ignored).until(lambda _: condition())
 
     @property
     def at(self) -> str:
@@ -136,7 +136,8 @@ def end(served: Served) -> None:
     assert served.process.wait(PATIENCE) == 0
     assert served.process.stdout
     with served.process.stdout as output:
-        assert "Traceback" not in output.read()
+        said = output.read()
+    assert "Traceback" not in said, said
 
 
 def asked(served: Served, path: str, body: object = None, **headers: str) -> tuple[int, dict[str, str], str]:
@@ -159,7 +160,7 @@ def heapbug(tmp_path_factory: pytest.TempPathFactory, heapbug_guest: Path) -> Pa
     return record(heapbug_guest, tmp_path_factory.mktemp("web") / "heapbug", until_console="PANIC")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory, heapbug: Path) -> Iterator[Served]:
     """A server on a copy of it."""
     copy = Path(shutil.copytree(heapbug, tmp_path_factory.mktemp("served") / "heapbug"))
@@ -172,9 +173,12 @@ def served(tmp_path_factory: pytest.TempPathFactory, heapbug: Path) -> Iterator[
 
 @pytest.fixture(scope="module")
 def opened(browser: Chrome, served: Served) -> Page:
-    """Its page, opened once for a file of tests."""
+    """Its page, opened once for a file of tests, at the end, without breakpoints and with an empty notebook."""
+    assert asked(served, "/api/notebook", [])[0] == 200
     page = Page(browser, served)
     page.open()
+    page.type("delete")
+    page.type("end")
     return page
 
 

@@ -47,7 +47,6 @@ REMOVE = """
 
 @pytest.fixture
 def crowded(page: Page) -> Any:
-    page.type("end")
     page.browser.execute_script(ADD, BARE, WORDED)
     yield page
     page.browser.execute_script(REMOVE)
