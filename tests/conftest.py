@@ -13,6 +13,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.engine.replay import Replay
@@ -30,6 +31,12 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 GUEST_DIR = Path(__file__).parent.parent / "build" / "guests"
+
+
+BROWSER_OPTIONS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--window-size=1280,720",
+)  # fmt: skip
 
 
 @contextmanager
@@ -182,3 +189,19 @@ def linux_recording(tmp_path_factory: pytest.TempPathFactory, linux_guest: Linux
     )  # fmt: skip
     directory = tmp_path_factory.mktemp("linux") / "linux"
     return asyncio.run(Recorder(RecordRequest(command, directory)).run()).directory
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A headless Chromium with a profile of its own, and no way to fetch anything."""
+    options = ChromeOptions()
+    options.binary_location = shutil.which("chromium") or pytest.fail("chromium is missing; run 'make setup'")
+    for option in (*BROWSER_OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = shutil.which("chromedriver") or pytest.fail("chromedriver is missing; run 'make setup'")
+    chrome = Chrome(options, ChromeService(driver))
+    try:
+        yield chrome
+    finally:
+        chrome.quit()

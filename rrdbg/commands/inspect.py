@@ -149,6 +149,24 @@ async def _what_if(session: Session, text: str) -> Result:
     return Message(f"What-if from {here}." if text == "on" else f"Back in the recording, at {here}.")
 
 
+@INSPECT.command(
+    "web", Category.SESSION, "Show this session as a page in a browser, beside the shell.",
+    arguments="on|off",
+    details="The page and the shell have one cursor: where one of them goes the other is, too, and each waits for what "
+    "the other has run. 'web on' prints the address, which only this machine can reach. Needs 'rrdbg[web]'.",
+    words=("on", "off"),
+    examples=("web on", "web off"),
+)  # fmt: skip
+async def _web(session: Session, text: str) -> Result:
+    if text not in ("on", "off"):
+        raise UsageError("'web' is on or off.")
+    if session.web is None:
+        raise UsageError(
+            "Only the shell can show its session as a page: 'rrdbg replay', or 'rrdbg web' for a page alone."
+        )
+    return Message(await session.web(text == "on"))
+
+
 @INSPECT.command("quit", Category.SESSION, "End the session.", aliases=("q", "exit"), examples=("quit",))
 async def _quit(session: Session, text: str) -> None:
     session.over = True

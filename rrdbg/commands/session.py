@@ -26,7 +26,8 @@ class Session:
     """One user at one replay.
 
     ``over`` is set by ``quit``; ``examine_next`` is where ``x`` goes on; ``follow`` tells to show what the guest prints
-    on the way; ``what_if`` starts or ends a machine that leaves the recording, if the front end can deal with one;
+    on the way; ``what_if`` starts or ends a machine that leaves the recording, if the front end can deal with one,
+    ``web`` a page of this session in a browser;
     ``symbols`` is a debugger that has them, if there is one; ``visits`` are the places where the user has been,
     ``shown_frame`` is the function and line that the last stop was shown with, ``found`` what the last query found;
     ``interruptible`` is set while a command may be cancelled though nothing moves; ``shown_running`` is the task that
@@ -39,6 +40,7 @@ class Session:
     examine_next: int | None = None
     follow: bool = False
     what_if: Callable[[bool], Awaitable[None]] | None = None
+    web: Callable[[bool], Awaitable[str]] | None = None
     symbols: Symbols | None = None
     visits: Visits = field(default_factory=Visits)
     checkpoints: dict[int, Position] = field(default_factory=dict)

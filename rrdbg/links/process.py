@@ -203,8 +203,7 @@ class QemuProcess:
                 raise death from None
             raise QemuLaunchError(f"QEMU did not start: {qemu.last_words()}") from None
         except BaseException:
-            await qemu.kill()
-            await unbroken(_close_when_connected(connecting))
+            await unbroken(_give_up(qemu, connecting))
             raise
         if processors:
             qemu._threads = Threads(qemu.pid, processors)
@@ -375,7 +374,8 @@ def _exit_of(process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
     return ended
 
 
-async def _close_when_connected(connecting: asyncio.Task[QmpLink]) -> None:
-    """Wait for a connection that nobody wants any more, and close it, if it comes at all."""
+async def _give_up(qemu: QemuProcess, connecting: asyncio.Task[QmpLink]) -> None:
+    """End a QEMU, and wait for a connection that nobody wants any more, to close it, if it comes at all."""
+    await qemu.kill()
     with contextlib.suppress(LinkError):
         await (await connecting).close()

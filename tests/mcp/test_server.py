@@ -16,7 +16,7 @@ import pytest
 from mcp.types import TextResourceContents
 
 from rrdbg.errors import UsageError
-from rrdbg.frontends.mcp.asked import checked
+from rrdbg.frontends.shared.checked import checked
 from tests.cli.conftest import Cli
 from tests.conftest import record
 from tests.mcp.agent import Agent, agent, position_in

@@ -210,7 +210,7 @@ async def test_an_interrupted_list_is_kept_and_tells_how_to_go_on(
             if isinstance(result, Found):
                 first.append(result.position)
                 if len(first) == 2:
-                    user.shell._interrupt()
+                    user.shell.runner.interrupt()
 
         user.noted.show = interrupting  # type: ignore[method-assign]
         said = await user.refused(f"{line} {wide}")

@@ -177,7 +177,7 @@ def test_dragging_pans(page: Page) -> None:
 def test_pointing_shows_details_and_a_click_copies_the_command(page: Page) -> None:
     (bookmark,) = page.tracks.track("bookmarks").marks
     page.point("bookmarks", bookmark.position.icount).perform()
-    tip = page.find("#tip")
+    tip = page.find(".tip")
     page.wait(tip.is_displayed)
     assert tip.text.splitlines()[0] == "bookmark"
     assert f"{bookmark.position}" in tip.text
@@ -190,13 +190,13 @@ def test_pointing_shows_details_and_a_click_copies_the_command(page: Page) -> No
 def test_pointing_at_a_snapshot_tells_what_it_costs(page: Page) -> None:
     for mark in page.tracks.track("snapshots").marks:
         page.point("snapshots", mark.position.icount).perform()
-        page.wait(lambda mark=mark: mark.text in page.find("#tip").text)  # type: ignore[misc]
+        page.wait(lambda mark=mark: mark.text in page.find(".tip").text)  # type: ignore[misc]
 
 
 def test_pointing_at_interrupts_tells_how_many(page: Page) -> None:
     marks = page.tracks.track("interrupts").marks
     page.point("interrupts", marks[len(marks) // 2].position.icount).perform()
-    page.wait(lambda: "interrupt" in page.find("#tip").text)
+    page.wait(lambda: "interrupt" in page.find(".tip").text)
     page.press("0")
     page.point("interrupts", 3).click().perform()
     page.wait(lambda: "Copied" in page.text("#toast"))
@@ -208,9 +208,9 @@ def test_marks_are_visited_with_the_keyboard(page: Page) -> None:
     page.press(*[Keys.ARROW_DOWN] * (names.index("stops") + 1))
     assert page.text(".row.chosen b").startswith("stops")
     first, second = page.tracks.track("stops").marks
-    for key, mark in (("n", first), ("n", second), ("n", second), ("p", first)):
+    for key, mark in ((".", first), (".", second), (".", second), (",", first)):
         page.press(key)
-        assert f"{mark.position}" in page.text("#details")
+        assert f"{mark.position}" in page.text(".spoken")
     page.press(Keys.ENTER)
     page.wait(lambda: "Copied" in page.text("#toast"))
     assert page.clipboard() == f"seek {first.position}"
@@ -234,8 +234,8 @@ def test_the_console_is_listed_as_far_as_it_is_in_view(page: Page) -> None:
 def test_the_guests_clock_is_read_as_rrdbg_reads_it(page: Page) -> None:
     for knot in page.tracks.knots:
         for phase, time in ((0, knot.before), (1, knot.after)):
-            assert page.browser.execute_script(f"return timeAt({knot.icount}, {phase})") == time
-            found = page.browser.execute_script(f"return icountAtTime({time})")
+            assert page.browser.execute_script(f"return rrdbg.model.timeAt({knot.icount}, {phase})") == time
+            found = page.browser.execute_script(f"return rrdbg.model.icountAtTime({time})")
             assert found == pytest.approx(knot.icount, abs=1)
 
 

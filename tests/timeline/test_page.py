@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rrdbg.engine.queries.tracks import MOST_BARE, MOST_LINES, MOST_WORDED
+from rrdbg.engine.queries.tracks import SMALL
 from rrdbg.frontends.cli.main import main
 from rrdbg.model.timeline.cost import Piece
 from rrdbg.model.timeline.mark import Mark
@@ -73,9 +73,9 @@ def test_the_largest_page_is_below_three_megabytes() -> None:
         ]
         return Track(name, name, kind, marks)
 
-    bare = [track(name, TrackKind.RATE, MOST_BARE, "") for name in ("interrupts", "exceptions")]
-    worded = [track(f"kind {number}", TrackKind.MARKS, MOST_WORDED, "x" * 60) for number in range(9)]
-    lines = track("console", TrackKind.MARKS, MOST_LINES, "[   12.345678] " + "y" * 45)
+    bare = [track(name, TrackKind.RATE, SMALL.bare, "") for name in ("interrupts", "exceptions")]
+    worded = [track(f"kind {number}", TrackKind.MARKS, SMALL.worded, "x" * 60) for number in range(9)]
+    lines = track("console", TrackKind.MARKS, SMALL.lines, "[   12.345678] " + "y" * 45)
     knots = [ClockKnot(end // KNOTS * index, 10**12 * index, 10**12 * index + 99) for index in range(KNOTS)]
     speed = [Piece(end // 2000 * index, end // 2000 * (index + 1), 0.123456) for index in range(2000)]
     full = replace(picture(*bare, *worded, lines), end=Position(end), knots=knots, speed=speed)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rrdbg.engine.queries import tracks as limits
-from rrdbg.engine.queries.tracks import timeline_tracks
+from rrdbg.engine.queries.tracks import Detail, timeline_tracks
 from rrdbg.model.timeline.events import EventKind
 from rrdbg.model.timeline.line import STOPS
 from rrdbg.model.timeline.position import Position
@@ -65,11 +64,9 @@ def test_times_and_speed_are_the_recordings(travelled: Path, tracks: TimelineTra
     assert tracks.speed
 
 
-def test_a_long_recording_has_short_tracks(travelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MOST_BARE", 10)
-    monkeypatch.setattr(limits, "MOST_LINES", 5)
+def test_a_long_recording_has_short_tracks(travelled: Path) -> None:
     recording = Recording.peek(travelled)
-    tracks = timeline_tracks(recording, load_timeline(recording))
+    tracks = timeline_tracks(recording, load_timeline(recording), Detail(bare=10, lines=5))
     listed = list(history(recording.layout.log, {EventKind.INTERRUPT}))
     marks = tracks.track("interrupts").marks
     assert 5 < len(marks) <= 10

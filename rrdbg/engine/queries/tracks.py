@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import groupby
 
 from rrdbg.errors import RecordingError
@@ -19,19 +20,27 @@ from rrdbg.store.history import Console, counts, history
 from rrdbg.store.recording import Recording
 from rrdbg.store.switches_file import load_switches
 
-MOST_BARE = 15_000
-"""Marks without a text that a track has at most."""
 
-MOST_WORDED = 1_500
-"""Marks with a text that a track has at most."""
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """How many marks a track has at most: ``bare`` ones, ``worded`` ones with a text, and ``lines`` of the console.
+
+    The picture that is a file is to be small; ``FULL`` is for one that is shown where the recording is.
+    """
+
+    bare: int = 15_000
+    worded: int = 1_500
+    lines: int = 6_000
+
+
+SMALL = Detail()
+FULL = Detail(bare=1_000_000, worded=50_000, lines=100_000)
 
 MOST_TASKS = 16
 """Tasks of a Linux guest that have a track."""
 
-MOST_LINES = 6_000
-"""Lines of the console; longer ones than :data:`LINE_LENGTH` are cut."""
-
 LINE_LENGTH = 160
+"""Longer lines of the console are cut."""
 
 _PIECES = 2_000
 
@@ -60,10 +69,10 @@ _NAMES = {
 """What the tracks of events are called that have no other track: in the plural and in the singular."""
 
 
-def timeline_tracks(recording: Recording, timeline: Timeline) -> TimelineTracks:
+def timeline_tracks(recording: Recording, timeline: Timeline, detail: Detail = SMALL) -> TimelineTracks:
     """Read the log of ``recording`` and put it together with what ``timeline`` knows.
 
-    Tracks hold some thousands of marks at most, however many events there are: neighbours are then one mark.
+    Tracks hold as many marks as ``detail`` says, however many events there are: neighbours are then one mark.
 
     :raises LogError: the log is damaged.
     """
@@ -72,15 +81,15 @@ def timeline_tracks(recording: Recording, timeline: Timeline) -> TimelineTracks:
     clock = read_clock(log, recording.manifest.invocation)
     deliveries = recording.log.deliveries
     found = {item.kind for item in counts(log, end=end)}
+    snapshots, *marked = known_tracks(timeline, detail)
     tracks = [
-        _track("snapshots", "snapshot", TrackKind.HEIGHTS, map(_snapshot, timeline.snapshots), end, MOST_WORDED),
-        _track("interrupts", "interrupt", TrackKind.RATE, _delivered(deliveries, Delivery.INTERRUPT), end, MOST_BARE),
-        _track("exceptions", "exception", TrackKind.RATE, _delivered(deliveries, Delivery.EXCEPTION), end, MOST_BARE),
-        *(_events(recording, kind, end) for kind in _NAMES if kind in found),
-        _console(recording, end),
-        *_tasks(recording, end),
-        *(_marked(timeline, name) for name in dict.fromkeys((STOPS, QUERY_HITS, *timeline.marks))),
-        _track("bookmarks", "bookmark", TrackKind.MARKS, _bookmarks(timeline), end, MOST_WORDED),
+        snapshots,
+        _track("interrupts", "interrupt", TrackKind.RATE, _delivered(deliveries, Delivery.INTERRUPT), end, detail.bare),
+        _track("exceptions", "exception", TrackKind.RATE, _delivered(deliveries, Delivery.EXCEPTION), end, detail.bare),
+        *(_events(recording, kind, end, detail) for kind in _NAMES if kind in found),
+        _console(recording, end, detail),
+        *_tasks(recording, end, detail),
+        *marked,
     ]
     return TimelineTracks(
         name=recording.name,
@@ -96,6 +105,16 @@ def timeline_tracks(recording: Recording, timeline: Timeline) -> TimelineTracks:
             recording.manifest.ended,
         ),
     )
+
+
+def known_tracks(timeline: Timeline, detail: Detail = SMALL) -> list[Track]:
+    """What was found and made since the recording: snapshots, stops, query hits, bookmarks."""
+    end = timeline.end
+    return [
+        _track("snapshots", "snapshot", TrackKind.HEIGHTS, map(_snapshot, timeline.snapshots), end, detail.worded),
+        *(_marked(timeline, name) for name in dict.fromkeys((STOPS, QUERY_HITS, *timeline.marks))),
+        _track("bookmarks", "bookmark", TrackKind.MARKS, _bookmarks(timeline), end, detail.worded),
+    ]
 
 
 def _track(name: str, one: str, kind: TrackKind, marks: Iterable[Mark], end: Position, most: int) -> Track:
@@ -116,24 +135,24 @@ def _delivered(deliveries: Deliveries, wanted: Delivery) -> Iterator[Mark]:
                 yield Mark(Position(icount, phase))
 
 
-def _events(recording: Recording, kind: EventKind, end: Position) -> Track:
+def _events(recording: Recording, kind: EventKind, end: Position, detail: Detail) -> Track:
     found = history(recording.layout.log, {kind}, 0, end.icount + 1)
     return _track(
-        *_NAMES[kind], TrackKind.MARKS, (Mark(event.position, event.text) for event in found), end, MOST_WORDED
+        *_NAMES[kind], TrackKind.MARKS, (Mark(event.position, event.text) for event in found), end, detail.worded
     )
 
 
-def _console(recording: Recording, end: Position) -> Track:
+def _console(recording: Recording, end: Position, detail: Detail) -> Track:
     layout = recording.layout
     try:
         lines = Console.read(layout.log, layout.console).lines()
     except RecordingError as error:
         return Track("console", "line", TrackKind.MARKS, (), str(error))
     marks = (Mark(position, text[:LINE_LENGTH]) for position, text in lines)
-    return _track("console", "line", TrackKind.MARKS, marks, end, MOST_LINES)
+    return _track("console", "line", TrackKind.MARKS, marks, end, detail.lines)
 
 
-def _tasks(recording: Recording, end: Position) -> Iterator[Track]:
+def _tasks(recording: Recording, end: Position, detail: Detail) -> Iterator[Track]:
     """A track for each of the tasks that ran longest, as far as the guest's switches between them are known."""
     runs: dict[tuple[int, int], list[Mark]] = {}
     lengths: dict[tuple[int, int], int] = {}
@@ -145,7 +164,7 @@ def _tasks(recording: Recording, end: Position) -> Iterator[Track]:
     for key in sorted(longest, key=lambda key: runs[key][0].position):
         # A task has its last name for the longest time: the first is its parent's.
         name = runs[key][-1].text
-        yield _track(f"task {name}", f"run of {name}", TrackKind.MARKS, runs[key], end, MOST_WORDED)
+        yield _track(f"task {name}", f"run of {name}", TrackKind.MARKS, runs[key], end, detail.worded)
 
 
 def _marked(timeline: Timeline, name: str) -> Track:

@@ -43,6 +43,7 @@ _COMMANDS = {
     **dict.fromkeys(("ls", "info", "rm", "pack", "unpack"), f"{_CLI}.library"),
     **dict.fromkeys(("events", "console"), f"{_CLI}.events"),
     "timeline": f"{_CLI}.timeline",
+    "web": f"{_CLI}.web",
     "modules": f"{_CLI}.modules",
     "strace": f"{_CLI}.strace",
     "profile": f"{_CLI}.profile",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from rrdbg.frontends.cli.web import SessionPage
 from rrdbg.frontends.repl.session import add_work, read_work, work
 from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay
 
@@ -31,4 +32,4 @@ async def run(arguments: argparse.Namespace) -> int:
     # Between the commands of a batch there is no time to use.
     spares = 0 if arguments.batch else arguments.spares
     async with await open_replay(arguments, spares=spares) as replay:
-        return await work(replay, lines, arguments)
+        return await work(replay, lines, arguments, lambda runner: SessionPage(runner, arguments.symbols))

@@ -21,9 +21,10 @@ from rrdbg.commands.help import COMMANDS
 from rrdbg.errors import Interrupted, OutOfRange, RrdbgError, UsageError
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.mcp.answers import at, bounded, cut, number, place, value
-from rrdbg.frontends.mcp.asked import checked, position_of
+from rrdbg.frontends.mcp.asked import position_of
 from rrdbg.frontends.mcp.desk import Desk
 from rrdbg.frontends.mcp.progress import Reporting
+from rrdbg.frontends.shared.checked import checked
 from rrdbg.model.results import Changed, EventCounts, Found, Message
 from rrdbg.model.shown import shown
 from rrdbg.model.timeline.events import EventKind

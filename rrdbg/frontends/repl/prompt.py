@@ -57,10 +57,14 @@ class Prompt:
     async def lines(self) -> AsyncIterator[str]:
         """Lines, until the end of the input."""
         learning = asyncio.create_task(self._learn_time())
+        # A page of this session may have gone elsewhere meanwhile.
+        redraw = self._session.app.invalidate
+        self._shell.runner.on_ended.append(redraw)
         try:
             async for line in self._lines():
                 yield line
         finally:
+            self._shell.runner.on_ended.remove(redraw)
             learning.cancel()
             await asyncio.wait((learning,))
 
@@ -68,7 +72,7 @@ class Prompt:
         while True:
             proving = asyncio.create_task(self._prove_snapshots())
             try:
-                line = await self._session.prompt_async(self._text(), handle_sigint=False)
+                line = await self._session.prompt_async(self._text, handle_sigint=False)
             except KeyboardInterrupt:
                 self._block.drop()
                 continue
@@ -99,7 +103,7 @@ class Prompt:
         """Use the time in which the user thinks, once he does, to prove what was laid on the way."""
         await asyncio.sleep(_THINKING_SECONDS)
         try:
-            while await self._shell.replay.prove_next():
+            while not self._shell.runner.running and await self._shell.replay.prove_next():
                 pass
         except LinkError as error:
             _log.debug("Snapshots cannot be proved: %s", error)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from typing import Protocol
 
 from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import QemuLaunchError, RrdbgError
 from rrdbg.frontends.repl.output import Outlet
+from rrdbg.frontends.repl.runner import Runner
 from rrdbg.frontends.repl.shell import Shell, read_script
 from rrdbg.frontends.shared.long_work import Waiting
 from rrdbg.frontends.shared.opening import add_debugger, symbols_of
@@ -57,16 +59,37 @@ def read_work(arguments: argparse.Namespace) -> list[str]:
     ]
 
 
-async def work(replay: Replay, lines: Sequence[str], arguments: argparse.Namespace) -> int:
-    """Run ``lines`` on ``replay`` and, unless it is a batch, what the user types then; the exit status."""
+class Page(Protocol):
+    """A session's page in a browser."""
+
+    async def switch(self, on: bool) -> str:
+        """Serve it, or let it go; a sentence about what was done."""
+        ...
+
+    async def close(self) -> None:
+        """Let it go, if it is there."""
+        ...
+
+
+async def work(
+    replay: Replay, lines: Sequence[str], arguments: argparse.Namespace, page: Callable[[Runner], Page] | None = None
+) -> int:
+    """Run ``lines`` on ``replay`` and, unless it is a batch, what the user types then; the exit status.
+
+    ``page`` makes the page that ``web on`` serves.
+    """
     interactive = not arguments.batch and sys.stdin.isatty() and sys.stdout.isatty()
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     outlet = Outlet(json=arguments.json, colours=coloured, positions=not interactive)
     waiting = Waiting(ProgressLine(quiet=arguments.json))
     async with AsyncExitStack() as stack:
         with interrupted_at(lambda: replay.position, "GDB was being started"):
-            debugger = await _debugger(stack, replay, arguments, outlet)
+            debugger = await start_debugger(stack, replay, arguments, outlet.warn)
         with Shell(replay, debugger, outlet, waiting) as shell:
+            if page:
+                served = page(shell.runner)
+                shell.session.web = served.switch
+                stack.push_async_callback(served.close)
             try:
                 await shell.open(arguments.at)
                 await shell.run_all(lines)
@@ -82,10 +105,14 @@ async def work(replay: Replay, lines: Sequence[str], arguments: argparse.Namespa
     return 0
 
 
-async def _debugger(
-    stack: AsyncExitStack, replay: Replay, arguments: argparse.Namespace, outlet: Outlet
+async def start_debugger(
+    stack: AsyncExitStack, replay: Replay, arguments: argparse.Namespace, warn: Callable[[str], None]
 ) -> Debugger | None:
-    """The GDB that was asked for; where none knows the guest, and none was named, there is none."""
+    """The GDB that was asked for, until ``stack`` ends; where none knows the guest, and none was named, there is none.
+
+    :raises QemuLaunchError: the one that was named does not know it.
+    :raises RrdbgError: the symbols cannot be read.
+    """
     if arguments.no_gdb:
         return None
     symbols = symbols_of(replay.recording, arguments.symbols)
@@ -94,5 +121,5 @@ async def _debugger(
     except QemuLaunchError as error:
         if arguments.gdb_program or arguments.symbols:
             raise
-        outlet.warn(f"{error} So there are no symbols, and only rrdbg's own commands.")
+        warn(f"{error} So there are no symbols, and only rrdbg's own commands.")
         return None

@@ -9,20 +9,16 @@ from contextlib import aclosing
 from pathlib import Path
 
 from rrdbg.commands.arguments import read_position
-from rrdbg.commands.help import COMMANDS
-from rrdbg.commands.session import Session
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import HostError, Interrupted, RrdbgError, UsageError
+from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.repl.blocks import Block
 from rrdbg.frontends.repl.output import Outlet
 from rrdbg.frontends.repl.redirect import Redirected, Sink, read_redirect
-from rrdbg.frontends.repl.routing import COUNTED_STEPS, Canonical, Ours, Theirs, dispatch, takes_expression
+from rrdbg.frontends.repl.routing import Canonical, takes_expression
+from rrdbg.frontends.repl.runner import Runner
 from rrdbg.frontends.shared.long_work import Waiting
 from rrdbg.frontends.shared.own_gdb import Debugger
-from rrdbg.model.results import Message, Output, Result
-from rrdbg.model.timeline.position import parse_count
-
-_GDBS_HELP = "GDB's own commands work, too: 'help all' lists them, 'help NAME' explains one."
+from rrdbg.model.results import Message, Result
 
 
 class Shell:
@@ -30,25 +26,28 @@ class Shell:
 
     def __init__(self, replay: Replay, debugger: Debugger | None, outlet: Outlet, waiting: Waiting) -> None:
         self.replay = replay
-        self.debugger = debugger
-        self.session = debugger.session if debugger else Session(replay)
+        self.runner = Runner(replay, debugger)
+        self.session = self.runner.session
         self._outlet = outlet
         self._waiting = waiting
-        self._running: asyncio.Task[None] | None = None
-        self._for_gdb = False
         replay.on_progress = waiting.show
 
     def __enter__(self) -> Shell:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self.runner.interrupt)
         return self
 
     def __exit__(self, *_: object) -> None:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
 
     @property
+    def debugger(self) -> Debugger | None:
+        """The session's GDB, if it has one."""
+        return self.runner.debugger
+
+    @property
     def canonical(self) -> Canonical | None:
         """How to find the whole names of GDB's commands; None without a GDB."""
-        return self.debugger.canonical if self.debugger else None
+        return self.runner.canonical
 
     async def open(self, position: str) -> None:
         """Go to where the session begins, and say what was opened.
@@ -71,7 +70,8 @@ class Shell:
             await self.run_all(read_script(line.split()[-1]))
         else:
             wanted = read_redirect(line, lambda part: takes_expression(part, self.canonical))
-            await self._perform(self._answers(wanted.line), wanted)
+            answers = self.runner.answers(wanted.line, structured=self._outlet.json)
+            await self._perform(answers, wanted)
 
     async def run_all(self, lines: Iterable[str]) -> None:
         """Run lines until one fails or the session is over.
@@ -98,67 +98,17 @@ class Shell:
         yield Message(f"{replay.recording.name}: {manifest.icount:,} instructions; ended: {manifest.ended}.")
         yield await self.session.stopped(stop)
 
-    async def _answers(self, line: str) -> AsyncGenerator[Result, None]:
-        """What ``line`` answers, whoever runs it."""
-        who = await self._who(line)
-        if isinstance(who, Ours):
-            async with aclosing(who.command.answers(self.session, who.text)) as answers:
-                async for answer in answers:
-                    yield answer
-            if self.debugger and who.command.name == "help" and not who.text:
-                yield Message(f"\n{_GDBS_HELP}")
-            if self.debugger and who.command.name == "apropos":
-                yield Output("Of GDB's:\n" + "".join(map(_text, await self.debugger.run(line))))
-            return
-        assert self.debugger is not None, "without a GDB all lines are ours"
-        self._for_gdb = True
-        for answer in await self.debugger.run(line):
-            yield answer
-
-    async def _who(self, line: str) -> Ours | Theirs:
-        """Who runs ``line``. Many steps at once are ours if nothing can stop them: GDB would ask for each.
-
-        In a what-if they are GDB's: the guest that steps there is not the recording's.
-        """
-        steps = COUNTED_STEPS.fullmatch(line)
-        if steps and self.debugger:
-            count = parse_count(steps["count"])
-            backwards = await self.debugger.goes_backwards()
-            if backwards and "r" not in steps["verb"]:
-                line = f"reverse-stepi {count}"
-            # GDB has something to say to a 'reverse-stepi' there.
-            says_no = backwards and "r" in steps["verb"]
-            if not says_no and not self.debugger.in_what_if and not await self.debugger.has_points():
-                return Ours(*COMMANDS.match(line))
-            line = f"{steps['verb']} {count}"
-        return dispatch(line, self.canonical, structured=self._outlet.json)
-
     async def _perform(self, work: AsyncGenerator[Result, None], wanted: Redirected) -> None:
         self._waiting.begin()
-        self._running = asyncio.create_task(self._show_all(work, wanted))
+        had = self.debugger
         try:
-            await self._running
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not self._running.cancelled() or (task and task.cancelling()):
-                # It was not the command alone that was to end, but all of us.
-                raise
-            raise Interrupted(f"Interrupted at {self.replay.position}.") from None
-        except Interrupted:
-            task = asyncio.current_task()
-            if task and task.cancelling():
-                raise asyncio.CancelledError from None
-            raise
-        except BrokenPipeError:
-            raise  # whoever reads what we print has gone, and so do we
-        except OSError as error:
-            raise HostError.of(error, "That failed") from None
+            await self.runner.perform(self._show_all(work, wanted))
         finally:
-            self._running, self._for_gdb = None, False
             self._waiting.end()
-            if self.debugger and not self.debugger.alive:
-                self._lose_debugger()
-            self.session.visits.note(self.replay.position)
+            if had and self.debugger is None:
+                self._outlet.warn(
+                    "GDB is gone, and its breakpoints with it; rrdbg's own commands go on without symbols."
+                )
 
     async def _show_all(self, work: AsyncGenerator[Result, None], wanted: Redirected) -> None:
         async with aclosing(work):
@@ -168,18 +118,6 @@ class Shell:
                     self._outlet.show(result)
             else:
                 await self._outlet.send([result async for result in work], wanted)
-
-    def _lose_debugger(self) -> None:
-        self.debugger = self.session.symbols = None
-        self._outlet.warn("GDB is gone, and its breakpoints with it; rrdbg's own commands go on without symbols.")
-
-    def _interrupt(self) -> None:
-        if self._running is None:
-            return
-        if self._for_gdb and self.debugger:
-            self.debugger.interrupt()
-        else:
-            self._running.cancel()
 
 
 def read_script(path: str) -> list[str]:
@@ -191,7 +129,3 @@ def read_script(path: str) -> list[str]:
         return Path(path).expanduser().read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"Cannot read the command file {path}: {error}.") from None
-
-
-def _text(result: Result) -> str:
-    return result.text if isinstance(result, Output) else ""

@@ -18,6 +18,7 @@ from typing import Any
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.returning import run_out
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.window import Window
 from rrdbg.errors import GdbError, Interrupted
 from rrdbg.frontends.server.connection import Server
 from rrdbg.frontends.server.stub import AT_ONCE_SECONDS, Aftermath
@@ -107,6 +108,11 @@ class Debugger:
     def in_what_if(self) -> bool:
         """True while GDB has a copy of the guest that leaves the recording."""
         return self._server.stub.in_what_if
+
+    @property
+    def window(self) -> Window:
+        """What is stored of the last few positions: looking there needs no machine at the cursor."""
+        return self._server.stub.window
 
     @property
     def alive(self) -> bool:

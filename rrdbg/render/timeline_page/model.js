@@ -1,150 +1,154 @@
-"use strict";
+// What is shown: the tracks of marks, the guest's clock, and which part of the timeline is in view.
 
-// What the page shows: the tracks, the guest's clock, and which part of the timeline is in view.
+import { first, grouped, positionText } from "./words.js";
 
-const data = JSON.parse(document.getElementById("data").textContent);
-const END = data.end[0];
 const LEAST_SPAN = 16;
-const grouped = new Intl.NumberFormat("en-US");
 
-function decoded(track, index) {
-  const at = new Float64Array(track.at.length);
-  let icount = 0;
-  track.at.forEach((difference, mark) => { at[mark] = icount += difference; });
-  const column = (name) => (mark) => (track[name] ? track[name][mark] : 0);
-  const result = {
-    ...track, at, index,
-    phase: column("phase"), value: column("value"), more: column("more"), span: column("span"),
-    text: (mark) => (track.text ? track.text[mark] : ""),
-  };
-  // How many things there are before each mark: a mark may stand for several.
-  result.before = new Float64Array(at.length + 1);
-  for (let mark = 0; mark < at.length; mark++) result.before[mark + 1] = result.before[mark] + 1 + result.more(mark);
-  result.count = result.before[at.length];
-  return result;
-}
-
-const tracks = data.tracks.map(decoded);
-
-// The index of the first of `sorted` for which `reached` holds; it must hold for all that follow.
-function first(sorted, reached) {
-  let low = 0, high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (reached(sorted[middle])) high = middle; else low = middle + 1;
+// A track's marks in columns, so that a million of them take some megabytes and are found by halving.
+export class Track {
+  constructor(data, index) {
+    Object.assign(this, { name: data.name, one: data.one, kind: data.kind, note: data.note, index });
+    this.columns = data;
+    const at = this.at = new Float64Array(data.at.length);
+    let icount = 0;
+    for (let mark = 0; mark < at.length; mark++) at[mark] = icount += data.at[mark];
+    // How many things there are before each mark: a mark may stand for several.
+    this.before = new Float64Array(at.length + 1);
+    for (let mark = 0; mark < at.length; mark++) this.before[mark + 1] = this.before[mark] + 1 + this.more(mark);
+    this.count = this.before[at.length];
+    this.most = (data.value || []).reduce((most, value) => Math.max(most, value), 1);
   }
-  return low;
-}
 
-const firstAt = (track, icount) => first(track.at, (at) => at >= icount);
+  phase(mark) { return this.columns.phase ? this.columns.phase[mark] : 0; }
+  value(mark) { return this.columns.value ? this.columns.value[mark] : 0; }
+  more(mark) { return this.columns.more ? this.columns.more[mark] : 0; }
+  span(mark) { return this.columns.span ? this.columns.span[mark] : 0; }
+  text(mark) { return this.columns.text ? this.columns.text[mark] : ""; }
 
-// Nanoseconds of guest time since the start. At a jump of the clock phase 0 is before it, phase 1 after it.
-function timeAt(icount, phase = 0) {
-  const knots = data.clock;
-  const next = first(knots, (knot) => knot[0] > icount);
-  const knot = knots[next - 1];
-  if (knot[0] === icount) return phase ? knot[2] : knot[1];
-  if (next === knots.length) return knot[2];
-  const share = (icount - knot[0]) / (knots[next][0] - knot[0]);
-  return knot[2] + (knots[next][1] - knot[2]) * share;
-}
-
-// Where the guest's clock first shows a time; in a jump that is its place.
-function icountAtTime(nanoseconds) {
-  const knots = data.clock;
-  const next = first(knots, (knot) => knot[2] >= nanoseconds);
-  if (next === knots.length) return END;
-  if (next === 0 || nanoseconds >= knots[next][1]) return knots[next][0];
-  const [icount, , after] = knots[next - 1];
-  return icount + (nanoseconds - after) * (knots[next][0] - icount) / (knots[next][1] - after);
-}
-
-const positionText = (icount, phase) => grouped.format(Math.round(icount)) + (phase ? ":" + phase : "");
-
-function timeText(nanoseconds, digits = 6) {
-  const about = data.exact ? "" : "about ";
-  return about + (nanoseconds / 1e9).toFixed(digits) + " s";
-}
-
-// The time of day, which Date knows to the millisecond only.
-function dayText(nanoseconds) {
-  return new Date(Date.parse(data.base) + nanoseconds / 1e6).toISOString().slice(11, 23) + " UTC";
-}
-
-function shortNumber(number) {
-  for (const [unit, size] of [["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
-    if (number >= size) return (number / size).toPrecision(3).replace(/\.?0+$/, "") + " " + unit;
+  // The first mark at or behind an icount.
+  firstAt(icount) {
+    const at = this.at;
+    let low = 0, high = at.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (at[middle] >= icount) high = middle; else low = middle + 1;
+    }
+    return low;
   }
-  return number >= 10 || number === 0 ? String(Math.round(number)) : number.toPrecision(2);
+
+  // How many things there are in [from, to), a mark that stands for several being spread over its span.
+  countBetween(from, to) {
+    const begin = this.firstAt(from), end = this.firstAt(to);
+    let total = this.before[end] - this.before[begin];
+    if (!this.columns.span) return total;
+    const share = (mark, start, stop) => {
+      const length = this.span(mark) + 1;
+      const overlap = Math.min(stop, this.at[mark] + length) - Math.max(start, this.at[mark]);
+      return (1 + this.more(mark)) * Math.min(Math.max(overlap, 0) / length, 1);
+    };
+    if (begin > 0) total += share(begin - 1, from, to);
+    if (end > begin) total -= share(end - 1, to, Infinity);
+    return total;
+  }
+
+  // The mark nearest to an icount, if it is no further than `reach`; -1 if there is none.
+  nearest(icount, reach) {
+    const after = this.firstAt(icount);
+    let best = -1, distance = reach;
+    for (const mark of [after - 1, after]) {
+      if (mark < 0 || mark >= this.at.length) continue;
+      const away = Math.max(this.at[mark] - icount, icount - this.at[mark] - this.span(mark), 0);
+      if (away <= distance) [best, distance] = [mark, away];
+    }
+    return best;
+  }
 }
 
-// A step of 1, 2 or 5 times a power of ten so that about `wanted` fit into `span`.
-function niceStep(span, wanted, least) {
-  const raw = Math.max(span / wanted, least);
-  const power = 10 ** Math.floor(Math.log10(raw));
-  return power * [1, 2, 5, 10].find((factor) => factor * power >= raw * 0.999);
+export class Model {
+  constructor(data) {
+    this.data = data;
+    this.name = data.name;
+    this.end = data.end[0];
+    this.whole = Math.max(this.end, 1);
+    this.tracks = data.tracks.map((track, index) => new Track(track, index));
+    this.speeds = data.speed.map(([start, end, seconds]) => (end - start) / Math.max(seconds, 1e-9));
+    this.view = new View(this.whole);
+  }
+
+  track(name) { return this.tracks.find((track) => track.name === name); }
+
+  // Nanoseconds of guest time since the start. At a jump of the clock phase 0 is before it, phase 1 after it.
+  timeAt(icount, phase = 0) {
+    const knots = this.data.clock;
+    const next = first(knots, (knot) => knot[0] > icount);
+    const knot = knots[next - 1];
+    if (knot[0] === icount) return phase ? knot[2] : knot[1];
+    if (next === knots.length) return knot[2];
+    const share = (icount - knot[0]) / (knots[next][0] - knot[0]);
+    return knot[2] + (knots[next][1] - knot[2]) * share;
+  }
+
+  // Where the guest's clock first shows a time; in a jump that is its place.
+  icountAtTime(nanoseconds) {
+    const knots = this.data.clock;
+    const next = first(knots, (knot) => knot[2] >= nanoseconds);
+    if (next === knots.length) return this.end;
+    if (next === 0 || nanoseconds >= knots[next][1]) return knots[next][0];
+    const [icount, , after] = knots[next - 1];
+    return icount + (nanoseconds - after) * (knots[next][0] - icount) / (knots[next][1] - after);
+  }
+
+  timeText(nanoseconds, digits = 6) {
+    return (this.data.exact ? "" : "about ") + (nanoseconds / 1e9).toFixed(digits) + " s";
+  }
+
+  // The time of day, which Date knows to the millisecond only.
+  dayText(nanoseconds) {
+    return new Date(Date.parse(this.data.base) + nanoseconds / 1e6).toISOString().slice(11, 23) + " UTC";
+  }
+
+  // What there is to say about a mark: a heading, lines of details, and where it is.
+  described(track, mark) {
+    const icount = track.at[mark], phase = track.phase(mark), text = track.text(mark), more = track.more(mark);
+    const heading = more ? `${grouped.format(more + 1)} ${track.name}` : track.one;
+    const time = this.timeAt(icount, phase);
+    const lines = [`${more ? "from " : ""}${positionText(icount, phase)}`];
+    if (more) lines.push(`to ${positionText(icount + track.span(mark))}`);
+    lines.push(`${this.timeText(time)}, ${this.dayText(time)}`);
+    if (text) lines.push(text + (more ? " ..." : ""));
+    return { heading, lines, at: icount, position: positionText(icount, phase) };
+  }
+
+  // A place where there is nothing to be described.
+  place(icount) {
+    const at = Math.round(Math.min(Math.max(icount, 0), this.end));
+    const time = this.timeAt(at);
+    const position = positionText(at);
+    return { heading: position, lines: [`${this.timeText(time)}, ${this.dayText(time)}`], at, position };
+  }
 }
 
-function* ticks(from, to, step) {
-  for (let tick = Math.ceil(from / step); tick * step <= to; tick++) yield tick * step;
-}
+// Which part of the timeline is shown.
+class View {
+  constructor(whole) {
+    this.whole = whole;
+    this.from = 0;
+    this.to = whole;
+  }
 
-const view = {
-  from: 0,
-  to: Math.max(END, 1),
-
-  get span() { return this.to - this.from; },
+  get span() { return this.to - this.from; }
 
   // Show `span` instructions from `from` on, as far as the recording has them.
   show(from, span) {
-    const whole = Math.max(END, 1);
-    const wide = Math.min(Math.max(span, LEAST_SPAN), whole);
-    this.from = Math.min(Math.max(from, 0), whole - wide);
+    const wide = Math.min(Math.max(span, LEAST_SPAN), this.whole);
+    this.from = Math.min(Math.max(from, 0), this.whole - wide);
     this.to = this.from + wide;
-  },
+  }
 
   zoom(factor, around = (this.from + this.to) / 2) {
-    const span = Math.min(Math.max(this.span / factor, LEAST_SPAN), Math.max(END, 1));
+    const span = Math.min(Math.max(this.span / factor, LEAST_SPAN), this.whole);
     this.show(around - (around - this.from) * span / this.span, span);
-  },
-
-  pan(share) { this.show(this.from + share * this.span, this.span); },
-};
-
-// How many things a track has in [from, to), a mark that stands for several being spread over its span.
-function countBetween(track, from, to) {
-  let total = 0;
-  let mark = firstAt(track, from);
-  if (mark > 0 && track.at[mark - 1] + track.span(mark - 1) >= from) mark -= 1;
-  if (!track.more) return firstAt(track, to) - mark;
-  for (; mark < track.at.length && track.at[mark] < to; mark++) {
-    const start = track.at[mark], length = track.span(mark) + 1;
-    const overlap = Math.min(to, start + length) - Math.max(from, start);
-    if (overlap > 0) total += (1 + track.more(mark)) * Math.min(overlap / length, 1);
   }
-  return total;
-}
 
-// The mark of a track nearest to an icount, if it is no further than `reach`; -1 if there is none.
-function nearest(track, icount, reach) {
-  const after = firstAt(track, icount);
-  let best = -1, distance = reach;
-  for (const mark of [after - 1, after]) {
-    if (mark < 0 || mark >= track.at.length) continue;
-    const away = Math.max(track.at[mark] - icount, icount - track.at[mark] - track.span(mark), 0);
-    if (away <= distance) [best, distance] = [mark, away];
-  }
-  return best;
-}
-
-// What there is to say about a mark: a heading, and lines of details.
-function described(track, mark) {
-  const icount = track.at[mark], phase = track.phase(mark), text = track.text(mark), more = track.more(mark);
-  const heading = more ? `${grouped.format(more + 1)} ${track.name}` : track.one;
-  const time = timeAt(icount, phase);
-  const lines = [`${more ? "from " : ""}${positionText(icount, phase)}`];
-  if (more) lines.push(`to ${positionText(icount + track.span(mark))}`);
-  lines.push(`${timeText(time)}, ${dayText(time)}`);
-  if (text) lines.push(text + (more ? " ..." : ""));
-  return { heading, lines, command: `seek ${positionText(icount, phase)}` };
+  pan(share) { this.show(this.from + share * this.span, this.span); }
 }
