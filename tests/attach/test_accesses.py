@@ -18,7 +18,7 @@ from tests.oracle import Oracle, observe
 
 
 @pytest.mark.parametrize("kind", list(Delivery))
-@pytest.mark.parametrize("watch", [WatchKind.WRITE, WatchKind.ACCESS])
+@pytest.mark.parametrize("watch", [pytest.param(WatchKind.WRITE, marks=pytest.mark.matrix), WatchKind.ACCESS])
 def test_a_delivery_that_touches_a_watchpoint_breaks_nothing(
     run: Run[Any],
     replay: Replay,

@@ -19,6 +19,7 @@ from rrdbg.model.program.agent import Evaluation, Expression, NeedMemory
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.matrix
 async def test_one_measure_on_the_small_guest_tells_that_qemu_misses_the_hit(tmp_path: Path) -> None:
     written, shown = tmp_path / "results.json", tmp_path / "page.md"
     process = await asyncio.create_subprocess_exec(

@@ -33,7 +33,7 @@ def frames(oracle: Oracle, machine: Machine, kind: Delivery) -> list[tuple[int, 
 
 
 @pytest.mark.parametrize("kind", list(Delivery))
-@pytest.mark.parametrize("watch", [WatchKind.WRITE, WatchKind.ACCESS])
+@pytest.mark.parametrize("watch", [pytest.param(WatchKind.WRITE, marks=pytest.mark.matrix), WatchKind.ACCESS])
 def test_a_watchpoint_on_the_frame_that_a_delivery_pushes(
     run: Run[Any], replay: Replay, workload: Path, kind: Delivery, watch: WatchKind, request: pytest.FixtureRequest
 ) -> None:

@@ -57,7 +57,7 @@ SEED = int(os.environ.get("RRDBG_SEED", "0")) or (random.SystemRandom().getrandb
 LONGER = int(os.environ.get("RRDBG_LONGER", "1"))
 """By how much longer the stretches are to be."""
 
-STEPS = {"rounds": 12_000, "forking": 4000, "mapping": 10_000, "dropping": 110_000 if EXAMPLES > 100 else 7000}
+STEPS = {"rounds": 6000, "forking": 4000, "mapping": 5000, "dropping": 110_000 if EXAMPLES > 100 else 7000}
 """A page that is dropped comes back 90,000 instructions later."""
 
 MAPPED = 0x1000_0000

@@ -82,7 +82,7 @@ STANDS_STILL = "faf4"
 """``cli`` and ``hlt``."""
 
 
-@pytest.mark.parametrize("name", ["", "mine"])
+@pytest.mark.parametrize("name", [pytest.param("", marks=pytest.mark.matrix), "mine"])
 def test_snapshots_that_qemu_loads_whole_become_mapped_ones(
     run: Run[Any], copied: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
