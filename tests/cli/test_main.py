@@ -16,10 +16,10 @@ def test_the_table_has_each_command_that_is_declared(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         main.main(["--help"])
     declared = re.findall(r"^    ([a-z-]+)", capsys.readouterr().out, re.MULTILINE)
-    assert declared == list(main._COMMANDS)
+    assert declared == list(main.SUBCOMMANDS)
 
 
-@pytest.mark.parametrize("name", main._COMMANDS)
+@pytest.mark.parametrize("name", main.SUBCOMMANDS)
 def test_each_is_found_alone(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main.main(["--debug", name, "--help"])

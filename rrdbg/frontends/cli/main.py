@@ -24,7 +24,7 @@ from rrdbg.model.shown import shown
 _CLI = "rrdbg.frontends.cli"
 _BISECT = "rrdbg.frontends.bisect"
 
-_COMMANDS = {
+SUBCOMMANDS = {
     "record": f"{_CLI}.record",
     "replay": f"{_CLI}.replay",
     "import": f"{_CLI}.importing",
@@ -56,7 +56,7 @@ _COMMANDS = {
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run ``rrdbg WORDS...`` and return its exit status."""
-    ours, theirs = _split(sys.argv[1:] if words is None else words)
+    ours, theirs = split(sys.argv[1:] if words is None else words)
     parser = parser_for(ours)
     if ASKED in os.environ:
         complete(parser)
@@ -105,7 +105,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         return 128 + ended[0]
 
 
-def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The words before and after the first ``--``, which are for another program; argparse mixes them up."""
     words = list(words)
     if "--" not in words:
@@ -125,10 +125,10 @@ def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.set_defaults(passes_on=False)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     wanted = next((word for word in words if not word.startswith("-")), "")
-    if wanted and wanted not in _COMMANDS and (near := get_close_matches(wanted, _COMMANDS, n=2, cutoff=0.7)):
+    if wanted and wanted not in SUBCOMMANDS and (near := get_close_matches(wanted, SUBCOMMANDS, n=2, cutoff=0.7)):
         parser.error(f"there is no command '{wanted}'; did you mean {' or '.join(map(repr, near))}?")
     # Reading all of them takes 0.2 s; somebody who wants help, or has mistyped, sees the whole list.
-    for module in [_COMMANDS[wanted]] if wanted in _COMMANDS else dict.fromkeys(_COMMANDS.values()):
+    for module in [SUBCOMMANDS[wanted]] if wanted in SUBCOMMANDS else dict.fromkeys(SUBCOMMANDS.values()):
         importlib.import_module(module).add_parser(commands)
     return parser
 
