@@ -29,7 +29,7 @@ from rrdbg.store.recording import Layout, Recording
 from tests.cli.conftest import Cli, bare_metal
 from tests.conftest import GUEST_DIR, failing_clearly
 from tests.guests.build import build, symbol
-from tests.processes import command_line, qemus_of, wait_until_gone
+from tests.processes import command_line, qemus_in, wait_until_gone
 
 BOOTS = ("--no-check", "--json", "--jobs", "2", "--timeout", "20")
 SEEDED = ("--vary", "idle,firmware,shift", "--jobs", "1")
@@ -185,7 +185,7 @@ def test_ctrl_c_keeps_what_was_found_and_leaves_nothing(tmp_path: Path, racy: Pa
     for line in hunter.stdout:
         if json.loads(line).get("recording"):
             break
-    pids = wait_for_qemus(hunter)
+    pids = wait_for_qemus(hunter, cli.root)
     hunter.send_signal(signal.SIGINT)
     told = hunter.communicate(timeout=30)
     assert hunter.returncode == 130, told
@@ -200,7 +200,7 @@ def test_ctrl_c_keeps_what_was_found_and_leaves_nothing(tmp_path: Path, racy: Pa
 def test_what_a_killed_hunt_leaves_is_removed_by_the_next(hunt: Hunt, tmp_path: Path, racy: Path) -> None:
     cli = Cli(tmp_path / "library")
     hunter = begin(cli, racy, *MOON)
-    wait_for_qemus(hunter)
+    wait_for_qemus(hunter, cli.root)
     hunter.kill()
     hunter.communicate()
     wait_until_gone(cli.root)
@@ -213,10 +213,10 @@ def begin(cli: Cli, elf: Path, *words: str) -> subprocess.Popen[str]:
     return cli.popen("hunt", *BOOTS, *until, *words, "--", *bare_metal(elf))
 
 
-def wait_for_qemus(hunter: subprocess.Popen[str]) -> list[int]:
-    """The pids of its QEMUs, as soon as it has some."""
-    deadline = time.monotonic() + 20
-    while not (pids := [pid for pid in qemus_of(hunter.pid) if pid != hunter.pid]):
+def wait_for_qemus(hunter: subprocess.Popen[str], library: Path) -> list[int]:
+    """The pids of the QEMUs that record in ``library``, as soon as there are some."""
+    deadline = time.monotonic() + 60
+    while not (pids := [*qemus_in(library)]):
         assert time.monotonic() < deadline
         assert hunter.poll() is None
     return pids
