@@ -18,6 +18,7 @@ from rrdbg.engine.hunt.attempt import Guest, attempt, course_of
 from rrdbg.engine.hunt.explainer import Explainer
 from rrdbg.engine.hunt.hunter import Run
 from rrdbg.engine.making.recorder import Recorded
+from rrdbg.engine.replay import Replay
 from rrdbg.frontends.cli.main import main
 from rrdbg.frontends.hunt.judging import CriteriaJudge
 from rrdbg.model.hunt.course import Course
@@ -25,7 +26,7 @@ from rrdbg.model.hunt.criterion import Criterion
 from rrdbg.model.hunt.perturbation import Perturbation
 from rrdbg.model.timeline.deliveries import Deliveries
 from rrdbg.store.library import Library
-from rrdbg.store.recording import Layout, Recording
+from rrdbg.store.recording import Layout, Recording, adopt
 from tests.cli.conftest import Cli, bare_metal
 from tests.conftest import GUEST_DIR, failing_clearly
 from tests.guests.build import build, symbol
@@ -284,3 +285,17 @@ def test_the_first_failure_is_compared_with_a_run_that_passes(tmp_path: Path, ra
     assert told["events"]["first_different"]
     assert told["flow"]["good"]["function"] == told["flow"]["bad"]["function"] == "work"
     assert sorted(path.name for path in cli.root.glob("hunt-*")) == ["hunt-1", "hunt-1-passed-1"]
+
+
+async def test_a_slow_disk_needs_nothing_to_be_replayed(workload_guest: Path, tmp_path: Path) -> None:
+    """The throttle filter is the recording QEMU's alone."""
+    (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
+    drive = f"file={tmp_path}/disk.img,format=raw,if=virtio"
+    guest = Guest((*bare_metal(workload_guest), "-drive", drive), timeout=30.0)
+    path = (await attempt(guest, Perturbation(disk=200), tmp_path / "slow")).directory
+    adopt(path)
+    async with await Replay.open(path) as replay:
+        assert "throttle" not in " ".join(replay.recording.manifest.invocation.machine_words())
+        await replay.seek(replay.timeline.end)
+        assert b"done" in replay.recording.layout.console.read_bytes()
+        assert replay.position == replay.timeline.end
