@@ -132,6 +132,17 @@ def test_a_hunt_finds_it_from_there(
     assert not list((tmp_path / "library").glob("*rrdbg-*"))
 
 
+def test_nothing_begins_in_what_somebody_else_has_made(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What begins in it would count as made here."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "nobody's state"))
+    monkeypatch.setenv("RRDBG_DIR", str(tmp_path / "library"))
+    assert main(["hunt", "--from", f"{source}@{PLACE}", "--until-console", "X"]) == 2
+    assert "which was not made here" in capsys.readouterr().err
+    assert not (tmp_path / "library").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

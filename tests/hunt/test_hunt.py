@@ -18,6 +18,7 @@ from rrdbg.engine.hunt.attempt import Guest, attempt, course_of
 from rrdbg.engine.hunt.explainer import Explainer
 from rrdbg.engine.hunt.hunter import Run
 from rrdbg.engine.making.recorder import Recorded
+from rrdbg.engine.replay import Replay
 from rrdbg.frontends.cli.main import main
 from rrdbg.frontends.hunt.judging import CriteriaJudge
 from rrdbg.model.hunt.course import Course
@@ -25,11 +26,11 @@ from rrdbg.model.hunt.criterion import Criterion
 from rrdbg.model.hunt.perturbation import Perturbation
 from rrdbg.model.timeline.deliveries import Deliveries
 from rrdbg.store.library import Library
-from rrdbg.store.recording import Layout, Recording
+from rrdbg.store.recording import Layout, Recording, adopt
 from tests.cli.conftest import Cli, bare_metal
 from tests.conftest import GUEST_DIR, failing_clearly
 from tests.guests.build import build, symbol
-from tests.processes import command_line, qemus_of, wait_until_gone
+from tests.processes import command_line, qemus_in, wait_until_gone
 
 BOOTS = ("--no-check", "--json", "--jobs", "2", "--timeout", "20")
 SEEDED = ("--vary", "idle,firmware,shift", "--jobs", "1")
@@ -48,12 +49,12 @@ class Hunted:
 
     @property
     def found(self) -> dict[str, Any]:
-        (run,) = [run for run in self.runs if run["recording"]]
-        return run
+        """The first that was kept and can be repeated."""
+        return next(run for run in self.runs if run["recording"] and "idle" in run["perturbation"])
 
     @property
     def recordings(self) -> list[str]:
-        return sorted(path.name for path in self.library.iterdir() if (path / "manifest.json").exists())
+        return sorted(path.name for path in self.library.glob("hunt-*") if (path / "manifest.json").exists())
 
     @property
     def left(self) -> list[Path]:
@@ -90,17 +91,19 @@ def hunt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 def found_one(tmp_path_factory: pytest.TempPathFactory, racy: Path) -> Hunted:
     """A hunt to its first failure."""
     cli = Cli(tmp_path_factory.mktemp("found") / "library")
-    done = cli("hunt", *BOOTS, *SEEDED, *PANIC, "--seed", "2:1", "--no-explain", "--", *bare_metal(racy))
+    done = cli("hunt", *BOOTS, *SEEDED, *PANIC, "--seed", "2:1", "--keep", "4", "--no-explain", "--", *bare_metal(racy))
     told = [json.loads(line) for line in done.stdout.splitlines()]
     return Hunted([item for item in told if item["kind"] == "run"], {item["kind"]: item for item in told}, cli.root)
 
 
 def test_a_failure_is_found_and_kept(found_one: Hunted) -> None:
     found = found_one.found
-    assert found_one.end["hunt"]["kept"] == [found["recording"]] == [str(found_one.library / "hunt-1")]
-    assert "hunt-1" in found_one.recordings
+    kept = found_one.end["hunt"]["kept"]
+    assert kept == [str(found_one.library / f"hunt-{number}") for number in range(1, 5)]
+    assert found["recording"] in kept
+    assert found_one.recordings == ["hunt-1", "hunt-2", "hunt-3", "hunt-4"]
     assert not found_one.left
-    with Recording.open(found_one.library / "hunt-1", trusted=True) as recording:
+    with Recording.open(Path(found["recording"]), trusted=True) as recording:
         manifest = recording.manifest
         assert manifest.ended == "the console printed 'PANIC'"
         assert manifest.invocation.shift == str(found["perturbation"]["shift"])
@@ -121,22 +124,24 @@ def deliveries(path: Path) -> list[int]:
         return list(recording.log.deliveries.icounts)
 
 
-def test_each_kind_of_criterion_is_asked_at_the_end(hunt: Hunt, racy: Path, tmp_path: Path) -> None:
-    """The same runs by each: where idle time ends at once chance has no part in them."""
+def test_each_kind_of_criterion_is_asked_at_the_end(found_one: Hunted, hunt: Hunt, racy: Path, tmp_path: Path) -> None:
+    """Of a run that can be repeated: each tells that it has failed, and its contrary that it has not."""
     script = tmp_path / "check.py"
-    script.write_text("def panicked(replay):\n    return any('PANIC' in line.text for line in replay.console())\n")
+    script.write_text(
+        "def panicked(replay):\n    return any('PANIC' in line.text for line in replay.console())\n"
+        "def calm(replay):\n    return not panicked(replay)\n"
+    )
     address = symbol(racy, "panicked").address
-    words = (*SEEDED, "--seed", "2:2", "--runs", "2", "--keep", "2", "--no-explain")
-    criteria = (
-        "console=PANIC", f"memory={address:#x}:1==01", "expr=panicked == 1", f"python={script}:panicked",
-        "run=sh -c '! grep -q PANIC $RRDBG_RECORDING/console.log'",
-    )  # fmt: skip
-    failed = []
-    for criterion in criteria:
-        hunted = hunt(racy, *words, "--done-console", "PANIC", "--if", criterion)
-        failed.append([run["number"] for run in hunted.runs if run["failed"]])
-    assert failed[0] == [2]
-    assert failed == failed[:1] * len(criteria)
+    words = (*SEEDED, "--seed", found_one.found["seed"], "--runs", "1", "--no-explain", "--done-console", "PANIC")
+    for criterion, contrary in (
+        ("console=PANIC", "console=moon"),
+        (f"memory={address:#x}:1==01", f"memory={address:#x}:1!=01"),
+        ("expr=panicked == 1", "expr=panicked != 1"),
+        (f"python={script}:panicked", f"python={script}:calm"),
+        ("run=sh -c '! grep -q PANIC $RRDBG_RECORDING/console.log'", "run=true"),
+    ):
+        assert hunt(racy, *words, "--if", criterion).found["failed"].startswith(criterion)
+        assert hunt(racy, *words, "--if", contrary, check=3).end["failures"] == 0
 
 
 def test_nothing_is_found_where_nothing_fails(hunt: Hunt, racy: Path) -> None:
@@ -185,7 +190,7 @@ def test_ctrl_c_keeps_what_was_found_and_leaves_nothing(tmp_path: Path, racy: Pa
     for line in hunter.stdout:
         if json.loads(line).get("recording"):
             break
-    pids = wait_for_qemus(hunter)
+    pids = wait_for_qemus(hunter, cli.root)
     hunter.send_signal(signal.SIGINT)
     told = hunter.communicate(timeout=30)
     assert hunter.returncode == 130, told
@@ -200,7 +205,7 @@ def test_ctrl_c_keeps_what_was_found_and_leaves_nothing(tmp_path: Path, racy: Pa
 def test_what_a_killed_hunt_leaves_is_removed_by_the_next(hunt: Hunt, tmp_path: Path, racy: Path) -> None:
     cli = Cli(tmp_path / "library")
     hunter = begin(cli, racy, *MOON)
-    wait_for_qemus(hunter)
+    wait_for_qemus(hunter, cli.root)
     hunter.kill()
     hunter.communicate()
     wait_until_gone(cli.root)
@@ -213,10 +218,10 @@ def begin(cli: Cli, elf: Path, *words: str) -> subprocess.Popen[str]:
     return cli.popen("hunt", *BOOTS, *until, *words, "--", *bare_metal(elf))
 
 
-def wait_for_qemus(hunter: subprocess.Popen[str]) -> list[int]:
-    """The pids of its QEMUs, as soon as it has some."""
-    deadline = time.monotonic() + 20
-    while not (pids := [pid for pid in qemus_of(hunter.pid) if pid != hunter.pid]):
+def wait_for_qemus(hunter: subprocess.Popen[str], library: Path) -> list[int]:
+    """The pids of the QEMUs that record in ``library``, as soon as there are some."""
+    deadline = time.monotonic() + 60
+    while not (pids := [*qemus_in(library)]):
         assert time.monotonic() < deadline
         assert hunter.poll() is None
     return pids
@@ -246,11 +251,11 @@ class _Panics:
         return "panic" if b"PANIC" in Layout(recorded.directory).console.read_bytes() else None
 
 
-async def test_what_a_failure_needs_is_found_out(racy: Path, tmp_path: Path) -> None:
+async def test_what_a_failure_needs_is_found_out(found_one: Hunted, racy: Path, tmp_path: Path) -> None:
     """The date and the random numbers can be left out, as this guest asks for neither; what is left fails again."""
     guest = Guest(bare_metal(racy), ("PANIC",), 20.0)
     judge, library = _Panics(), Library(tmp_path)
-    whole = Perturbation(shift=5, idle="jump", firmware=58, date="2030-01-01T00:00:00", random=7)
+    whole = Perturbation(**found_one.found["perturbation"], date="2030-01-01T00:00:00", random=7)
     recorded = await attempt(guest, whole, tmp_path / "failed")
     assert await judge(recorded)
     run = Run(1, whole, recorded.ended, recorded.icount, recorded.seconds, course_of(recorded), "panic")
@@ -261,16 +266,17 @@ async def test_what_a_failure_needs_is_found_out(racy: Path, tmp_path: Path) -> 
     needed = explanation.needed
     assert needed is not None
     assert (needed.date, needed.random) == (None, None)
-    assert needed.firmware == 58
+    assert set(needed.aspects) < set(whole.aspects)
     assert await judge(await attempt(guest, needed, tmp_path / "again"))
-    # A run that passes was kept, and is the one that is most like the failed one.
+    # The passing run that is most like the failed one was kept, if there was one.
     passing = [perturbation for perturbation, failed in tried if failed is None]
-    assert passing
-    assert explanation.passed == tmp_path / "passed-1"
-    with Recording.open(tmp_path / "passed-1") as kept:
-        course = Course.of(kept.log.deliveries, None)
-        assert run.course.common(course) == explanation.common
-        assert b"PANIC" not in kept.layout.console.read_bytes()
+    assert (explanation.passed is None) == (not passing)
+    if explanation.passed:
+        assert explanation.passed == tmp_path / "passed-1"
+        with Recording.open(tmp_path / "passed-1") as kept:
+            course = Course.of(kept.log.deliveries, None)
+            assert run.course.common(course) == explanation.common
+            assert b"PANIC" not in kept.layout.console.read_bytes()
     assert not list(tmp_path.glob("rrdbg-*"))
 
 
@@ -284,3 +290,17 @@ def test_the_first_failure_is_compared_with_a_run_that_passes(tmp_path: Path, ra
     assert told["events"]["first_different"]
     assert told["flow"]["good"]["function"] == told["flow"]["bad"]["function"] == "work"
     assert sorted(path.name for path in cli.root.glob("hunt-*")) == ["hunt-1", "hunt-1-passed-1"]
+
+
+async def test_a_slow_disk_needs_nothing_to_be_replayed(workload_guest: Path, tmp_path: Path) -> None:
+    """The throttle filter is the recording QEMU's alone."""
+    (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
+    drive = f"file={tmp_path}/disk.img,format=raw,if=virtio"
+    guest = Guest((*bare_metal(workload_guest), "-drive", drive), timeout=30.0)
+    path = (await attempt(guest, Perturbation(disk=200), tmp_path / "slow")).directory
+    adopt(path)
+    async with await Replay.open(path) as replay:
+        assert "throttle" not in " ".join(replay.recording.manifest.invocation.machine_words())
+        await replay.seek(replay.timeline.end)
+        assert b"done" in replay.recording.layout.console.read_bytes()
+        assert replay.position == replay.timeline.end

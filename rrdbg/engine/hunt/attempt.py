@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rrdbg.engine.making.beginning import Beginning
+from rrdbg.engine.making.program import Program
 from rrdbg.engine.making.recorder import Recorded, Recorder, RecordRequest
 from rrdbg.errors import RecordingError
 from rrdbg.model.hunt.course import Course
@@ -38,6 +39,15 @@ class Guest:
     timeout: float | None = None
     max_icount: int | None = None
     beginning: Beginning | None = None
+    program: Program | None = None
+
+    async def known(self) -> Guest:
+        """The same with what there is to know of its QEMU.
+
+        :raises QemuLaunchError: there is none.
+        """
+        binary = self.beginning.invocation.binary if self.beginning else self.command[0]
+        return replace(self, program=await Program.of(binary))
 
 
 async def attempt(guest: Guest, perturbation: Perturbation, directory: Path) -> Recorded:
@@ -50,6 +60,7 @@ async def attempt(guest: Guest, perturbation: Perturbation, directory: Path) -> 
     request = RecordRequest(
         guest.command, directory, perturbation.rate, until_console=guest.until, timeout=guest.timeout,
         max_icount=guest.max_icount, sleeps=not perturbation.jumps, disk_rate=perturbation.disk, noted=False,
+        program=guest.program,
     )  # fmt: skip
     if guest.beginning is None:
         request = replace(request, command=perturbation.words(guest.command))

@@ -114,8 +114,8 @@ class Hunter:
         :raises QemuLaunchError: QEMU does not start.
         :raises LinkError: QEMU fails in one run after another.
         """
-        request = self.request
         self.began = time.monotonic()
+        request = self.request = replace(self.request, guest=await self.request.guest.known())
         if request.runs is not None:
             self._numbers = iter(range(request.first, request.first + request.runs))
         self._library.root.mkdir(parents=True, exist_ok=True)

@@ -47,8 +47,12 @@ class Confinement:
         return cls(qemu, measures, (*folders, *disks), has_network(recording.manifest.invocation.machine_words()))
 
     @classmethod
-    async def of_recorder(cls, invocation: Invocation, layout: Layout, qemu: Path) -> Confinement:
+    async def of_recorder(
+        cls, invocation: Invocation, layout: Layout, qemu: Path, measures: frozenset[Measure] | None = None
+    ) -> Confinement:
         """For the QEMU that records ``invocation`` into ``layout``; for its :meth:`words` it is one ``by_itself``.
+
+        Which ``measures`` hold is found out unless it is known.
 
         It has what the user has asked for: nothing is taken where that cannot be described, or has a screen or
         a line to somebody.
@@ -59,7 +63,8 @@ class Confinement:
             disks = await _needs(invocation, layout)
         except (RecordingError, LinkError):
             return cls(qemu)
-        return cls(qemu, await measures_for(qemu), tuple(disks), has_network(invocation.machine_words()))
+        known = await measures_for(qemu) if measures is None else measures
+        return cls(qemu, known, tuple(disks), has_network(invocation.machine_words()))
 
     @property
     def told(self) -> tuple[str, ...]:

@@ -50,6 +50,12 @@ class Beginning:
 
         :raises UsageError: it cannot; the message says why.
         """
+        if not recording.own:
+            # What begins in it is noted as the user's own.
+            raise UsageError(
+                f"No recording can begin in {recording.name}, which was not made here; if you trust whoever has made "
+                "it, open it with --trust first."
+            )
         invocation = recording.manifest.invocation
         if invocation.shift == "auto":
             raise UsageError(

@@ -21,6 +21,7 @@ from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.machines.confined import Confinement
 from rrdbg.engine.machines.disks import image_node, read_only_node
 from rrdbg.engine.making.beginning import Beginning
+from rrdbg.engine.making.program import Program
 from rrdbg.errors import QemuDied, QemuLaunchError, RecordingError, Stalled, UsageError
 from rrdbg.links.images import create_empty, create_overlay, describe_image, image_format, plain_qcow2, snapshot_tags
 from rrdbg.links.process import QemuProcess, find_qemu, qemu_version
@@ -67,6 +68,7 @@ class RecordRequest:
     ``until_console`` may be several texts, any of which ends it. Idle time takes as long as the guest thinks if it
     ``sleeps``, and each disk takes at most ``disk_rate`` requests in a second. What is not ``noted`` as the user's can
     be adopted later. With a ``beginning`` it goes on from there, and sees nothing of the host.
+    The ``program`` is found out about unless it is known.
     """
 
     command: Sequence[str]
@@ -81,6 +83,7 @@ class RecordRequest:
     sleeps: bool = True
     disk_rate: int | None = None
     beginning: Beginning | None = None
+    program: Program | None = None
     noted: bool = True
 
 
@@ -183,9 +186,10 @@ class Recorder:
         """
         self._ended = asyncio.get_running_loop().create_future()
         self._starting = asyncio.current_task()
-        qemu = find_qemu(self.invocation.binary)
+        known = self._request.program
+        qemu = known.path if known else find_qemu(self.invocation.binary)
         with interrupted_at(lambda: Position(self._icount), "a recording was being made, which is not kept"):
-            version = await qemu_version(qemu)
+            version = known.version if known else await qemu_version(qemu)
             make_directory(self._layout)
             try:
                 await self._bring_files()
@@ -251,7 +255,10 @@ class Recorder:
             [self._disk_node(index, disk) for index, disk in enumerate(self.invocation.disks)],
         )
         typed = self._prepare_typing() if self.invocation.line.types else None
-        confinement = await Confinement.of_recorder(self.invocation, self._layout, Path(qemu))
+        known = self._request.program
+        confinement = await Confinement.of_recorder(
+            self.invocation, self._layout, Path(qemu), known.measures if known else None
+        )
         command = record_words(
             qemu, self.invocation, images, self._layout.bundled,
             log=self._layout.log, tag="" if self._request.beginning else self._request.tag or "",

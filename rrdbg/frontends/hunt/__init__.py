@@ -132,7 +132,7 @@ async def run(arguments: argparse.Namespace) -> int:
     report.end(reason)
     if hunter.kept and not arguments.no_explain:
         try:
-            await explain(hunter.kept[0], request.guest, judge, library, report, arguments)
+            await explain(hunter.kept[0], hunter.request.guest, judge, library, report, arguments)
         except LinkError as error:
             # A failure was found all the same, which is what the exit status tells.
             report.unexplained(error)

@@ -7,7 +7,7 @@ two is known to within 2 %.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -54,7 +54,8 @@ class Course:
         return self.samples[place] == other.samples[place] if place >= 0 else self.count == other.count
 
 
-def sample_numbers(count: int) -> Sequence[int]:
+@functools.lru_cache(maxsize=4096)
+def sample_numbers(count: int) -> tuple[int, ...]:
     """After which deliveries of ``count`` a sample is taken.
 
     >>> list(sample_numbers(3)), list(sample_numbers(70))[-5:], len(sample_numbers(100_000))
@@ -67,4 +68,4 @@ def sample_numbers(count: int) -> Sequence[int]:
         numbers.append(number)
         if number >= 2 * _EACH * step:
             step *= 2
-    return numbers
+    return tuple(numbers)

@@ -7,7 +7,7 @@
 #include "machine.h"
 
 #ifndef REQUESTS
-#define REQUESTS 10
+#define REQUESTS 12
 #endif
 
 enum { PIT = 0x40, LATENCY = 300 /* of 1193182 a second: 251 us */ };
