@@ -121,7 +121,7 @@ def serve(recording: Path, *words: str) -> Served:
     folder = Path(tempfile.gettempdir()).with_name("w")
     folder.mkdir(exist_ok=True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "rrdbg", "web", str(recording), "--no-browser", "--spares", "2", *words],
+        [sys.executable, "-m", "rrdbg", "web", str(recording), "--no-browser", "--spares", "1", "--jobs", "1", *words],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
         env={**os.environ, "TMPDIR": str(folder)},
     )  # fmt: skip

@@ -56,6 +56,7 @@ class Places:
         running = session.shown_running
         told |= {"task": str(running)} if running else {}
         debugger = self._runner.debugger
+        told["gdb"] = debugger is not None
         told |= await self._registers(debugger.window if debugger else replay)
         if debugger is None:
             return told | {"note": "No GDB knows this guest, so there are no functions, variables and lines of source."}

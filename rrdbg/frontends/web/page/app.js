@@ -25,6 +25,8 @@ const FORTH = [
   ["finish", "finish", "On to the end of this function"], ["c", "continue", "On to the next hit"], [">|", "end", "To the end"],
 ];
 const LEVELS = [["u", "up", "Look at the caller"], ["d", "down", "Look at the function that was called"]];
+// Without a GDB there are no lines and no functions to go by.
+const WITHOUT_GDB = new Set(["start", "end", "stepi", "reverse-stepi", "continue", "reverse-continue", "finish"]);
 const LETTERS = new Map([...BACK, ...FORTH, ...LEVELS].map(([letters, line]) => [letters, line]));
 // What may be run since an address says so: it asks, and changes nothing.
 const QUESTION = /^(last|first|writes|reads|calls|count|nth|origin|tprintf|events|console|strace|info)\b/;
@@ -124,6 +126,9 @@ function showPlace(place) {
   element("position").replaceChildren(made("b", "", at), made("span", "", rest), made("span", "place-name", where));
   element("position").dataset.at = at;
   printed.fill();
+  for (const button of document.querySelectorAll("[data-line]")) {
+    button.disabled = !place.gdb && !WITHOUT_GDB.has(button.dataset.line);
+  }
   const address = new URLSearchParams({ at: at.replaceAll(",", "") });
   if (asked) address.set("ask", asked);
   history.replaceState(null, "", `?${address}`);
