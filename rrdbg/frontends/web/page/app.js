@@ -93,18 +93,29 @@ async function runAll(lines) { for (const line of lines) await run(line); }
 
 const go = (position) => run(`seek ${position}`);
 
+function lookAt(address) {
+  element("address").value = address;
+  showTab("memory");
+}
+
 const ask = {
-  value(anchor, expression) {
+  // `pointed` is an expression of the address that the value itself is.
+  value(anchor, expression, pointed = expression) {
     const choices = [
       ["Last write", `last ${expression}`], ["First write", `first ${expression}`],
       ["All writes", `writes ${expression}`], ["Where it came from", `origin ${expression}`],
     ];
-    openMenu(anchor, expression, choices.map(([text, line]) => [text, line, () => run(line)]));
+    const itself = expression.startsWith("*") ? expression.slice(1).replace(/:\d+$/, "") : `&(${expression})`;
+    openMenu(anchor, expression, [
+      ...choices.map(([text, line]) => [text, line, () => run(line)]),
+      ["Its memory", itself, () => lookAt(itself)], ["Memory it points to", "", () => lookAt(pointed)],
+    ]);
   },
   register(anchor, name) {
     const line = `origin $${name}`;
-    const look = () => { element("address").value = `$${name}`; showTab("memory"); };
-    openMenu(anchor, `$${name}`, [["Where it came from", line, () => run(line)], ["Memory there", "", look]]);
+    openMenu(anchor, `$${name}`, [
+      ["Where it came from", line, () => run(line)], ["Memory it points to", "", () => lookAt(`$${name}`)],
+    ]);
   },
   function(anchor, name) {
     openMenu(anchor, name, [
