@@ -109,7 +109,10 @@ class Page:
     def choose(self, text: str) -> None:
         """Click on what the open menu has under a name."""
         self.wait(lambda: self.find("#menu").is_displayed())
-        next(entry for entry in self.all("#menu button") if entry.text.startswith(text)).click()
+        entries = self.all("#menu button")
+        wanted = [entry for entry in entries if entry.text.startswith(text)]
+        assert wanted, [entry.text for entry in entries]
+        wanted[0].click()
 
     def complaints(self) -> list[str]:
         """What the browser's console has, which is to be nothing."""

@@ -122,6 +122,8 @@ const ask = {
       ["All calls", `calls ${name}`, () => run(`calls ${name}`)],
       ["Back to the call before", "", () => runAll([`tbreak ${name}`, "reverse-continue"])],
       ["On to the next call", "", () => runAll([`tbreak ${name}`, "continue"])],
+      // Of a file of bare symbols GDB takes variables for functions.
+      ["Its memory", `&${name}`, () => lookAt(`&${name}`)],
     ]);
   },
 };
