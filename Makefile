@@ -18,7 +18,8 @@ TRAVEL := tests/matrix tests/engine/test_oracle.py tests/keeper/test_real_guests
 LONG := tests/bugs/test_linux_bug.py tests/peripherals/test_linux_on_disk.py tests/server/test_processes.py \
 	tests/server/test_conditions.py tests/linux/test_scope.py tests/linux/test_programs.py \
 	tests/server/test_gdb_linux.py tests/engine/test_origin.py tests/keeper/test_indexer.py \
-	tests/attach/test_accesses.py tests/engine/test_accesses.py tests/benchmarks/test_harness.py tests/hunt
+	tests/attach/test_accesses.py tests/engine/test_accesses.py tests/benchmarks/test_harness.py tests/hunt \
+	tests/web/test_million.py tests/web/test_look.py tests/web/test_linux_hunt.py
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile

@@ -174,6 +174,30 @@ def test_dragging_pans(page: Page) -> None:
     assert not page.find("#toast").text, "a drag is no click"
 
 
+def test_two_fingers_zoom_and_one_pans(page: Page) -> None:
+    whole = page.shown
+    box = page.row("console").rect
+    middle, y = box["x"] + box["width"] / 2, box["y"] + 8
+
+    def touch(kind: str, *xs: float) -> None:
+        points = [{"x": x, "y": y, "id": finger} for finger, x in enumerate(xs)]
+        page.browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", middle - 50, middle + 50)
+    touch("touchMove", middle - 100, middle + 50)
+    touch("touchMove", middle - 100, middle + 100)
+    touch("touchEnd")
+    zoomed = page.until_drawn(whole)
+    assert zoomed[1] - zoomed[0] == pytest.approx(whole[1] / 2, rel=0.02)
+    touch("touchStart", middle)
+    touch("touchMove", middle - 60)
+    touch("touchMove", middle - 120)
+    touch("touchEnd")
+    panned = page.until_drawn(zoomed)
+    assert panned[0] - zoomed[0] == pytest.approx((zoomed[1] - zoomed[0]) * 120 / (box["width"] - 2 * EDGE), rel=0.05)
+    assert not page.find("#toast").text, "none of it is a tap"
+
+
 def test_pointing_shows_details_and_a_click_copies_the_command(page: Page) -> None:
     (bookmark,) = page.tracks.track("bookmarks").marks
     page.point("bookmarks", bookmark.position.icount).perform()

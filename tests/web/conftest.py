@@ -109,7 +109,10 @@ class Page:
     def choose(self, text: str) -> None:
         """Click on what the open menu has under a name."""
         self.wait(lambda: self.find("#menu").is_displayed())
-        next(entry for entry in self.all("#menu button") if entry.text.startswith(text)).click()
+        entries = self.all("#menu button")
+        wanted = [entry for entry in entries if entry.text.startswith(text)]
+        assert wanted, [entry.text for entry in entries]
+        wanted[0].click()
 
     def complaints(self) -> list[str]:
         """What the browser's console has, which is to be nothing."""
@@ -121,7 +124,7 @@ def serve(recording: Path, *words: str) -> Served:
     folder = Path(tempfile.gettempdir()).with_name("w")
     folder.mkdir(exist_ok=True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "rrdbg", "web", str(recording), "--no-browser", "--spares", "2", *words],
+        [sys.executable, "-m", "rrdbg", "web", str(recording), "--no-browser", "--spares", "1", "--jobs", "1", *words],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
         env={**os.environ, "TMPDIR": str(folder)},
     )  # fmt: skip

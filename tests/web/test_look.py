@@ -9,7 +9,7 @@ from selenium.webdriver import Keys
 
 from tests.web.conftest import Page
 
-SIZES = [(1280, 720), (1920, 1080), (3840, 2160)]
+SIZES = [(1280, 720), *(pytest.param(*size, marks=pytest.mark.matrix) for size in ((1920, 1080), (3840, 2160)))]
 OVERFLOW = (
     "return [document.documentElement.scrollWidth - innerWidth, document.documentElement.scrollHeight - innerHeight]"
 )
@@ -63,6 +63,7 @@ def test_everything_fits_and_every_pane_has_room(sized: Page, width: int, height
     assert len(tops) == 1
 
 
+@pytest.mark.matrix
 def test_a_narrow_window_has_all_below_each_other(sized: Page) -> None:
     resize(sized, 600, 900)
     sized.wait(lambda: sized.browser.execute_script("return innerWidth") == 600)
@@ -72,7 +73,7 @@ def test_a_narrow_window_has_all_below_each_other(sized: Page) -> None:
     assert tops[1] - tops[0] > 300
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.matrix)])
 def test_all_that_is_read_stands_out(sized: Page, scheme: str) -> None:
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     sized.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

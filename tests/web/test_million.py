@@ -9,6 +9,8 @@ import pytest
 
 from tests.web.conftest import Page
 
+pytestmark = pytest.mark.matrix
+
 BARE, WORDED = 1_000_000, 200_000
 
 ADD = """

@@ -88,6 +88,16 @@ def test_members_open_and_are_asked_about(page: Page) -> None:
     page.wait(lambda: not page.find("#menu").is_displayed())
 
 
+def test_pointers_are_followed_through_memory(page: Page) -> None:
+    page.find('[data-expression="task->name"]').click()
+    page.choose("Its memory")
+    page.wait(lambda: page.texts("#bytes .number"))
+    assert page.find("#address").get_property("value") == "&(task->name)"
+    page.find("#bytes .value").click()
+    page.choose("Memory it points to")
+    page.wait(lambda: page.texts("#bytes .letters-of") and page.texts("#bytes .letters-of")[0].startswith("logger"))
+
+
 def test_calls_are_a_table_and_marks_and_a_row_goes_there(page: Page) -> None:
     page.type("calls log_append")
     page.wait(lambda: page.texts(".answer header code")[0] == "calls log_append")

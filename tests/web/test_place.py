@@ -68,6 +68,10 @@ async def the_rest(runner: Runner, places: Places, guest: Path) -> None:
 
     found = await places.symbols("g_app")
     assert [known["name"] for known in found["functions"]] == ["log_append"]
+    first, *others = [known["name"] for known in (await places.symbols("run_"))["functions"]]
+    assert first.startswith("run_")
+    assert "run_sleeper" in (first, *others)
+    assert next(known["name"] for known in (await places.symbols("tasks"))["variables"]) == "tasks"
     assert (await places.symbols("$(x)")) == {"functions": [], "variables": []}, "no pattern of the user's"
 
     await run(runner, "up")

@@ -56,6 +56,7 @@ class Places:
         running = session.shown_running
         told |= {"task": str(running)} if running else {}
         debugger = self._runner.debugger
+        told["gdb"] = debugger is not None
         told |= await self._registers(debugger.window if debugger else replay)
         if debugger is None:
             return told | {"note": "No GDB knows this guest, so there are no functions, variables and lines of source."}
@@ -156,16 +157,24 @@ class Places:
             return {"functions": [], "variables": []}
         # In brackets a letter means itself, but for these, for which any one letter may stand.
         pattern = "".join("." if letter in "^]\\" else f"[{letter}]" for letter in text)
-        found: Told = {}
-        for kind in ("functions", "variables"):
-            asked = f"-symbol-info-{kind} --include-nondebug --name {quoted(pattern)} --max-results {most}"
-            found[kind] = list(_names((await debugger.ask(asked)).get("symbols", {})))[:most]
-        return found
+        return {kind: await _symbols(debugger, kind, pattern, most) for kind in ("functions", "variables")}
 
 
 def position(icount: int, phase: int) -> Told:
     """A position as the page gets it."""
     return {"icount": icount, "phase": phase}
+
+
+async def _symbols(debugger: Debugger, kind: str, pattern: str, most: int) -> list[Told]:
+    """Those of a kind, the one of that very name first, and then those that begin with it."""
+    found: dict[str, Told] = {}
+    for anchored in (f"^{pattern}$", f"^{pattern}", pattern):
+        asked = f"-symbol-info-{kind} --include-nondebug --name {quoted(anchored)} --max-results {most}"
+        for symbol in _names((await debugger.ask(asked)).get("symbols", {})):
+            found.setdefault(symbol["name"], symbol)
+        if len(found) >= most:
+            break
+    return list(found.values())[:most]
 
 
 def _instruction(line: Told) -> list[str]:

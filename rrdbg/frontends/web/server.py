@@ -29,6 +29,7 @@ _MOST_BODY = 1 << 16
 _MOST_NOTEBOOK = 16 << 20
 _LOOPBACK = "127.0.0.1"
 _CLOSING_SECONDS = 2
+_MOST_CONNECTIONS = 64
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
@@ -54,7 +55,7 @@ class WebServer:
         app: ASGIApp = gate
         config = Config(
             app, log_config=None, access_log=False, lifespan="off", ws="none", http="h11", server_header=False,
-            timeout_graceful_shutdown=_CLOSING_SECONDS,
+            timeout_graceful_shutdown=_CLOSING_SECONDS, limit_concurrency=_MOST_CONNECTIONS,
         )  # fmt: skip
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve([listening]))

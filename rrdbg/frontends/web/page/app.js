@@ -25,6 +25,8 @@ const FORTH = [
   ["finish", "finish", "On to the end of this function"], ["c", "continue", "On to the next hit"], [">|", "end", "To the end"],
 ];
 const LEVELS = [["u", "up", "Look at the caller"], ["d", "down", "Look at the function that was called"]];
+// Without a GDB there are no lines and no functions to go by.
+const WITHOUT_GDB = new Set(["start", "end", "stepi", "reverse-stepi", "continue", "reverse-continue", "finish"]);
 const LETTERS = new Map([...BACK, ...FORTH, ...LEVELS].map(([letters, line]) => [letters, line]));
 // What may be run since an address says so: it asks, and changes nothing.
 const QUESTION = /^(last|first|writes|reads|calls|count|nth|origin|tprintf|events|console|strace|info)\b/;
@@ -91,24 +93,37 @@ async function runAll(lines) { for (const line of lines) await run(line); }
 
 const go = (position) => run(`seek ${position}`);
 
+function lookAt(address) {
+  element("address").value = address;
+  showTab("memory");
+}
+
 const ask = {
-  value(anchor, expression) {
+  // `pointed` is an expression of the address that the value itself is.
+  value(anchor, expression, pointed = expression) {
     const choices = [
       ["Last write", `last ${expression}`], ["First write", `first ${expression}`],
       ["All writes", `writes ${expression}`], ["Where it came from", `origin ${expression}`],
     ];
-    openMenu(anchor, expression, choices.map(([text, line]) => [text, line, () => run(line)]));
+    const itself = expression.startsWith("*") ? expression.slice(1).replace(/:\d+$/, "") : `&(${expression})`;
+    openMenu(anchor, expression, [
+      ...choices.map(([text, line]) => [text, line, () => run(line)]),
+      ["Its memory", itself, () => lookAt(itself)], ["Memory it points to", "", () => lookAt(pointed)],
+    ]);
   },
   register(anchor, name) {
     const line = `origin $${name}`;
-    const look = () => { element("address").value = `$${name}`; showTab("memory"); };
-    openMenu(anchor, `$${name}`, [["Where it came from", line, () => run(line)], ["Memory there", "", look]]);
+    openMenu(anchor, `$${name}`, [
+      ["Where it came from", line, () => run(line)], ["Memory it points to", "", () => lookAt(`$${name}`)],
+    ]);
   },
   function(anchor, name) {
     openMenu(anchor, name, [
       ["All calls", `calls ${name}`, () => run(`calls ${name}`)],
       ["Back to the call before", "", () => runAll([`tbreak ${name}`, "reverse-continue"])],
       ["On to the next call", "", () => runAll([`tbreak ${name}`, "continue"])],
+      // Of a file of bare symbols GDB takes variables for functions.
+      ["Its memory", `&${name}`, () => lookAt(`&${name}`)],
     ]);
   },
 };
@@ -124,6 +139,9 @@ function showPlace(place) {
   element("position").replaceChildren(made("b", "", at), made("span", "", rest), made("span", "place-name", where));
   element("position").dataset.at = at;
   printed.fill();
+  for (const button of document.querySelectorAll("[data-line]")) {
+    button.disabled = !place.gdb && !WITHOUT_GDB.has(button.dataset.line);
+  }
   const address = new URLSearchParams({ at: at.replaceAll(",", "") });
   if (asked) address.set("ask", asked);
   history.replaceState(null, "", `?${address}`);

@@ -192,7 +192,7 @@ export class PlaceView {
       const place = `*0x${(BigInt(address) + BigInt(word / 2)).toString(16)}:8`;
       const text = bytes.slice(word, word + 16).match(/../g).join(" ");
       const changed = was && was.slice(word, word + 16) !== bytes.slice(word, word + 16);
-      row.append(button(`value${changed ? " changed" : ""}`, text, (node) => this.ask.value(node, place)));
+      row.append(button(`value${changed ? " changed" : ""}`, text, (node) => this.ask.value(node, place, wordOf(text))));
       for (const pair of text.split(" ")) {
         const code = parseInt(pair, 16);
         letters += code >= 0x20 && code < 0x7f ? String.fromCharCode(code) : "\u00b7";
@@ -209,5 +209,7 @@ export class PlaceView {
   }
 }
 
+// The number that bytes are, the lowest first, as on all guests that rrdbg knows.
+const wordOf = (bytes) => `0x${bytes.split(" ").reverse().join("")}`;
 const hex = (value) => withHex(value) === value ? "" : `${withHex(value).slice(value.length + 2, -1)} `;
 const values = (variables = []) => new Map(variables.map(({ expression, value }) => [expression, value]));
