@@ -57,9 +57,8 @@ def test_an_oops_is_followed_back_into_the_firmware(browser: Chrome, tmp_path: P
         page.wait(lambda: page.all("#bytes .value"))
         page.find("#bytes .value").click()
         page.choose("Memory it points to")
-        page.wait(
-            lambda: not str(page.find("#address").get_property("value")).startswith("&") and page.all("#bytes .value")
-        )
+        page.wait(lambda: str(page.find("#address").get_property("value")).startswith("0x"))
+        page.wait(lambda: page.all("#bytes .value"))
         page.find("#bytes .value").click()
         page.moved(lambda: page.choose("Last write"))
         page.wait(lambda: page.texts("#stack .function"))

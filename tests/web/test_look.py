@@ -9,7 +9,7 @@ from selenium.webdriver import Keys
 
 from tests.web.conftest import Page
 
-SIZES = [(1280, 720), *(pytest.param(*size, marks=pytest.mark.matrix) for size in ((1920, 1080), (3840, 2160)))]
+SIZES = [(1280, 720), (1920, 1080), (3840, 2160)]
 OVERFLOW = (
     "return [document.documentElement.scrollWidth - innerWidth, document.documentElement.scrollHeight - innerHeight]"
 )
@@ -51,6 +51,7 @@ def resize(page: Page, width: int, height: int) -> None:
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_everything_fits_and_every_pane_has_room(sized: Page, width: int, height: int) -> None:
     resize(sized, width, height)
@@ -73,7 +74,8 @@ def test_a_narrow_window_has_all_below_each_other(sized: Page) -> None:
     assert tops[1] - tops[0] > 300
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.matrix)])
+@pytest.mark.matrix
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_all_that_is_read_stands_out(sized: Page, scheme: str) -> None:
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     sized.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
