@@ -87,6 +87,7 @@ def test_all_that_is_read_stands_out(sized: Page, scheme: str) -> None:
 
 
 def test_it_is_worked_by_keys_alone(page: Page) -> None:
+    page.press(Keys.ESCAPE)  # out of the command line
     page.press("/")
     page.browser.switch_to.active_element.send_keys("round 100")
     page.wait(lambda: any("round 100" in text for text in page.texts("#matches .said")))
