@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 
 from rrdbg.commands.session import Session
 from rrdbg.errors import UsageError
+from rrdbg.model.mistyped import meant
 from rrdbg.model.results import Result
 
 Handler = Callable[[Session, str], Awaitable[Result | Sequence[Result] | None] | AsyncGenerator[Result, None]]
@@ -103,9 +103,6 @@ _QEMUS = frozenset(
 )  # fmt: skip
 """Commands of QEMU's monitor: whoever writes one is told by 'qemu' what becomes of it."""
 
-_ALIKE = 0.7
-"""How much of a word must be right to be taken for a mistyped command: 'sek' and 'braek' are, 'bt' is not."""
-
 _SHORT = 2
 """Two letters are like anything."""
 
@@ -178,8 +175,8 @@ class Registry:
         """What somebody may have mistyped: the question, or nothing."""
         names = {*self._commands, *(alias for alias in self._aliases if len(alias) > _SHORT)}
         for count in (2, 1):
-            if near := get_close_matches(" ".join(words[:count]), names, n=2, cutoff=_ALIKE):
-                return f"did you mean {' or '.join(repr(name) for name in near)}? "
+            if asked := meant(" ".join(words[:count]), names):
+                return f"{asked} "
         return ""
 
     async def run(self, session: Session, line: str) -> AsyncGenerator[Result, None]:

@@ -30,7 +30,7 @@ from rrdbg.links.unbroken import unbroken
 _END_SECONDS = 10.0
 _KEPT_OUTPUT = 4096
 
-_FIRST_SOCKET = 10
+FIRST_SOCKET = 10
 """Sockets get numbers from here on; those below are free for files."""
 
 _STUB = str(Path(__file__).with_name("become_qemu.py"))
@@ -95,7 +95,7 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
     """Two connected sockets: ours, and one that a QEMU can be given."""
     ours, low = socket.socketpair()
     with low:
-        return ours, socket.socket(fileno=fcntl.fcntl(low.fileno(), fcntl.F_DUPFD_CLOEXEC, _FIRST_SOCKET))
+        return ours, socket.socket(fileno=fcntl.fcntl(low.fileno(), fcntl.F_DUPFD_CLOEXEC, FIRST_SOCKET))
 
 
 class QemuProcess:
@@ -344,7 +344,7 @@ def _open(files: Mapping[int, Path]) -> dict[int, int]:
         for number, path in files.items():
             low = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                opened[fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _FIRST_SOCKET)] = number
+                opened[fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, FIRST_SOCKET)] = number
             finally:
                 os.close(low)
     except OSError as error:

@@ -25,6 +25,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from rrdbg.engine.machines.ground import Ground, More, disk_scratch
+from rrdbg.engine.machines.incoming import FILE_URI, take_up, write_state
 from rrdbg.engine.machines.live_ram import LiveRam
 from rrdbg.engine.machines.loadvm import STATE_FILE, STATE_NODE, no_delta
 from rrdbg.engine.machines.source import Waiting
@@ -36,17 +37,9 @@ from rrdbg.links.qmp import refusal
 from rrdbg.links.vmstate import as_paused, read_vmstate
 from rrdbg.links.words import Images, RamFile, opened_files, waiting_words
 from rrdbg.model.machine.ram import PAGE, RamBlock
-from rrdbg.model.machine.safety import Versions
 from rrdbg.model.timeline.snapshot import Snapshot
 from rrdbg.store.files import write_atomically
 from rrdbg.store.pages import SUM_BYTES, Pages, differing, page_sum, read_table, write_table
-
-FILE_URI = Versions(first=(8, 2))
-"""QEMU that takes a state by ``file:``, and opens RAM to be read only; older ones take it by ``fd:``, which 11.1 does
-not for a file."""
-
-TO_BE_ACTIVATED = Versions(first=(10, 0))
-"""QEMU that takes up its images only when it is told to go on, which the gdbstub does not do."""
 
 _MOST_STATE = 1 << 30
 _SAVE_SECONDS = 20.0
@@ -110,7 +103,6 @@ class Mapping:
         self._live: WeakKeyDictionary[Machine, LiveRam] = WeakKeyDictionary()
         self._private: WeakKeyDictionary[Machine, tuple[_Base, array[int]]] = WeakKeyDictionary()
         self._by_file = ground.recording.manifest.qemu_version in FILE_URI
-        self._activates = ground.recording.manifest.qemu_version in TO_BE_ACTIVATED
         self._stock: list[Blank] = []
         self._stocked = 0
         self._stocking: asyncio.Task[None] | None = None
@@ -251,12 +243,9 @@ class Mapping:
         for index, file in zip(self._ground.writable_disks, disks, strict=True):
             # QEMU has it open, but reads all of it anew once it owns the disks.
             await asyncio.to_thread(_overwrite, file, disk_scratch(directory, index))
-        _write_all(blank.state, state)
-        uri = f"file:/dev/fd/{blank.state}" if self._by_file else f"fd:{blank.state}"
+        write_state(blank.state, state)
         try:
-            await blank.machine.process.guard(blank.machine.qmp.load_state(uri))
-            if self._activates:
-                await blank.machine.qmp.execute("blockdev-set-active", active=True)
+            await take_up(blank.machine.process, blank.state, self._ground.recording.manifest.qemu_version)
         except QemuDied:
             raise QemuLaunchError(f"QEMU could not load a state: {await blank.machine.process.death()}") from None
         except QmpError as error:
@@ -445,10 +434,3 @@ def _overwrite(source: Path, target: Path) -> None:
     with source.open("rb") as reader, target.open("r+b") as writer:
         writer.truncate(0)
         shutil.copyfileobj(reader, writer, 1 << 20)
-
-
-def _write_all(file: int, data: bytes) -> None:
-    os.ftruncate(file, 0)
-    done = 0
-    while done < len(data):
-        done += os.pwrite(file, memoryview(data)[done:], done)

@@ -10,15 +10,12 @@ import fcntl
 import os
 from dataclasses import dataclass, replace
 
-from rrdbg.engine.machines.mapping import FILE_URI, TO_BE_ACTIVATED
+from rrdbg.engine.machines.incoming import take_up, write_state
 from rrdbg.errors import QmpError, UsageError
-from rrdbg.links.process import QemuProcess
+from rrdbg.links.process import FIRST_SOCKET, QemuProcess
 from rrdbg.links.vmstate_clock import as_beginning
 from rrdbg.model.machine.invocation import Invocation
 from rrdbg.store.recording import Recording
-
-_FIRST_FD = 10
-"""Those below are for files that QEMU is told of by number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +70,8 @@ class Beginning:
         state = as_beginning(self.state, int(self.invocation.shift), self.later, sleeps=sleeps)
         file = os.memfd_create("rrdbg-beginning", os.MFD_CLOEXEC)
         try:
-            done = 0
-            while done < len(state):
-                done += os.pwrite(file, memoryview(state)[done:], done)
-            return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, _FIRST_FD)
+            write_state(file, state)
+            return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, FIRST_SOCKET)
         finally:
             os.close(file)
 
@@ -88,11 +83,7 @@ class Beginning:
         """
         qmp = process.qmp
         await process.guard(qmp.tell_of_migration())
-        await process.guard(
-            qmp.load_state(f"file:/dev/fd/{file}" if self.qemu_version in FILE_URI else f"fd:{file}")
-        )  # fmt: skip
-        if self.qemu_version in TO_BE_ACTIVATED:
-            await process.guard(qmp.execute("blockdev-set-active", active=True))
+        await take_up(process, file, self.qemu_version)
         refused = await process.guard(qmp.execute("human-monitor-command", **{"command-line": f"savevm {tag}"}))
         if str(refused).strip():
             raise QmpError(f"QEMU cannot save the beginning: {str(refused).strip()}")

@@ -18,9 +18,8 @@ from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.bisect.choosing import Asked, asked, check_had_value, predicate
 from rrdbg.frontends.bisect.report import Report
 from rrdbg.frontends.shared.long_work import Waiting
-from rrdbg.frontends.shared.opening import add_budget, add_debugger, add_jobs, add_recording, add_trust
+from rrdbg.frontends.shared.opening import add_budget, add_debugger, add_jobs, add_recording, add_trust, gdb_of
 from rrdbg.frontends.shared.progress import ProgressLine
-from rrdbg.links.gdb_choice import USUAL
 from rrdbg.model.hits.bisection import Bisection, Probe
 from rrdbg.model.timeline.position import START
 from rrdbg.store.bisect_log import BisectLog, Head, read_bisect_log
@@ -87,7 +86,7 @@ async def run(arguments: argparse.Namespace) -> int:
     if head and (arguments.scan or arguments.log or wanted != Asked(head.kind, head.words)):
         raise UsageError(f"--resume goes on with what {arguments.resume} says; no other predicate, --log or --scan.")
     recording = arguments.recording or (head.recording if head else None)
-    gdb = None if arguments.no_gdb else arguments.gdb_program or USUAL
+    gdb = gdb_of(arguments)
     api = await AsyncReplay.open(
         recording, symbols=arguments.symbols, gdb=gdb, snapshot_budget=arguments.snapshot_budget,
         trust=arguments.trust, jobs=arguments.jobs, dask=arguments.dask,

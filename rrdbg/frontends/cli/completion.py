@@ -11,9 +11,6 @@ import argparse
 from rrdbg.errors import UsageError
 from rrdbg.store.library import Library
 
-ASKED = "_ARGCOMPLETE"
-"""In the environment when a shell asks."""
-
 _SHELLS = ("bash", "zsh", "fish")
 _DESCRIPTION = """
 Print what makes a shell complete subcommands, options, files and the names of recordings. Load it where your shell

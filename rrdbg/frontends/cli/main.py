@@ -14,15 +14,16 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib.metadata import version
 
 from rrdbg.errors import Interrupted, RrdbgError
-from rrdbg.frontends.cli.completion import ASKED, complete
 from rrdbg.model.shown import shown
 
 _CLI = "rrdbg.frontends.cli"
 _BISECT = "rrdbg.frontends.bisect"
+
+_ASKED_BY_SHELL = "_ARGCOMPLETE"
+"""In the environment when a shell asks what may come next (argcomplete)."""
 
 SUBCOMMANDS = {
     "record": f"{_CLI}.record",
@@ -58,8 +59,8 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run ``rrdbg WORDS...`` and return its exit status."""
     ours, theirs = split(sys.argv[1:] if words is None else words)
     parser = parser_for(ours)
-    if ASKED in os.environ:
-        complete(parser)
+    if _ASKED_BY_SHELL in os.environ:
+        importlib.import_module(f"{_CLI}.completion").complete(parser)
     arguments = parser.parse_args(ours, argparse.Namespace(theirs=theirs))
     if theirs and not arguments.passes_on:
         parser.error(f"nothing may follow -- here: {' '.join(theirs)}")
@@ -125,8 +126,11 @@ def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.set_defaults(passes_on=False)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     wanted = next((word for word in words if not word.startswith("-")), "")
-    if wanted and wanted not in SUBCOMMANDS and (near := get_close_matches(wanted, SUBCOMMANDS, n=2, cutoff=0.7)):
-        parser.error(f"there is no command '{wanted}'; did you mean {' or '.join(map(repr, near))}?")
+    if wanted and wanted not in SUBCOMMANDS:
+        from rrdbg.model.mistyped import meant
+
+        if asked := meant(wanted, SUBCOMMANDS):
+            parser.error(f"there is no command '{wanted}'; {asked}")
     # Reading all of them takes 0.2 s; somebody who wants help, or has mistyped, sees the whole list.
     for module in [SUBCOMMANDS[wanted]] if wanted in SUBCOMMANDS else dict.fromkeys(SUBCOMMANDS.values()):
         importlib.import_module(module).add_parser(commands)

@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from rrdbg.errors import UsageError
-from rrdbg.frontends.shared.opening import add_debugger, add_jobs
-from rrdbg.links.gdb_choice import USUAL
+from rrdbg.frontends.shared.opening import add_debugger, add_jobs, gdb_of
 from rrdbg.store.library import Library
 
 _DESCRIPTION = """
@@ -48,6 +47,6 @@ async def run(arguments: argparse.Namespace) -> int:
     if len(named) < len(found):
         raise UsageError("Two of the recordings have the same name; serve them one at a time.")
     symbols = Path(arguments.symbols).absolute() if arguments.symbols else None
-    gdb = None if arguments.no_gdb else arguments.gdb_program or USUAL
+    gdb = gdb_of(arguments)
     await serve(Desk(library, named, Tools(symbols, gdb, arguments.jobs)))
     return 0

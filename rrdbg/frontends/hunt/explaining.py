@@ -12,7 +12,7 @@ from rrdbg.errors import Undecided
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.bisect.boots import compare
 from rrdbg.frontends.hunt.report import Report
-from rrdbg.links.gdb_choice import USUAL
+from rrdbg.frontends.shared.opening import gdb_of
 from rrdbg.model.timeline.position import START
 from rrdbg.store.library import Library
 
@@ -27,7 +27,7 @@ async def explain(
     report.explained(run, explanation)
     if explanation.passed is None:
         return
-    gdb = None if arguments.no_gdb else arguments.gdb_program or USUAL
+    gdb = gdb_of(arguments)
     async with AsyncExitStack() as stack:
         sides = [
             await stack.enter_async_context(await AsyncReplay.open(path, symbols=arguments.symbols, gdb=gdb))

@@ -13,7 +13,7 @@ from rrdbg.errors import UsageError
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.bisect.choosing import Asked, check_had_value, predicate
 from rrdbg.frontends.bisect.python import load
-from rrdbg.links.gdb_choice import USUAL
+from rrdbg.frontends.shared.opening import gdb_of
 from rrdbg.model.hits.bisection import Verdict
 from rrdbg.model.hits.predicate import MemoryTest
 from rrdbg.model.hunt.criterion import ENDS, Criterion
@@ -59,7 +59,7 @@ class CriteriaJudge:
 
     async def _asked(self, criteria: Sequence[Criterion], directory: Path) -> str | None:
         arguments = self._arguments
-        gdb = None if arguments.no_gdb else arguments.gdb_program or USUAL
+        gdb = gdb_of(arguments)
         # One process: there is nothing to be searched, and other runs go on beside.
         api = await AsyncReplay.open(directory, symbols=arguments.symbols, gdb=gdb, trust=True, jobs=1)
         async with api:

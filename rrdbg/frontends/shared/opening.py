@@ -11,6 +11,7 @@ from rrdbg.engine.search.parallel.cluster import ClusterExecutor
 from rrdbg.engine.search.parallel.executor import Executor
 from rrdbg.engine.search.parallel.local import LocalExecutor
 from rrdbg.errors import UsageError
+from rrdbg.links.gdb_choice import USUAL
 from rrdbg.model.program.architecture import is_elf, other_architecture
 from rrdbg.model.size import parse_size
 from rrdbg.store.library import Library
@@ -106,6 +107,11 @@ def add_debugger(parser: argparse.ArgumentParser, program: str = "--gdb") -> Non
         help="the GDB to use (default: gdb or gdb-multiarch, whichever knows the guest)",
     )
     parser.add_argument("--no-gdb", action="store_true", help="use no GDB: no symbols, and only rrdbg's own commands")
+
+
+def gdb_of(arguments: argparse.Namespace) -> str | None:
+    """The GDB that the options of :func:`add_debugger` name; None for no GDB."""
+    return None if arguments.no_gdb else arguments.gdb_program or USUAL
 
 
 def symbols_of(recording: Recording, given: str | None) -> Path | None:
