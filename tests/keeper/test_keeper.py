@@ -14,15 +14,18 @@ from typing import Any
 import pytest
 
 from rrdbg.engine.machines.launcher import Launcher
+from rrdbg.engine.machines.live_ram import LiveRam
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RecordingError
 from rrdbg.model.timeline.cost import CostMap, Piece
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
+from rrdbg.store.pages import Pages
 from rrdbg.store.recording import Recording, adopt
 from rrdbg.store.timeline_file import clean, load_timeline
 from tests.keeper.conftest import Run
+from tests.processes import qemus_in
 
 DENSE = 0.01
 """Seconds between snapshots; the whole recording takes 0.1 s, so it gets about ten."""
@@ -218,6 +221,60 @@ def test_several_machines_load_one_snapshot_and_others_at_once(run: Run[Any], co
             finally:
                 await launcher.close()
 
+    run(check())
+
+
+def test_the_first_two_machines_may_be_started_at_once(run: Run[Any], copied: Path) -> None:
+    async def check() -> None:
+        with Recording.open(copied) as recording:
+            launcher, timeline = await Launcher.create(recording), load_timeline(recording)
+            launcher.keep_stocked(1)
+            first = timeline.snapshots[0]
+            started = await asyncio.gather(*(launcher.start(first, timeline, saving=True) for _ in range(2)))
+            assert all(launcher.saves_mapped(walker) for walker, _ in started)
+            for walker, _ in started:
+                await walker.machine.close()
+            await launcher.close()
+            assert not qemus_in(copied)
+
+    shutil.rmtree(copied / "ram", ignore_errors=True)
+    run(check())
+
+
+def test_a_start_that_is_given_up_leaves_no_machine(
+    run: Run[Any], copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever a start is when it is cancelled, the very moments at which a thread has its RAM among them."""
+
+    async def check() -> None:
+        loop = asyncio.get_running_loop()
+        with Recording.open(copied) as recording:
+            launcher, timeline = await Launcher.create(recording), load_timeline(recording)
+            given_up: list[str] = []
+            wanted: list[tuple[type, str, Snapshot]] = [
+                (LiveRam, "give_back_zeros", timeline.snapshots[0]),
+                (Pages, "views", timeline.snapshots[1]),
+            ]
+            for owner, name, snapshot in wanted:
+                starting = asyncio.create_task(launcher.start(snapshot, timeline))
+                original = getattr(owner, name)
+
+                def work(
+                    *words: Any, original: Any = original, name: str = name, starting: Any = starting, **named: Any
+                ) -> Any:
+                    given_up.append(name)
+                    loop.call_soon_threadsafe(starting.cancel)
+                    return original(*words, **named)
+
+                with monkeypatch.context() as patch:
+                    patch.setattr(owner, name, work)
+                    with pytest.raises(asyncio.CancelledError):
+                        await starting
+                assert given_up.pop() == name
+                assert not qemus_in(copied)
+            await launcher.close()
+
+    run(to_the_end(copied))
     run(check())
 
 

@@ -26,6 +26,7 @@ from rrdbg.links.images import create_empty
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.links.scheduling import Processors
+from rrdbg.links.unbroken import unbroken
 from rrdbg.links.vmstate import as_paused, read_vmstate
 from rrdbg.model.machine.ram import not_mapped
 from rrdbg.model.machine.safety import snapshot_hazard
@@ -61,6 +62,7 @@ class Launcher:
         self._why_unmapped = not_mapped(manifest.invocation, manifest.qemu_version)
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
         self._running: list[Running] = []
+        self._looking = asyncio.Lock()
         self._stocked = 0
         self._held: Counter[tuple[str, ...]] = Counter()
         if self._why_unmapped is None and (block := known_block(ground.layout)):
@@ -187,26 +189,30 @@ class Launcher:
             return await self._mapping.start(snapshot, more, saving=saving)
         # The disks of an old snapshot consist of two files, and those of one that is saved from it would of three.
         simple = snapshot.kind is SnapshotKind.INITIAL or not self._ground.writable_disks
-        if self._mapping and self._maps and simple:
-            return await self._load_mapped(self._mapping, snapshot, more)
-        machine = await self._loadvm.start(snapshot, more or More(), None)
-        if self._mapping or self._why_unmapped or not self._maps or not simple:
-            return machine
-        # The first machine of a recording tells what its RAM is; from the next on it is mapped.
-        try:
-            block = await find_block(machine.qmp)
-            if block:
-                note_block(self.recording, block)
-        except BaseException:
-            await machine.close()
-            raise
-        if block is None:
-            self._why_unmapped = "QEMU does not tell what its RAM is"
-            return machine
-        await machine.close()
-        self._mapping = Mapping(self._ground, block)
-        self._mapping.keep_stocked(self._stocked)
-        return await self._load_mapped(self._mapping, snapshot, more)
+        if simple and self._maps and (mapping := self._mapping or await self._look_for_ram(snapshot, more)):
+            return await self._load_mapped(mapping, snapshot, more)
+        return await self._loadvm.start(snapshot, more or More(), None)
+
+    async def _look_for_ram(self, snapshot: Snapshot, more: More | None) -> Mapping | None:
+        """How RAM is mapped, as a first machine of the recording tells it; None if it is not.
+
+        Two that are started at once look once: the blanks of one that nobody knows would never end.
+        """
+        async with self._looking:
+            if self._mapping or self._why_unmapped:
+                return self._mapping
+            machine = await self._loadvm.start(snapshot, more or More(), None)
+            try:
+                block = await find_block(machine.qmp)
+            finally:
+                await machine.close()
+            if block is None:
+                self._why_unmapped = "QEMU does not tell what its RAM is"
+                return None
+            note_block(self.recording, block)
+            self._mapping = Mapping(self._ground, block)
+            self._mapping.keep_stocked(self._stocked)
+            return self._mapping
 
     async def _load_mapped(self, mapping: Mapping, snapshot: Snapshot, more: More | None) -> Machine:
         try:
@@ -219,8 +225,13 @@ class Launcher:
         except BaseException:
             live.close()
             raise
-        await asyncio.to_thread(live.give_back_zeros)
         mapping.adopt(machine, live)
+        try:
+            # To its end: the thread goes on anyway, with a file whose number may be that of another one by then.
+            await unbroken(asyncio.to_thread(live.give_back_zeros))
+        except BaseException:
+            await machine.close()
+            raise
         return machine
 
     @property

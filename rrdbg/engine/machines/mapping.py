@@ -182,9 +182,7 @@ class Mapping:
     async def _blank(self, more: More | None, *, saving: bool) -> Blank:
         ground = self._ground
         try:
-            if self._base is None and not saving:
-                self._base = await asyncio.to_thread(self._open_base)
-            base, live = (None, LiveRam(self.block)) if saving else (self._base, None)
+            base, live = (None, LiveRam(self.block)) if saving else (await self._opened_base(), None)
         except OSError as error:
             raise QemuLaunchError(f"There is no room for the guest's RAM: {error.strerror}.") from None
         file = live.file if live else base.file if base else -1
@@ -350,6 +348,20 @@ class Mapping:
         write_table(self._base_table, table)
         draft.replace(self._base_file)
         self._leave_base()
+
+    async def _opened_base(self) -> _Base:
+        if self._base is None:
+            opened = await asyncio.to_thread(self._open_base)
+            return self._have(opened)
+        return self._base
+
+    def _have(self, opened: _Base) -> _Base:
+        """The base, which is ``opened`` unless another machine was quicker."""
+        if self._base:
+            opened.close()
+        else:
+            self._base = opened
+        return self._base
 
     def _open_base(self) -> _Base:
         if self._base_file.exists():
