@@ -220,6 +220,10 @@ class Replay:
         """Wait until the machines are there that the next movement will probably need."""
         await self._cursor.spares.ready()
 
+    async def at_rest(self) -> None:
+        """Wait until all is done that is done while nothing moves: spares, proofs, denser snapshots."""
+        await self._cursor.idle.done()
+
     @property
     def spare_limits(self) -> SpareLimits:
         """How many machines may wait for the next movement, and in how much memory."""
@@ -535,6 +539,7 @@ class Replay:
 
         :raises LinkError: snapshots cannot be proved here.
         """
+        await self._cursor.idle.stop()
         return not self._launcher.single and await prove_next(self._launcher, self._keeper)
 
     def mark(self, name: str, position: Position, text: str) -> None:

@@ -17,7 +17,8 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 
@@ -99,7 +100,6 @@ class Keeper:
         self._launcher = launcher
         self._spacing = spacing or SPACING_SECONDS
         self._must_pay = spacing is None
-        self._piece_seconds = max(min(self._spacing, SPACING_SECONDS) / _PIECES, _SHORTEST_PIECE)
         self._budget = budget
         self._full = not launcher.writable
         self._ran_for = 0.0
@@ -126,6 +126,25 @@ class Keeper:
             return self._budget
         free = shutil.disk_usage(self._launcher.recording.layout.root).free
         return default_budget(free, self._launcher.room(self.timeline), self._launcher.ram)
+
+    @property
+    def _piece_seconds(self) -> float:
+        return max(min(self._spacing, SPACING_SECONDS) / _PIECES, _SHORTEST_PIECE)
+
+    @contextmanager
+    def denser(self, spacing: float) -> Iterator[None]:
+        """Have :meth:`advance` lay snapshots every ``spacing`` seconds meanwhile, whether that pays or not."""
+        before = self._spacing, self._must_pay
+        self._spacing, self._must_pay = spacing, False
+        try:
+            yield
+        finally:
+            self._spacing, self._must_pay = before
+
+    @property
+    def full(self) -> bool:
+        """True if no more snapshots are taken, since they cannot be kept, or there was no room for one."""
+        return self._full
 
     async def advance(
         self, walker: Walker, icount: int, on_progress: ProgressCallback | None, *, reverse: bool = False

@@ -15,6 +15,7 @@ from rrdbg.engine.machines.source import Machines, Running
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.travel.driver import Driver
+from rrdbg.engine.travel.idle import Idle
 from rrdbg.engine.travel.spares import Spares
 from rrdbg.errors import HostError, Interrupted, LinkError, Overshot, UsageError
 from rrdbg.model.timeline.line import Timeline
@@ -45,6 +46,8 @@ class Cursor:
         self._launcher = launcher
         self.spares = Spares(launcher, keeper, spares)
         """The machines that wait to be needed."""
+        self.idle = Idle(launcher, keeper, self.spares)
+        """What is done while nothing moves."""
         self._driver = Driver(launcher, keeper, self.spares, report)
         self._walker = walker
         self.position = walker.position if walker else START
@@ -149,13 +152,14 @@ class Cursor:
         """Keep the cursor exact whatever happens inside: an error, a dead QEMU, a cancelled task."""
         if self.held:
             raise UsageError(self.held)
-        if not self.moves:
-            self._keeper.catch_up()
         origin, walker = self.position, self._walker
         elsewhere = walker is not None and walker.position != origin
         self.moves += 1
         self.spares.stir()
         try:
+            if self.moves == 1:
+                await self.idle.stop()
+                self._keeper.catch_up()
             yield
         except asyncio.CancelledError:
             self.spares.abandon()
@@ -186,10 +190,12 @@ class Cursor:
             self.moves -= 1
             if not self.moves:
                 self.spares.settle(self.position)
+                self.idle.begin(self.position)
 
     async def close(self) -> None:
         """End the cursor's machine and the spares."""
         try:
+            await self.idle.stop()
             await self.spares.close()
         finally:
             await self.drop()

@@ -13,15 +13,12 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.output import ColorDepth, Output
 
-from rrdbg.errors import LinkError, LogError
+from rrdbg.errors import LogError
 from rrdbg.frontends.repl.blocks import Block
 from rrdbg.frontends.repl.completion import CommandCompleter
 from rrdbg.frontends.repl.shell import Shell
 from rrdbg.frontends.repl.toolbar import toolbar
 from rrdbg.store.files import state_directory
-
-_THINKING_SECONDS = 3.0
-"""After so long without a line the user is taken to think, and the machine to be free."""
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +67,6 @@ class Prompt:
 
     async def _lines(self) -> AsyncIterator[str]:
         while True:
-            proving = asyncio.create_task(self._prove_snapshots())
             try:
                 line = await self._session.prompt_async(self._text, handle_sigint=False)
             except KeyboardInterrupt:
@@ -78,9 +74,6 @@ class Prompt:
                 continue
             except EOFError:
                 return
-            finally:
-                proving.cancel()
-                await asyncio.wait((proving,))
             yield line
 
     def _text(self) -> str:
@@ -98,15 +91,6 @@ class Prompt:
             await self._shell.session.clock()
         except LogError as error:
             _log.debug("The guest's time is not known: %s", error)
-
-    async def _prove_snapshots(self) -> None:
-        """Use the time in which the user thinks, once he does, to prove what was laid on the way."""
-        await asyncio.sleep(_THINKING_SECONDS)
-        try:
-            while not self._shell.runner.running and await self._shell.replay.prove_next():
-                pass
-        except LinkError as error:
-            _log.debug("Snapshots cannot be proved: %s", error)
 
 
 def history() -> History:

@@ -15,6 +15,7 @@ class Role(StrEnum):
     SPARE = "spare"
     SEARCHING = "searching"
     PROVING = "proving"
+    SAVING = "saving"
     WHAT_IF = "what-if"
     BLANK = "blank"
 
