@@ -36,9 +36,11 @@ def foreign(cli: Cli, copied: Path) -> Path:
     return copied
 
 
-# Hundreds are started, and Python's own start and imports would take most of their time.
+# Hundreds are started, and Python's own start and imports, of this module too, would take most of their time.
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["rrdbg.frontends.cli.main"])
+_processes.set_forkserver_preload(
+    [__name__, *(f"rrdbg.frontends.cli.{name}" for name in ("replay", "library", "doctor", "events", "timeline"))]
+)
 
 
 def run(cli: Cli, *words: str, memory: int = _MEMORY, timeout: float = 20) -> subprocess.CompletedProcess[bytes]:

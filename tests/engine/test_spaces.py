@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.walk import Walker
+from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.engine.queries.changes import changes
 from rrdbg.engine.queries.origin import origin
 from rrdbg.engine.queries.predicates import FormulaPredicate
@@ -54,14 +55,25 @@ pytestmark = [pytest.mark.linux, pytest.mark.timeout(0 if "RRDBG_EXAMPLES" in os
 
 EXAMPLES = int(os.environ.get("RRDBG_EXAMPLES", "6"))
 SEED = int(os.environ.get("RRDBG_SEED", "0")) or (random.SystemRandom().getrandbits(32) if EXAMPLES > 100 else 17)
+PRESSED = "RRDBG_PRESSURE" in os.environ
+"""Whether the page of the disk is dropped for want of memory, for which the guest runs 1,500 million instructions."""
+
 LONGER = int(os.environ.get("RRDBG_LONGER", "1"))
 """By how much longer the stretches are to be."""
 
-STEPS = {"rounds": 6000, "forking": 4000, "mapping": 5000, "dropping": 110_000 if EXAMPLES > 100 else 7000}
+STEPS = {
+    "rounds": 6000,
+    "forking": 4000,
+    "mapping": 5000,
+    "dropping": 180_000 if PRESSED else 110_000 if EXAMPLES > 100 else 7000,
+}
 """A page that is dropped comes back 90,000 instructions later."""
 
 MAPPED = 0x1000_0000
 DISK = 0x2000_0000
+PRESSING = 40_000
+"""Instructions before its program sees that it has gone."""
+
 LEAD = 300
 """Instructions before the first write of a stretch."""
 _PAIR = 0x1FFF
@@ -146,9 +158,12 @@ class Truth:
 
 
 @pytest.fixture(scope="module")
-def recording(processes_recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy in which snapshots are laid."""
-    return fresh_copy(processes_recording, tmp_path_factory.mktemp("spaces") / "processes")
+def recording(request: pytest.FixtureRequest, processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One in which snapshots may be laid."""
+    target = tmp_path_factory.mktemp("spaces") / "processes"
+    if PRESSED:
+        return asyncio.run(Recorder(RecordRequest(processes.pressed().command, target)).run()).directory
+    return fresh_copy(request.getfixturevalue("processes_recording"), target)
 
 
 async def _know_lives(replay: Replay, value: int, hits: list[Hit]) -> None:
@@ -212,7 +227,7 @@ def places(recording: Path, processes: Processes) -> Places:
         async with await Replay.open(recording) as replay:
             end = replay.timeline.end
             child = Breakpoint(-3, symbol(processes.elf, "mark_child").address)
-            drop = Breakpoint(-5, symbol(processes.elf, "mark_drop").address)
+            drop = Breakpoint(-5, symbol(processes.elf, "mark_dropped" if PRESSED else "mark_drop").address)
             points: list[Point] = [
                 Watchpoint(-1, value, 8), Watchpoint(-2, MAPPED, 8), child, Watchpoint(-4, DISK, 8), drop,
             ]  # fmt: skip
@@ -224,8 +239,9 @@ def places(recording: Path, processes: Processes) -> Places:
             rounds = _busiest(written, STEPS["rounds"])
             forking = next(hit for hit in found if isinstance(hit.point, Breakpoint)).position.icount - 10 * LEAD
             mapping = _busiest([hit for hit in found if hit.point.number == -2], STEPS["mapping"])
-            if EXAMPLES > 100:
-                dropping = next(hit for hit in found if hit.point.number == -5).position.icount - LEAD
+            if PRESSED or EXAMPLES > 100:
+                dropped = [hit for hit in found if hit.point.number == -5][-1 if PRESSED else 0]
+                dropping = dropped.position.icount - (PRESSING if PRESSED else LEAD)
             else:
                 # Its process is entered 5,300 instructions before that write, and the page mapped 3,300 before it.
                 mapped = [hit for hit in found if hit.point.number == -4][3]
@@ -629,6 +645,11 @@ def test_the_stretches_are_worth_it(truth: Truth) -> None:
         steps = zip(truth.moments, truth.moments[1:], strict=False)
         differing = sum(one.values[truth.value] != other.values[truth.value] for one, other in steps)
         assert differing > len(writes), "an address space was entered, or a page was mapped, in between"
+    if PRESSED and truth.value == DISK:
+        back = next(moment for moment in truth.moments if moment.values[DISK] is not None)
+        gone = [moment for moment in truth.moments if moment.root == back.root and moment.position < back.position]
+        assert gone, "it was not there, in the address space that it came back to"
+        assert back.values[DISK] != bytes(8), "with what was written to it before"
 
 
 async def test_a_root_that_is_used_again_is_another_address_space(

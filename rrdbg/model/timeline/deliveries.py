@@ -25,8 +25,8 @@ class Delivery(IntEnum):
 class Deliveries:
     """All deliveries of a recording, in order: parallel sequences of icounts and kinds."""
 
-    icounts: array[int] = field(default_factory=lambda: array("Q"))
-    kinds: bytes = b""
+    icounts: array[int] = field(default_factory=lambda: array("Q"), repr=False)
+    kinds: bytes = field(default=b"", repr=False)
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[int, Delivery]]) -> Deliveries:

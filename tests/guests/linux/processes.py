@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.guests.build import SOURCES, run_tool
@@ -25,6 +25,10 @@ class Processes:
     guest: LinuxGuest
     elf: Path
     disk: Path
+
+    def pressed(self) -> Processes:
+        """The same, whose page of the disk is dropped since there is no more memory, and not when it says so."""
+        return replace(self, guest=replace(self.guest, cmdline=f"{self.guest.cmdline} press=1"))
 
     @property
     def command(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -36,6 +37,7 @@ MARK mark_map(void) { __asm__ volatile("nop"); }
 MARK mark_unmap(void) { __asm__ volatile("nop"); }
 MARK mark_read(void) { __asm__ volatile("nop"); }
 MARK mark_drop(void) { __asm__ volatile("nop"); }
+MARK mark_dropped(void) { __asm__ volatile("nop"); }
 MARK mark_exec(void) { __asm__ volatile("nop"); }
 MARK mark_corrupt(void) { __asm__ volatile("nop"); }
 
@@ -86,9 +88,25 @@ static void fork_one(long add) {
     waitpid(child, NULL, 0);
 }
 
-/* A page of the disk, for each process another one at the same address: it is dropped as under memory pressure, and
- * comes back by DMA into other memory. */
-static void drop(long add) {
+/* Take memory until the kernel has given the page of the disk back, one process at a time. */
+static void press(int disk) {
+    const size_t most = 1 << 30, page = 4096;
+    unsigned char there = 1;
+    char *taken = mmap(NULL, most, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (taken == MAP_FAILED || flock(disk, LOCK_EX))
+        abort();
+    for (size_t at = 0; at < most && (there & 1); at += page) {
+        taken[at] = 1;
+        if (at % (8 * page) == 0 && mincore((void *)DISK, page, &there))
+            abort();
+    }
+    munmap(taken, most);
+    flock(disk, LOCK_UN);
+}
+
+/* A page of the disk, for each process another one at the same address: it is dropped as under memory pressure, or
+ * under it, and comes back by DMA into other memory. */
+static void drop(long add, int under_pressure) {
     int disk = open("/dev/vda", O_RDWR);
     if (disk < 0 ||
         mmap((void *)DISK, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, disk, 4096 * add) == MAP_FAILED)
@@ -97,8 +115,11 @@ static void drop(long add) {
     if (msync((void *)DISK, 4096, MS_SYNC))
         abort();
     mark_drop();
-    if (madvise((void *)DISK, 4096, MADV_PAGEOUT))
+    if (under_pressure)
+        press(disk);
+    else if (madvise((void *)DISK, 4096, MADV_PAGEOUT))
         abort();
+    mark_dropped();
     *DISK += add;
     *DISK += add;
     munmap((void *)DISK, 4096);
@@ -126,8 +147,8 @@ static int work(char **argv) {
     fork_one(add);
     map(add << 16);
     read_pipe(argv[1]);
-    if (argv[2][0] == 'f') {
-        drop(add);
+    if (argv[2][0] != 's') {
+        drop(add, argv[2][0] == 'p');
         mark_exec();
         execl("/init", "init", argv[1], "second", NULL);
         abort();
@@ -147,7 +168,7 @@ int main(int argc, char **argv) {
     char name[2] = "1";
     for (; name[0] <= '3'; name[0]++) {
         if (fork() == 0) {
-            execl("/init", "init", name, "first", NULL);
+            execl("/init", "init", name, getenv("press") ? "pressed" : "first", NULL);
             abort();
         }
     }
