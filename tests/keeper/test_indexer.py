@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import shutil
@@ -225,8 +226,21 @@ def test_a_read_only_recording_cannot_be_indexed(run: Run[Any], copied: Path, mo
         run(index(copied))
 
 
-_INDEX = "import asyncio, sys; from pathlib import Path; from rrdbg.engine.snapshots.indexer import index\n"
-_INDEX += f"asyncio.run(index(Path(sys.argv[1]), spacing={2 * DENSE}, prove=sys.argv[2] == 'True'))"
+_INDEX = f"""\
+import asyncio, sys
+from pathlib import Path
+from rrdbg.engine.snapshots.indexer import index
+
+async def main():
+    print(flush=True)
+    tell = lambda progress: print(flush=True)
+    await index(Path(sys.argv[1]), spacing={2 * DENSE}, prove=sys.argv[2] == "True", on_progress=tell)
+
+asyncio.run(main())
+"""
+"""Writes a line as it begins, and for each progress: a busy host takes many times as long as a quiet one."""
+
+
 KILLS = int(os.environ.get("RRDBG_KILLS", "12"))
 
 
@@ -238,22 +252,29 @@ def test_killed_at_any_moment_it_opens_again(run: Run[Any], workload: Path, tmp_
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     moments = random.Random(seed)
-    whole = {}
+
+    def index_process(prove: bool) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", _INDEX, str(recording), str(prove)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    lines = {}
     for prove in (True, False):
-        began = time.monotonic()
-        subprocess.run([sys.executable, "-c", _INDEX, str(recording), str(prove)], check=True)
-        whole[prove] = time.monotonic() - began
+        with index_process(prove) as process:
+            assert process.stdout
+            lines[prove] = len(list(process.stdout))
+        assert process.returncode == 0
     survived = 0
     for number in range(KILLS):
         if number % 10 == 0:
             shutil.rmtree(recording)
             shutil.copytree(workload, recording)
         prove = number % 5 == 0
-        with subprocess.Popen([sys.executable, "-c", _INDEX, str(recording), str(prove)]) as process:
-            try:
-                process.wait(moments.uniform(0.2, 1.0) * whole[prove])
-            except subprocess.TimeoutExpired:
-                process.kill()
+        with index_process(prove) as process:
+            assert process.stdout
+            for _ in itertools.islice(process.stdout, moments.randint(1, lines[prove])):
+                pass
+            time.sleep(moments.uniform(0, 0.02))  # between two of them, too
+            process.kill()
         wait_until_gone(recording)
         with Recording.open(recording) as opened:
             timeline = clean(opened, load_timeline(opened))
