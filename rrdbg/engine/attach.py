@@ -133,6 +133,9 @@ class AttachedMachines:
         """QEMU saves wherever it stands."""
         return True
 
+    def mapped_bytes(self, walker: Walker) -> None:
+        """None is."""
+
     async def digest(self, walker: Walker) -> str:
         """A checksum of the state where ``walker`` stands.
 

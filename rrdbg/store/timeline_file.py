@@ -85,7 +85,7 @@ def load_timeline(recording: Recording) -> Timeline:
     except OSError as error:
         raise RecordingError(f"Cannot read {path}: {error.strerror}.") from None
     if not recording.believes(data):
-        _tell_of(kept.snapshots, recording)
+        _tell_of(kept.snapshots, timeline, recording)
         # Bookmarks are words of whoever made them. All else would be taken for what was found out here.
         return dataclasses.replace(timeline, bookmarks=_places_of(kept.snapshots) | dict(kept.bookmarks))
     lost = []
@@ -94,19 +94,23 @@ def load_timeline(recording: Recording) -> Timeline:
             timeline = timeline.with_snapshot(snapshot)
         else:
             lost.append(snapshot)
-    _tell_of(lost, recording)
+    _tell_of(lost, timeline, recording)
     cost = CostMap(kept.pieces, timeline.cost.profile, rates)
     bookmarks = _places_of(lost) | dict(kept.bookmarks)
     return dataclasses.replace(timeline, bookmarks=bookmarks, cost=cost, marks=kept.marks)
 
 
-def _tell_of(lost: Sequence[Snapshot], recording: Recording) -> None:
-    """Say it to who will miss them; what no timeline names, as a session leaves that was killed, nobody does."""
-    if lost and recording.first:
+def _tell_of(lost: Sequence[Snapshot], timeline: Timeline, recording: Recording) -> None:
+    """Say it to who will miss them.
+
+    What no timeline names, as a session leaves that was killed, nobody does, nor the one that is laid at once.
+    """
+    missed = sum(known.icount > timeline.deliveries.plain_after(0) for known in lost)
+    if missed and recording.first:
+        made, again = ("was", "is made again when it is") if missed == 1 else ("were", "are made again as they are")
         _log.warning(
-            "%d of the snapshots in %s were not made here, and are made again as they are needed.",
-            len(lost), recording.layout.root,
-        )  # fmt: skip
+            "%d of the snapshots in %s %s not made here, and %s needed.", missed, recording.layout.root, made, again
+        )
 
 
 @dataclass(frozen=True, slots=True)

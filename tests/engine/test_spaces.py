@@ -405,6 +405,8 @@ def _chosen(truth: Truth, drawn: tuple[str, str, int, int, int]) -> Question:
     if kind in ("last", "reverse-continue", "window", "origin"):
         firsts = {root: min(w.index for w in truth.writes(truth.value) if w.root == root) for root in truth.roots}
         moments = [i for i in moments if i > firsts[truth.moments[i].root]]
+        if kind == "origin":  # of a value, which there must be
+            moments = [i for i in moments if truth.moments[i].values[truth.value] is not None]
     elif kind in ("continue", "first"):
         lasts = {root: max(w.index for w in truth.writes(truth.value) if w.root == root) for root in truth.roots}
         moments = [i for i in moments if i <= lasts[truth.moments[i].root]]

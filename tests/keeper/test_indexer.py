@@ -31,7 +31,7 @@ from rrdbg.store.recording import Layout, Recording
 from rrdbg.store.timeline_file import clean, load_timeline
 from tests.forward import from_start
 from tests.keeper.conftest import Run
-from tests.keeper.test_keeper import DENSE, files_of, listed
+from tests.keeper.test_keeper import AT_THE_START, DENSE, files_of, listed
 from tests.processes import wait_until_gone
 
 FREE_RAM = 0xF0_0000
@@ -102,7 +102,8 @@ def test_snapshots_that_qemu_loads_whole_become_mapped_ones(
     monkeypatch.delenv("RRDBG_SNAPSHOTS")
     run(index(copied, spacing=60))
     after = timeline_of(copied).snapshots
-    assert [(item.icount, item.kind, item.name) for item in after] == [
+    assert after[1].icount == 1, "one more"
+    assert [(item.icount, item.kind, item.name) for item in (after[0], *after[2:])] == [
         (item.icount, item.kind, item.name) for item in before
     ]
     assert all(snapshot.mapped for snapshot in after[1:])
@@ -141,7 +142,7 @@ def test_a_snapshot_that_is_not_what_the_guest_was_is_found(run: Run[Any], copie
         assert kept.sound is False
     else:
         assert kept is None
-        assert files_of(copied) == {"snapshots/initial.qcow2"}
+        assert files_of(copied) == AT_THE_START
 
 
 @pytest.mark.parametrize("kind", [SnapshotKind.PERIODIC, SnapshotKind.NAMED])

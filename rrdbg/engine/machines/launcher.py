@@ -298,9 +298,9 @@ class Launcher:
             return True
         return self._mapping is not None and self._mapping.saves(walker.machine)
 
-    def saves_mapped(self, walker: Walker) -> bool:
-        """Whether a snapshot that is saved from ``walker``'s machine would be a mapped one."""
-        return self._mapping is not None and self._mapping.saves(walker.machine)
+    def mapped_bytes(self, walker: Walker) -> int | None:
+        """The bytes of RAM in use in ``walker``'s machine, if a snapshot of it would be mapped; else None."""
+        return self._mapping.used(walker.machine) if self._mapping else None
 
     async def digest(self, walker: Walker) -> str:
         """A checksum of the state where ``walker`` stands, to be compared with others of this recording.

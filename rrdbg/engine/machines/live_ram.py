@@ -147,6 +147,11 @@ class LiveRam:
                 else:
                     yield at // PAGE
 
+    @property
+    def used(self) -> int:
+        """Bytes that were ever written to, in whole stretches."""
+        return sum(end - start for start, end in self._data())
+
     def _data(self) -> Iterator[tuple[int, int]]:
         """Stretches of the file that were ever written to; all else is zeros."""
         end = 0

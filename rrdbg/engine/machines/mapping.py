@@ -124,6 +124,11 @@ class Mapping:
         """Whether ``machine`` can be saved."""
         return machine in self._live
 
+    def used(self, machine: Machine) -> int | None:
+        """How many bytes of ``machine``'s RAM were ever written to; None if it cannot be saved."""
+        live = self._live.get(machine)
+        return live.used if live else None
+
     # Starting.
 
     async def start(self, snapshot: Snapshot, more: More | None, *, saving: bool) -> Machine:

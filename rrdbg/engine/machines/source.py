@@ -113,6 +113,9 @@ class Machines(Protocol):
     def saves(self, walker: Walker) -> bool:
         """Whether a snapshot could be saved where ``walker`` stands, as far as its machine goes."""
 
+    def mapped_bytes(self, walker: Walker) -> int | None:
+        """The bytes of RAM that are in use in ``walker``'s machine, if a snapshot of it would be mapped; else None."""
+
     async def digest(self, walker: Walker) -> str:
         """A checksum of the state where ``walker`` stands, to be compared with others of this recording.
 

@@ -36,7 +36,7 @@ async def convert(launcher: Launcher, keeper: Keeper) -> int:
             _log.warning("The snapshot at %s cannot be loaded: %s", f"{old.icount:,}", error)
             continue
         try:
-            if not launcher.saves_mapped(walker):
+            if launcher.mapped_bytes(walker) is None:
                 return converted
             await keeper.save(walker, old.kind, old.name)
         except SnapshotNotNow:

@@ -118,7 +118,7 @@ class Driver:
             for action in plan:
                 match action:
                     case Start(snapshot):
-                        saving = saving or self._keeper.lacks(snapshot.icount, target.icount)
+                        saving = saving or self._leaves_some(snapshot, target)
                         walker = started = await self._start(snapshot, saving=saving)
                     case RunTo(icount):
                         assert walker is not None
@@ -134,6 +134,12 @@ class Driver:
             raise
         assert walker is not None
         return walker
+
+    def _leaves_some(self, snapshot: Snapshot, target: Position) -> bool:
+        """True if snapshots are to be laid on the way from ``snapshot`` to ``target``."""
+        low, high = snapshot.icount, target.icount
+        again = self._goes_back_a_little(target) and self._keeper.lays_ladder(low, high)
+        return again or self._keeper.lacks(low, high)
 
     def _goes_back_a_little(self, target: Position) -> bool:
         """True if ``target`` lies before the cursor and no snapshot between them."""
