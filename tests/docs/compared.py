@@ -15,7 +15,7 @@ _PARTS = re.compile(
     rf"""
     (?P<any>\.\.\.)
     | (?P<time>(?:\d{{4}}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d(?:\.\d+)?)
-    | (?P<measure>(?<![\w.,])\d[\d,]*(?:\.\d+)?[ ](?:ms|s|[kMG]i?B|B|probes)\b)
+    | (?P<measure>(?<![\w.,])\d[\d,]*(?:\.\d+)?[ ](?:ms|s|[kMG]i?B|B|probes|snapshots)\b)
     | (?P<share>(?<![\w.,])\d+(?:\.\d+)?%)
     | (?P<position>(?<![\w.,]){_POSITION}(?![\w,]))
     | (?P<space>\s+)
@@ -26,7 +26,7 @@ _PARTS = re.compile(
 _AS = {
     "any": r".*",
     "time": r"(?:\d{4}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d(?:\.\d+)?",
-    "measure": r"\d[\d,]*(?:\.\d+)? (?:µs|ms|s|[kMG]i?B|B|probes)",
+    "measure": r"\d[\d,]*(?:\.\d+)? (?:µs|ms|s|[kMG]i?B|B|probes?|snapshots?)",
     "share": r"\d+(?:\.\d+)?%",
     "position": rf"({_POSITION}|\d+(?::\d+)?)",
     "space": r"\s+",

@@ -22,6 +22,9 @@ _COLUMNS = 200
 """A terminal so wide that nothing of what is compared is broken into two lines."""
 
 _MARK = re.compile(r"@@mark (\d*)@@$")
+_PROGRESS = re.compile(r".*Ctrl-C stops")
+"""What a busy machine makes rrdbg print, and a quick one does not."""
+
 _GDBS_PROMPT = re.compile(r"^(?:(?:\d+% [\d,:]+ )?\(gdb\) )+")
 
 
@@ -76,14 +79,14 @@ class _Piped:
         """The lines that it has printed to standard error since this was asked last."""
         said = self._errors.read_text()[self._read :]
         self._read += len(said)
-        return said.splitlines()
+        return _spoken(said)
 
     def end(self) -> None:
         """End it and all that it has started."""
-        self._signal(signal.SIGTERM)
         with self._process:
             assert self._process.stdin is not None
             self._process.stdin.close()
+            self._signal(signal.SIGTERM)
             self._process.wait(_PATIENCE)
 
     def _signal(self, number: int) -> None:
@@ -102,7 +105,7 @@ class Host(_Piped):
         """Run ``command`` to its end, with nothing to read."""
         line = f"{{ {command}\n}} </dev/null 2>.told"
         output, status = self.exchange(line, "echo @@mark $?@@")
-        told = (self._folder / ".told").read_text().splitlines()
+        told = _spoken((self._folder / ".told").read_text())
         return Printed(output, self.errors() + told, int(status))
 
 
@@ -120,6 +123,11 @@ class Gdb(_Piped):
     def __init__(self, command: str, folder: Path, environment: Mapping[str, str]) -> None:
         super().__init__(f"exec {command}", folder, environment)
         self.run("set width 0")
+
+    def end(self) -> None:
+        """Have it leave its target first: GDB 13 dumps its core where that goes before it."""
+        self.exchange("disconnect", r"echo @@mark @@\n")
+        super().end()
 
     def run(self, line: str) -> Printed:
         """Have it run ``line``."""
@@ -157,4 +165,8 @@ class Shell:
     def _printed(self, shown: list[str]) -> Printed:
         said = self._errors.read_text()[self._read :]
         self._read += len(said)
-        return Printed(shown[:-1], said.splitlines(), prompt=shown[-1].strip())
+        return Printed(shown[:-1], _spoken(said), prompt=shown[-1].strip())
+
+
+def _spoken(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not _PROGRESS.match(line)]

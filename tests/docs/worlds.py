@@ -91,6 +91,8 @@ class World:
     """Recordings that are there only for a page's long blocks, and the latest then."""
     words: Mapping[str, str] = field(default_factory=dict)
     """What stands for the words of a page that its reader replaces by his own; ``PORT`` is a free one."""
+    matrix: bool = False
+    """Whether all of the page takes so long that only ``make test-matrix`` runs it."""
     opened: Mapping[str, str] = field(default_factory=dict)
     """The commands that start the sessions which a page has open from its beginning, by their prompts."""
 
@@ -100,6 +102,7 @@ WORLDS = {
     "docs/tutorial.md": World(opened={"(rrdbg)": "rrdbg replay"}),
     "docs/howto/agents.md": World(recordings={"heapbug-1": HEAPBUG}),
     "docs/howto/bisect.md": World(
+        matrix=True,
         files={"good.elf": Guest("copies"), "bad.elf": Guest("copies", ("LIMIT=41",))},
         recordings={
             "boot-1": WORKLOAD, "boot-2": Guest("workload", take=2), "heapbug-1": HEAPBUG,
@@ -107,17 +110,19 @@ WORLDS = {
         },
     ),
     "docs/howto/bugs.md": World(
+        matrix=True,
         files={"wild_write.elf": Guest("wild_write")},
         recordings={name: Guest(name, until="PANIC") for name in BUGS if name != "wild_write"},
     ),
-    "docs/howto/cortex-m.md": World(files={"rtos.elf": Guest("rtos")}),
-    "docs/howto/doctor.md": World(recordings={"heapbug-1": HEAPBUG}, words={"NAME": "heapbug-1"}),
+    "docs/howto/cortex-m.md": World(matrix=True, files={"rtos.elf": Guest("rtos")}),
+    "docs/howto/doctor.md": World(matrix=True, recordings={"heapbug-1": HEAPBUG}, words={"NAME": "heapbug-1"}),
     "docs/howto/events.md": World(
         recordings={"heapbug-1": HEAPBUG},
         words={'"BUG:"': '"PANIC"', "12.5s": "0.1s", "2026-11-22T10:00:03": "2026-11-22T10:00:00"},
         opened={"(rrdbg)": "rrdbg replay heapbug-1 --at 50%"},
     ),
     "docs/howto/gdb.md": World(
+        matrix=True,
         files={"vmlinux": WORKLOAD},
         recordings={"workload-1": WORKLOAD},
         words={
@@ -132,12 +137,15 @@ WORLDS = {
     "docs/howto/hunt.md": World(files={"check_use.elf": Guest("check_use", ("ROUNDS=2", "GAP=2000"))}),
     "docs/howto/linux.md": World(long={"boot-1": Linux("tasks")}),
     "docs/howto/origin.md": World(
+        matrix=True,
         recordings={"copies-1": Guest("copies")}, opened={"(rrdbg)": "rrdbg replay copies-1"}
     ),
     "docs/howto/parallel.md": World(
-        recordings={"workload-1": WORKLOAD}, words={"NAME": "workload-1", "jiffies": "counter"}
+        matrix=True,
+        recordings={"workload-1": WORKLOAD}, words={"NAME": "workload-1", "jiffies": "counter == 700"}
     ),
     "docs/howto/profile.md": World(
+        matrix=True,
         files={"firmware.elf": WORKLOAD}, recordings={"boot-1": WORKLOAD, "firmware-1": WORKLOAD}
     ),
     "docs/howto/processes.md": World(
@@ -146,6 +154,7 @@ WORLDS = {
         opened={"(rrdbg)": "rrdbg replay processes-1 --symbols processes.elf"},
     ),
     "docs/howto/shell.md": World(
+        matrix=True,
         files={"vmlinux": HEAPBUG},
         texts={"commands.txt": "bt\n"},
         recordings={"heapbug-1": HEAPBUG},

@@ -102,12 +102,15 @@ class Terminal:
 
     def run(self, line: str, seconds: float = 60) -> str:
         """Type a line and wait for the next prompt; what was shown between."""
+        typed = re.compile(re.escape(f"> {line}") + r" *\n")
+        before = len(typed.findall(self.text))
         self.type(f"{line}\r")
         pattern = re.escape(f"> {line}") + r" *\n(?P<shown>(?:(?!> " + re.escape(line) + r" *\n)[\s\S])*)\Z"
         deadline = time.monotonic() + seconds
         while True:
             found = re.search(pattern, self.text)
-            if found and re.search(PROMPT, found["shown"]):
+            # The same line may have been typed before.
+            if found and re.search(PROMPT, found["shown"]) and len(typed.findall(self.text)) > before:
                 return found["shown"]
             assert time.monotonic() < deadline, f"no prompt after {line!r}:\n{self.text}"
             self._read(1.0)
