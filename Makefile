@@ -1,4 +1,4 @@
-.PHONY: help setup test fuzz demo bench man vsix lint clean
+.PHONY: help setup test test-install fuzz demo bench man vsix site lint clean
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
@@ -19,7 +19,8 @@ LONG := tests/bugs/test_linux_bug.py tests/peripherals/test_linux_on_disk.py tes
 	tests/server/test_conditions.py tests/linux/test_scope.py tests/linux/test_programs.py \
 	tests/server/test_gdb_linux.py tests/engine/test_origin.py tests/keeper/test_indexer.py \
 	tests/attach/test_accesses.py tests/engine/test_accesses.py tests/benchmarks/test_harness.py tests/hunt \
-	tests/web/test_million.py tests/web/test_look.py tests/web/test_linux_hunt.py
+	tests/web/test_million.py tests/web/test_look.py tests/web/test_linux_hunt.py \
+	tests/docs
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -30,6 +31,9 @@ setup: ## Install what is missing: Debian packages, and the virtual environment 
 test: lint ## Run linters, type checker and all tests (some of them: make test ARGS='-k NAME')
 	$(PYTEST) $(or $(ARGS),$(PARALLEL))
 	$(if $(ARGS),,$(MAKE) --no-print-directory test-newer)
+
+test-install: setup ## Build sdist and wheel, install them into empty environments of each Python here, and use them
+	scripts/check-install
 
 FUZZ_SECONDS ?= 3600
 
@@ -61,6 +65,9 @@ bench: setup ## Measure beside QEMU's and GDB's own reverse execution; writes do
 
 man: setup ## Write the manual page build/rrdbg.1
 	$(BIN)/python scripts/manpage build/rrdbg.1
+
+site: setup ## Build README and docs as a site in build/site; a link or anchor that leads nowhere fails
+	$(BIN)/python scripts/site/build.py build/site
 
 vsix: setup ## Pack the extension for VS Code into build/rrdbg-VERSION.vsix
 	$(BIN)/python scripts/vsix.py build

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,16 +31,29 @@ class _Screen(pyte.HistoryScreen):
 
 
 class Terminal:
-    """Runs ``rrdbg WORDS`` in ``rows`` x ``columns`` cells, with its state below ``home``."""
+    """Runs ``rrdbg WORDS`` in ``rows`` x ``columns`` cells, with its state below ``home``.
+
+    It is started in ``folder``; what it says to standard error is on the screen, unless it goes to ``errors``.
+    """
 
     def __init__(
-        self, words: Sequence[str], home: Path, *, rows: int = 40, columns: int = 100, **environment: str
+        self,
+        words: Sequence[str],
+        home: Path,
+        *,
+        rows: int = 40,
+        columns: int = 100,
+        folder: Path | None = None,
+        errors: Path | None = None,
+        **environment: str,
     ) -> None:
         self.screen = _Screen(self._answer, columns, rows, history=2000)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
+        told = f"2>{shlex.quote(str(errors))}" if errors else ""
         self.child: pexpect.spawn[bytes] = pexpect.spawn(
-            sys.executable, ["-m", "rrdbg", *words], dimensions=(rows, columns), timeout=60,
+            "/bin/sh", ["-c", f'exec "$0" -m rrdbg "$@" {told}', sys.executable, *words],
+            dimensions=(rows, columns), timeout=60, cwd=folder,
             env={**os.environ, "TERM": "xterm-256color", "RRDBG_DIR": str(home), "XDG_STATE_HOME": str(home / "state")}
             | environment,
         )  # fmt: skip
@@ -88,12 +102,15 @@ class Terminal:
 
     def run(self, line: str, seconds: float = 60) -> str:
         """Type a line and wait for the next prompt; what was shown between."""
+        typed = re.compile(re.escape(f"> {line}") + r" *\n")
+        before = len(typed.findall(self.text))
         self.type(f"{line}\r")
         pattern = re.escape(f"> {line}") + r" *\n(?P<shown>(?:(?!> " + re.escape(line) + r" *\n)[\s\S])*)\Z"
         deadline = time.monotonic() + seconds
         while True:
             found = re.search(pattern, self.text)
-            if found and re.search(PROMPT, found["shown"]):
+            # The same line may have been typed before.
+            if found and re.search(PROMPT, found["shown"]) and len(typed.findall(self.text)) > before:
                 return found["shown"]
             assert time.monotonic() < deadline, f"no prompt after {line!r}:\n{self.text}"
             self._read(1.0)
