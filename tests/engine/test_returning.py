@@ -12,7 +12,7 @@ from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
 from rrdbg.model.hits.stop import Breakpoint, StopReason
 from rrdbg.model.program.linkage import linkage_of
-from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.position import START, Position
 from tests.engine.conftest import Elsewhere
 from tests.guests.build import symbol
 
@@ -37,7 +37,7 @@ async def test_the_return_is_that_of_the_forward_run(elsewhere: Elsewhere, tmp_p
         assert linkage
         for name in ("make", "over_the_stack"):
             entry = symbol(elsewhere.about.elf, name).address & ~1
-            await replay.seek(Position(0))
+            await replay.seek(START)
             points = [Breakpoint(1, entry)]
             for _ in range(3):  # the first time it is translated, later on it is not
                 assert (await replay.cont(points)).pc == entry
@@ -61,8 +61,6 @@ async def test_what_never_returns_is_said(
     monkeypatch.setattr(returning, "LONGEST", 300)
     copy = shutil.copytree(elsewhere.root, tmp_path / "copy")
     async with await Replay.open(copy) as replay:
-        await replay.cont([Breakpoint(1, symbol(elsewhere.about.elf, "_start").address & ~1)])
-        here = replay.position
         with pytest.raises(UsageError, match="Nothing returned within 300 instructions"):
             await returning.run_out(replay, ())
-        assert replay.position == here
+        assert replay.position == START
