@@ -43,7 +43,7 @@ _HITS = {
 }
 _WATCHES = ("wpt", "hw-rwpt", "hw-awpt")
 _FINISH = ("finish", "fin")
-_NO_CALLER = re.compile("not meaningful in the outermost frame|Initial frame selected; you can't go up")
+_NO_CALLER = re.compile("not meaningful in the outermost frame|Initial frame selected; you can(?:no|')t go up")
 _NEXT = re.compile(r"^=> 0x[0-9a-f]+.*$", re.MULTILINE)
 _IN_SCRIPT = re.compile(r"^\S+block\.gdb:\d+: Error in sourced command file:\n")
 _FAR = re.compile(r"0x0*[1-9a-f][0-9a-f]{8,}")
