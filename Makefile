@@ -1,4 +1,4 @@
-.PHONY: help setup test test-install fuzz demo bench man vsix site lint clean
+.PHONY: help setup test test-install fuzz demo bench guests man vsix site lint clean
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
@@ -13,7 +13,8 @@ with = PATH="$(abspath $(1))/bin:$$PATH"
 
 # What is tested with each QEMU, besides the one installed here: travelling, on each architecture.
 TRAVEL := tests/matrix tests/engine/test_oracle.py tests/keeper/test_real_guests.py \
-	tests/engine/test_spaces_elsewhere.py tests/linux/test_switches.py tests/server/test_gdb_lines.py
+	tests/engine/test_spaces_elsewhere.py tests/linux/test_switches.py tests/server/test_gdb_lines.py \
+	tests/boards/test_modes.py
 # And what takes long, with the one that is installed.
 LONG := tests/bugs/test_linux_bug.py tests/peripherals/test_linux_on_disk.py tests/server/test_processes.py \
 	tests/server/test_conditions.py tests/linux/test_scope.py tests/linux/test_programs.py \
@@ -46,13 +47,19 @@ test-newer: $(QEMU_10)/complete
 	$(call with,$(QEMU_10)) $(PYTEST) tests/matrix tests/engine/test_oracle.py -k 'cells or single_step_back'
 
 test-matrix: lint $(QEMU_10)/complete $(QEMU_11)/complete ## Travel in guests of three architectures with three QEMUs
-	RRDBG_JUMPS=200 RRDBG_KILLS=50 $(PYTEST) -m '' $(TRAVEL) $(LONG) $(ARGS)
-	RRDBG_JUMPS=200 $(call with,$(QEMU_10)) $(PYTEST) -m '' $(TRAVEL) $(ARGS)
-	RRDBG_JUMPS=200 $(call with,$(QEMU_11)) $(PYTEST) -m '' $(TRAVEL) $(ARGS)
+	RRDBG_JUMPS=200 RRDBG_MODES=500 RRDBG_KILLS=50 $(PYTEST) -m '' $(TRAVEL) $(LONG) $(ARGS)
+	RRDBG_JUMPS=200 RRDBG_MODES=500 $(call with,$(QEMU_10)) $(PYTEST) -m '' $(TRAVEL) $(ARGS)
+	RRDBG_JUMPS=200 RRDBG_MODES=500 $(call with,$(QEMU_11)) $(PYTEST) -m '' $(TRAVEL) $(ARGS)
 
-# One that is incomplete was broken off.
-%/complete: | setup
-	rm -rf $(@D)
+guests: setup $(QEMU_10)/complete $(QEMU_11)/complete ## Record every guest of the matrix with three QEMUs, and jump; writes docs/reference/guests.md
+	-$(BIN)/python -m tests.matrix all $(ARGS)
+	-$(call with,$(QEMU_10)) $(BIN)/python -m tests.matrix all $(ARGS)
+	-$(call with,$(QEMU_11)) $(BIN)/python -m tests.matrix all $(ARGS)
+	$(BIN)/python -m tests.matrix --page docs/reference/guests.md
+
+# One that is incomplete was broken off; one that an older script has made is put right.
+%/complete: scripts/other-qemu | setup
+	[ -e $@ ] || rm -rf $(@D)
 	scripts/other-qemu $(lastword $(subst -, ,$(@D))) $(@D)
 
 demo: setup ## Record two guests, find a bug by walking backwards, and see how

@@ -15,8 +15,12 @@ import hypothesis
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
+from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.snapshots.keeper import Keeper
+from rrdbg.links.watchdog import ProgressCallback
+from rrdbg.model.timeline.cost import Rates
 from rrdbg.model.timeline.deliveries import Delivery
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.recording import Recording
@@ -69,6 +73,30 @@ def _nothing_left(tmp_path: Path, _temporary: Path) -> Iterator[None]:
     yield
     wait_until_gone(tmp_path)
     wait_until_swept(_temporary)
+
+
+EVEN_SECONDS = 12e-9
+"""What each instruction of an ``even`` replay takes: 0.1 s for all of workload."""
+
+
+@pytest.fixture
+def even(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaying takes as long as there are instructions, and each snapshot is written by the end of the next piece.
+
+    So where snapshots are left does not depend on how quick this host and its disk are, and what they do besides.
+    """
+    run = Keeper._run
+
+    async def timed(keeper: Keeper, walker: Walker, goal: int, told: ProgressCallback | None) -> tuple[float, bool]:
+        start = walker.position.icount
+        _, whole = await run(keeper, walker, goal, told)
+        await keeper._kept()
+        return max((walker.position.icount - start) * EVEN_SECONDS, 1e-4), whole
+
+    monkeypatch.setattr(Keeper, "_run", timed)
+    # A piece that takes so long is broken off, and has no snapshot at its end.
+    monkeypatch.setattr("rrdbg.engine.snapshots.keeper._LEAST_CUT", 3600.0)
+    monkeypatch.setattr("rrdbg.store.timeline_file.expected_rates", lambda *_: Rates(EVEN_SECONDS, 0.0))
 
 
 @pytest.fixture(scope="session")

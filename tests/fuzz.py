@@ -37,10 +37,8 @@ def fuzz(*positional: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]) -
         def counted(*arguments: Any, **more: Any) -> None:
             nonlocal tried
             tried += 1
-            # Not by the clock: others may be using this machine.
-            began = time.process_time()
-            test(*arguments, **more)
-            assert time.process_time() - began < _MOST_CPU_SECONDS
+            with bounded_work():
+                test(*arguments, **more)
 
         once: Callable[..., None] = given(*positional, **named)(options(counted))
         if not _SECONDS:
@@ -86,6 +84,14 @@ def mutilated(content: bytes, data: st.DataObject) -> bytes:
         place = data.draw(st.integers(0, len(changed)))
         changed[place : place + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
     return bytes(changed[: data.draw(st.integers(0, len(changed)))] if data.draw(st.integers(0, 5)) == 0 else changed)
+
+
+@contextmanager
+def bounded_work() -> Iterator[None]:
+    """What is done inside takes no more than 5 s of a processor; not by the clock: others may be using this machine."""
+    began = time.process_time()
+    yield
+    assert time.process_time() - began < _MOST_CPU_SECONDS
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-GRACE_SECONDS = 10
+GRACE_SECONDS = 60
 """How long a QEMU may take to die whose rrdbg was killed."""
 
 

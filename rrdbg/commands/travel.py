@@ -61,9 +61,10 @@ async def _reverse_continue(session: Session, text: str) -> Result:
 @TRAVEL.command(
     "finish", Category.RUNNING, "Run to where the function at the cursor has returned, by its return instruction.",
     aliases=("fin",), repeats=True,
-    details="For x86 code that no debugger knows a frame of, as all 16-bit code is; elsewhere GDB's own 'finish' runs "
-    "to the caller. It steps to the first return at which the stack is no deeper than here, and stops at rrdbg's own "
-    "breakpoints before. In GDB it is 'rrdbg finish', or 'monitor finish'.",
+    details="For code that no debugger knows a frame of, as all 16-bit code of x86 is, and firmware without symbols; "
+    "elsewhere GDB's own 'finish' runs to the caller. It steps to the first return at which the stack is no deeper "
+    "than here, and stops at rrdbg's own breakpoints before. On Arm, AArch64, RISC-V and PowerPC, where a call leaves "
+    "the address in a register, it counts the calls inside. In GDB it is 'rrdbg finish', or 'monitor finish'.",
     in_gdb=True,
     examples=("finish",),
 )  # fmt: skip

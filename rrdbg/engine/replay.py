@@ -82,6 +82,8 @@ class Replay:
     ) -> None:
         self.recording = recording
         self.on_progress: ProgressListener = lambda progress: None
+        self.reports = 0
+        """How often it was told how far a movement is: who waits for one sees that it gets on."""
         self._launcher = launcher
         self._keeper = keeper
         self._parallel = parallel
@@ -564,4 +566,5 @@ class Replay:
         return Stop(hit.reason, self._cursor.position, await self.pc(), (hit,))
 
     def _report(self, progress: Progress) -> None:
+        self.reports += 1
         self.on_progress(progress)

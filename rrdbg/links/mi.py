@@ -16,17 +16,18 @@ import itertools
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from pygdbmi.gdbmiparser import parse_response
 
 from rrdbg.errors import GdbError, QemuLaunchError, Stalled
+from rrdbg.links import gdb_watch
+from rrdbg.links.gdb_watch import ANSWER_SECONDS, GdbWatch, Served
 from rrdbg.links.unbroken import unbroken
 
-ANSWER_SECONDS = 60.0
-"""How long a command may take that does not set the guest going; reading Linux's symbols takes some seconds."""
-
+_CONSOLE = "-interpreter-exec console "
 _NOTHING = "-gdb-show confirm"
 """A command that does nothing and gives no text."""
 
@@ -63,8 +64,9 @@ class _Pending:
 class Gdb:
     """A running GDB; start it with :meth:`start`, end it with :meth:`close`."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, served: Callable[[], Served] | None) -> None:
         self._process = process
+        self._served = served
         self._tokens = itertools.count(1)
         self._turn = asyncio.Lock()
         self._pending: _Pending | None = None
@@ -74,8 +76,10 @@ class Gdb:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, program: str = "gdb", *words: str) -> Gdb:
+    async def start(cls, program: str = "gdb", *words: str, served: Callable[[], Served] | None = None) -> Gdb:
         """Start ``program`` with no start-up files of the user's.
+
+        ``served`` tells what is done for it at the other end of its connection, as long as it waits for that.
 
         :raises QemuLaunchError: it is not installed.
         """
@@ -86,7 +90,7 @@ class Gdb:
             path, "-q", "-nx", "-interpreter=mi3", *words, stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, limit=_LINE_BYTES, start_new_session=True,
         )  # fmt: skip
-        gdb = cls(process)
+        gdb = cls(process, served)
         try:
             await gdb.execute("-gdb-set confirm off")
             await gdb.execute("-gdb-set pagination off")
@@ -103,7 +107,7 @@ class Gdb:
 
         :raises GdbError: GDB refused it; the message is GDB's.
         """
-        return (await self.execute(f"-interpreter-exec console {quoted(line)}")).text
+        return (await self.execute(f"{_CONSOLE}{quoted(line)}")).text
 
     async def value(self, expression: str) -> str:
         """The value of an expression, as ``print`` shows it.
@@ -115,10 +119,10 @@ class Gdb:
     async def execute(self, command: str) -> Answer:
         """Run an MI command; one that sets the guest going is awaited until the guest stands again.
 
-        A movement may take any time and is ended by :meth:`interrupt`.
+        A movement may take any time as long as it gets on, and is ended by :meth:`interrupt`.
 
         :raises GdbError: GDB refused it, or has ended.
-        :raises Stalled: no answer within :data:`ANSWER_SECONDS`.
+        :raises Stalled: GDB does not get on, and was ended.
         """
         async with self._turn:
             work = self._work = asyncio.create_task(self._whole(command))
@@ -127,6 +131,10 @@ class Gdb:
             except asyncio.CancelledError:
                 # The next command would wait for this one, and take its text for its own.
                 await unbroken(self.give_up())
+                raise
+            except Stalled:
+                # Whatever it would say later on would be taken for the answer to something else.
+                await unbroken(self._kill())
                 raise
             finally:
                 self._work = None
@@ -145,9 +153,10 @@ class Gdb:
         self._begun.set()
         try:
             self._process.stdin.write(f"{pending.token}{command}\n".encode())
-            record = await self._result(pending, command)
+            watch = GdbWatch(self._process.pid, command.removeprefix(_CONSOLE), self._served)
+            record = await self._watched(pending.result, watch)
             if record["message"] == "running":
-                end = await self._or_end(pending.end)
+                end = await self._watched(pending.end, watch)
                 record = end if end["message"] == "error" else record
             if record["message"] == "error":
                 message = str(record["payload"].get("msg", "GDB gives no reason")).strip()
@@ -158,15 +167,17 @@ class Gdb:
             self._pending = None
             self._begun.clear()
 
-    async def _result(self, pending: _Pending, command: str) -> dict[str, Any]:
-        """The result record. GDB may take its time where a script in it moves the guest, or itself works for long."""
+    async def _watched(self, future: asyncio.Future[dict[str, Any]], watch: GdbWatch) -> dict[str, Any]:
+        """The record that ``future`` is to become, as long as GDB gets on."""
         while True:
-            try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    return await self._or_end(asyncio.shield(pending.result))
-            except TimeoutError:
-                if not pending.moving:
-                    raise Stalled(f"GDB gave no answer to '{command}' in {ANSWER_SECONDS:.0f} s.") from None
+            done, _ = await asyncio.wait(
+                (future, self._reader), timeout=gdb_watch.LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if future.done():
+                return future.result()
+            if done:
+                raise GdbError(f"GDB has ended (status {await self._process.wait()}).")
+            watch.look(self._heard, moving=self._pending is not None and self._pending.moving)
 
     @property
     def alive(self) -> bool:
@@ -211,6 +222,10 @@ class Gdb:
         if self._process.returncode is None:
             os.killpg(self._process.pid, number)
 
+    async def _kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        await asyncio.wait((self._reader,), timeout=_END_SECONDS)
+
     async def close(self) -> None:
         """End it."""
         await unbroken(self._close())
@@ -224,12 +239,6 @@ class Gdb:
             self._process.kill()
             await self._process.wait()
         await self._reader
-
-    async def _or_end(self, future: asyncio.Future[dict[str, Any]]) -> dict[str, Any]:
-        await asyncio.wait((future, self._reader), return_when=asyncio.FIRST_COMPLETED)
-        if future.done():
-            return future.result()
-        raise GdbError(f"GDB has ended (status {await self._process.wait()}).")
 
     async def _read(self) -> None:
         assert self._process.stdout is not None

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rrdbg.errors import HostError, LinkError, QemuDied, QemuLaunchError, Stalled
+from rrdbg.links.process_state import cpu_seconds
 from rrdbg.links.qmp import QmpLink
 from rrdbg.links.scheduling import Processors, Threads
 from rrdbg.links.unbroken import unbroken
@@ -225,12 +226,8 @@ class QemuProcess:
         return not self._exit.done()
 
     def cpu_seconds(self) -> float:
-        """What it has used of processors so far, its threads together; 0 if that is not to be had (proc(5))."""
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        except (OSError, IndexError):
-            return 0.0
+        """What it has used of processors so far, its threads together; 0 if that is not to be had."""
+        return cpu_seconds(self.pid)
 
     @contextmanager
     def long_run(self) -> Iterator[None]:

@@ -12,10 +12,10 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from rrdbg.errors import Divergence, QemuDied, RspError, Stalled
+from rrdbg.links.process_state import is_stopped
 from rrdbg.links.qmp import QmpLink
 from rrdbg.links.rsp import RspClient, StopReply
 
@@ -143,12 +143,3 @@ class Watchdog:
             with self._process.long_run(), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS):
                     return await self._rsp.stopped()
-
-
-def is_stopped(pid: int) -> bool:
-    """Whether a process was stopped by SIGSTOP, or by a debugger of its own, and so does nothing."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return False
-    return state in ("T", "t")

@@ -29,7 +29,7 @@ SAFE = ("-machine", "hpet=off", "-global", "apic-common.vapic=off", "-rtc", "bas
 PLAIN = ("-m", "16M", "-nodefaults", "-display", "none", "-monitor", "none", "-no-shutdown")
 STATE = ("-drive", "if=none,id=state,file=state.qcow2,format=qcow2")
 REPLAY = "shift=1,rr=replay,rrfile=replay.bin,rrsnapshot=init"
-START_SECONDS = 20
+START_SECONDS = 60
 
 
 @dataclass(frozen=True)

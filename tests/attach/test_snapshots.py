@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from typing import Any
 
+import pytest
+
 from rrdbg.engine.attach import attach
 from rrdbg.errors import UsageError
 from rrdbg.model.timeline.position import START
@@ -14,6 +16,8 @@ from tests.cli.conftest import Cli
 from tests.engine.conftest import Run
 from tests.engine.test_oracle import is_at
 from tests.oracle import Oracle
+
+pytestmark = pytest.mark.usefixtures("even")
 
 DENSE = 0.01
 """Seconds between snapshots; the whole recording takes 0.1 s."""

@@ -92,7 +92,7 @@ class Told:
 
 
 @pytest.fixture
-async def replay(workload: Path, tmp_path: Path) -> AsyncIterator[Replay]:
+async def replay(workload: Path, tmp_path: Path, even: None) -> AsyncIterator[Replay]:
     """A copy of the recording of workload, opened."""
     async with await Replay.open(Path(shutil.copytree(workload, tmp_path / "workload")), spacing=0.02) as opened:
         yield opened

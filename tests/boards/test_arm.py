@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 import rrdbg
+from rrdbg.engine.queries.returning import run_out
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
-from rrdbg.model.hits.stop import Stop
-from rrdbg.model.timeline.position import Position
+from rrdbg.model.hits.stop import Breakpoint, Stop
+from rrdbg.model.timeline.position import START, Position
 from tests.boards.conftest import BOARDS, Recorded, assembled
 from tests.cli.conftest import Cli
 from tests.conftest import GUEST_DIR, failing_clearly
+from tests.guests.build import symbol
 from tests.guests.rtos import build_rtos
 
 _ROUND = 60
@@ -57,8 +59,6 @@ def test_f4_a_step_over_yield_and_wfe_is_one_instruction(
         assert len(passed) == len(pauses)
         assert all(after == pauses[before] for before, after in passed)
         assert [here(replay.reverse_step()) for _ in seen[1:]] == seen[-2::-1]
-        with pytest.raises(UsageError, match="x86 code only"):
-            list(replay.run("finish"))
 
 
 def test_f5_what_is_printed_by_semihosting_has_its_position(recorded: Recorded, tmp_path: Path) -> None:
@@ -96,6 +96,34 @@ def microbit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_f18_verify_where_only_the_cpu_sees_the_ram(microbit: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(microbit, tmp_path / "copy")
     assert "Verified" in Cli(tmp_path / "library")("verify", str(copy)).stdout
+
+
+def test_finish_passes_the_calls_of_a_function_and_other_tasks(microbit: Path, tmp_path: Path) -> None:
+    """To where the forward run returns with the same stack, though another task has run on another one meanwhile."""
+    elf, copy = build_rtos("microbit", GUEST_DIR), shutil.copytree(microbit, tmp_path / "copy")
+
+    async def compared(replay: Replay, name: str) -> int:
+        entry = [Breakpoint(1, symbol(elf, name).address & ~1)]
+        await replay.seek(START)
+        for _ in range(3):
+            await replay.cont(entry)
+        begun, entered = replay.position, await replay.registers()
+        back = [Breakpoint(1, entered["lr"] & ~1)]
+        expected = await replay.cont(back)
+        while (await replay.registers())["sp"] != entered["sp"]:
+            expected = await replay.cont(back)
+        for inside in (0, 3):
+            await replay.seek(Position(begun.icount + inside))
+            assert (await run_out(replay, ())).position == expected.position
+        delivered = replay.timeline.deliveries.icounts
+        return sum(begun.icount <= icount < expected.position.icount for icount in delivered)
+
+    async def check() -> None:
+        async with await Replay.open(copy) as replay:
+            await compared(replay, "put_number")
+            assert await compared(replay, "task_sleep") > 1, "the scheduler, twice at least"
+
+    asyncio.run(check())
 
 
 def test_snapshots_are_known_again_where_a_block_of_ram_stays_empty(recorded: Recorded, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.engine.queries import returning
 from rrdbg.engine.queries.origin import origin
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import UsageError
+from rrdbg.errors import GdbError, UsageError
 from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.links.mi import Gdb
 from rrdbg.model.program.code_mode import CodeMode
@@ -182,6 +182,8 @@ def test_f3_finish_and_until_without_symbols(recorded: Recorded, tmp_path: Path)
 
             await debugger.run(f"break *{outer:#x}")
             assert await at("continue") == outer
+            with pytest.raises(GdbError, match=r"go up\.\nGDB finds no caller here; 'finish' returns"):
+                await debugger.run("up")
             called = replay.position
             assert await at("finish") == after
             expected = await observe(root, called.icount, 10)
@@ -241,6 +243,34 @@ def test_points_set_in_real_mode_are_those_of_64_bit_code_in_gdb(
         "$2 = 0x7000", f"{long_mode:#x}", "$3 = 2",
         f"{outer + 1:#x}", f"=> {outer + 1:#x}: call {inner:#x}", f"{after:#x}", "$4 = 0x7000",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_where_gdb_finds_no_caller_it_is_said_what_leads_there(
+    recorded: Recorded, tmp_path: Path, program: str
+) -> None:
+    root, elf = recorded("boot"), boot_sector()
+    outer, after = (symbol(elf, name).address for name in ("outer", "after_call"))
+    script = (
+        f"tbreak *{outer:#x}\ncontinue\n"
+        "python\nfor line in ('finish', 'up'):\n    try:\n        gdb.execute(line)\n"
+        "    except gdb.error as error:\n        print('refused:', error)\nend\n"
+        "rrdbg finish\noutput/x $pc\necho \\n\n"
+    )
+
+    async def printed() -> list[str]:
+        async with serving(root, tmp_path) as (_, address):
+            words = ("-ex", f"source {SCRIPT}", "-ex", f"target remote {address}")
+            return await output_of(program, *words, script=script, folder=tmp_path)
+
+    lines = asyncio.run(printed())
+    assert f"{after:#x}" in lines
+    way_out = "rrdbg: GDB finds no caller here; 'rrdbg finish' returns to it by the stack pointer."
+    told = [line for line in lines if line == way_out or line.startswith("refused: ")]
+    assert told[0::2] == [way_out, way_out]
+    assert "outermost frame" in told[1]
+    assert "go up" in told[3]
+    assert len(told) == 4
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -9,7 +9,6 @@ import os
 import py_compile
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +89,7 @@ def test_a_state_that_lies_ends_in_one_sentence(cli: Cli, copied: Path) -> None:
         manifest(copied, lambda content, summed=summed: content["checksums"].update(  # type: ignore[misc]
             {"snapshots/initial.qcow2": summed}
         ))  # fmt: skip
-        began = time.monotonic()
         said = cli.replay(copied, "seek 10%", check=None)
-        assert time.monotonic() - began < 60
         assert "(10.0%)" in said or "QEMU" in said
         assert shown_safely(said)
         assert not qemus_in(copied)

@@ -72,7 +72,7 @@ async def test_a_session(heapbug: Path, tmp_path: Path) -> None:
         await _what_if(editor)
         await _mistakes(editor)
         await editor.ask("disconnect")
-        assert await asyncio.wait_for(editor.process.wait(), 20) == 0
+        assert await asyncio.wait_for(editor.process.wait(), 60) == 0
 
 
 async def _breakpoints(editor: Editor) -> None:
@@ -357,7 +357,7 @@ async def test_before_anything_is_open(tmp_path: Path) -> None:
         assert "No recording is open" in await editor.refused("threads")
         assert "There is no recording nowhere" in await editor.refused("launch", recording="nowhere")
         editor.write(b"hello")
-        assert await asyncio.wait_for(editor.process.wait(), 20) == 1
+        assert await asyncio.wait_for(editor.process.wait(), 60) == 1
 
 
 async def test_random_movements_are_the_oracles(workload: Path, busy: Oracle, tmp_path: Path) -> None:
@@ -433,5 +433,5 @@ async def test_nothing_is_left(heapbug: Path, tmp_path: Path, number: signal.Sig
             editor.process.send_signal(number)
         else:
             editor.process.stdin.close()  # type: ignore[union-attr]
-        await asyncio.wait_for(editor.process.wait(), 20)
+        await asyncio.wait_for(editor.process.wait(), 60)
         assert not any(Path(f"/proc/{own}").exists() for own in started)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
+from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.engine.replay import Replay
 from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
+from rrdbg.model.program.moves import MemoryPlace
 from rrdbg.model.timeline.position import Position
+from tests.conftest import GUEST_DIR, failing_clearly
 from tests.guests.build import symbol
+from tests.guests.foreign import SOURCES, ForeignGuest, build_foreign
 
 T = TypeVar("T")
 SNAPSHOTS = 8
@@ -81,3 +86,27 @@ def points(workload_guest: Path) -> list[Point]:
 def copied(dense: Path, tmp_path: Path) -> Path:
     """A copy of that recording."""
     return Path(shutil.copytree(dense, tmp_path / "copied"))
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A program that copies values on another architecture, its recording, and how long its words are."""
+
+    about: ForeignGuest
+    root: Path
+    word: int
+    slot: int
+    """How far from the top of the stack the value is that goes over it."""
+
+    def place(self, name: str, offset: int = 0, size: int = 0) -> MemoryPlace:
+        return MemoryPlace(symbol(self.about.elf, name).address + offset, size or self.word)
+
+
+@pytest.fixture(scope="package", params=["aarch64", "arm", "riscv64"])
+def elsewhere(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
+    """The recording of an architecture's program; not to be changed."""
+    with failing_clearly(request.param):
+        about = build_foreign(request.param, GUEST_DIR, SOURCES / "copies")
+    root = tmp_path_factory.mktemp("recordings") / request.param
+    asyncio.run(Recorder(RecordRequest(about.command, root)).run())
+    return Elsewhere(about, root, *((4, 8) if request.param == "arm" else (8, 16)))

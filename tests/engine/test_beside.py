@@ -162,7 +162,7 @@ def starts_of(replay: Replay) -> list[int]:
 
 def wait_for(condition: Callable[[], bool]) -> None:
     """Until another thread has done something."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)

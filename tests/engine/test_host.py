@@ -15,7 +15,7 @@ import pytest
 
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import HostError, LinkError, Stalled
-from rrdbg.links.watchdog import is_stopped
+from rrdbg.links.process_state import is_stopped
 from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.position import START
 from rrdbg.store import timeline_file

@@ -168,7 +168,8 @@ def test_an_interrupted_movement_gives_up_the_spare_that_is_being_made(
         await provided.seek(busy[2000].position)
         await asyncio.wait((asyncio.ensure_future(provided.spares_ready()),), timeout=0.23)
         movement = asyncio.create_task(provided.stepi(10_000_000))
-        await asyncio.wait((movement,), timeout=0.1)
+        await asyncio.sleep(0)
+        assert provided.moving
         movement.cancel()
         with pytest.raises(Interrupted):
             await movement

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rrdbg.model.timeline.position import Position
@@ -10,6 +11,7 @@ from tests.guests.build import symbol
 
 PLACE = 7_300_000
 OTHER = 7_800_000
+VERIFIED = r"Verified: (?P<sound>\d+) of (?P<all>\d+) snapshots are proved sound\."
 TELL = 'printf "at %llu:%d of %llu, counter %llu\\n", $rr_icount, $rr_phase, $rr_end, counter\n'
 
 
@@ -93,7 +95,7 @@ async def test_another_time_is_looked_at_from_here(extended: Extended, workload_
 async def test_answers_errors_and_where_the_guest_is(extended: Extended) -> None:
     lines = await extended(
         f"rrdbg seek {PLACE}\nset rrdbg stop-position on\nstepi\nrrdbg bookmark oops\nrrdbg info recording\n"
-        "rrdbg snapshot mine\nrrdbg verify\n"
+        "rrdbg snapshot mine\nrrdbg verify\nup\ndown\n"
         "python\nfor line in ('rrdbg seek 200%', 'rrdbg next-event lunch', 'rrdbg timeline now'):\n"
         "    try:\n        gdb.execute(line)\n    except gdb.error as error:\n        print('refused:', error)\nend\n"
         "monitor when\ndisconnect\n"
@@ -104,12 +106,15 @@ async def test_answers_errors_and_where_the_guest_is(extended: Extended) -> None
     assert f"At {PLACE + 1:,} (88.0%)." in lines
     assert f"Bookmark @oops at {PLACE + 1:,}." in lines
     assert "Recording served" in lines
-    assert "Verified: 2 of 2 snapshots are proved sound." in lines
+    # How many were left on the way depends on how quick the host is.
+    (verified,) = (found for line in lines if (found := re.fullmatch(VERIFIED, line)))
+    assert int(verified["sound"]) == int(verified["all"]) >= 2, "the initial one and 'mine' at least"
     refused = [line for line in lines if line.startswith("refused: ")]
     assert "refused: 200% is outside the recording: a percentage goes from 0% to 100%." in refused
     assert refused[1].startswith("refused: 'lunch' is not a kind of event")
     assert refused[2] == "refused: 'info timeline' takes no argument, but 'now' follows."
     assert refused[3].startswith("refused: GDB is not connected to rrdbg. Enter: rrdbg open RECORDING")
+    assert not any("finds no caller" in line for line in lines)
     assert not any("Traceback" in line or "GDB does not know" in line for line in lines)
 
 

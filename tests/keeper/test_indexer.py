@@ -34,6 +34,8 @@ from tests.keeper.conftest import Run
 from tests.keeper.test_keeper import AT_THE_START, DENSE, files_of, listed
 from tests.processes import wait_until_gone
 
+pytestmark = pytest.mark.usefixtures("even")
+
 FREE_RAM = 0xF0_0000
 """A physical address, also a virtual one, that workload does not use."""
 
@@ -209,7 +211,7 @@ def test_an_interrupted_pass_keeps_what_it_made(run: Run[Any], copied: Path) -> 
                 enough.set()
 
         task = asyncio.create_task(index(copied, spacing=DENSE / 2, on_progress=watch))
-        await asyncio.wait_for(enough.wait(), 30)
+        await asyncio.wait_for(enough.wait(), 120)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

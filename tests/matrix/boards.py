@@ -114,6 +114,7 @@ BOARDS: Mapping[str, Board] = {
     "x86_64-isapc": Board("SeaBIOS on an ISA machine", _plain("x86_64", "-M", "isapc", "-m", "16")),
     "ppc-mac99": Board("OpenBIOS", _plain("ppc", "-M", "mac99", "-m", "64")),
     "ppc-g3beige": Board("OpenBIOS", _plain("ppc", "-M", "g3beige", "-m", "64")),
+    "ppc-ppce500": Board("U-Boot", _plain("ppc", "-M", "ppce500", "-m", "64")),
     "ppc64-pseries": Board("SLOF", _plain("ppc64", "-M", "pseries", "-m", "256")),
     "s390x": Board("its own firmware", _plain("s390x", "-m", "64")),
     "mips-malta": Board("nothing", _plain("mips", "-M", "malta", "-m", "64")),

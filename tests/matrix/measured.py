@@ -14,6 +14,7 @@ _HEAD = """# Guests: what was tried
 Made by `python -m tests.matrix --page docs/reference/guests.md` from what `python -m tests.matrix NAME...` has measured
 with the QEMU on PATH. Each guest is recorded, opened, and jumped about in: to random places, every fourth just before
 an interrupt or exception is delivered. Each is compared with a machine that only goes forward, all registers and RAM.
+Where it says so, its snapshots were then proved as `verify` does it.
 [Machines](machines.md) has the reasons for what does not work.
 """
 
@@ -32,6 +33,13 @@ class Measured:
     recovered: int = 0
     unreached: int = 0
     errors: tuple[str, ...] = ()
+    proved: int = -1
+    """How many of the snapshots a second replay has proved sound; -1: that was not tried."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing went wrong: no jump but at its first try, and no snapshot."""
+        return self.exact + self.recovered == self.jumps and self.proved in (-1, self.snapshots)
 
     def __str__(self) -> str:
         if self.refused:
@@ -41,7 +49,11 @@ class Measured:
             text += f", {self.recovered} at the second try"
         if self.unreached:
             text += f" ({self.unreached} other places cannot be reached forwards either)"
-        return text + ("" if self.snapshots > 1 else ", from the start")
+        if self.snapshots == 1:
+            return f"{text}, from the start"
+        if self.proved >= 0:
+            text += f", {self.proved} of {self.snapshots} snapshots sound"
+        return text
 
 
 def save(measured: Measured, folder: Path) -> None:

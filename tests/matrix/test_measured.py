@@ -12,7 +12,8 @@ from tests.matrix.measured import Measured, load, page, save
 
 def test_what_was_measured_last_is_on_the_page(tmp_path: Path) -> None:
     old = Measured("arm-microbit", "11.1.2", "", 1_000, 8, 200, 150, 10)
-    new = Measured("arm-microbit", "11.1.2", "", 1_000, 8, 200, 199, 1, errors=("1 times: stood still",))
+    new = Measured("arm-microbit", "11.1.2", "", 1_000, 8, 200, 199, 1, errors=("1 times: stood still",), proved=7)
+    assert not new.sound
     for measured in (
         old,
         new,
@@ -26,7 +27,7 @@ def test_what_was_measured_last_is_on_the_page(tmp_path: Path) -> None:
     assert (
         "| arm-microbit | two tasks and a timer (`tests/guests/rtos`) "
         "| 200 of 200 exact (3 other places cannot be reached forwards either), from the start "
-        "| 199 of 200 exact, 1 at the second try |"
+        "| 199 of 200 exact, 1 at the second try, 7 of 8 snapshots sound |"
     ) in rows
     assert "| mips-malta | nothing | refused: There is no description. | not tried |" in rows
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-import time
 from pathlib import Path
 
 import pytest
@@ -13,19 +12,17 @@ from hypothesis import strategies as st
 
 from rrdbg.frontends.server.packets import PACKET_SIZE, Packet, PacketParser, Signal, number
 from rrdbg.links.rsp import frame
-from tests.fuzz import bounded_memory, fuzz
+from tests.fuzz import bounded_memory, bounded_work, fuzz
 from tests.server.conftest import connect, connecting, serving
 
 
 def test_s10_a_packet_without_an_end_is_given_up_in_bounded_time_and_memory() -> None:
     parser = PacketParser()
     chunk = b"a" * PACKET_SIZE
-    began = time.monotonic()
-    with bounded_memory():
+    with bounded_work(), bounded_memory():
         assert parser.feed(b"$") == []
         # It would go on for 100 MB, if somebody read them.
         assert any(Signal.ENDLESS in parser.feed(chunk) for _ in range(20))
-    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("digits", ["", "-1", "+1", " 1", "1_0", "0x1", "1" * 17, "1" * 5000, "g", "1,2"])
@@ -56,9 +53,8 @@ async def test_s10_packets_that_ask_for_too_much_are_refused(workload: Path, tmp
             f"qXfer:features:read:target.xml:{many},4",
         )  # fmt: skip
         for packet in asked:
-            began = time.monotonic()
-            assert (await client.exchange(packet.encode())).startswith(b"E"), packet[:20]
-            assert time.monotonic() - began < 2
+            with bounded_work():
+                assert (await client.exchange(packet.encode())).startswith(b"E"), packet[:20]
         assert await client.exchange(b"qC")
 
 
@@ -71,7 +67,7 @@ async def test_s10_who_sends_without_an_end_is_sent_away(workload: Path, tmp_pat
                 writer.write(b"a" * PACKET_SIZE)
                 await writer.drain()
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while await reader.read(4096):
                     pass
         writer.close()
@@ -87,14 +83,16 @@ async def test_s10_idle_connections_do_not_keep_anybody_out(
         debugger = await connect(address)
         idle = [await asyncio.open_unix_connection(address) for _ in range(60)]
         try:
-            refused = 0
-            for reader, _ in idle:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.05):
-                        refused += b"Too many clients" in await reader.read(200)
-            assert refused >= 60 - 32
+            said = [asyncio.create_task(reader.read(200)) for reader, _ in idle]
+            async with asyncio.timeout(60):
+                for number, answer in enumerate(asyncio.as_completed(said), 1):
+                    assert b"Too many clients" in await answer
+                    if number == 60 - 32:
+                        break
             assert await debugger.exchange(b"qC")
         finally:
+            for reading in said:
+                reading.cancel()
             for _, writer in idle:
                 writer.close()
             await debugger.close()
@@ -108,7 +106,7 @@ async def test_s10_a_request_that_is_nested_deep_is_answered(workload: Path, tmp
         try:
             writer.write(b"rrdbg control 1\n" + b"[" * 30_000 + b"\n")
             await reader.readline()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 assert b"A request has one of the keys" in await reader.readline()
         finally:
             writer.close()

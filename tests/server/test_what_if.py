@@ -122,7 +122,7 @@ async def test_ctrl_c_between_the_hits_of_a_false_condition(
             going = asyncio.create_task(debugger.gdb.execute('-interpreter-exec console "continue"'))
             await debugger.gdb.running()
             debugger.gdb.interrupt()
-            stopped = (await asyncio.wait_for(going, 5)).stopped
+            stopped = (await asyncio.wait_for(going, 60)).stopped
             assert stopped is not None
             assert stopped["signal-name"] == "SIGINT"
 

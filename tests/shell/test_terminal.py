@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,10 +123,8 @@ def test_ctrl_c_stops_long_work_and_never_the_shell(start: Start, linux_recordin
         for line in ("continue", "seek end", 'tprintf *0x1234,"x"'):
             terminal.type(f"{line}\r")
             terminal.wait_for(r"\[[#.]+\] +\d+%  at [\d,]+")
-            began = time.monotonic()
             terminal.type(CTRL_C)
             terminal.wait_for(r"Interrupted(?: at [\d,:]+\.|: searched up to [\d,:]+; go on with .*)\n" + PROMPT)
-            assert time.monotonic() - began < 3, "half a second is what it takes on a quiet machine"
             terminal.type(CTRL_C + CTRL_C)
             assert "$" in terminal.run("print 6 * 7")
             terminal.child.send("\x0c")

@@ -20,7 +20,7 @@ from rrdbg.frontends.shared.opening import (
 )
 from rrdbg.frontends.shared.symbol_lines import symbol_lines
 from rrdbg.links.gdb_choice import USUAL, find_gdb
-from rrdbg.links.mi import ANSWER_SECONDS
+from rrdbg.links.gdb_watch import ANSWER_SECONDS
 from rrdbg.model.program.code_mode import described_as
 from rrdbg.store.workfolder import WorkFolder
 

@@ -10,6 +10,7 @@ from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.gdb import debug_adapter
 from rrdbg.frontends.gdb.aliases import Aliases
 from rrdbg.frontends.gdb.caches import Caches, hook_monitor
+from rrdbg.frontends.gdb.callers import Callers
 from rrdbg.frontends.gdb.channel import Channel
 from rrdbg.frontends.gdb.client import Client
 from rrdbg.frontends.gdb.commands import Prefix, RrdbgCommand, Runner
@@ -41,6 +42,11 @@ _LOOK_AS = (
     "'needed' is 'described' if there is a watchpoint, a condition, or a breakpoint that only 64-bit code can reach. "
     "Only needed in hooks of yours: 'rrdbg look-as needed' in one before a command that moves the guest, such as "
     "hook-continue, 'described' and 'here' in those before and after one that sets a breakpoint."
+)
+_WAY_OUT = (
+    "Say how to get to the caller, where GDB finds none for a function that it does not know.\n"
+    "Usage: rrdbg way-out\n\n"
+    "Done by itself before 'finish' and 'up'; only needed in hooks of yours for these."
 )
 _SETTINGS = {
     "aliases": "Short names: 'seek' for 'rrdbg seek', and so on, where GDB has no command that answers to them.",
@@ -103,6 +109,8 @@ class Extension:
         RrdbgCommand("look-again", _LOOK_AGAIN, lambda _: self.client.look_again())
         # It repeats what the user has typed: where it is a hook of that, an empty line is to repeat that, too.
         RrdbgCommand("look-as", _LOOK_AS, self._modes.look_as, repeats=True)
+        callers = Callers(self.client)
+        RrdbgCommand("way-out", _WAY_OUT, lambda _: callers.tell(), repeats=True)
         self._runner.add(vocabulary)
         self._mi.add(vocabulary)
         self._mi.add_open(opener.open)

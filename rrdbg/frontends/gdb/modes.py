@@ -27,6 +27,8 @@ _MOVING = (
     "continue", "step", "stepi", "next", "nexti", "finish", "until", "advance",
     "reverse-continue", "reverse-step", "reverse-stepi", "reverse-next", "reverse-nexti", "reverse-finish",
 )  # fmt: skip
+_LOOK = "rrdbg look-as {}"
+_WAY_OUT = "rrdbg way-out"
 _FAR = 1 << 32
 _SPEAKS_MI = re.compile(rb"\0--?i(?:nterpreter)?[=\0]mi")
 
@@ -44,10 +46,12 @@ class Modes:
         self._unsettled = False
         if self._hooked:
             for name in _SETTING:
-                _hook(f"hook-{name}", DESCRIBED)
-                _hook(f"hookpost-{name}", HERE)
+                _hook(f"hook-{name}", _LOOK.format(DESCRIBED))
+                _hook(f"hookpost-{name}", _LOOK.format(HERE))
             for name in _MOVING:
-                _hook(f"hook-{name}", NEEDED)
+                before = (_WAY_OUT,) if name == "finish" else ()
+                _hook(f"hook-{name}", *before, _LOOK.format(NEEDED))
+            _hook("hook-up", _WAY_OUT)
         else:
             gdb.events.breakpoint_created.connect(self._met)
             gdb.events.breakpoint_modified.connect(self._met)
@@ -170,12 +174,12 @@ def _is_far(point: gdb.Breakpoint) -> bool:
     return far or bool(point.condition) or point.type in KINDS
 
 
-def _hook(name: str, words: str) -> None:
-    """Have the command ``name`` look, unless the user has a hook of his own there."""
+def _hook(name: str, *lines: str) -> None:
+    """Define the hook ``name``, unless the user has one of his own."""
     try:
         gdb.execute(f"show user {name}", to_string=True)
     except gdb.error:
-        gdb.execute(f"define {name}\nrrdbg look-as {words}\nend")
+        gdb.execute("\n".join((f"define {name}", *lines, "end")))
 
 
 def _speaks_mi() -> bool:

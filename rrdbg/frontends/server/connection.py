@@ -18,6 +18,7 @@ from rrdbg.frontends.server.control import Control
 from rrdbg.frontends.server.floor import Floor
 from rrdbg.frontends.server.seat import Seat
 from rrdbg.frontends.server.stub import Stub
+from rrdbg.links.gdb_watch import Served
 from rrdbg.links.rsp import frame
 
 _GREETING = b"rrdbg control 1"
@@ -27,6 +28,8 @@ _WHOSE = re.compile(rb"(?: ([0-9]{1,6}))?\n")
 _LONGEST_WHOSE = 8
 
 _LEAVE_SECONDS = 2.0
+_END_SECONDS = 10.0
+"""How long a movement that was told to end may take; a machine that does not stop is ended after some seconds."""
 _SILENT_SECONDS = 30.0
 """How long a client may say nothing at all; a GDB speaks at once."""
 
@@ -77,9 +80,21 @@ class Server:
         """What answers the packets of the first client."""
         return self._first.stub
 
+    @property
+    def served(self) -> Served:
+        """What is done for the first client."""
+        return self._first.served
+
     def interrupt(self) -> None:
         """Ctrl-C for the first client."""
         self._first.interrupt()
+
+    async def end_work(self) -> None:
+        """End what the first client has asked for, who has gone, unless that cannot be ended."""
+        self._first.halt()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS), self._floor.idle:
+                pass
 
     async def listen(self, where: str, *, public: bool = False) -> bool:
         """Listen at ``unix:PATH`` or ``localhost:PORT`` (0: any free port); with ``public`` also at ``HOST:PORT``.

@@ -12,6 +12,7 @@ import contextlib
 from rrdbg.frontends.server.floor import Floor
 from rrdbg.frontends.server.packets import PACKET_SIZE, Packet, PacketParser, Signal
 from rrdbg.frontends.server.stub import Stub
+from rrdbg.links.gdb_watch import Served
 from rrdbg.links.rsp import frame
 
 _LAST_WORDS = (b"D", b"k", b"vKill")
@@ -41,6 +42,12 @@ class Seat:
         self._task: asyncio.Task[None] | None = None
         self._waits = False
         self._cancelled = False
+        self._asked = 0
+
+    @property
+    def served(self) -> Served:
+        """What is done for the client."""
+        return Served(self._task is not None and not self._task.done(), (self._asked, self.stub.beat))
 
     @property
     def free(self) -> bool:
@@ -73,6 +80,7 @@ class Seat:
                     await self.give_up()
                     await self.finish(cancel=False)
                     self._cancelled, self._waits = False, True
+                    self._asked += 1
                     self._task = asyncio.create_task(self._answer(event.payload))
                     if event.payload.startswith(_LAST_WORDS):
                         await self.finish(cancel=False)

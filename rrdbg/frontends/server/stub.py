@@ -140,6 +140,13 @@ class Stub:
         return self.replay.moving or running or self.session.interruptible
 
     @property
+    def beat(self) -> object:
+        """Another value whenever something was done that a client waits for; a what-if runs for as long as it likes."""
+        if self._what_if and self._what_if.running:
+            return object()
+        return self.replay.position, self.replay.reports
+
+    @property
     def state(self) -> tuple[Position, WhatIf | None]:
         """What is another one after a client must look at the guest anew."""
         return self.replay.position, self._what_if

@@ -19,7 +19,7 @@ from rrdbg.commands.session import Session
 from rrdbg.engine.queries.returning import run_out
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.window import Window
-from rrdbg.errors import GdbError, Interrupted
+from rrdbg.errors import GdbError, Interrupted, Stalled
 from rrdbg.frontends.server.connection import Server
 from rrdbg.frontends.server.stub import AT_ONCE_SECONDS, Aftermath
 from rrdbg.frontends.shared.symbol_lines import symbol_lines
@@ -28,6 +28,7 @@ from rrdbg.links.mi import Gdb, quoted
 from rrdbg.links.symbols import GdbSymbols
 from rrdbg.model.hits.stop import Breakpoint, Hit, Stop, StopReason, Watchpoint
 from rrdbg.model.program.code_mode import CodeMode, described_as, lines_to_see
+from rrdbg.model.program.no_caller import way_out
 from rrdbg.model.results import Message, Output, Result
 from rrdbg.store.workfolder import WorkFolder
 
@@ -42,7 +43,7 @@ _HITS = {
 }
 _WATCHES = ("wpt", "hw-rwpt", "hw-awpt")
 _FINISH = ("finish", "fin")
-_NO_FRAME = "not meaningful in the outermost frame"
+_NO_CALLER = re.compile("not meaningful in the outermost frame|Initial frame selected; you can(?:no|')t go up")
 _NEXT = re.compile(r"^=> 0x[0-9a-f]+.*$", re.MULTILINE)
 _IN_SCRIPT = re.compile(r"^\S+block\.gdb:\d+: Error in sourced command file:\n")
 _FAR = re.compile(r"0x0*[1-9a-f][0-9a-f]{8,}")
@@ -89,7 +90,8 @@ class Debugger:
         with WorkFolder() as folder:
             await server.listen(f"unix:{folder}/socket")
             try:
-                gdb = await Gdb.start(await find_gdb(replay.recording.manifest.invocation.architecture, program))
+                program = await find_gdb(replay.recording.manifest.invocation.architecture, program)
+                gdb = await Gdb.start(program, served=lambda: server.served)
                 try:
                     debugger = cls(replay, server, gdb, folder)
                     await debugger._connect(symbols)
@@ -152,9 +154,15 @@ class Debugger:
         except GdbError as error:
             if stub.halted:
                 raise self._interrupted("") from None
-            if _NO_FRAME in str(error) and await self._can_run_out(line):
-                return [await self.session.stopped(await self._run_out())]
-            raise aftermath.failure or GdbError(_IN_SCRIPT.sub("", str(error))) from None
+            told_by_gdb = _IN_SCRIPT.sub("", str(error))
+            if _NO_CALLER.search(told_by_gdb) and not aftermath.failure and await self._knows_nothing_here():
+                if await self._can_run_out(line):
+                    return [await self.session.stopped(await self._run_out())]
+                told_by_gdb = f"{told_by_gdb}\n{self._way_out}".strip()
+            raise aftermath.failure or GdbError(told_by_gdb) from None
+        except Stalled:
+            await self._server.end_work()  # GDB was ended, and whoever asked for it moves the cursor by himself now
+            raise
         else:
             if stub.halted or isinstance(aftermath.failure, Interrupted):
                 raise self._interrupted(_up_to_first_end(answer.text))
@@ -196,11 +204,19 @@ class Debugger:
         return ""
 
     async def _can_run_out(self, line: str) -> bool:
-        """Whether ``line`` is to finish a function of x86 code that GDB knows nothing of, and so has no frame for."""
-        if self.canonical(line.strip()) not in _FINISH or self.in_what_if or self._described is None:
+        """Whether ``line`` is to finish the function at the cursor, going forward."""
+        return self.canonical(line.strip()) in _FINISH and not await self.goes_backwards()
+
+    async def _knows_nothing_here(self) -> bool:
+        """Whether GDB knows nothing of the code at the cursor, and so has no frame but that."""
+        if self.in_what_if:
             return False
         frame = await self.symbols.frame()
-        return frame is None or not frame.function
+        return frame is None or (frame.text.startswith("#0 ") and not frame.function)
+
+    @property
+    def _way_out(self) -> str:
+        return way_out(self._replay.recording.manifest.invocation.architecture, "finish")
 
     async def refresh(self) -> None:
         """Make GDB look at the guest anew, if that has changed without it."""
@@ -231,8 +247,8 @@ class Debugger:
         return Interrupted(f"{text}\nInterrupted at {self._replay.position}.{remark}".strip())
 
     async def complete(self, line: str) -> list[str]:
-        """The lines that GDB would complete ``line`` to."""
-        with contextlib.suppress(GdbError):
+        """The lines that GDB would complete ``line`` to; none where it cannot say."""
+        with contextlib.suppress(GdbError, Stalled):
             return [str(match) for match in (await self._gdb.execute(f"-complete {quoted(line)}")).values["matches"]]
         return []
 
