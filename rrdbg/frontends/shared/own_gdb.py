@@ -155,10 +155,13 @@ class Debugger:
             if stub.halted:
                 raise self._interrupted("") from None
             told_by_gdb = _IN_SCRIPT.sub("", str(error))
-            if _NO_CALLER.search(told_by_gdb) and not aftermath.failure and await self._knows_nothing_here():
-                if await self._can_run_out(line):
+            if _NO_CALLER.search(told_by_gdb) and not aftermath.failure:
+                unknown, runs_out = await self._code_here(line)
+                if stub.halted:  # while GDB was asked about it
+                    raise self._interrupted("") from None
+                if runs_out:
                     return [await self.session.stopped(await self._run_out())]
-                told_by_gdb = f"{told_by_gdb}\n{self._way_out}".strip()
+                told_by_gdb = f"{told_by_gdb}\n{self._way_out}".strip() if unknown else told_by_gdb
             raise aftermath.failure or GdbError(told_by_gdb) from None
         except Stalled:
             await self._server.end_work()  # GDB was ended, and whoever asked for it moves the cursor by himself now
@@ -181,11 +184,10 @@ class Debugger:
 
     async def _run_out(self) -> Stop:
         """Finish a function that GDB has no frame for, step by step: of a BIOS that takes minutes."""
-        addresses = await self._addresses()
         self._running_out = asyncio.current_task()
         try:
             async with self._replay.still():
-                return await run_out(self._replay, addresses)
+                return await run_out(self._replay, await self._addresses())
         finally:
             self._running_out = None
 
@@ -203,9 +205,15 @@ class Debugger:
             return await self._gdb.console("x/i $pc")
         return ""
 
-    async def _can_run_out(self, line: str) -> bool:
-        """Whether ``line`` is to finish the function at the cursor, going forward."""
-        return self.canonical(line.strip()) in _FINISH and not await self.goes_backwards()
+    async def _code_here(self, line: str) -> tuple[bool, bool]:
+        """Whether GDB knows nothing of the code here, and whether ``line`` then is to finish it, going forward."""
+        try:
+            unknown = await self._knows_nothing_here()
+            return unknown, unknown and self.canonical(line.strip()) in _FINISH and not await self.goes_backwards()
+        except GdbError:
+            if not self._server.stub.halted:
+                raise
+            return False, False
 
     async def _knows_nothing_here(self) -> bool:
         """Whether GDB knows nothing of the code at the cursor, and so has no frame but that."""
