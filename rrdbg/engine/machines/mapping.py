@@ -403,11 +403,13 @@ class Mapping:
             if task:
                 task.cancel()
                 await asyncio.wait((task,))
-        for blank in self._stock:
+        stock, self._stock = self._stock, []
+        for blank in stock:
             await _end(blank)
         self._leave_base()
-        for base in self._old_bases:
-            base.close()
+        bases, self._old_bases = self._old_bases, []
+        for base in bases:
+            base.close()  # once: the number may be another file's by the next time
         for live in self._live.values():
             live.close()
         self.pages.close()
