@@ -84,7 +84,7 @@ def test_steps_and_breakpoints_go_back_as_they_came(stretch: Oracle, replay: Rep
 
 def test_snapshots_are_kept_only_where_they_are_sound(replay: Replay, run: Run[Any]) -> None:
     manifest = replay.recording.manifest
-    hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
+    hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version, manifest.invocation.board)
     kept = [snapshot for snapshot in replay.timeline.snapshots if snapshot.kind is not SnapshotKind.INITIAL]
     assert bool(kept) == (hazard is None)
     if hazard:

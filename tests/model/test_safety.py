@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rrdbg.errors import UsageError
+from rrdbg.model.machine.invocation import prepare
 from rrdbg.model.machine.safety import SAFE_FLAGS, Versions, safe_flags, snapshot_hazard, step_hazard
 
 
@@ -37,6 +38,16 @@ def test_snapshots_that_lose_timers() -> None:
     assert snapshot_hazard("riscv64", "10.0.13")
     assert snapshot_hazard("riscv64", "11.1.2") is None
     assert snapshot_hazard("x86_64", "7.2.22") is None
+
+
+def test_snapshots_of_a_board_that_stand_still() -> None:
+    hazard = snapshot_hazard("x86_64", "7.2.22", "isapc")
+    assert hazard
+    assert "stands still" in hazard.reason
+    assert snapshot_hazard("x86_64", "7.2.22", "pc") is None
+    assert snapshot_hazard("x86_64", "11.1.2", "isapc") is None
+    words = ("qemu-system-x86_64", "-M", "isapc", "-m", "16")
+    assert prepare(words, shift="5", clock_base="2026-01-01T00:00:00").board == "isapc"
 
 
 def test_steps_that_derail() -> None:

@@ -14,7 +14,7 @@ import pytest
 from rrdbg.engine.replay import Replay
 from rrdbg.links.layouts import layouts
 from rrdbg.links.rsp import frame
-from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.position import START, Position
 from tests.server.conftest import connecting, move, serving
 
 PLACE = 7_300_000
@@ -114,6 +114,9 @@ async def test_a_command_is_interrupted_where_it_is(workload: Path, tmp_path: Pa
         talk.say(where=True)
         while (heard := await talk.hear()) != {"error": "The request before is not answered yet."}:
             assert "progress" in heard
+        async with asyncio.timeout(60):
+            while replay.position == START:  # noqa: ASYNC110  # the engine has no event for it
+                await asyncio.sleep(0)
         talk.say(cancel=True)
         while "position" not in (heard := await talk.hear()):
             assert "progress" in heard

@@ -41,9 +41,9 @@ async def examine_guest(
     """
     now = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
     correction = correct(command, clock_base=now.isoformat())
-    program, found = await _qemu(command[0])
-    found += correction.findings
     invocation = correction.invocation
+    program, found = await _qemu(command[0], invocation.board if invocation else "")
+    found += correction.findings
     if invocation is None:
         return GuestExamination(tuple(found), None)
     if not correction.findings:
@@ -64,7 +64,7 @@ def _record_command(correction: Correction) -> tuple[str, ...]:
     return ("rrdbg", "record", *shift, "--", *correction.command)
 
 
-async def _qemu(binary: str) -> tuple[str | None, list[Finding]]:
+async def _qemu(binary: str, board: str) -> tuple[str | None, list[Finding]]:
     """The program, if it is there, and what is known of it."""
     try:
         program = find_qemu(binary)
@@ -77,7 +77,7 @@ async def _qemu(binary: str) -> tuple[str | None, list[Finding]]:
             found.append(wrong("QEMU", f"{program} was built without TCG, which alone records.", "Install another."))
     except LinkError as error:
         found.append(note("QEMU", str(error)))
-    hazard = snapshot_hazard(architecture_of(binary), version)
+    hazard = snapshot_hazard(architecture_of(binary), version, board)
     if hazard:
         found.append(
             note("QEMU", f"Jumps will start at the beginning: {hazard.reason}.", "Use a newer QEMU for faster ones.")

@@ -169,7 +169,7 @@ async def _qemu(manifest: Manifest) -> list[Finding]:
                 "Install that version, or put it first on PATH.",
             )
         ]
-    hazard = snapshot_hazard(invocation.architecture, manifest.qemu_version)
+    hazard = snapshot_hazard(invocation.architecture, manifest.qemu_version, invocation.board)
     if hazard:
         found.append(note("QEMU", f"Jumps start at the beginning: {hazard.reason}.", "Record with a newer QEMU."))
     lacking = missing_flags(invocation)

@@ -56,7 +56,8 @@ class Launcher:
         self._ground = ground
         self._folder = folder
         manifest = ground.recording.manifest
-        self._hazard = snapshot_hazard(manifest.invocation.architecture, manifest.qemu_version)
+        invocation = manifest.invocation
+        self._hazard = snapshot_hazard(invocation.architecture, manifest.qemu_version, invocation.board)
         self._loadvm = LoadVm(ground)
         self._mapping: Mapping | None = None
         self._why_unmapped = not_mapped(manifest.invocation, manifest.qemu_version)

@@ -117,6 +117,15 @@ class Invocation:
         return architecture_of(self.binary)
 
     @property
+    def board(self) -> str:
+        """The board's name, as ``-machine`` has it; empty if it is an unknown architecture's default."""
+        given: dict[str, str] = {}
+        for option in self.options:
+            if option.name in ("machine", "M"):
+                given |= parse_properties(option.value or "", "type")
+        return machine_type(self.architecture, given.get("type"))
+
+    @property
     def pace(self) -> str:
         """How instructions make time, as ``-icount`` has it."""
         return f"shift={self.shift}" if self.sleeps else f"shift={self.shift},sleep=off"
