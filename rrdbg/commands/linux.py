@@ -12,8 +12,9 @@ from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.linux.kernel import no_kernel
 from rrdbg.engine.linux.syscalls import syscalls
-from rrdbg.errors import OutOfRange, UsageError
+from rrdbg.errors import HostError, OutOfRange, UsageError
 from rrdbg.links.elf import read_program
+from rrdbg.links.type_file import make_type_file
 from rrdbg.model.linux.kallsyms import Kallsyms
 from rrdbg.model.linux.mapped import Module
 from rrdbg.model.linux.symbol_file import make_symbol_file
@@ -31,6 +32,8 @@ from rrdbg.model.results import (
 from rrdbg.model.timeline.position import START
 
 LINUX = Registry()
+
+_TYPES = "types"
 
 
 @LINUX.command(
@@ -74,13 +77,16 @@ async def _info_modules(session: Session, text: str) -> Result:
 
 @LINUX.command(
     "symbols", Category.DATA, "Read a program's, a library's or a module's symbols where a Linux guest has it.",
-    arguments="[FILE|MODULE] [--task NAME|PID]", takes=(Takes.TEXT,),
+    arguments="[FILE|MODULE|types] [--task NAME|PID]", takes=(Takes.TEXT,),
     details="FILE is an ELF file of this host: a program or library that the running task, or the one named, has "
     "mapped at the cursor, or a kernel's module (.ko) that is loaded there. It is known by its build id, or its name. "
     "Of a MODULE without a file the names are those that the kernel has itself, in the shell. GDB finds separate debug "
-    "files by itself. Without FILE, what the task has mapped is listed. Where something lies elsewhere at another "
-    "position, give the command anew.",
-    examples=("symbols", "symbols build/server --task server", "symbols libc.so.6", "symbols buggy.ko"),
+    "files by itself. 'types' are the types of the kernel's structures, as it describes them itself (BTF); bpftool and "
+    "a C compiler bring them into GDB's form. Without FILE, what the task has mapped is listed. Where something lies "
+    "elsewhere at another position, give the command anew.",
+    examples=(
+        "symbols", "symbols build/server --task server", "symbols libc.so.6", "symbols buggy.ko", "symbols types",
+    ),
 )  # fmt: skip
 async def _symbols(session: Session, text: str) -> Result:
     what, who = read_task(text)
@@ -89,7 +95,7 @@ async def _symbols(session: Session, text: str) -> Result:
         return Message("\n".join([f"{task} has mapped:", *(f"  {each.offset:#14x}  {each.name}" for each in mapped)]))
     path = Path(what).expanduser().absolute()
     if not path.is_file():
-        return await _module_symbols(session, what)
+        return await (_types(session) if what == _TYPES else _module_symbols(session, what))
     file = await asyncio.to_thread(read_program, path)
     if file.is_module:
         module = await _module(session, path.name.partition(".")[0].replace("-", "_"))
@@ -98,6 +104,19 @@ async def _symbols(session: Session, text: str) -> Result:
         )
     task, offset = await session.linux.place_of(file, who)
     return await _loaded(session, f"{task} has {path.name} at {offset:#x}", file.path, file.line_to_move(offset))
+
+
+async def _types(session: Session) -> Result:
+    recording = session.replay.recording
+    place = recording.aside.place_of(Path("types.elf"))
+    if not place.exists():
+        types = await session.linux.types()
+        try:
+            await make_type_file(types.data, types.names, recording.manifest.invocation.architecture, place)
+        except OSError as error:
+            raise HostError.of(error, f"Cannot write {place}") from None
+    line = f'with confirm off -- add-symbol-file "{place}" -o 0'
+    return await _loaded(session, "The kernel's structures have the types that it describes itself", str(place), line)
 
 
 async def _module_symbols(session: Session, name: str) -> Result:

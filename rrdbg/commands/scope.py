@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from rrdbg.commands.session import Session
+from rrdbg.engine.queries.predicates import FormulaPredicate, Predicate
 from rrdbg.errors import UsageError
 from rrdbg.model.hits.address_space import AddressSpace
+from rrdbg.model.hits.bisection import Bisection
 from rrdbg.model.hits.stop import Breakpoint
 from rrdbg.model.hits.task_runs import TaskRuns
 from rrdbg.model.program.scope import HERE, read_scope, read_task
@@ -40,6 +42,22 @@ async def task_runs(session: Session, name: str, start: Position, end: Position)
     :raises UsageError: there is no such task.
     """
     return await session.linux.runs_of(name, start, end) if name else session.replay.spaces.task
+
+
+async def bisection(
+    session: Session, predicate: Predicate, start: Position, end: Position, task: str = ""
+) -> tuple[Bisection, Predicate]:
+    """A bisect between two positions, and ``predicate`` as it is asked there.
+
+    For the task of that name, or the one that 'task-scope' has set, it is one of where this runs, and of its memory.
+
+    :raises UsageError: there is no such task, or ``start`` is not before ``end``.
+    """
+    last = min(Position(end.icount + 1), session.replay.timeline.end)
+    runs = await task_runs(session, task, start, last) if start < end else None
+    if runs and isinstance(predicate, FormulaPredicate):
+        predicate = FormulaPredicate(predicate.formula, await session.linux.own_memory())
+    return Bisection.between(start, end, runs), predicate
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import math
 import random
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from rrdbg.errors import Divergence, QemuDied, QmpError, RspError
@@ -26,6 +26,9 @@ from rrdbg.links.unbroken import unbroken
 from rrdbg.links.watchdog import Process, ProgressCallback, Watchdog
 from rrdbg.model.hits.stop import Breakpoint, Point, WatchKind, Watchpoint
 from rrdbg.model.program.code_mode import CodeMode, CodeSegment, read_code_segment, read_segment_bases
+
+ReadMemory = Callable[[int, int], Awaitable[bytes]]
+"""Reads so many bytes at a virtual address; raises RspError where not all of them are mapped."""
 
 _READ_BYTES = 1024
 """Where QEMU's disassembler, at its first instruction, ends what it reads."""

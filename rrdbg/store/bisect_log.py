@@ -26,7 +26,8 @@ _MOST_BYTES = 16 << 20
 class Head:
     """What a bisect asks: ``words`` of a predicate of some ``kind``, of which recording, between which positions.
 
-    ``identity`` is the checksum of the recording's log, wherever the recording lies now.
+    ``identity`` is the checksum of the recording's log, wherever the recording lies now; ``task`` the one that it is
+    asked of alone, if that is not empty.
     """
 
     recording: str
@@ -35,6 +36,7 @@ class Head:
     words: tuple[str, ...]
     good: Position
     bad: Position
+    task: str = ""
 
 
 class BisectLog:
@@ -64,6 +66,7 @@ class BisectLog:
             {
                 "rrdbg-bisect": VERSION, "recording": head.recording, "identity": head.identity, "kind": head.kind,
                 "words": list(head.words), "good": _pair(head.good), "bad": _pair(head.bad),
+                **({"task": head.task} if head.task else {}),
             }
         )  # fmt: skip
         return log
@@ -126,7 +129,7 @@ def _head(content: Document) -> Head:
     return Head(
         content["recording"].text(), content["identity"].text(), content["kind"].text(),
         tuple(word.text() for word in content["words"].values()), _position(content["good"]),
-        _position(content["bad"]),
+        _position(content["bad"]), task.text() if (task := content.get("task")) else "",
     )  # fmt: skip
 
 

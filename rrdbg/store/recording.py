@@ -27,6 +27,7 @@ from types import MappingProxyType
 from rrdbg.errors import HostError, LogError, RecordingError, UsageError
 from rrdbg.model.document import Document, DocumentError
 from rrdbg.model.machine.drives import Disk
+from rrdbg.store.aside import Aside
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.images import check_images
 from rrdbg.store.key import has_mark, with_mark
@@ -196,6 +197,9 @@ class Recording:
         self._identity = identity
         self._seen = seen
         self._believed = believed
+        self.aside = Aside()
+        """A folder for what is not to outlive this session."""
+        self._told = False
         self._visited = first is not None or (others is not None and not others.kept_out)
         self._strange = frozenset() if believed is None or lock is None else self._not_made()
 
@@ -316,13 +320,31 @@ class Recording:
 
     @property
     def first(self) -> bool:
-        """Whether this one came first of those that are at work here: it alone deletes, and keeps tables of Linux."""
+        """Whether this one came first of those that are at work here: it alone deletes."""
         return self._lock is not None
 
     @property
     def not_kept(self) -> str:
         """Why nothing is kept where it is not :attr:`writable`, as a sentence."""
         return f"{self.layout.root} is read-only, so what is found here is not kept."
+
+    def place_of(self, path: Path) -> Path:
+        """Where the file ``path`` of what is found is written: there, or where nothing can be kept, aside.
+
+        That is then told to the log, once.
+
+        :raises RecordingError: there is no room for it.
+        """
+        if self.writable:
+            return path
+        if not self._told:
+            self._told = True
+            _log.warning("%s", self.not_kept)
+        return self.aside.place_of(path)
+
+    def kept_at(self, path: Path) -> Path:
+        """Where such a file is read, which this session may have put aside."""
+        return self.aside.kept_at(path)
 
     def turn(self) -> AbstractContextManager[None]:
         """This session's turn to write, for a moment; inside of it one may ask for it again.
@@ -401,6 +423,7 @@ class Recording:
             os.close(self._lock)
             self._lock = None
         self.beside = None
+        self.aside.close()
         if self._others:
             self._others.close()
             self._others = None
@@ -431,7 +454,7 @@ def adopt(root: Path) -> None:
     """
     layout = Layout(root.absolute())
     remember(layout.manifest)
-    files = [*computed(layout), layout.deliveries, layout.kernel_symbols]
+    files = [*computed(layout), layout.deliveries]
     names = [name for name in map(layout.relative, files) if is_inside(layout.root, name)]
     try:
         identity = checksum(layout.manifest)

@@ -28,11 +28,11 @@ _log = logging.getLogger(__name__)
 
 
 def load_switches(recording: Recording) -> Switches:
-    """What earlier sessions have found in ``recording``, here."""
-    path = recording.layout.switches
+    """What this session and earlier ones have found in ``recording``, here."""
+    path = recording.kept_at(recording.layout.switches)
     try:
         data = read_regular(path, _MOST_BYTES)
-        if not recording.believes(data):
+        if path == recording.layout.switches and not recording.believes(data):
             return Switches()
         content = Document.parse(data)
         if content["schema"].integer() != SCHEMA:
@@ -45,14 +45,24 @@ def load_switches(recording: Recording) -> Switches:
         return Switches()
 
 
-def save_switches(recording: Recording, known: Switches) -> None:
-    """Keep ``known`` with the recording, unless that is read-only, another session keeps them, or they are too
-    many.
+def save_switches(recording: Recording, known: Switches) -> Switches:
+    """Keep ``known`` with the recording, or for this session where that is read-only, unless they are too many.
+
+    What other sessions have found since is kept, too, and both together are given.
 
     :raises OSError: the disk is full.
     """
-    if not recording.first or len(known.switches) > MOST_SWITCHES:
-        return
+    with recording.turn():
+        known = known.joined(load_switches(recording))
+        if len(known.switches) <= MOST_SWITCHES:
+            place = recording.place_of(recording.layout.switches)
+            content = _written(known)
+            marked = recording.marked(content.removesuffix(b"}")) if place == recording.layout.switches else content
+            write_atomically(place, marked)
+    return known
+
+
+def _written(known: Switches) -> bytes:
     tasks: dict[Task, int] = {}
     listed = [
         [
@@ -63,15 +73,14 @@ def save_switches(recording: Recording, known: Switches) -> None:
         ]
         for switch in known.switches
     ]
-    content = json.dumps(
+    return json.dumps(
         {
             "schema": SCHEMA,
             "covered": [[low.icount, low.phase, high.icount, high.phase] for low, high in known.covered],
             "tasks": [[task.pid, task.tgid, task.comm, task.address] for task in tasks],
             "switches": listed,
         }
-    )
-    write_atomically(recording.layout.switches, recording.marked(content.removesuffix("}").encode()))
+    ).encode()
 
 
 def _read(content: Document) -> Switches:

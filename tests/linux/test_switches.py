@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import aclosing
 from itertools import pairwise
 
 import pytest
 
 from rrdbg.engine.linux.guest import LinuxGuest
+from rrdbg.engine.linux.switches import current_task, current_variable
 from rrdbg.engine.linux.tasks import running_at
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.queries.tracks import timeline_tracks
@@ -17,49 +20,65 @@ from rrdbg.model.linux.switches import Switch, Switches
 from rrdbg.model.linux.task import Task
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.switches_file import load_switches
+from tests.linux.asked import printed
 
-pytestmark = [pytest.mark.linux, pytest.mark.matrix, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.linux, pytest.mark.timeout(600)]
 
-_COUNT = 6
+_FEW, _MANY = 6, 200
 _MOST_STEPS = 400
 
 
-async def stepped(replay: Replay, entry: Position, guest: LinuxGuest) -> Switch:
-    """Where after ``entry``, the beginning of ``__switch_to``, somebody else runs, step by step."""
+async def entries_of(replay: Replay, guest: LinuxGuest, start: Position, count: int) -> list[Position]:
+    """The beginnings of ``__switch_to`` from ``start`` on, one more than ``count``."""
+    kernel = await guest.look()
+    assert kernel
+    function = Breakpoint(1, kernel.addresses["__switch_to"])
+    async with aclosing(replay.scan([function], start, replay.timeline.end)) as hits:
+        found: list[Position] = []
+        async for hit in hits:
+            found.append(hit.position)
+            if len(found) > count:
+                break
+        return found
+
+
+async def stepped(replay: Replay, entries: Sequence[Position], guest: LinuxGuest) -> list[Switch]:
+    """Where after each of ``entries``, beginnings of ``__switch_to``, somebody else runs, step by step."""
     reader = await guest.tasks()
 
-    async def look(walker: Walker) -> Switch:
-        await walker.arrive(entry)
-        before = await running_at(walker.machine, reader)
-        assert before
-        for _ in range(_MOST_STEPS):
-            await walker.step()
-            now = await running_at(walker.machine, reader)
+    async def look(walker: Walker) -> list[Switch]:
+        machine, found = walker.machine, []
+        for entry in entries:
+            await walker.arrive(entry)
+            variable = await current_variable(machine, reader)
+            before = await current_task(machine, variable)
+            for _ in range(_MOST_STEPS):
+                await walker.step()
+                if await current_task(machine, variable) != before:
+                    break
+            now = await running_at(machine, reader)
             assert now
-            if now.task.address != before.task.address:
-                return Switch(walker.position, now.task)
-        raise AssertionError(f"nobody else runs after {entry}")
+            assert now.task.address != before, f"nobody else runs after {entry}"
+            found.append(Switch(walker.position, now.task))
+        return found
 
-    return await replay.visit(entry, look)
+    return await replay.visit(entries[0], look)
+
+
+def found_in(known: Switches, start: Position, end: Position) -> list[Switch]:
+    """The switches of the list in a stretch, without those that only go on."""
+    return [switch for switch in known.between(start, end) if not switch.goes_on]
 
 
 async def test_switches_are_those_that_single_steps_find(tasks: Replay) -> None:
+    """The first ones of all, where the kernel makes its own threads."""
     guest = LinuxGuest(tasks)
-    kernel = await guest.look()
-    assert kernel
-    entries: list[Position] = []
-    function = Breakpoint(1, kernel.addresses["__switch_to"])
-    hits = tasks.scan([function], START, tasks.timeline.end)
-    async for hit in hits:
-        entries.append(hit.position)
-        if len(entries) > _COUNT:
-            break
-    await hits.aclose()
-    expected = [await stepped(tasks, entry, guest) for entry in entries[:_COUNT]]
+    entries = await entries_of(tasks, guest, START, _FEW)
+    expected = await stepped(tasks, entries[:_FEW], guest)
     finder = await guest.switches()
-    start, end = entries[0], entries[_COUNT]
+    start, end = entries[0], entries[_FEW]
     known = await finder.ensure(start, end)
-    assert [switch for switch in known.switches if not switch.goes_on] == expected
+    assert found_in(known, start, end) == expected
     first = known.switches[0]
     assert (first.position, first.goes_on) == (start, True), "who runs where the list begins is known, too"
     assert len({switch.task.pid for switch in expected}) > 2
@@ -74,13 +93,27 @@ async def test_switches_are_those_that_single_steps_find(tasks: Replay) -> None:
     assert guest.task_at(Position(end.icount + 1)) is None
     tracks = timeline_tracks(tasks.recording, tasks.timeline)
     runs = sorted((mark.position, mark.end) for track in tracks.tracks if "[" in track.name for mark in track.marks)
-    places = [switch.position for switch in expected]
-    begun = [switch.position for switch in known.switches]
-    assert set(places) <= set(begun)
-    assert runs == [*pairwise(begun), (begun[-1], end)]
+    begun = [switch.position for switch in known.between(start, end)]
+    assert [run for run in runs if run[0] < end] == [*pairwise(begun), (begun[-1], end)]
     with pytest.raises(OutOfRange, match="no switch to nobody before"):
         await finder.preceding(Position(expected[3].position.icount), "nobody")
     assert await finder.preceding(third.position) == expected[1]
+
+
+@pytest.mark.matrix
+async def test_200_switches_between_programs(tasks: Replay) -> None:
+    """Where programs begin, wait for one another and end, each switch is stepped through."""
+    guest = LinuxGuest(tasks)
+    entries = await entries_of(tasks, guest, printed(tasks, "tasks: symbols"), _MANY)
+    assert len(entries) == _MANY + 1
+    expected = await stepped(tasks, entries[:_MANY], guest)
+    start, end = entries[0], entries[_MANY]
+    known = await (await guest.switches()).ensure(start, end)
+    assert found_in(known, start, end) == expected
+    # Where a switch is, the one before it does not run any more, and runs until then.
+    for switch in expected:
+        assert known.task_at(switch.position) == switch.task
+    assert {"cat", "md5sum"} <= {switch.task.comm for switch in expected}
 
 
 def test_what_is_missing_and_what_is_known() -> None:
@@ -106,3 +139,9 @@ def test_what_is_missing_and_what_is_known() -> None:
     joined = begun.added(at(10), at(20), [Switch(at(12), b)])
     assert [switch.position for switch in joined.switches] == [at(12), at(24)]
     assert joined.covered == ((at(10), at(30)),)
+    # Two sessions know different parts; together they know both, and no switch twice.
+    one = Switches().added(at(10), at(30), [Switch(at(12), a), Switch(at(25), b)])
+    other = Switches().added(at(20), at(50), [Switch(at(20), a, goes_on=True), Switch(at(25), b), Switch(at(41), a)])
+    both = Switches().added(at(10), at(50), [Switch(at(12), a), Switch(at(25), b), Switch(at(41), a)])
+    assert one.joined(other) == other.joined(one) == both
+    assert Switches().joined(one) == one.joined(Switches()) == one.joined(one) == one

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rrdbg.errors import Undecided, UsageError
 from rrdbg.model.hits.bisection import MOST_SKIPS, Bisection, Probe, Verdict
+from rrdbg.model.hits.task_runs import TaskRuns
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import START, Position
 from tests.model.test_plan import END, snapshot, timelines
@@ -92,3 +93,47 @@ def test_contradictions_are_told() -> None:
     assert bisection.after(Probe(Position(300), Verdict.SKIP)) == bisection
     with pytest.raises(UsageError, match="must lie before"):
         Bisection.between(Position(5), Position(5))
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> TaskRuns:
+    places = sorted(draw(st.sets(st.integers(1, END - 1), min_size=4, max_size=24)))
+    pairs = zip(places[::2], places[1::2], strict=False)
+    return TaskRuns("one", tuple((Position(low), Position(high)) for low, high in pairs))
+
+
+@given(timelines(), runs(), st.data())
+def test_of_one_task_only_where_it_runs_is_looked(timeline: Timeline, task: TaskRuns, data: st.DataObject) -> None:
+    inside = [icount for low, high in task.stretches for icount in {low.icount, high.icount - 1}]
+    first = data.draw(st.sampled_from(inside) | st.integers(1, END))
+    try:
+        bisection = Bisection.between(START, Position(END), task)
+    except UsageError:
+        assert len(task.stretches) == 1 or max(inside) == min(inside)
+        return
+    assert bisection.good == task.stretches[0][0]
+    assert bisection.bad.icount == task.stretches[-1][1].icount - 1
+    whole, count = bisection.remaining, 0
+    assert whole == sum(high.icount - low.icount for low, high in task.stretches) - 1
+    while (position := bisection.next(timeline)) is not None:
+        assert task.begins_at(position)
+        assert bisection.good < position < bisection.bad
+        verdict = Verdict.BAD if position.icount >= first else Verdict.GOOD
+        before, bisection = bisection, bisection.after(Probe(position, verdict))
+        assert bisection.remaining < before.remaining
+        count += 1
+    left = range(bisection.good.icount + 1, bisection.bad.icount)
+    assert not any(task.begins_at(Position(icount)) and timeline.deliveries.is_plain(icount) for icount in left)
+    if not timeline.deliveries.icounts:
+        assert count <= 24, "it halves what the task has executed, however far its runs lie apart"
+
+
+@given(runs(), st.integers(0, END), st.integers(0, END))
+def test_runs_are_counted_and_walked(task: TaskRuns, first: int, last: int) -> None:
+    begun = [icount for icount in range(first, last) if task.begins_at(Position(icount))] if last - first < 3000 else []
+    if begun:
+        start, end = Position(first), Position(last)
+        assert task.instructions(start, end) == len(begun)
+        assert task.at_or_after(start) == Position(begun[0])
+        assert task.last_before(end) == Position(begun[-1])
+        assert [task.after(start, number) for number in range(len(begun))] == begun

@@ -13,7 +13,7 @@ from rrdbg.model.hits.bisection import Probe, Verdict
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.bisect_log import BisectLog, Head, read_bisect_log
 
-HEAD = Head("/recordings/one", "abc", "run", ("./check.sh", "a b"), Position(0), Position(10_000, 1))
+HEAD = Head("/recordings/one", "abc", "run", ("./check.sh", "a b"), Position(0), Position(10_000, 1), "sh")
 PROBES = [
     Probe(Position(5), Verdict.GOOD, "1\n2", 0.25),
     Probe(Position(7, 2), Verdict.SKIP),

@@ -37,7 +37,7 @@ async def dump_core(machine: Machine, kernel: Kernel | None, target: Path) -> bo
     """
     if target.exists():
         raise UsageError(f"{target} exists already; name another file.")
-    text = await _vmcoreinfo(machine, kernel) if kernel else b""
+    text = await vmcoreinfo(machine, kernel) if kernel else b""
     # QEMU may write to its machine's own directory alone.
     draft = machine.directory / "core"
     try:
@@ -54,8 +54,11 @@ async def dump_core(machine: Machine, kernel: Kernel | None, target: Path) -> bo
     return bool(text)
 
 
-async def _vmcoreinfo(machine: Machine, kernel: Kernel) -> bytes:
-    """The kernel's text about itself; empty before it has written it."""
+async def vmcoreinfo(machine: Machine, kernel: Kernel) -> bytes:
+    """What the kernel where ``machine`` stands tells of itself to tools; empty before it has written that.
+
+    :raises LinkError: QEMU's memory cannot be read here.
+    """
     memory = await KernelMemory.of(machine)
     if memory is None or not {_DATA, _SIZE} <= kernel.addresses.keys():
         return b""

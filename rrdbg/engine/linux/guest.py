@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
-from rrdbg.engine.linux.kernel import kernel_of, no_kernel
+from rrdbg.engine.linux.dump import vmcoreinfo
+from rrdbg.engine.linux.kernel import kernel_of, no_kernel, types_of
 from rrdbg.engine.linux.memory import KernelMemory
 from rrdbg.engine.linux.modules import modules_in
+from rrdbg.engine.linux.own_memory import OwnMemory
 from rrdbg.engine.linux.programs import place_of, programs_of
 from rrdbg.engine.linux.switches import SwitchFinder
 from rrdbg.engine.linux.tasks import TaskReader, running_at
+from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import LinkError, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.model.hits.task_runs import TaskRuns
+from rrdbg.model.linux.btf import Btf
 from rrdbg.model.linux.kernel import Kernel
 from rrdbg.model.linux.mapped import MappedProgram, Module, ProgramFile
 from rrdbg.model.linux.task import ListedTask, Running, Task
@@ -39,6 +44,8 @@ class LinuxGuest:
 
     async def look(self) -> Kernel | None:
         """The kernel, looked for if that has not been done in this recording."""
+        if self._looked:
+            return self._reader.kernel if self._reader else None
         kernel = await kernel_of(self._replay, anyway=True)
         self._reader = TaskReader(kernel) if kernel else None
         self._looked = True
@@ -102,10 +109,68 @@ class LinuxGuest:
         :raises UsageError: it never does, or as :meth:`tasks`.
         """
         known = await (await self.switches()).ensure(start, end)
-        runs = tuple((switch.position, until) for switch, until in known.runs() if switch.task.is_called(name))
+        last = self._replay.timeline.end
+        runs = tuple(
+            # Who runs at the last position of all is the one that ran up to it.
+            (switch.position, Position(last.icount + 1) if until == last else until)
+            for switch, until in known.runs()
+            if switch.task.is_called(name)
+        )
         if not any(low < end and start < high for low, high in runs):
             raise UsageError(f"No task {name} runs between {start} and {end}; 'info switches' lists those that do.")
         return TaskRuns(name, runs)
+
+    async def types(self) -> Btf:
+        """What the kernel says of its types.
+
+        :raises UsageError: there is no Linux, or one that says nothing of them.
+        :raises LinkError: QEMU's memory cannot be read here.
+        """
+        kernel = await self.look()
+        if kernel is None:
+            raise no_kernel(self._replay)
+
+        async def look(walker: Walker) -> Btf | None:
+            memory = await KernelMemory.of(walker.machine)
+            if memory is None:
+                return None
+            with memory:
+                return await asyncio.to_thread(types_of, memory, kernel.addresses)
+
+        types = await self._replay.visit(kernel.seen, look)
+        if types is None:
+            raise UsageError(f"The guest's kernel {kernel.release} has no description of its types (BTF).")
+        return types
+
+    async def vmcoreinfo(self) -> bytes:
+        """What the kernel tells of itself to tools (VMCOREINFO), written in its boot, and the same from then on.
+
+        :raises UsageError: there is no Linux, or one that does not tell it.
+        :raises LinkError: QEMU's memory cannot be read here.
+        """
+        kernel = await self.look()
+        if kernel is None:
+            raise no_kernel(self._replay)
+        if text := await vmcoreinfo(await self._replay.machine(), kernel):
+            return text
+        end = self._replay.timeline.end
+
+        async def look(walker: Walker) -> bytes:
+            await walker.arrive(end)
+            return await vmcoreinfo(walker.machine, kernel)
+
+        if text := await self._replay.visit(end, look):
+            return text
+        raise UsageError(
+            f"The guest's kernel {kernel.release} has written no VMCOREINFO by {end}, without which drgn knows none."
+        )
+
+    async def own_memory(self) -> OwnMemory:
+        """What reads the memory of the task that runs where a machine stands.
+
+        :raises UsageError: as :meth:`tasks`.
+        """
+        return OwnMemory(await self.tasks())
 
     async def modules(self) -> Sequence[Module]:
         """The modules of the kernel that are loaded at the cursor.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,8 @@ _HEADER = 1024
 _LEAST_IMAGE, _MOST_IMAGE = 256 << 10, 256 << 20
 _MOST_NOTES, _MOST_BTF, _MOST_ORC = 64 << 10, 64 << 20, 16 << 20
 _MOST_LOOKS = 10
-_KEPT = ("_text", "_stext", "_etext", "_end", "linux_banner", *ADDRESSES)
+_TYPES = ("__start_BTF", "__stop_BTF")
+_KEPT = ("_text", "_stext", "_etext", "_end", "linux_banner", *_TYPES, *ADDRESSES)
 
 
 async def kernel_of(replay: Replay, *, anyway: bool = False) -> Kernel | None:
@@ -77,9 +78,9 @@ def keep_kernel(recording: Recording, kernel: Kernel) -> None:
 
 
 def symbols_kept(recording: Recording) -> Path | None:
-    """The ELF file of the kernel's symbols that :func:`kernel_of` has made; None where the recording is read-only."""
-    path = recording.layout.kernel_symbols
-    return path if recording.has_made(recording.layout.relative(path)) else None
+    """The ELF file of the kernel's symbols that :func:`kernel_of` has made; None if it has found no kernel by now."""
+    kept = load_kernel(recording)
+    return kept.symbols if kept else None
 
 
 def _console(recording: Recording) -> Console | None:
@@ -143,7 +144,7 @@ def find_kernel(memory: KernelMemory, place: Position) -> FoundKernel | None:
             continue
         if banner := _banner(memory, kallsyms):
             addresses = {name: value for name in _KEPT if (value := kallsyms.address(name)) is not None}
-            types = Btf.read(_between(memory, kallsyms, "__start_BTF", "__stop_BTF", _MOST_BTF))
+            types = types_of(memory, addresses)
             offsets = {name: at for name in MEMBERS if (at := types.offset(name)) is not None} if types else {}
             kernel = Kernel(banner, _build_id(memory, kallsyms), place, addresses, offsets)
             return FoundKernel(kernel, kallsyms, _frames(memory, kallsyms, types))
@@ -171,9 +172,18 @@ def _banner(memory: KernelMemory, kallsyms: Kallsyms) -> str:
     return "".join(character if character.isprintable() else "?" for character in shown)
 
 
+def types_of(memory: KernelMemory, addresses: Mapping[str, int]) -> Btf | None:
+    """What the kernel says of its types, which has some symbols at ``addresses``; None if it says nothing."""
+    low, high = (addresses.get(name) for name in _TYPES)
+    return Btf.read(_bytes(memory, low, high, _MOST_BTF))
+
+
 def _between(memory: KernelMemory, kallsyms: Kallsyms, start: str, end: str, most: int) -> bytes:
     """What lies between two symbols."""
-    low, high = kallsyms.address(start), kallsyms.address(end)
+    return _bytes(memory, kallsyms.address(start), kallsyms.address(end), most)
+
+
+def _bytes(memory: KernelMemory, low: int | None, high: int | None, most: int) -> bytes:
     return memory.read(low, high - low) if low and high and low < high <= low + most else b""
 
 

@@ -60,12 +60,45 @@ async def kernel_tables(machine: Machine) -> Tables | None:
     return None
 
 
-class KernelMemory:
+class GuestRam:
+    """The RAM of a stopped machine; made by :meth:`of_machine`, used as a context."""
+
+    def __init__(self, file: int, ranges: Sequence[RamRange]) -> None:
+        self._file = file
+        self._ranges = ranges
+
+    @classmethod
+    async def of_machine(cls, machine: Machine) -> GuestRam:
+        """That of ``machine``.
+
+        :raises LinkError: it cannot be read here.
+        """
+        return GuestRam(_opened(machine.process.pid), await ram_of(machine.qmp))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let it go."""
+        os.close(self._file)
+
+    def physical(self, address: int, length: int) -> bytes:
+        """The bytes at a physical address, as far as there is RAM."""
+        for part in self._ranges:
+            offset = address - part.start
+            if 0 <= offset < part.length:
+                return os.pread(self._file, min(length, part.length - offset), part.host + offset)
+        return b""
+
+
+class KernelMemory(GuestRam):
     """What a kernel has in its memory where a machine stands; made by :meth:`of`, used as a context."""
 
     def __init__(self, file: int, ranges: Sequence[RamRange], tables: Tables) -> None:
-        self._file = file
-        self._ranges = ranges
+        super().__init__(file, ranges)
         self._tables = tables
 
     @classmethod
@@ -86,20 +119,6 @@ class KernelMemory:
         for stretch in self._stretches(address, address + 1):
             return stretch.physical + address - stretch.start
         return None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        os.close(self._file)
-
-    def physical(self, address: int, length: int) -> bytes:
-        """The bytes at a physical address, as far as there is RAM."""
-        for part in self._ranges:
-            offset = address - part.start
-            if 0 <= offset < part.length:
-                return os.pread(self._file, min(length, part.length - offset), part.host + offset)
-        return b""
 
     def image(self) -> Iterator[Stretch]:
         """The stretches that may hold the kernel's image, in the order of their addresses."""

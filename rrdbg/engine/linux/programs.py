@@ -37,12 +37,19 @@ def programs_of(memory: KernelMemory, reader: TaskReader, task: Task) -> tuple[l
     if "mm_struct.saved_auxv" not in offsets:
         raise UsageError(f"The guest's kernel {reader.kernel.release} does not say where programs are mapped.")
     mm = memory.number(task.address + offsets["task_struct.mm"])
+    user = own_memory(memory, reader, task.address)
+    if not mm or user is None:
+        raise UsageError(f"{task} is a thread of the kernel's, or has ended, and has no program.")
+    return list(_mapped(user, dict(_pairs(memory.read(mm + offsets["mm_struct.saved_auxv"], _AUXV_BYTES))))), user
+
+
+def own_memory(memory: KernelMemory, reader: TaskReader, task: int) -> KernelMemory | None:
+    """The memory of the process whose ``task_struct`` is at ``task``, closed with ``memory``; None if it has none."""
+    offsets = reader.kernel.offsets
+    mm = memory.number(task + offsets["task_struct.mm"])
     table = memory.number(mm + offsets["mm_struct.pgd"]) if mm else None
     root = memory.frame(table) if table else None
-    if not mm or root is None:
-        raise UsageError(f"{task} is a thread of the kernel's, or has ended, and has no program.")
-    user = memory.of_space(root)
-    return list(_mapped(user, dict(_pairs(memory.read(mm + offsets["mm_struct.saved_auxv"], _AUXV_BYTES))))), user
+    return None if root is None else memory.of_space(root)
 
 
 def _mapped(user: Reads, auxiliary: dict[int, int]) -> Iterator[MappedProgram]:

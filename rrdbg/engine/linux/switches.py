@@ -27,6 +27,8 @@ from rrdbg.model.linux.kernel import Kernel
 from rrdbg.model.linux.switches import MOST_SWITCHES, Switch, Switches
 from rrdbg.model.linux.task import COMM_BYTES, Running, Task, read_comm
 from rrdbg.model.timeline.position import START, Position
+from rrdbg.store.linux_file import load_kernel
+from rrdbg.store.shared_file import SharedFile
 from rrdbg.store.switches_file import load_switches, save_switches
 
 _FUNCTION = "__switch_to"
@@ -126,6 +128,8 @@ class SwitchFinder:
     def __init__(self, replay: Replay, reader: TaskReader) -> None:
         self._replay = replay
         self._reader = reader
+        self._file = SharedFile(replay.recording.kept_at(replay.recording.layout.switches))
+        self._file.note()
         self.known: Switches = load_switches(replay.recording)
         """What was found by now."""
 
@@ -134,6 +138,7 @@ class SwitchFinder:
 
         :raises UsageError: there is no switch in this recording, or no telling where.
         """
+        self._take_up()
         for low, high in self.known.missing(start, end):
             async with aclosing(self._pass(low, high)) as switches:
                 async for _ in switches:
@@ -146,6 +151,7 @@ class SwitchFinder:
         :raises OutOfRange: there is none.
         """
         end, start = self._replay.timeline.end, here
+        self._take_up()
 
         def is_wanted(switch: Switch) -> bool:
             return switch.position > here and _is_to(switch, name)
@@ -199,11 +205,24 @@ class SwitchFinder:
                 self.known = self.known.added(start, reached, found)
                 self._keep()
 
+    def _take_up(self) -> None:
+        """Take up what other sessions have found since this one last read or wrote; quick if they have not."""
+        recording = self._replay.recording
+        if (path := recording.kept_at(recording.layout.switches)) != self._file.path:
+            self._file = SharedFile(path)
+        if self._file.changed:
+            self._file.note()
+            self.known = self.known.joined(load_switches(recording))
+
     def _keep(self) -> None:
+        recording = self._replay.recording
         try:
-            save_switches(self._replay.recording, self.known)
+            with recording.turn():
+                self.known = save_switches(recording, self.known)
+                self._file = SharedFile(recording.kept_at(recording.layout.switches))
+                self._file.note()
         except OSError as error:
-            raise HostError.of(error, f"Cannot keep the switches in {self._replay.recording.layout.root}") from None
+            raise HostError.of(error, f"Cannot keep the switches in {recording.layout.root}") from None
 
     async def _goes_on(self, start: Position) -> list[Switch]:
         """Who runs at ``start``, where a pass begins, if that is not known and anybody does."""
@@ -223,6 +242,9 @@ class SwitchFinder:
         :raises UsageError: no switch was found to learn it from.
         """
         kernel = self._reader.kernel
+        if _SWITCHED not in kernel.addresses and (kept := load_kernel(self._replay.recording)) and kept.kernel:
+            kernel = kept.kernel  # another session may have learned it meanwhile
+            self._reader = TaskReader(kernel)
         if _SWITCHED not in kernel.addresses:
             switched, variable = await self._learn()
             addresses = {**kernel.addresses, _SWITCHED: switched, _CURRENT: variable}

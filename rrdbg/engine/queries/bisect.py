@@ -4,6 +4,9 @@ Probes go to plain icounts, where one number names one state; snapshots come fir
 its way. What lies between the last two plain icounts, deliveries of interrupts and exceptions, is stepped through.
 Where asking costs no more than a step (memory, compiled expressions), the last :data:`STRIDE` instructions are stepped,
 too: a probe by a new QEMU costs as much as some hundred of them.
+
+Of one task alone only the positions are probed and stepped through at which it runs. If it has ended before the bad end
+(:attr:`~rrdbg.model.hits.bisection.Verdict.AWAY`), the bad end becomes the last position at which it had its memory.
 """
 
 from __future__ import annotations
@@ -11,11 +14,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from rrdbg.engine.queries.predicates import Predicate
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Undecided
-from rrdbg.model.hits.bisection import Bisection, Probe, Turn, Verdict
+from rrdbg.model.hits.bisection import Bisection, Judgement, Probe, Turn, Verdict
 from rrdbg.model.timeline.position import Position
 
 STRIDE = 256
@@ -23,6 +27,9 @@ STRIDE = 256
 
 _DARK = 1000
 """Instructions that are stepped over at most where halving has met nothing but skipped positions."""
+
+_MOST_RUNS = 64
+"""Of a task's last runs at most so many are looked at for one in which it has its memory yet."""
 
 CHECKS = 3
 """Afterwards no stretch before the turn is left unseen that is longer than one part of this many and one more."""
@@ -51,6 +58,7 @@ class Bisector:
         self._start = bisection.good
         self._probes = {probe.position: probe for probe in known}
         self._asked = 0
+        self._was_away = False
         self.bisection = bisection
         """Where the first position is known to lie by now."""
 
@@ -69,9 +77,11 @@ class Bisector:
             self.bisection = self.bisection.after(await self._probe(position))
         skipped = await self._walk()
         await self._check_before()
+        left = self.bisection
+        elsewhere = self._was_away or left.remaining < left.bad.icount - left.good.icount
         return Turn(
-            self.bisection.good, self.bisection.bad, self._value(self.bisection.good), self._value(self.bisection.bad),
-            self._asked, time.monotonic() - began, skipped,
+            left.good, left.bad, self._value(left.good), self._value(left.bad), self._asked, time.monotonic() - began,
+            skipped, elsewhere,
         )  # fmt: skip
 
     async def _check_ends(self) -> None:
@@ -84,6 +94,10 @@ class Bisector:
             )
         self._refuse_skip(probe)
         probe = self._probes.get(bad) or await self._probe(bad)
+        if probe.verdict is Verdict.AWAY:
+            bad = await self._last_with_memory()
+            self.bisection = replace(self.bisection, bad=bad)
+            probe = self._probes.get(bad) or await self._probe(bad)
         if probe.verdict is Verdict.GOOD:
             raise Undecided(
                 f"At {bad}, the bad end, the predicate does not hold ({probe.value}): there is nothing to bisect. "
@@ -91,8 +105,27 @@ class Bisector:
             )
         self._refuse_skip(probe)
 
+    async def _last_with_memory(self) -> Position:
+        """The last position before the bad end, where the task is away, at which it is not."""
+        good, bad, task = self.bisection.good, self.bisection.bad, self.bisection.task
+        assert task is not None, "nobody is away who was not asked for"
+        for begun, high in itertools.islice(task.backward(Position(bad.icount, bad.phase + 1)), _MOST_RUNS):
+            low = max(begun, good)
+            last = task.last_before(high)
+            if low >= high or last is None:
+                break
+            if (await self._probe(low, quiet=True)).verdict is Verdict.AWAY:
+                continue
+            if last <= low or (await self._probe(last, quiet=True)).verdict is not Verdict.AWAY:
+                return max(low, last)
+            ends = Bisection.between(low, last, task)
+            return (await Bisector(self._replay, _Away(self._predicate), ends, checks=0).run()).before
+        raise Undecided(
+            f"Task {task} has no memory of its own in its last runs before {self.bisection.bad}; choose an earlier end."
+        )
+
     def _refuse_skip(self, probe: Probe) -> None:
-        if probe.verdict is Verdict.SKIP:
+        if probe.verdict in (Verdict.SKIP, Verdict.AWAY):
             raise Undecided(f"At {probe.position} the predicate cannot be judged ({probe.value}); choose another end.")
 
     async def _probe(self, position: Position, *, quiet: bool = False) -> Probe:
@@ -123,29 +156,53 @@ class Bisector:
         while here < self.bisection.bad:
             if self._replay.position != here:
                 await self._replay.seek(here)
-            await self._replay.stepi()
-            here = self._replay.position
+            here = await self._following()
             if here >= self.bisection.bad:
                 break
             probe = self._probes.get(here) or await self._probe(here, quiet=self._predicate.quick)
             if probe.verdict is Verdict.SKIP:
                 skipped += 1
                 continue
+            if probe.verdict is Verdict.AWAY:
+                self._was_away = True
+                continue
+            self._was_away = self._was_away and probe.verdict is Verdict.BAD
             skipped = skipped if probe.verdict is Verdict.BAD else 0
             self.bisection = self.bisection.after(probe)
         return skipped
 
+    async def _following(self) -> Position:
+        """The next position that counts, or the bad end; where the task does not run any more it is gone to."""
+        await self._replay.stepi()
+        here, task = self._replay.position, self.bisection.task
+        return here if task is None else min(task.at_or_after(here) or self.bisection.bad, self.bisection.bad)
+
     async def _check_before(self) -> None:
         """Look into the widest stretches before the turn: did the predicate hold there?"""
-        deliveries = self._replay.timeline.deliveries
-        start, good = self._start.icount, self.bisection.good.icount
+        start, good, task = self._start, self.bisection.good, self.bisection.task
+        most = Bisection(start, good, task=task).remaining // (self._checks + 1)
         while True:
-            seen = sorted({place.icount for place in self._probes if start <= place.icount <= good} | {start})
-            low, high = max(itertools.pairwise(seen), key=lambda pair: pair[1] - pair[0], default=(0, 0))
-            middle = deliveries.plain_at_or_before((low + high) // 2)
-            if middle <= low or (high - low) * (self._checks + 1) <= good - start:
+            seen = sorted({place for place in self._probes if start <= place <= good} | {start})
+            parts = (Bisection(low, high, task=task) for low, high in itertools.pairwise(seen))
+            widest = max(parts, key=lambda part: part.remaining, default=None)
+            middle = widest.middle(self._replay.timeline) if widest and widest.remaining > most else None
+            if middle is None:
                 return
-            self.bisection = self.bisection.after(await self._probe(Position(middle)))
+            self.bisection = self.bisection.after(await self._probe(middle))
 
     def _value(self, position: Position) -> str:
         return self._probes[position].value if position in self._probes else ""
+
+
+class _Away:
+    """True where the predicate of one task finds that away."""
+
+    def __init__(self, predicate: Predicate) -> None:
+        self.quick = predicate.quick
+        self.offline = predicate.offline
+        self._predicate = predicate
+
+    async def judge(self, replay: Replay) -> Judgement:
+        """Whether it is, at the cursor."""
+        judgement = await self._predicate.judge(replay)
+        return Judgement(Verdict.BAD if judgement.verdict is Verdict.AWAY else Verdict.GOOD, judgement.value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from rrdbg.errors import RspError
-from rrdbg.links.machine import Machine
+from rrdbg.links.machine import Machine, ReadMemory
 from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Breakpoint
 from rrdbg.model.program.agent import BadExpression, Expression, NeedMemory, NeedRegister
@@ -54,15 +54,24 @@ class Judge:
         return await holds(self.condition(point), machine)
 
 
-async def answer(question: Generator[NeedRegister | NeedMemory, int | bytes, T], machine: Machine, packet: bytes) -> T:
-    """What ``question`` returns, given the registers and the memory that it asks for, as :func:`evaluate`."""
+async def answer(
+    question: Generator[NeedRegister | NeedMemory, int | bytes, T],
+    machine: Machine,
+    packet: bytes,
+    read: ReadMemory | None = None,
+) -> T:
+    """What ``question`` returns, given the registers and the memory that it asks for, as :func:`evaluate`.
+
+    Memory is that where ``machine`` stands, unless something else is to ``read`` it.
+    """
+    read = read or machine.read_memory
     try:
         need = next(question)
         while True:
             if isinstance(need, NeedRegister):
                 need = question.send(await _register(need.number, machine, packet))
             else:
-                need = question.send(await machine.read_memory(need.address, need.length))
+                need = question.send(await read(need.address, need.length))
     except StopIteration as result:
         found: T = result.value
         return found

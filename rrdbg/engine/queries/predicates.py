@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import ClassVar, Protocol
 
 from rrdbg.engine.queries.evaluate import answer
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import OutOfRange, RspError
-from rrdbg.model.hits.bisection import Judgement, Verdict
+from rrdbg.links.machine import Machine, ReadMemory
+from rrdbg.model.hits.bisection import Away, Judgement, Verdict
 from rrdbg.model.hits.predicate import NOT_THERE, Formula
 from rrdbg.model.program.agent import BadExpression
 from rrdbg.store.history import Console
@@ -27,21 +30,38 @@ class Predicate(Protocol):
         ...
 
 
+Memory = Callable[[Machine], AbstractAsyncContextManager[ReadMemory]]
+"""What reads the memory that is meant where a machine stands; it may raise :class:`~.bisection.Away`."""
+
+
+@asynccontextmanager
+async def _in_use(machine: Machine) -> AsyncIterator[ReadMemory]:
+    yield machine.read_memory
+
+
 class FormulaPredicate:
-    """A formula, asked of the cursor's machine. What has no value there does not hold."""
+    """A formula, asked of the cursor's machine, and of its memory as it is in use there unless another is given.
+
+    What has no value there does not hold.
+    """
 
     quick: bool = True
     offline: bool = False
 
-    def __init__(self, formula: Formula) -> None:
+    def __init__(self, formula: Formula, memory: Memory = _in_use) -> None:
         self.formula = formula
+        self._memory = memory
 
     async def judge(self, replay: Replay) -> Judgement:
         """The formula's verdict at the cursor."""
         machine = await replay.machine()
         try:
             question = self.formula.ask(machine.register_file.byte_order)
-            return await answer(question, machine, await machine.register_packet())
+            packet = await machine.register_packet()
+            async with self._memory(machine) as read:
+                return await answer(question, machine, packet, read)
+        except Away:
+            return Judgement(Verdict.AWAY, "<it has no memory of its own>")
         except RspError:
             return NOT_THERE
         except BadExpression as error:

@@ -18,6 +18,7 @@ from rrdbg.engine.search.scan import Accept
 from rrdbg.engine.window import Outcome, Window
 from rrdbg.errors import QemuLaunchError, RrdbgError, UsageError
 from rrdbg.frontends.api import queries
+from rrdbg.frontends.api.drgn_program import DrgnProgram
 from rrdbg.frontends.api.targets import Address, Place, Targets
 from rrdbg.frontends.api.values import Value, read_value
 from rrdbg.frontends.shared.opening import open_with_workers, processors, symbols_of
@@ -51,6 +52,8 @@ class AsyncReplay:
         self._stack = AsyncExitStack()
         self._session = Session(cursor)
         self._targets = Targets(self._session, self.debugger)
+        self.drgn_program: DrgnProgram | None = None
+        """drgn's view of it, once the synchronous API was asked for that."""
 
     @classmethod
     async def open(
@@ -93,6 +96,8 @@ class AsyncReplay:
 
     async def close(self) -> None:
         """End every QEMU and GDB, and let the recording go."""
+        if self.drgn_program:
+            self.drgn_program.close()
         try:
             await self._stack.aclose()
         finally:
@@ -206,11 +211,14 @@ class AsyncReplay:
     async def bisect(self, condition: str, start: Place = "start", end: Place = "end") -> queries.Change:
         """Go to where the C expression ``condition`` begins to hold, if it holds from then on up to ``end``.
 
+        After :meth:`keep_to_task` it is asked only where that task runs, of its own memory. If it begins to hold while
+        others run, the cursor is left where the task goes on, and the change's ``cause`` says so.
+
         :raises Undecided: it holds at ``start``, or not at ``end``; the cursor is where it was.
         """
         stretch = await self._targets.stretch(start, end)
         async with self._unmoved_if_refused():
-            return await queries.bisect(self._cursor, (await self.debugger()).symbols, condition, *stretch)
+            return await queries.bisect(self._session, (await self.debugger()).symbols, condition, *stretch)
 
     async def bookmark(self, name: str, note: str = "", at: Place | None = None) -> Position:
         """Give the cursor's position, or ``at``, a name that is kept with the recording: ``seek("@name")`` comes back.

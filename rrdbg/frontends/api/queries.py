@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.commands.help import COMMANDS
+from rrdbg.commands.scope import bisection
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.bisect import Bisector
 from rrdbg.engine.queries.calls import calls as find_calls
@@ -21,7 +22,6 @@ from rrdbg.errors import RspError
 from rrdbg.frontends.api.values import Value, read_value
 from rrdbg.links.machine import Machine
 from rrdbg.links.symbols import GdbSymbols
-from rrdbg.model.hits.bisection import Bisection
 from rrdbg.model.hits.predicate import ExpressionFormula
 from rrdbg.model.hits.stop import Breakpoint, Hit
 from rrdbg.model.program.agent import Expression
@@ -83,12 +83,13 @@ async def change(session: Session, verb: str, target: str, *, everywhere: bool) 
     return Change(told.stopped.stop.position, target, *values, told.stopped.frame, told.cause)
 
 
-async def bisect(replay: Replay, symbols: GdbSymbols, condition: str, start: Position, end: Position) -> Change:
+async def bisect(session: Session, symbols: GdbSymbols, condition: str, start: Position, end: Position) -> Change:
     """Go to the instruction that makes ``condition`` hold, found by halving."""
-    predicate = FormulaPredicate(ExpressionFormula(await symbols.condition(condition)))
-    turn = await Bisector(replay, predicate, Bisection.between(start, end)).run()
-    await replay.seek(turn.before)
-    return Change(turn.before, condition, turn.old, turn.new, await symbols.frame())
+    formula = ExpressionFormula(await symbols.condition(condition))
+    between, predicate = await bisection(session, FormulaPredicate(formula), start, end)
+    turn = await Bisector(session.replay, predicate, between).run()
+    await session.replay.seek(turn.place)
+    return Change(turn.place, condition, turn.old, turn.new, await symbols.frame(), turn.told_elsewhere)
 
 
 async def calls(

@@ -10,14 +10,18 @@ import atexit
 import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakSet
 
 from rrdbg.engine.machines.progress import ProgressListener
 from rrdbg.frontends.api.asynchronous import AsyncReplay
 from rrdbg.frontends.api.bridge import Bridge, OwnLoop
+from rrdbg.frontends.api.drgn_program import DrgnProgram, told_of_kernel
 from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.position import Position
+
+if TYPE_CHECKING:
+    import drgn
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -114,6 +118,23 @@ class Replay:
     @on_progress.setter
     def on_progress(self, listener: ProgressListener) -> None:
         self._beneath.on_progress = listener
+
+    def drgn(self) -> drgn.Program:
+        """drgn's program of a Linux guest, always at the cursor: after a movement it reads the memory there.
+
+        Types and variables need a vmlinux with debug information, given as ``symbols``; without one there are the
+        kernel's own names. The same program comes each time.
+
+        :raises UsageError: there is no drgn (0.1.0 or newer) or no Linux, or ``symbols`` are of another build.
+        :raises LinkError: QEMU's memory cannot be read here.
+        """
+        beneath = self._beneath
+        if beneath.drgn_program is None:
+            told = self._bridge.run(told_of_kernel(beneath.session, beneath.symbols))
+            beneath.drgn_program = DrgnProgram(beneath.cursor, told, self._bridge.run)
+        # A predicate of a bisect has a bridge of its own for each position.
+        beneath.drgn_program.wait = self._bridge.run
+        return beneath.drgn_program.program
 
     seek = _blocking(AsyncReplay.seek)
     step = _blocking(AsyncReplay.step)

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 
+from rrdbg.commands.scope import bisection
 from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.queries.bisect import CHECKS, Bisector
 from rrdbg.engine.queries.changes import changes
@@ -21,7 +22,7 @@ from rrdbg.frontends.shared.long_work import Waiting
 from rrdbg.frontends.shared.opening import add_budget, add_debugger, add_jobs, add_recording, add_trust, gdb_of
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.hits.bisection import Bisection, Probe
-from rrdbg.model.timeline.position import START
+from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.bisect_log import BisectLog, Head, read_bisect_log
 
 _TIMEOUT_SECONDS = 600.0
@@ -53,6 +54,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--good", metavar="POSITION", default=None, help="it does not hold there (default: start)")
     parser.add_argument("--bad", metavar="POSITION", default=None, help="it holds there (default: end)")
+    parser.add_argument(
+        "--task", metavar="NAME|PID", default="",
+        help="it is asked only where this task of a Linux guest runs, of its own memory",
+    )  # fmt: skip
     parser.add_argument("--scan", action="store_true", help="list every change between good and bad instead")
     parser.add_argument(
         "--everywhere", action="store_true",
@@ -83,8 +88,17 @@ async def run(arguments: argparse.Namespace) -> int:
     wanted = asked(arguments) or (Asked(head.kind, head.words) if head else None)
     if wanted is None:
         raise UsageError("A predicate is missing: --expr, --memory, --console, --python or --run.")
-    if head and (arguments.scan or arguments.log or wanted != Asked(head.kind, head.words)):
-        raise UsageError(f"--resume goes on with what {arguments.resume} says; no other predicate, --log or --scan.")
+    task = arguments.task or (head.task if head else "")
+    if head and (
+        arguments.scan or arguments.log or task != head.task or wanted != Asked(head.kind, head.words)
+    ):  # fmt: skip
+        raise UsageError(
+            f"--resume goes on with what {arguments.resume} says; no other predicate or --task, no --log or --scan."
+        )
+    if task and arguments.scan:
+        raise UsageError(
+            "--scan lists what changes, whoever runs; 'writes EXPR --task NAME' lists what one task writes."
+        )
     recording = arguments.recording or (head.recording if head else None)
     gdb = gdb_of(arguments)
     api = await AsyncReplay.open(
@@ -93,13 +107,14 @@ async def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     async with api, AsyncExitStack() as stack:
         stack.enter_context(interrupted_at(lambda: api.position, "the predicate was being asked"))
-        bisection = await _ends(api, arguments, head)
+        good, bad = await _ends(api, arguments, head)
         report = Report(api, wanted, json=arguments.json, quiet=arguments.quiet)
         judge = await stack.enter_async_context(predicate(wanted, api, arguments))
+        between, judge = await bisection(api.session, judge, good, bad, task)
         if arguments.scan:
             api.cursor.spaces.everywhere = arguments.everywhere
-            return await _scan(api, judge, bisection, report)
-        ours = _head(api, wanted, bisection)
+            return await _scan(api, judge, between, report)
+        ours = _head(api, wanted, good, bad, task)
         if head and replace(head, recording=ours.recording) != ours:
             raise UsageError(
                 f"{arguments.resume} is the log of another bisect, or of another recording than {recording}."
@@ -107,11 +122,11 @@ async def run(arguments: argparse.Namespace) -> int:
         log = _log(arguments, ours)
         if log:
             stack.enter_context(log)
-        return await _bisect(api, judge, bisection, known, log, report, arguments.checks)
+        return await _bisect(api, judge, between, known, log, report, arguments.checks)
 
 
 async def _bisect(
-    api: AsyncReplay, judge: Predicate, bisection: Bisection, known: Sequence[Probe], log: BisectLog | None,
+    api: AsyncReplay, judge: Predicate, between: Bisection, known: Sequence[Probe], log: BisectLog | None,
     report: Report, checks: int,
 ) -> int:  # fmt: skip
     def note(probe: Probe, left: Bisection) -> None:
@@ -119,8 +134,8 @@ async def _bisect(
             log.add(probe)
         report.probe(probe, left)
 
-    bisector = Bisector(api.cursor, judge, bisection, known, on_probe=note, checks=checks)
-    report.begin(bisection, known)
+    bisector = Bisector(api.cursor, judge, between, known, on_probe=note, checks=checks)
+    report.begin(between, known)
     try:
         turn = await bisector.run()
     except (Interrupted, asyncio.CancelledError):
@@ -132,35 +147,35 @@ async def _bisect(
     return await report.turn(turn)
 
 
-async def _scan(api: AsyncReplay, judge: Predicate, bisection: Bisection, report: Report) -> int:
+async def _scan(api: AsyncReplay, judge: Predicate, between: Bisection, report: Report) -> int:
     waiting = Waiting(ProgressLine(quiet=report.quiet))
     api.cursor.on_progress = waiting.show
     waiting.begin()
     ever = False
     try:
-        async with aclosing(changes(api.cursor, judge, bisection.good, bisection.bad)) as found:
+        async with aclosing(changes(api.cursor, judge, between.good, between.bad)) as found:
             async for change in found:
                 waiting.end()
                 ever |= report.change(change)
     finally:
         waiting.end()
-    report.scanned(bisection)
+    report.scanned(between)
     if not ever:
         check_had_value(judge)
-        raise Undecided(f"It never turns true between {bisection.good} and {bisection.bad}.")
+        raise Undecided(f"It never turns true between {between.good} and {between.bad}.")
     return 0
 
 
-async def _ends(api: AsyncReplay, arguments: argparse.Namespace, head: Head | None) -> Bisection:
+async def _ends(api: AsyncReplay, arguments: argparse.Namespace, head: Head | None) -> tuple[Position, Position]:
     good = await api.position_of(arguments.good) if arguments.good else head.good if head else START
     bad = await api.position_of(arguments.bad) if arguments.bad else head.bad if head else api.end
-    return Bisection.between(good, bad)
+    return good, bad
 
 
-def _head(api: AsyncReplay, wanted: Asked, bisection: Bisection) -> Head:
+def _head(api: AsyncReplay, wanted: Asked, good: Position, bad: Position, task: str) -> Head:
     recording = api.cursor.recording
     identity = recording.manifest.checksums[recording.layout.relative(recording.layout.log)]
-    return Head(str(recording.layout.root), identity, wanted.kind, wanted.words, bisection.good, bisection.bad)
+    return Head(str(recording.layout.root), identity, wanted.kind, wanted.words, good, bad, task)
 
 
 def _log(arguments: argparse.Namespace, head: Head) -> BisectLog | None:

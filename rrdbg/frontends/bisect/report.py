@@ -40,8 +40,8 @@ class Report:
         """What is to be done."""
         resumed = f" {len(known)} probes are known." if known else ""
         self._line.say(
-            f"Bisecting {bisection.remaining:,} instructions between {bisection.good} and {bisection.bad}: "
-            f"about {bisection.rounds} probes.{resumed}"
+            f"Bisecting {bisection.remaining:,} instructions{_whose(bisection)} between {bisection.good} and "
+            f"{bisection.bad}: about {bisection.rounds} probes.{resumed}"
         )
 
     def probe(self, probe: Probe, left: Bisection) -> None:
@@ -70,14 +70,18 @@ class Report:
     async def turn(self, turn: Turn) -> int:
         """The culprit; the exit status is 3 if positions before it could not be judged."""
         api = self._api
-        values = {}
-        for position in (turn.position, turn.before):
-            await api.seek(position)
-            values[position] = await self._value()
+        old, new = turn.old, turn.new
+        if turn.elsewhere:
+            # At the end of the run before, the memory of the next task is in use: what was judged is told.
+            await api.seek(turn.place)
+        else:
+            await api.seek(turn.position)
+            new = await self._value() or new
+            await api.seek(turn.before)
+            old = await self._value() or old
         (where,) = await api.run("when")
         assert isinstance(where, Where)
         backtrace = (await api.gdb("backtrace")).rstrip() if await api.has_gdb() else ""
-        old, new = values[turn.before] or turn.old, values[turn.position] or turn.new
         if self._json:
             frame = where.frame
             self._print(
@@ -85,7 +89,7 @@ class Report:
                 pc=where.pc, instruction=where.instruction, function=frame.function if frame else None,
                 file=frame.file if frame else None, line=frame.line if frame else None, old=old, new=new,
                 backtrace=backtrace.splitlines(), probes=turn.probes, seconds=round(turn.seconds, 1),
-                skipped=turn.skipped,
+                skipped=turn.skipped, elsewhere=turn.elsewhere,
             )  # fmt: skip
         else:
             print(
@@ -93,12 +97,15 @@ class Report:
             )
             if turn.skipped:
                 print(f"Before it {turn.skipped} positions could not be judged; it may be any of them.")
-            print(f"From {turn.before} the step to it is  {where.pc:#x}: {where.instruction}")
+            if turn.elsewhere:
+                print(f"{turn.told_elsewhere} The task goes on at  {where.pc:#x}: {where.instruction}")
+            else:
+                print(f"From {turn.before} the step to it is  {where.pc:#x}: {where.instruction}")
             print(*_source(where.frame), f"  Old value = {old}\n  New value = {new}", sep="\n")
             print(backtrace or "There is no GDB, and so no backtrace.")
             print(
                 f"{turn.probes} probes, {turn.seconds:.1f} s. "
-                f"Look around: rrdbg replay {api.cursor.recording.name} --at {_typed(turn.before)}"
+                f"Look around: rrdbg replay {api.cursor.recording.name} --at {_typed(turn.place)}"
             )
         return 3 if turn.skipped else 0
 
@@ -142,6 +149,10 @@ def compared(expression: str) -> str:
     found = next((match for match in _COMPARISON.finditer(expression) if depth[match.start()] == 0), None)
     left = expression[: found.start()].strip() if found else ""
     return left or expression
+
+
+def _whose(bisection: Bisection) -> str:
+    return f" of task {bisection.task}" if bisection.task else ""
 
 
 def _source(frame: Frame | None) -> list[str]:

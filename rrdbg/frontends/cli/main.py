@@ -50,7 +50,8 @@ SUBCOMMANDS = {
     "profile": f"{_CLI}.profile",
     "cover": f"{_CLI}.cover",
     "ftrace": f"{_CLI}.ftrace",
-    **dict.fromkeys(("dump", "drgn"), f"{_CLI}.dump"),
+    "dump": f"{_CLI}.dump",
+    "drgn": f"{_CLI}.drgn",
 }
 """Where each subcommand is declared, by an ``add_parser``; a module may declare several."""
 

@@ -2,7 +2,8 @@
 
 Between a position where something does not hold yet (*good*) and a later one where it does (*bad*) there is a first one
 where it does. Each :class:`Probe` halves the stretch in which that lies, if the predicate is monotonic: once true, it
-stays true. Positions whose probe says nothing are skipped, as ``git bisect skip`` does with commits.
+stays true. Positions whose probe says nothing are skipped, as ``git bisect skip`` does with commits. For one task alone
+only the positions count at which it runs: those between are no positions then, and cost nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from rrdbg.errors import Undecided, UsageError
+from rrdbg.model.hits.task_runs import TaskRuns
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 
@@ -20,11 +22,19 @@ MOST_SKIPS = 32
 
 
 class Verdict(StrEnum):
-    """What a predicate says of a position."""
+    """What a predicate says of a position.
+
+    It is ``AWAY`` where a task is asked about that has not the memory there that it is asked about.
+    """
 
     GOOD = "good"
     BAD = "bad"
     SKIP = "skip"
+    AWAY = "away"
+
+
+class Away(Exception):
+    """Raised by what reads a task's memory: the task has none there; it is the kernel's, or has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,8 @@ class Probe:
 class Turn:
     """Where a predicate turns true: the step from ``before`` to ``position``, and its values at both.
 
-    Between the two lie ``skipped`` positions that could not be judged, each of which may be the first true one.
+    Between the two lie ``skipped`` positions that could not be judged, each of which may be the first true one. If
+    one task was asked about, it may be ``elsewhere`` that it turns: while others run, so in no step of the task's.
     """
 
     before: Position
@@ -59,29 +70,54 @@ class Turn:
     probes: int
     seconds: float
     skipped: int = 0
+    elsewhere: bool = False
+
+    @property
+    def place(self) -> Position:
+        """Where to look: before the step that turns it, or where the task goes on that was away meanwhile."""
+        return self.position if self.elsewhere else self.before
+
+    @property
+    def told_elsewhere(self) -> str:
+        """A sentence for a turn elsewhere; empty for any other."""
+        if not self.elsewhere:
+            return ""
+        return f"It came to hold between {self.before} and {self.position}, while other tasks ran."
 
 
 @dataclass(frozen=True, slots=True)
 class Bisection:
-    """The first bad position lies in ``(good, bad]``; ``skipped`` are positions in between that tell nothing."""
+    """The first bad position lies in ``(good, bad]``; ``skipped`` are positions in between that tell nothing.
+
+    With ``task`` both ends are positions at which it runs, and others do not count.
+    """
 
     good: Position
     bad: Position
     skipped: frozenset[Position] = frozenset()
+    task: TaskRuns | None = None
 
     @classmethod
-    def between(cls, good: Position, bad: Position) -> Bisection:
-        """A new one.
+    def between(cls, good: Position, bad: Position, task: TaskRuns | None = None) -> Bisection:
+        """A new one, if for a ``task`` alone from where it first runs to where it last does.
 
         :raises UsageError: ``good`` is not before ``bad``.
         """
         if not good < bad:
             raise UsageError(f"The good position, {good}, must lie before the bad one, {bad}.")
-        return cls(good, bad)
+        if task is None:
+            return cls(good, bad)
+        first = task.at_or_after(good)
+        last = bad if task.begins_at(bad) else task.last_before(bad)
+        if first is None or last is None or not first < last:
+            raise UsageError(f"Task {task} does not run between {good} and {bad}, or only for an instruction.")
+        return cls(first, last, task=task)
 
     @property
     def remaining(self) -> int:
-        """Instructions between the ends."""
+        """Instructions between the ends, of the task if it is for one."""
+        if self.task:
+            return self.task.instructions(self.good, self.bad)
         return self.bad.icount - self.good.icount
 
     @property
@@ -104,7 +140,7 @@ class Bisection:
                 return self._narrowed(replace(self, good=position))
             case Verdict.BAD if position < self.bad:
                 return self._narrowed(replace(self, bad=position))
-            case Verdict.SKIP if self.good < position < self.bad:
+            case Verdict.SKIP | Verdict.AWAY if self.good < position < self.bad:
                 return replace(self, skipped=self.skipped | {position})
         return self
 
@@ -126,27 +162,39 @@ class Bisection:
         """
         if not self.skipped and (near := self._snapshot(timeline)) is not None:
             return near
+        return self.middle(timeline)
+
+    def middle(self, timeline: Timeline) -> Position | None:
+        """As :meth:`next`, wherever snapshots are."""
         for icount in self._candidates(timeline):
             if self._inside(icount) and Position(icount) not in self.skipped:
                 return Position(icount)
         return None
 
     def _snapshot(self, timeline: Timeline) -> Position | None:
-        middle, quarter = self.good.icount + self.remaining / 2, self.remaining / 4
         places = [known.icount for known in timeline.snapshots if known.sound is not False]
-        near = [icount for icount in places if self._inside(icount) and abs(icount - middle) <= quarter]
+        low, high = self._at(0.25), self._at(0.75)
+        near = [icount for icount in places if low <= icount <= high and self._inside(icount)]
+        middle = self._at(0.5)
         return Position(min(near, key=lambda icount: abs(icount - middle))) if near else None
+
+    def _at(self, share: float) -> int:
+        """The icount behind this share of what is left."""
+        if self.task:
+            return self.task.after(self.good, int(self.remaining * share))
+        return self.good.icount + int(self.remaining * share)
 
     def _candidates(self, timeline: Timeline) -> Iterator[int]:
         if len(self.skipped) >= MOST_SKIPS:
             return
         for number in range(1, 8 * MOST_SKIPS):
-            icount = self.good.icount + int(self.remaining * _spread(number))
+            icount = self._at(_spread(number))
             before = timeline.deliveries.plain_at_or_before(icount)
-            yield before if before > self.good.icount else timeline.deliveries.plain_after(icount)
+            yield before if self._inside(before) else timeline.deliveries.plain_after(icount)
 
     def _inside(self, icount: int) -> bool:
-        return self.good < Position(icount) < self.bad
+        place = Position(icount)
+        return self.good < place < self.bad and (self.task is None or self.task.begins_at(place))
 
     def _narrowed(self, bisection: Bisection) -> Bisection:
         kept = (position for position in self.skipped if bisection.good < position < bisection.bad)

@@ -1,6 +1,7 @@
 """BTF, a kernel's own description of its types, which Debian's and most others carry in their memory.
 
-Only what rrdbg needs of it: where members of structures lie. The format is the kernel's (Documentation/bpf/btf.rst).
+Only what rrdbg needs of it: where members of structures lie. GDB gets all of it by way of bpftool
+(:mod:`rrdbg.links.type_file`). The format is the kernel's (Documentation/bpf/btf.rst).
 A guest's bytes may say anything: nothing is followed further than :data:`_DEEPEST`, nor out of the tables.
 """
 
@@ -49,6 +50,16 @@ class Btf:
         if magic != _MAGIC or version != 1 or max(ends) > len(data):
             return None
         return cls(data, (size + types, ends[0]), (size + texts, ends[1]))
+
+    @property
+    def data(self) -> bytes:
+        """All of the table, as the kernel has it."""
+        return self._data
+
+    @property
+    def names(self) -> bytes:
+        """All names in it, each with a zero behind."""
+        return self._data[slice(*self._texts)]
 
     def offset(self, path: str) -> int | None:
         """Where a member lies in its structure, in bytes: ``task_struct.thread_info.flags``; None if there is none.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rrdbg.errors import UsageError
 from rrdbg.model.timeline.position import Position
@@ -39,6 +39,10 @@ class Kernel:
         """What ``uname -r`` prints."""
         found = _RELEASE.match(self.banner)
         return found[1] if found else self.banner
+
+    def joined(self, other: Kernel) -> Kernel:
+        """The same kernel with what was found out of it elsewhere, too."""
+        return replace(self, addresses={**self.addresses, **other.addresses}, offsets={**self.offsets, **other.offsets})
 
     @property
     def base(self) -> int | None:

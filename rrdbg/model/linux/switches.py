@@ -67,6 +67,14 @@ class Switches:
                 covered.append((low, high))
         return Switches(tuple(covered), tuple(_needed(sorted([*self.switches, *found], key=_place), covered)))
 
+    def joined(self, other: Switches) -> Switches:
+        """What either knows."""
+        known = self
+        for low, high in other.covered:
+            for start, end in known.missing(low, high):
+                known = known.added(start, end, other.between(start, end))
+        return known
+
     def between(self, start: Position, end: Position) -> tuple[Switch, ...]:
         """Those that are known from ``start`` on and before ``end``."""
         low, high = (bisect_left(self.switches, place, key=_place) for place in (start, end))

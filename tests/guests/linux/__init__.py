@@ -65,6 +65,21 @@ def fetch_modules(kernel: Path, names: Sequence[str]) -> list[Path]:
     return [folder / f"{name}.ko" for name in names]
 
 
+def fetch_bpftool(out_dir: Path) -> Path:
+    """Download and unpack bpftool, unless it is there."""
+    tool = out_dir.resolve() / "bpftool"
+    if not tool.exists():
+        with tempfile.TemporaryDirectory(dir=out_dir) as scratch:
+            try:
+                run_tool("apt-get", "-qq", "download", "bpftool", folder=Path(scratch))
+            except GuestError as error:
+                raise GuestError(f"cannot download bpftool; try again after `apt-get update` ({error})") from None
+            (archive,) = Path(scratch).glob("*.deb")
+            run_tool("dpkg-deb", "--extract", str(archive), scratch)
+            Path(scratch, "usr/sbin/bpftool").replace(tool)
+    return tool
+
+
 def _unpack(package: str, out_dir: Path) -> None:
     """Put the kernel of `package` and its modules into `out_dir`."""
     with tempfile.TemporaryDirectory(dir=out_dir) as scratch:
