@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.shell.terminal import PROMPT, Terminal
 
-_PATIENCE = 120
+_PATIENCE = 250
 """Seconds that anything may take; a machine may be busy with other tests."""
 
 _COLUMNS = 200
