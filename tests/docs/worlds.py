@@ -127,9 +127,7 @@ WORLDS = {
         opened={"(gdb)": "gdb -q vmlinux"},
     ),
     "docs/howto/hunt.md": World(files={"check_use.elf": Guest("check_use", ("ROUNDS=2", "GAP=2000"))}),
-    "docs/howto/linux.md": World(
-        long={"boot-1": Linux()}, words={"kswapd0": "1", "42": "1"}
-    ),
+    "docs/howto/linux.md": World(long={"boot-1": Linux()}),
     "docs/howto/origin.md": World(
         matrix=True,
         recordings={"copies-1": Guest("copies")}, opened={"(rrdbg)": "rrdbg replay copies-1"}
