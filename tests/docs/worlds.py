@@ -126,7 +126,6 @@ WORLDS = {
         },
         opened={"(gdb)": "gdb -q vmlinux"},
     ),
-    "docs/howto/hunt.md": World(files={"check_use.elf": Guest("check_use", ("ROUNDS=2", "GAP=2000"))}),
     "docs/howto/linux.md": World(long={"boot-1": Linux()}),
     "docs/howto/origin.md": World(
         matrix=True,
