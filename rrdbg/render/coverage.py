@@ -43,13 +43,13 @@ def drcov(blocks: Sequence[Block], program: ProgramExtent | None = None) -> byte
     Offsets are of 32 bits, so there is one for each 4 GiB.
     """
     modules: dict[tuple[str, int], int] = {}
-    ends: list[int] = []
+    ends: dict[int, int] = {}
     entries = bytearray()
     for block in sorted(blocks, key=lambda block: block.start):
         own = program and program.start <= block.start < program.end
         name, base = (program.path, program.start) if program and own else ("guest", block.start // _FAR * _FAR)
         number = modules.setdefault((name, base), len(modules))
-        ends[number:] = [max([block.end, *ends[number:]])]
+        ends[number] = max(block.end, ends.get(number, 0))
         for start in range(block.start, block.end, _LONGEST):
             entries += _BLOCK.pack(start - base, min(_LONGEST, block.end - start), number)
     rows = "".join(

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from tests.shell.terminal import PROMPT, Terminal
 
-_PATIENCE = 120
+_PATIENCE = 250
 """Seconds that anything may take; a machine may be busy with other tests."""
 
-_COLUMNS = 200
+_COLUMNS = 300
 """A terminal so wide that nothing of what is compared is broken into two lines."""
 
 _MARK = re.compile(r"@@mark (\d*)@@$")

@@ -16,7 +16,6 @@ from rrdbg.store.library import Library
 from tests.conftest import GUEST_DIR, failing_clearly
 from tests.guests import linux
 from tests.guests.build import BUGS, QEMU_OPTIONS, build
-from tests.guests.linux.processes import build_processes
 from tests.guests.linux.tasks import build_tasks
 from tests.guests.rtos import build_rtos
 
@@ -51,20 +50,13 @@ class Guest:
 
 @dataclass(frozen=True)
 class Linux:
-    """A Linux guest of tests/guests/linux: ``tasks``, or ``processes``."""
+    """The Linux guest of tests/guests/linux that runs several programs."""
 
-    name: str
-
-    def build(self) -> Path:
-        """The ELF file of its program."""
-        with failing_clearly(self.name):
-            return build_processes(GUEST_DIR).elf if self.name == "processes" else build_tasks(GUEST_DIR).program
+    name: str = "tasks"
 
     def request(self, directory: Path) -> RecordRequest:
         """How it is recorded."""
         with failing_clearly(self.name):
-            if self.name == "processes":
-                return RecordRequest(build_processes(GUEST_DIR).command, directory)
             guest = build_tasks(GUEST_DIR).guest
         command = (
             "qemu-system-x86_64", *linux.QEMU_OPTIONS, "-nographic", "-no-reboot", "-kernel", str(guest.kernel),
@@ -81,7 +73,7 @@ WORKLOAD = Guest("workload")
 class World:
     """What is there when a page is begun."""
 
-    files: Mapping[str, Guest | Linux] = field(default_factory=dict)
+    files: Mapping[str, Guest] = field(default_factory=dict)
     """ELF files, by the names that the page has for them."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """Other files."""
@@ -134,8 +126,7 @@ WORLDS = {
         },
         opened={"(gdb)": "gdb -q vmlinux"},
     ),
-    "docs/howto/hunt.md": World(files={"check_use.elf": Guest("check_use", ("ROUNDS=2", "GAP=2000"))}),
-    "docs/howto/linux.md": World(long={"boot-1": Linux("tasks")}),
+    "docs/howto/linux.md": World(long={"boot-1": Linux()}),
     "docs/howto/origin.md": World(
         matrix=True,
         recordings={"copies-1": Guest("copies")}, opened={"(rrdbg)": "rrdbg replay copies-1"}
@@ -147,11 +138,6 @@ WORLDS = {
     "docs/howto/profile.md": World(
         matrix=True,
         files={"firmware.elf": WORKLOAD}, recordings={"boot-1": WORKLOAD, "firmware-1": WORKLOAD}
-    ),
-    "docs/howto/processes.md": World(
-        files={"processes.elf": Linux("processes")},
-        long={"processes-1": Linux("processes")},
-        opened={"(rrdbg)": "rrdbg replay processes-1 --symbols processes.elf"},
     ),
     "docs/howto/shell.md": World(
         matrix=True,

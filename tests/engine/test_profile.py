@@ -142,6 +142,13 @@ def test_a_log_of_blocks_is_as_documented() -> None:
     assert sorted(path for _, path in modules.values()) == ["/guest.elf", "guest", "guest"]
 
 
+def test_a_module_that_lies_on_both_sides_of_the_program_ends_behind_its_last_block() -> None:
+    blocks = [Block(start, 16, Position(9), True) for start in (0x7FF0, 0x101010, 0x201000)]
+    text = drcov(blocks, ProgramExtent("/guest.elf", 0x100000, 0x102000)).split(b"BB Table")[0].decode().splitlines()
+    rows = [line.split(", ") for line in text[4:]]
+    assert [(row[4], int(row[2], 16)) for row in rows] == [("guest", 0x201010), ("/guest.elf", 0x101020)]
+
+
 def stacks() -> list[StackSample]:
     shown = (("spin", "main"), ("spin", "main"), ("a;b c\n", "main"), ("", "main"))
     return [

@@ -5,6 +5,7 @@ RECORDING is one of heapbug. What is drawn is what a terminal would show, cell b
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def colour(name: str, usual: str) -> str:
 
 
 def drawn(row: int, cells: list[Char]) -> Iterator[str]:
-    """A line of the screen: a run of cells that look the same is one word."""
+    """The words of a line of the screen, and the grounds that they stand on."""
     column = 0
     for (fore, back, bold), run in groupby(cells, lambda cell: look(cell)):
         text = "".join(cell.data for cell in run)
@@ -44,10 +45,12 @@ def drawn(row: int, cells: list[Char]) -> Iterator[str]:
         column += len(text)
         if back != GROUND:
             yield f'<rect x="{x:.1f}" y="{y}" width="{len(text) * WIDTH:.1f}" height="{HEIGHT}" fill="{back}"/>'
-        if text.strip():
+        # Words are put where they belong one by one, as spaces that end a text are not drawn.
+        for word in re.finditer(r"\S+", text):
             weight = ' font-weight="bold"' if bold else ""
-            length = f'textLength="{len(text) * WIDTH:.1f}" lengthAdjust="spacingAndGlyphs"'
-            yield f'<text x="{x:.1f}" y="{y + FONT}" {length} fill="{fore}"{weight}>{escape(text)}</text>'
+            length = f'textLength="{len(word[0]) * WIDTH:.1f}" lengthAdjust="spacingAndGlyphs"'
+            place = f'x="{x + word.start() * WIDTH:.1f}" y="{y + FONT}"'
+            yield f'<text {place} {length} fill="{fore}"{weight}>{escape(word[0])}</text>'
 
 
 def look(cell: Char) -> tuple[str, str, bool]:
@@ -60,7 +63,7 @@ def main(recording: Path, target: Path) -> None:
     """Type, and draw what is there then."""
     with tempfile.TemporaryDirectory() as folder:
         copy = fresh_copy(recording, Path(folder) / recording.name)
-        with Terminal(["replay", str(copy)], Path(folder), rows=42, columns=120) as terminal:
+        with Terminal(["replay", str(copy)], Path(folder), rows=40, columns=128) as terminal:
             terminal.wait_for(PROMPT)
             for line in LINES:
                 terminal.run(line)
