@@ -29,7 +29,7 @@ help: ## List what can be made
 setup: ## Install what is missing: Debian packages, and the virtual environment .venv
 	@scripts/setup
 
-test: lint ## Run linters, type checker and all tests (some of them: make test ARGS='-k NAME')
+test: lint site ## Run linters, type checker, the links of the pages and all tests (some of them: make test ARGS='-k NAME')
 	$(PYTEST) $(or $(ARGS),$(PARALLEL))
 	$(if $(ARGS),,$(MAKE) --no-print-directory test-newer)
 
