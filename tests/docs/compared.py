@@ -13,7 +13,7 @@ from collections.abc import Sequence
 _POSITION = r"\d{1,3}(?:,\d{3})+(?::\d+)?"
 _PARTS = re.compile(
     rf"""
-    (?P<any>\.\.\.)
+    (?P<any>\s*\.\.\.)
     | (?P<time>(?:\d{{4}}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d(?:\.\d+)?)
     | (?P<measure>(?<![\w.,])\d[\d,]*(?:\.\d+)?[ ](?:ms|s|[kMG]i?B|B|probes|snapshots)\b)
     | (?P<share>(?<![\w.,])\d+(?:\.\d+)?%)

@@ -177,7 +177,9 @@ def test_snapshots_that_others_use_stay(workload: Path, tmp_path: Path) -> None:
         with rrdbg.open(root, gdb=None) as beside:
             assert not beside.beneath.cursor.recording.first
             keeper = writer.beneath.cursor._keeper
-            known = [snapshot for snapshot in keeper.timeline.snapshots if snapshot.icount]
+            known = [
+                snapshot for snapshot in keeper.timeline.snapshots if snapshot.icount > 1
+            ]  # which is laid anew at once
             assert known
             keeper.drop(*known)
             assert set((root / "snapshots").iterdir()) == files, "they are left for the one that has them"

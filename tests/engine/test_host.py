@@ -22,6 +22,7 @@ from rrdbg.store import timeline_file
 from tests.cli.test_record import wait_until
 from tests.engine.conftest import Run
 from tests.oracle import Oracle
+from tests.recordings import fresh_copy
 
 
 def no_room(*_: object) -> None:
@@ -113,7 +114,7 @@ def test_a_clock_that_jumps_disturbs_nothing(
 def test_a_directory_that_cannot_be_written_is_only_read(
     run: Run[Any], workload: Path, busy: Oracle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = Path(shutil.copytree(workload, tmp_path / "copy"))
+    copy = fresh_copy(workload, tmp_path / "copy")
     can = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and can(path, mode))
 
