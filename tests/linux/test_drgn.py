@@ -110,6 +110,7 @@ def test_a_vmlinux_gives_types(tasks_recording: Path, tmp_path: Path, kernel: Ke
         replay.drgn()
 
 
+@pytest.mark.matrix  # 10 s, as the next one
 def test_a_bisect_may_ask_it(replay: rrdbg.Replay, tasks_recording: Path, tmp_path: Path, jiffies: int) -> None:
     """Where the third tick of a stretch comes, as a watchpoint has it."""
     start = replay.end.icount - 40_000_000
@@ -135,6 +136,7 @@ def test_a_bisect_may_ask_it(replay: rrdbg.Replay, tasks_recording: Path, tmp_pa
     assert (turn["kind"], turn["before"]["icount"], turn["position"]["icount"]) == ("turn", place, place + 1)
 
 
+@pytest.mark.matrix
 def test_its_shell_and_its_scripts_follow_the_cursor(
     replay: rrdbg.Replay, tasks_recording: Path, tmp_path: Path, jiffies: int
 ) -> None:

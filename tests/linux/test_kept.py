@@ -107,6 +107,7 @@ async def test_where_nothing_can_be_written_it_is_kept_for_the_session(
     assert files(unknown) == before
 
 
+@pytest.mark.matrix  # 20 s
 async def test_who_works_beside_keeps_what_he_finds_for_all(
     unknown: Path, looked: list[Position], passes: list[tuple[Position, Position]]
 ) -> None:

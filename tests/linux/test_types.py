@@ -30,6 +30,7 @@ def _bpftool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{os.environ['PATH']}:{tool.parent}")
 
 
+@pytest.mark.matrix  # 35 s, and fetches bpftool
 async def test_gdb_knows_the_kernels_structures(tasks: Replay) -> None:
     await tasks.seek(tasks.timeline.end)
     guest = LinuxGuest(tasks)
