@@ -7,7 +7,7 @@ While the user thinks there is time for more, until what a jump replays takes no
 from __future__ import annotations
 
 from rrdbg.engine.machines.source import Machines
-from rrdbg.engine.snapshots.keeper import Keeper
+from rrdbg.engine.snapshots.keeper import WIDE_GAP, Keeper
 from rrdbg.links.memory import available
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
@@ -25,9 +25,6 @@ BUDGET_SHARE = 0.5
 
 MEMORY_SHARE = 0.2
 """A machine that can be saved has its RAM twice, which may be this part of the memory that is free."""
-
-_WIDE = 1.5
-"""Spacings that a gap must have to be parted: there must be room for one between."""
 
 
 class Gaps:
@@ -73,7 +70,7 @@ class Gaps:
             for low, high in zip(timeline.snapshots, ends, strict=True)
             if _saved_in_pages(timeline, low)
             and low.icount not in self._done
-            and timeline.cost.seconds(low.icount, high) >= spacing * _WIDE
+            and timeline.cost.seconds(low.icount, high) >= spacing * WIDE_GAP
         ]
         before = [gap for gap in wide if gap[0].icount < cursor.icount]
         return (before[-1] if before else wide[0]) if wide else None

@@ -71,7 +71,7 @@ That is 20 ms for fifty snapshots, which each new one need not pay.
 MOST_AT_FIRST = 256 << 20
 """Bytes in use with which a guest may begin for the first snapshot of ours to be laid at once, which takes 0.1 s."""
 
-_WIDE_GAP = 1.5
+WIDE_GAP = 1.5
 """Spacings that a gap must have to be parted."""
 
 _log = logging.getLogger(__name__)
@@ -221,7 +221,7 @@ class Keeper:
             return False
         places = [low, *(known.icount for known in self.timeline.snapshots if low < known.icount < high), high]
         seconds = self.timeline.cost.seconds
-        return any(seconds(one, two) >= self._spacing * _WIDE_GAP for one, two in pairwise(places))
+        return any(seconds(one, two) >= self._spacing * WIDE_GAP for one, two in pairwise(places))
 
     def lays_ladder(self, low: int, here: int) -> bool:
         """True if the next run in reverse from ``low`` to ``here`` would lay one, if its machine can be saved."""
@@ -242,7 +242,7 @@ class Keeper:
         low = before.icount if before else 0
         high = after.icount if after else self.timeline.end.icount
         seconds = self.timeline.cost.seconds
-        wide = seconds(low, icount) >= self._spacing and seconds(low, high) >= self._spacing * _WIDE_GAP
+        wide = seconds(low, icount) >= self._spacing and seconds(low, high) >= self._spacing * WIDE_GAP
         return wide and self._pays
 
     async def save(self, walker: Walker, kind: SnapshotKind, name: str | None = None) -> Snapshot:
@@ -434,7 +434,7 @@ class Keeper:
             return
         writing, began = self._writing, time.monotonic()
         try:
-            await unbroken(_end(writing))
+            await unbroken(asyncio.wait((writing,)))
         finally:
             self._writing = None
             self._saved_for += time.monotonic() - began
@@ -461,7 +461,3 @@ class Keeper:
             if not droppable:
                 return
             self.drop(*droppable)
-
-
-async def _end(work: asyncio.Future[Snapshot]) -> None:
-    await asyncio.wait((work,))

@@ -44,7 +44,7 @@ class Idle:
         work, self._work = self._work, None
         if work:
             work.cancel()
-            await unbroken(_ended(work))  # it may be saving, which takes some 0.1 s
+            await unbroken(asyncio.wait((work,)))  # it may be saving, which takes some 0.1 s
 
     async def done(self) -> None:
         """Wait until there is no more to do, or it was given up."""
@@ -61,7 +61,3 @@ class Idle:
             # Whatever is wrong is for a movement to find out, and to tell.
             self._wanted = False
             _log.debug("Nothing more is done while nothing moves: %s", error)
-
-
-async def _ended(work: asyncio.Task[None]) -> None:
-    await asyncio.wait((work,))

@@ -65,7 +65,7 @@ class WebServer:
         await self._bench.close()
         if self._server and self._task:
             self._server.should_exit = True
-            await unbroken(_awaited(self._task))
+            await unbroken(asyncio.wait((self._task,)))
 
 
 class _Server(Server):
@@ -74,10 +74,6 @@ class _Server(Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-async def _awaited(task: asyncio.Task[None]) -> None:
-    await asyncio.wait((task,))
 
 
 def _bound(port: int) -> socket.socket:

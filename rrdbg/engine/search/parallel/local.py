@@ -150,7 +150,7 @@ class LocalExecutor:
         finally:
             for work in working:
                 work.cancel()
-            await unbroken(_gone(working))
+            await unbroken(asyncio.wait(working))
 
     async def close(self) -> None:
         """End all workers."""
@@ -197,8 +197,3 @@ async def _parts(result: _Results) -> AsyncGenerator[Part, None]:
             raise part
         over = part.over
         yield part
-
-
-async def _gone(working: Sequence[asyncio.Task[None]]) -> None:
-    """Wait until all have ended."""
-    await asyncio.wait(working)
