@@ -120,15 +120,19 @@ class LinuxGuest:
             raise UsageError(f"No task {name} runs between {start} and {end}; 'info switches' lists those that do.")
         return TaskRuns(name, runs)
 
+    async def _kernel(self) -> Kernel:
+        kernel = await self.look()
+        if kernel is None:
+            raise no_kernel(self._replay)
+        return kernel
+
     async def types(self) -> Btf:
         """What the kernel says of its types.
 
         :raises UsageError: there is no Linux, or one that says nothing of them.
         :raises LinkError: QEMU's memory cannot be read here.
         """
-        kernel = await self.look()
-        if kernel is None:
-            raise no_kernel(self._replay)
+        kernel = await self._kernel()
 
         async def look(walker: Walker) -> Btf | None:
             memory = await KernelMemory.of(walker.machine)
@@ -148,9 +152,7 @@ class LinuxGuest:
         :raises UsageError: there is no Linux, or one that does not tell it.
         :raises LinkError: QEMU's memory cannot be read here.
         """
-        kernel = await self.look()
-        if kernel is None:
-            raise no_kernel(self._replay)
+        kernel = await self._kernel()
         if text := await vmcoreinfo(await self._replay.machine(), kernel):
             return text
         end = self._replay.timeline.end
