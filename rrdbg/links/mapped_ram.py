@@ -16,7 +16,8 @@ from rrdbg.errors import QmpError
 PAGE = 4096
 """Bytes in a page, which is what RAM is saved by."""
 
-_MOST_BUFFERS = 512
+_MOST_AT_ONCE = 512
+"""Pages that are read together."""
 
 _ENTRY = 8
 """Bytes in an entry of pagemap, of which the last one begins with three bits: present, swapped out, page of a file."""
@@ -38,15 +39,15 @@ class MappedRam:
         self.address = _address(pid, file)
         """Where it begins in the process."""
 
-    def write(self, pages: Iterable[tuple[int, memoryview]]) -> None:
-        """Put ``pages``, by number and in order, into the process.
+    def write(self, runs: Iterable[tuple[int, memoryview]]) -> None:
+        """Put ``runs`` of pages, each with the number of its first one, into the process.
 
         :raises QmpError: that is not allowed here.
         """
         try:
             memory = os.open(f"/proc/{self._pid}/mem", os.O_RDWR | os.O_CLOEXEC)
             try:
-                for first, run in _runs(pages):
+                for first, run in runs:
                     _write_all(memory, run, self.address + first * PAGE)
             finally:
                 os.close(memory)
@@ -101,25 +102,11 @@ def _address(pid: int, file: int) -> int:
     raise QmpError(f"QEMU (pid {pid}) has not mapped its RAM from the file that it was given.")
 
 
-def _runs(pages: Iterable[tuple[int, memoryview]]) -> Iterable[tuple[int, list[memoryview]]]:
-    """Pages that follow each other, with the number of the first one."""
-    first, run = 0, list[memoryview]()
-    for number, page in pages:
-        if run and (number != first + len(run) or len(run) == _MOST_BUFFERS):
-            yield first, run
-            run = []
-        if not run:
-            first = number
-        run.append(page)
-    if run:
-        yield first, run
-
-
 def _stretches(numbers: Sequence[int]) -> Iterable[tuple[int, int]]:
     """Numbers that follow each other, as the first one and how many."""
     first = count = 0
     for number in numbers:
-        if count and (number != first + count or count == _MOST_BUFFERS):
+        if count and (number != first + count or count == _MOST_AT_ONCE):
             yield first, count
             count = 0
         if not count:
@@ -129,10 +116,10 @@ def _stretches(numbers: Sequence[int]) -> Iterable[tuple[int, int]]:
         yield first, count
 
 
-def _write_all(memory: int, run: list[memoryview], address: int) -> None:
-    done = os.pwritev(memory, run, address)
-    if done != len(run) * PAGE:
-        raise OSError(f"only {done} bytes of {len(run) * PAGE} could be written")
+def _write_all(memory: int, run: memoryview, address: int) -> None:
+    done = os.pwrite(memory, run, address)
+    if done != len(run):
+        raise OSError(f"only {done} bytes of {len(run)} could be written")
 
 
 def _not_allowed(pid: int, error: OSError) -> QmpError:

@@ -30,11 +30,14 @@ NO_SUM = bytes(SUM_BYTES)
 """Of a page of zeros."""
 
 _CHUNK = 1024
+_PIECE = 32
 _MOST_TABLE = 1 << 28
 """Bytes of a packed table; one of 64 GiB of RAM has 67 million unpacked."""
 
 _MOST_SUMS = 1 << 32
 _ZEROS = bytes(PAGE)
+_MOST_ZEROS = 512
+_NOTHING = bytes(_MOST_ZEROS * PAGE)
 
 Table = array
 """Slots by page number (``array("I")``)."""
@@ -76,12 +79,16 @@ def read_table(path: Path, pages: int) -> array[int]:
 def differing(table: array[int], other: array[int]) -> Iterator[int]:
     """The numbers of the pages in which two tables differ, in order."""
     # Most of a large guest is the same: comparing a thousand at once takes a microsecond.
-    for start in range(0, len(table), _CHUNK):
-        mine, theirs = table[start : start + _CHUNK], other[start : start + _CHUNK]
-        if mine != theirs:
-            for number, (one, two) in enumerate(zip(mine, theirs, strict=True), start):
+    for start in _unlike(table, other, range(0, len(table), _CHUNK), _CHUNK):
+        for piece in _unlike(table, other, range(start, min(start + _CHUNK, len(table)), _PIECE), _PIECE):
+            mine, theirs = table[piece : piece + _PIECE], other[piece : piece + _PIECE]
+            for number, (one, two) in enumerate(zip(mine, theirs, strict=True), piece):
                 if one != two:
                     yield number
+
+
+def _unlike(table: array[int], other: array[int], starts: Iterable[int], size: int) -> Iterator[int]:
+    return (start for start in starts if table[start : start + size] != other[start : start + size])
 
 
 class Pages:
@@ -139,12 +146,37 @@ class Pages:
         :raises RecordingError: one of them is not there.
         """
         data = memoryview(self._mapped())
-        zeros = memoryview(_ZEROS)
-        for slot in slots:
-            view = data[(slot - 1) * PAGE : slot * PAGE] if slot else zeros
-            if len(view) != PAGE:
-                raise RecordingError(f"{self._file} is too short; 'rrdbg index' makes the snapshots again.")
-            yield view
+        return (self._piece(data, slot, 1) for slot in slots)
+
+    def runs(self, table: array[int], numbers: Iterable[int]) -> Iterator[tuple[int, memoryview]]:
+        """The contents that ``table`` names for the pages ``numbers``, which are in order, as few pieces as can be.
+
+        Each comes with the number of its first page. What was saved together lies together: of the 5,000 pages in
+        which two snapshots of a Linux boot differ there are 1,500 pieces, and each piece costs some microseconds.
+
+        :raises RecordingError: one of them is not there.
+        """
+        data = memoryview(self._mapped())
+        first = slot = count = 0
+        for number in numbers:
+            here = table[number]
+            expected = slot + count if slot else 0
+            if count and number == first + count and here == expected and (slot or count < _MOST_ZEROS):
+                count += 1
+                continue
+            if count:
+                yield first, self._piece(data, slot, count)
+            first, slot, count = number, here, 1
+        if count:
+            yield first, self._piece(data, slot, count)
+
+    def _piece(self, data: memoryview, slot: int, count: int) -> memoryview:
+        if not slot:
+            return memoryview(_NOTHING)[: count * PAGE]
+        view = data[(slot - 1) * PAGE : (slot - 1 + count) * PAGE]
+        if len(view) != count * PAGE:
+            raise RecordingError(f"{self._file} is too short; 'rrdbg index' makes the snapshots again.")
+        return view
 
     def sums(self, slots: Sequence[int]) -> bytearray:
         """The checksums of ``slots``, one after another.

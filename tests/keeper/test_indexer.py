@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from array import array
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from rrdbg.engine.machines.launcher import Launcher
+from rrdbg.engine.machines.mapping import Blank, Mapping
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
 from rrdbg.engine.snapshots.keeper import Keeper
@@ -32,7 +34,7 @@ from rrdbg.store.timeline_file import clean, load_timeline
 from tests.forward import from_start
 from tests.keeper.conftest import Run
 from tests.keeper.test_keeper import AT_THE_START, DENSE, files_of, listed
-from tests.processes import wait_until_gone
+from tests.processes import qemus_in, wait_until_gone
 
 pytestmark = pytest.mark.usefixtures("even")
 
@@ -59,6 +61,45 @@ def test_all_snapshots_are_proved_and_said_to_be(run: Run[Any], copied: Path) ->
     shares = [progress.share for progress in seen]
     assert shares == sorted(shares)
     assert seen[-1].icount == timeline.end.icount
+
+
+def test_a_blank_becomes_what_is_wanted_whatever_it_waited_with(
+    run: Run[Any], copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it waits it is given the memory of the snapshot that was wanted last; the checksums are of all RAM."""
+    prepared: list[int] = []
+    warm = Mapping._warm
+
+    def noted(self: Mapping, blank: Blank, table: array[int]) -> None:
+        warm(self, blank, table)
+        prepared.append(blank.machine.process.pid)
+
+    async def check() -> None:
+        await index(copied, spacing=DENSE)
+        with Recording.open(copied) as recording:
+            launcher, timeline = await Launcher.create(recording), load_timeline(recording)
+            known = [snapshot for snapshot in timeline.snapshots if snapshot.mapped]
+            order = random.Random(3)
+            used = []
+            try:
+                launcher.keep_stocked(2)
+                for snapshot in [*known, *order.choices(known, k=8)]:
+                    assert launcher._mapping
+                    assert launcher._mapping._stocking
+                    await asyncio.wait((launcher._mapping._stocking,))
+                    walker, _ = await launcher.start(snapshot, timeline)
+                    try:
+                        assert await launcher.digest(walker) == snapshot.digest, f"at {snapshot.icount:,}"
+                        used.append(walker.machine.process.pid)
+                    finally:
+                        await walker.machine.close()
+            finally:
+                await launcher.close()
+            assert len(set(used) & set(prepared)) == len(used) - 2, "all but the first two"
+
+    monkeypatch.setattr(Mapping, "_warm", noted)
+    run(check())
+    assert not qemus_in(copied)
 
 
 def test_a_pass_whose_qemu_hangs_begins_anew(

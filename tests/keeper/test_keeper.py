@@ -260,7 +260,7 @@ def test_a_start_that_is_given_up_leaves_no_machine(
             given_up: list[str] = []
             wanted: list[tuple[type, str, Snapshot]] = [
                 (LiveRam, "give_back_zeros", timeline.snapshots[0]),
-                (Pages, "views", timeline.snapshots[1]),
+                (Pages, "runs", timeline.snapshots[1]),
             ]
             for owner, name, snapshot in wanted:
                 starting = asyncio.create_task(launcher.start(snapshot, timeline))

@@ -84,3 +84,28 @@ def test_tables_differ_where_they_differ(changes: list[tuple[int, int]]) -> None
     for place, value in changes:
         other[place] = value
     assert list(differing(one, other)) == [place for place in range(3000) if one[place] != other[place]]
+
+
+@settings(deadline=None, max_examples=200)
+@given(slots=st.lists(st.integers(0, 12), min_size=1, max_size=60), wanted=st.sets(st.integers(0, 59)))
+def test_pieces_hold_what_the_table_names(
+    tmp_path_factory: pytest.TempPathFactory, slots: list[int], wanted: set[int]
+) -> None:
+    pages = Pages(tmp_path_factory.mktemp("pages"))
+    put(pages, [page(n) for n in range(1, 13)])
+    table = array("I", slots)
+    numbers = sorted(number for number in wanted if number < len(slots))
+    found = [
+        (first + index, bytes(view[index * PAGE : (index + 1) * PAGE]))
+        for first, view in pages.runs(table, numbers)
+        for index in range(len(view) // PAGE)
+    ]
+    assert found == [(number, page(slots[number]) if slots[number] else ZEROS) for number in numbers]
+
+
+def test_what_was_saved_together_is_one_piece_and_one_that_is_cut_off_is_told_of(tmp_path: Path) -> None:
+    pages = Pages(tmp_path / "ram")
+    table = put(pages, [page(n) for n in range(1, 300)]) + array("I", bytes(4 * 1000))
+    assert [len(view) // PAGE for _, view in pages.runs(table, range(len(table)))] == [299, 512, 488]
+    with pytest.raises(RecordingError, match="too short"):
+        list(pages.runs(array("I", [298, 299, 300]), range(3)))

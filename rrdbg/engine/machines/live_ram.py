@@ -51,11 +51,9 @@ class LiveRam:
 
     def fill(self, table: array[int], pages: Pages) -> None:
         """Have it hold what ``table`` names in ``pages``, before QEMU has looked at it."""
-        numbers = [number for number, slot in enumerate(table) if slot]
-        slots = [table[number] for number in numbers]
-        for number, view in zip(numbers, pages.views(slots), strict=True):
-            self._ram[number * PAGE : (number + 1) * PAGE] = view
-            self._saved[number * PAGE : (number + 1) * PAGE] = view
+        for first, run in pages.runs(table, (number for number, slot in enumerate(table) if slot)):
+            for ram in (self._ram, self._saved):
+                ram[first * PAGE : first * PAGE + len(run)] = run
         self.table = array("I", table)
         self._sums = pages.sums(table)
 
