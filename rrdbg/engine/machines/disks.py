@@ -81,14 +81,18 @@ async def save_delta(base: Base, delta: Path | None, scratch: Path, tag: str | N
             await run_qemu_img("rebase", *UNSAFE, "-u", "-f", "qcow2", "-F", "qcow2", "-b", made.absolute(), upper)
             await run_qemu_img("commit", *UNSAFE, "-q", "-d", "-f", "qcow2", upper)
             upper.unlink()
-        await _keep_only(tag, made, base)
+        await keep_only(tag, made, base)
     except BaseException:
         made.unlink(missing_ok=True)
         upper.unlink(missing_ok=True)
         raise
 
 
-async def _keep_only(tag: str | None, made: Path, base: Base) -> None:
+async def keep_only(tag: str | None, made: Path, base: Base) -> None:
+    """Have ``made``, a delta on ``base``, hold no snapshot but ``tag``.
+
+    :raises LinkError: qemu-img failed.
+    """
     layer = {**_layer(made, _below(base, None), writable=True), "discard": "unmap"}
     # Tags are in the qcow2 itself; qemu-img opens no backing file for them, and refuses to be told one.
     disk = "json:" + as_option({"driver": "qcow2", "file": layer, "backing": None, "discard": "unmap"})

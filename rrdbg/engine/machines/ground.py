@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import shutil
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.engine.machines.confined import Confinement
-from rrdbg.engine.machines.disks import Base, disk_through_scratch, image_node, read_only_node, save_delta
+from rrdbg.engine.machines.disks import Base, disk_through_scratch, image_node, keep_only, read_only_node, save_delta
 from rrdbg.links.images import JsonObject
 from rrdbg.links.scheduling import Processors
 from rrdbg.links.words import disk_node
@@ -78,7 +79,7 @@ class Ground:
         scratch = self.empty(disk_scratch(directory, index))
         return disk_through_scratch(disk_node(index), self._base(index), delta(index), scratch)
 
-    async def save_disks(self, directory: Path, icount: int, delta: Delta, tag: str | None = None) -> list[Path]:
+    async def save_disks(self, directory: Path, icount: int, delta: Delta, tag: str) -> list[Path]:
         """Write what the machine in ``directory``, which was just saved at ``icount``, has changed on each disk.
 
         The files are new ones in ``directory``. Of snapshots inside they have only ``tag``.
@@ -88,6 +89,24 @@ class Ground:
             files.append(disk_file(directory, icount, index))
             await save_delta(self._base(index), delta(index), disk_scratch(directory, index), tag, files[-1])
         return files
+
+    async def take_disks(self, directory: Path, icount: int) -> list[Path]:
+        """Copy what the machine in ``directory``, which was just saved at ``icount``, has changed on each disk.
+
+        The guest may go on then; :meth:`finish_disks` makes the copies part of a snapshot.
+        """
+        files = [disk_file(directory, icount, index) for index in self.writable_disks]
+        for index, file in zip(self.writable_disks, files, strict=True):
+            await asyncio.to_thread(shutil.copyfile, disk_scratch(directory, index), file)
+        return files
+
+    async def finish_disks(self, files: Sequence[Path]) -> None:
+        """Have the copies ``files`` hold no snapshot inside: 50 ms for each disk.
+
+        :raises LinkError: qemu-img failed, for example since the disk is full.
+        """
+        for index, file in zip(self.writable_disks, files, strict=True):
+            await keep_only(None, file, self._base(index))
 
     def delta(self, snapshot: Snapshot, index: int) -> Path | None:
         """What ``snapshot`` has changed on disk ``index``; the initial one has changed nothing."""

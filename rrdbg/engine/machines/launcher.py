@@ -327,14 +327,16 @@ class Launcher:
         if self._mapping and self._mapping.saves(machine):
             taken = await self._mapping.take(machine, icount)
             seen = await state_digest(machine, self._mapping.place(machine)) if digest else None
-            return asyncio.create_task(asyncio.to_thread(self._keep, self._mapping, taken, icount, kind, seen))
+            return asyncio.create_task(self._keep(self._mapping, taken, icount, kind, seen))
         drafts = await self._loadvm.save(machine, icount)
         seen = await state_digest(machine) if digest else None
         return given(self._in_place(drafts, icount, kind, seen))
 
-    def _keep(self, mapping: Mapping, taken: Taken, icount: int, kind: SnapshotKind, seen: str | None) -> Snapshot:
+    async def _keep(
+        self, mapping: Mapping, taken: Taken, icount: int, kind: SnapshotKind, seen: str | None
+    ) -> Snapshot:
         before = mapping.pages.size
-        sums = mapping.keep(taken)
+        sums = await mapping.keep(taken)
         snapshot = self._in_place(taken.files, icount, kind, with_pages(seen, sums) if seen else None)
         return replace(snapshot, size=snapshot.size + mapping.pages.size - before)
 

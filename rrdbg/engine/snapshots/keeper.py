@@ -48,8 +48,14 @@ SAVING_SHARE = 0.25
 ADVANCE_SECONDS = 0.3
 """So much saving may be done before it was earned: the first snapshot has all of the memory in it."""
 
+_MOST_SLOW = 8.0
+"""How far from what was expected a piece is believed to be; of a measured stretch it is as expected."""
+
+_TELLING_SECONDS = 0.01
+"""What is to take less says nothing of how long what follows takes."""
+
 _PIECES = 2.5
-"""Pieces that a run is cut into between two snapshots."""
+"""A piece of a run is at least this part of what lies between two snapshots."""
 
 _CUT = 2.5
 """How much longer than meant a piece may take before it is interrupted."""
@@ -108,6 +114,7 @@ class Keeper:
         self._ran_for = 0.0
         self._saved_for = 0.0
         self._last_save = 0.0
+        self._slowness = 1.0
         self._digests = digests
         self._on_snapshot = on_snapshot
         self._visited: int | None = None
@@ -170,14 +177,15 @@ class Keeper:
     ) -> None:
         if walker.position == START:
             await self._lay_first(walker, icount)
+        whole = True
         while walker.position.icount < icount:
             here = walker.position.icount
             # Without snapshots to leave there is no reason to stop, and each stop costs 2 ms.
-            goal = self._next_goal(here, icount) if self._launcher.saves(walker) else icount
+            goal = self._next_goal(here, icount, soon=not whole) if self._launcher.saves(walker) else icount
             rung = next((place for place in ladder if here < place <= goal), None)
             goal = rung or goal
             seconds, whole = await self._run(walker, goal, on_progress)
-            self._measured(Piece(here, walker.position.icount, seconds))
+            self._learn(here, walker.position.icount, seconds)
             self._ran_for += seconds
             if whole and goal < icount:
                 await self._leave(walker, goal, rung=rung is not None)
@@ -355,17 +363,40 @@ class Keeper:
         self._full = True
         _log.warning("No more snapshots are taken: %s", error)
 
+    def _learn(self, here: int, reached: int, seconds: float) -> None:
+        """A run from ``here`` has ``reached`` a place in so many seconds: what is near it will be as slow."""
+        expected = self.timeline.cost.seconds(here, reached)
+        if expected >= _TELLING_SECONDS:
+            slowness = min(max(seconds / expected, 1 / _MOST_SLOW), _MOST_SLOW)
+            self._slowness = (self._slowness + slowness) / 2
+        self._measured(Piece(here, reached, seconds))
+
     def _measured(self, piece: Piece) -> None:
         self.timeline = replace(self.timeline, cost=self.timeline.cost.with_piece(piece))
 
-    def _next_goal(self, here: int, icount: int) -> int:
-        goal = self.timeline.cost.ahead(here, self._piece_seconds, icount)
+    def _next_goal(self, here: int, icount: int, *, soon: bool) -> int:
+        """Where the next piece from ``here`` to ``icount`` ends; as ``soon`` as can be where one was given up.
+
+        Of a stretch that takes four times what was expected all pieces are, and without a place to stop at none of the
+        89 of a Debian boot left a snapshot: there were gaps of 6 s.
+        """
+        goal = here + 1 if soon else self.timeline.cost.ahead(here, self._until_due(here) / self._slowness, icount)
         while not self.timeline.deliveries.is_plain(goal):
             goal += 1
         goal = min(goal, icount)
         if self._digests and (known := self.timeline.after(here)):
             goal = min(goal, known.icount)
         return goal
+
+    def _until_due(self, here: int) -> float:
+        """Seconds of replay from ``here`` until a snapshot is due: each stop before that costs 10 ms for nothing."""
+        before = self.timeline.nearest(here)
+        since = self.timeline.cost.seconds(before.icount if before else 0, here)
+        wanted = min(self._spacing - since, SPACING_SECONDS)
+        if self._must_pay:
+            to_earn = (self._saved_for + self._last_save - ADVANCE_SECONDS) / SAVING_SHARE - self._ran_for
+            wanted = max(wanted, min(to_earn, SPACING_SECONDS))
+        return max(wanted, self._piece_seconds)
 
     async def _run(self, walker: Walker, goal: int, on_progress: ProgressCallback | None) -> tuple[float, bool]:
         """Run to ``goal``, or give up on the way if that takes too long; the seconds it took, and whether it arrived.
@@ -374,12 +405,13 @@ class Keeper:
         """
         began, start = time.monotonic(), walker.position.icount
         stops = self._launcher.saves(walker)
+        cut = max(_CUT * self._until_due(start), _LEAST_CUT)
 
         def watch(icount: int) -> None:
             if on_progress:
                 on_progress(icount)
             # A guest that does not move at all is not slow: it is for the machine's own watchdog to say so.
-            if stops and icount > start and time.monotonic() - began > max(_CUT * self._piece_seconds, _LEAST_CUT):
+            if stops and icount > start and time.monotonic() - began > cut:
                 raise _TooSlow
 
         arrived = True
