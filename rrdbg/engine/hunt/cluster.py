@@ -14,6 +14,7 @@ from typing import Any
 
 from rrdbg.engine.hunt.attempt import Guest, Judge, LocalTries, Tried
 from rrdbg.engine.search.parallel.cluster import Calls, Cluster
+from rrdbg.errors import WorkerFailed
 from rrdbg.links.unbroken import unbroken
 from rrdbg.model.hunt.perturbation import Perturbation
 from rrdbg.store.archive import pack, unpack
@@ -47,15 +48,26 @@ class ClusterTries:
 
     async def make(self, guest: Guest, perturbation: Perturbation, directory: Path) -> Tried:
         """One of them: :class:`~rrdbg.engine.hunt.attempt.Tries`."""
-        there = await self._there(guest)
-        sent = await self._calls.result(self._calls.submit(try_there, perturbation, self._judge, shared=there))
-        assert isinstance(sent, Sent)
+        try:
+            sent = await self._sent(guest, perturbation)
+        except WorkerFailed:
+            if guest.beginning is None:
+                raise
+            # What all runs share may have been lost with the worker that had one of them.
+            self._shared = None
+            sent = await self._sent(guest, perturbation)
         if sent.tried.failed:
             await asyncio.to_thread(_unpack, sent.packed, directory)
         return sent.tried
 
+    async def _sent(self, guest: Guest, perturbation: Perturbation) -> Sent:
+        there = await self._there(guest) if guest.beginning else guest
+        sent = await self._calls.result(self._calls.submit(try_there, perturbation, self._judge, shared=there))
+        assert isinstance(sent, Sent)
+        return sent
+
     async def _there(self, guest: Guest) -> Any:
-        """``guest`` as the workers have it: where it goes on from the middle of a recording, that is all of its RAM."""
+        """``guest``, which goes on from the middle of a recording, as the workers have it: that is all of its RAM."""
         async with self._sharing:
             if self._shared is None or self._shared[0] is not guest:
                 self._shared = guest, await self._calls.share(guest)

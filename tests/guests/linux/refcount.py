@@ -25,7 +25,7 @@ class Refcount:
     def command(self) -> tuple[str, ...]:
         """QEMU's words: a machine with little memory, all of which each try of a hunt writes once."""
         return (
-            "qemu-system-x86_64", "-m", "64M", "-nodefaults", "-serial", "stdio", "-display", "none", "-no-reboot",
+            "qemu-system-x86_64", "-m", "128M", "-nodefaults", "-serial", "stdio", "-display", "none", "-no-reboot",
             "-kernel", str(self.guest.kernel), "-initrd", str(self.guest.initrd), "-append", self.guest.cmdline,
         )  # fmt: skip
 

@@ -11,7 +11,7 @@
 #include <linux/slab.h>
 #include <linux/timex.h>
 
-enum { ROUNDS = 64, REST = 8, PAUSE_US = 3000 };
+enum { ROUNDS = 64, REST = 8, PAUSE_US = 1500 };
 
 struct thing {
     int count;

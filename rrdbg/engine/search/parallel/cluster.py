@@ -93,7 +93,10 @@ class Calls:
         self._waiting: set[Any] = set()
 
     async def share(self, value: object) -> Any:
-        """Bring ``value`` to all workers, so that it may be ``shared`` by many calls and travels once."""
+        """Bring ``value`` to all workers, so that it may be ``shared`` by many calls and travels once.
+
+        Dask may lose it with a worker all the same; whoever needs it shares it anew then.
+        """
         return await self._client.scatter(value, broadcast=True, hash=False)
 
     def submit(
@@ -120,7 +123,8 @@ class Calls:
                 elif time.monotonic() - seen > LONELY_SECONDS:
                     raise LinkError(f"The Dask cluster at {self._address} has no workers any more.")
             if answer.cancelled():
-                raise self._gone()
+                await self._workers()
+                raise WorkerFailed("A Dask worker has died, and with it what was shared with all.")
             return answer.result()
         except (RrdbgError, asyncio.CancelledError):
             raise
