@@ -31,13 +31,6 @@ _RATES = (50, 100, 200, 500, 1000, 2000, 5000)
 _SLOWEST_KEYS_MS = 500
 """From somebody who types ahead to somebody who looks before."""
 
-_VIRTIO_CARD = "virtio-net-pci"
-_VIRTIO_FLAG = "virtio-net-device."
-"""What any machine with a virtio card has in its words: rrdbg has that send by a timer of the guest's clock."""
-
-_LATEST_PACKET_NS = 1_000_000
-"""QEMU's own value for a virtio card that sends by a timer is 150,000, and a plain recording has 1."""
-
 _LATEST_NS = 1_000_000
 """A system management interrupt may take a millisecond of the guest's time, and not say so."""
 
@@ -59,7 +52,6 @@ class Aspect(StrEnum):
     FIRMWARE = "firmware"
     DISK = "disk"
     TYPING = "typing"
-    PACKETS = "packets"
     LATER = "later"
     MEMORY = "memory"
     CPU = "cpu"
@@ -73,7 +65,6 @@ ALWAYS = (
     Aspect.FIRMWARE,
     Aspect.DISK,
     Aspect.TYPING,
-    Aspect.PACKETS,
 )
 """Those that are used unless others are chosen; memory and CPU only from what the user lists."""
 
@@ -88,14 +79,13 @@ IN_THE_MIDDLE = (Aspect.SHIFT, Aspect.IDLE, Aspect.LATER)
 class Perturbation:
     """What one run has; None where it is as in a plain recording.
 
-    ``shift``: an instruction takes 2**shift ns. ``idle``: ``jump`` ends idle time at once, at the very moment when the
-    next timer is due; without it QEMU waits for as long as the guest does, and the host decides how much too long.
-    ``random`` is the seed of the random numbers that the machine gives to its guest, ``date`` what its clock says at
-    the start, ``firmware`` the characters of configuration items that the firmware has to read besides, ``disk`` the
-    requests in a second that each disk may take, ``typing`` the ms between a prompt and what is typed there,
-    ``packets`` the ns of the guest's time for which virtio network cards keep what the guest sends; ``memory`` and
-    ``cpu`` are the values of ``-m`` and ``-cpu``. Where a recording begins in another one the clock is ``later`` by so
-    many ns, as if firmware had taken that time.
+    ``shift``: an instruction takes 2**shift ns. ``idle``: ``jump`` ends idle time at once, at the very moment when
+    the next timer is due; without it QEMU waits for as long as the guest does, and the host decides how much too
+    long. ``random`` is the seed of the random numbers that the machine gives to its guest, ``date`` what its clock
+    says at the start, ``firmware`` the characters of configuration items that the firmware has to read besides,
+    ``disk`` the requests in a second that each disk may take, ``typing`` the ms between a prompt and what is typed
+    there; ``memory`` and ``cpu`` are the values of ``-m`` and ``-cpu``. Where a recording begins in another one the
+    clock is ``later`` by so many ns, as if firmware had taken that time.
     """
 
     shift: int | None = None
@@ -105,7 +95,6 @@ class Perturbation:
     firmware: int | None = None
     disk: int | None = None
     typing: int | None = None
-    packets: int | None = None
     later: int | None = None
     memory: str | None = None
     cpu: str | None = None
@@ -148,8 +137,6 @@ class Perturbation:
             options = [*(option for option in options if option.name != "cpu"), Option("cpu", self.cpu)]
         if self.random is not None and "seed" not in given:
             options.append(Option("seed", str(self.random)))
-        if self.packets is not None:
-            options.append(Option("global", f"{_VIRTIO_CARD}.x-txtimer={self.packets}"))
         options += [Option("fw_cfg", f"name=opt/{name},string=1") for name in _item_names(self.firmware or 0)]
         return command[0], *words_of(_dated(options, self.date))
 
@@ -212,8 +199,6 @@ class Choices:
                 return dice.choice((None, *_RATES))
             case Aspect.TYPING:
                 return dice.randrange(1, _SLOWEST_KEYS_MS + 1)
-            case Aspect.PACKETS:
-                return dice.randrange(1, _LATEST_PACKET_NS + 1)
             case Aspect.LATER:
                 return dice.randrange(1, _LATEST_NS + 1)
             case Aspect.MEMORY:
@@ -223,8 +208,8 @@ class Choices:
 
 
 def useful(aspects: Sequence[Aspect], command: Sequence[str], *, typed: bool = False) -> tuple[Aspect, ...]:
-    """Those of ``aspects`` that there can be in the machine of ``command``: disks, virtio network cards, firmware that
-    looks for items; and something that is ``typed``.
+    """Those of ``aspects`` that there can be in the machine of ``command``: disks, and firmware that looks for items;
+    and something that is ``typed``.
 
     :raises UsageError: such a machine cannot be recorded.
     """
@@ -234,8 +219,6 @@ def useful(aspects: Sequence[Aspect], command: Sequence[str], *, typed: bool = F
         missing.add(Aspect.DISK)
     if invocation.architecture not in _WITH_FIRMWARE:
         missing.add(Aspect.FIRMWARE)
-    if not any(word.startswith(_VIRTIO_FLAG) for word in invocation.machine_words()):
-        missing.add(Aspect.PACKETS)
     if not typed:
         missing.add(Aspect.TYPING)
     return tuple(aspect for aspect in aspects if aspect not in missing)

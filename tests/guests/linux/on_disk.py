@@ -24,7 +24,6 @@ from tests.guests.linux import (
 LOADER = Path(__file__).parent / "load-root"
 MUCH = Path(__file__).parent / "load-much"
 ROOT_INIT = Path(__file__).parent / "root-init"
-PING = Path(__file__).parent / "ping-init"
 MODULES = (
     *("virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk"),
     *("failover", "net_failover", "virtio_net"),
@@ -52,11 +51,6 @@ def make_loader(guest: LinuxGuest) -> Path:
 def make_much(guest: LinuxGuest) -> Path:
     """An initramfs for ``guest`` that fills memory with all of its disk, works a little and ends, beside its own."""
     return _with_drivers(guest, "initramfs-much.cpio", MUCH, _MUCH_APPLETS)
-
-
-def make_pinger(guest: LinuxGuest) -> Path:
-    """An initramfs for ``guest`` that asks the host over a virtio card whether it is there, beside its own."""
-    return _with_drivers(guest, "initramfs-ping.cpio", PING, ("insmod", "ip", "mount", "ping", "poweroff", "sh"))
 
 
 def _with_drivers(guest: LinuxGuest, name: str, init: Path, applets: Sequence[str]) -> Path:
