@@ -13,6 +13,7 @@ import asyncio
 
 from rrdbg.engine.hunt.attempt import Guest, attempt, course_of
 from rrdbg.model.hunt.course import Course
+from rrdbg.model.hunt.keys import Keys
 from rrdbg.model.hunt.perturbation import ALWAYS, Aspect, Choices, Perturbation, useful
 from rrdbg.render.text import table
 from rrdbg.store.workfolder import WorkFolder
@@ -25,11 +26,15 @@ async def main() -> None:
     parser.add_argument("--timeout", type=float, default=60.0)
     parser.add_argument("--memory", action="append", default=[])
     parser.add_argument("--cpu", action="append", default=[])
+    parser.add_argument(
+        "--type", dest="keys", nargs=2, action="append", default=[], metavar=("PROMPT", "TEXT"), help="as for the hunt"
+    )
     parser.add_argument("--jump", action="store_true", help="vary each beside idle=jump, which makes a run repeatable")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     command = [word for word in arguments.command if word != "--"]
-    guest = Guest(command, timeout=arguments.timeout)
+    keys = tuple(Keys(prompt.encode(), text.encode()) for prompt, text in arguments.keys)
+    guest = Guest(command, timeout=arguments.timeout, keys=keys)
     listed = [aspect for aspect, given in ((Aspect.MEMORY, arguments.memory), (Aspect.CPU, arguments.cpu)) if given]
     rows = []
     with WorkFolder() as folder:
@@ -41,7 +46,7 @@ async def main() -> None:
         base = Perturbation(idle="jump") if arguments.jump else Perturbation()
         plain = [await course(base) for _ in range(arguments.runs)]
         rows.append(_row("nothing", plain, plain))
-        for aspect in useful((*ALWAYS, *listed), command):
+        for aspect in useful((*ALWAYS, *listed), command, typed=bool(keys)):
             chosen = Choices((aspect,), tuple(arguments.memory), tuple(arguments.cpu))
             values = dict.fromkeys(
                 _with(base, chosen.of_run(1, number), aspect) for number in range(1, arguments.runs + 1)

@@ -108,6 +108,10 @@ class GdbError(LinkError):
     """GDB refused a command, or ended; the message is GDB's."""
 
 
+class WorkerFailed(LinkError):
+    """A worker of a cluster failed in another way than rrdbg knows, or died each time."""
+
+
 class Divergence(LinkError):
     """The guest runs but its replay no longer follows the log."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rrdbg.commands.bisect import BISECT
+from rrdbg.commands.compare import COMPARE
 from rrdbg.commands.events import EVENTS
 from rrdbg.commands.examine import EXAMINE
 from rrdbg.commands.inspect import INSPECT
@@ -24,7 +25,8 @@ _COLUMN = 27
 
 COMMANDS = Registry()
 _PARTS = (
-    TRAVEL, POINTS, EXAMINE, QUERIES, TABLES, OCCURRENCES, ORIGIN, BISECT, LINUX, EVENTS, PLACES, INSPECT, QEMU,
+    TRAVEL, POINTS, EXAMINE, QUERIES, TABLES, OCCURRENCES, ORIGIN, BISECT, COMPARE, LINUX, EVENTS, PLACES, INSPECT,
+    QEMU,
 )  # fmt: skip
 for _part in _PARTS:
     COMMANDS.include(_part)

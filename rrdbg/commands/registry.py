@@ -27,6 +27,7 @@ class Takes(StrEnum):
     BOOKMARK = "bookmark"
     EVENT_KIND = "kind of event"
     COMMAND = "command"
+    RECORDING = "recording"
     REGISTER = "register"
     EXPRESSION = "expression"
     CONDITION = "condition"

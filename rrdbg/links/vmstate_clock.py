@@ -9,6 +9,7 @@ believes it.
 
 from __future__ import annotations
 
+import functools
 import struct
 
 from rrdbg.errors import ImageError
@@ -37,10 +38,11 @@ def as_beginning(state: bytes, shift: int, later: int = 0, *, sleeps: bool = Tru
     :raises ImageError: it does not look as QEMU's states do.
     """
     edited = bytearray(state)
-    at = _after(state, _SUBSECTION) + _VERSION_BYTES
+    counts, replay, warp = _places(state)
+    at = counts + _VERSION_BYTES
     bias, icount = _COUNTS.unpack_from(state, at)
     edited[at : at + _COUNTS.size] = _COUNTS.pack(bias + (icount << shift) + later, 0)
-    at = _after(state, _SECTION) + _INSTANCE_BYTES
+    at = replay + _INSTANCE_BYTES
     version = int.from_bytes(state[at : at + _VERSION_BYTES])
     at += _VERSION_BYTES
     (counted,) = _COUNTED.unpack_from(state, at)
@@ -49,10 +51,16 @@ def as_beginning(state: bytes, shift: int, later: int = 0, *, sleeps: bool = Tru
     for numbers in _ZEROED[version]:
         for number in numbers:
             edited[at + number] = 0
-    if not sleeps and _WARP_TIMER in state:
-        at = _after(state, _WARP_TIMER)
-        del edited[at - len(_WARP_TIMER) : at + _VERSION_BYTES + _WARP_TIMER_BYTES]
+    if not sleeps and warp is not None:
+        del edited[warp - len(_WARP_TIMER) : warp + _VERSION_BYTES + _WARP_TIMER_BYTES]
     return bytes(edited)
+
+
+@functools.lru_cache(maxsize=1)
+def _places(state: bytes) -> tuple[int, int, int | None]:
+    """Behind the names of both places, and of the timer if there is one; a thousand tries begin with one state."""
+    warp = _after(state, _WARP_TIMER) if _WARP_TIMER in state else None
+    return _after(state, _SUBSECTION), _after(state, _SECTION), warp
 
 
 def _after(state: bytes, name: bytes) -> int:

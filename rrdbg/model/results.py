@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rrdbg.model.hits.stop import Point, Stop
 from rrdbg.model.linux.switches import Ran
 from rrdbg.model.linux.task import ListedTask, Running
+from rrdbg.model.timeline.beside import Row, Side, Sight
 from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.clock import GuestTime
 from rrdbg.model.timeline.events import EventCount, GuestEvent
@@ -209,6 +210,27 @@ class TimelineView:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """Two recordings beside each other: ``alike`` events from outside come at the same places in both.
+
+    ``rows`` are the last of these, and what comes next in each.
+    """
+
+    sides: tuple[Side, Side]
+    alike: int
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WaysPart:
+    """Where two recordings begin to go different ways: what each is about to do ``before`` that step, and ``after``."""
+
+    sides: tuple[Side, Side]
+    before: tuple[Sight, Sight]
+    after: tuple[Sight, Sight]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingInfo:
     """Facts about a recording, as (label, value) lines in order."""
 
@@ -349,6 +371,8 @@ Result = (
     | EventCounts
     | ConsoleLines
     | TimelineView
+    | Beside
+    | WaysPart
     | RecordingInfo
     | KernelInfo
     | Tasks

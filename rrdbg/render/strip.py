@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rrdbg.model.timeline.line import STOPS, Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import SnapshotKind
@@ -13,6 +15,7 @@ NARROWEST = 10
 """Cells of the line itself, however narrow the terminal: less says nothing."""
 
 _SNAPSHOT, _NAMED, _STOP, _BOOKMARK, _CURSOR, _EMPTY = "|", "N", "*", "b", ">", "-"
+_ALIKE, _PARTED = "=", "x"
 LEGEND = "| snapshot   N named snapshot   * stop   b bookmark   > cursor"
 
 
@@ -48,3 +51,18 @@ def timeline_strip(timeline: Timeline, cursor: Position, width: int) -> str:
 
 def _cell(icount: int, end: int, room: int) -> int:
     return min(icount * room // end, room - 1) if end else 0
+
+
+def beside_strips(ends: Sequence[Position], parted: Position | None, width: int) -> list[str]:
+    """Two timelines as lines of the same scale, the longer ``width`` cells wide, with an x where they have ``parted``.
+
+    Equal signs are what is alike in both. None is for two of which the shorter is the beginning of the other.
+    """
+    whole = max(end.icount for end in ends)
+    shared = min(end.icount for end in ends) if parted is None else parted.icount
+    alike = _cell(shared, whole, width)
+    sign = _ALIKE if parted is None else _PARTED
+    return [
+        (_ALIKE * alike + sign + _EMPTY * length)[:length]
+        for length in (_cell(end.icount, whole, width) + 1 for end in ends)
+    ]

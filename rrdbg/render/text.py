@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from rrdbg.model.hits.stop import Breakpoint, Hit, Point, StopReason, Watchpoint, within
 from rrdbg.model.results import (
+    Beside,
     Bookmarks,
     Changed,
     Checkpoints,
@@ -38,13 +39,15 @@ from rrdbg.model.results import (
     SymbolsAt,
     Tasks,
     TimelineView,
+    WaysPart,
     Where,
 )
 from rrdbg.model.shown import shown
 from rrdbg.model.size import size_text
+from rrdbg.model.timeline.beside import Sight
 from rrdbg.model.timeline.clock import GuestTime, format_time
 from rrdbg.model.timeline.position import Position
-from rrdbg.render.strip import LEGEND, timeline_strip
+from rrdbg.render.strip import LEGEND, NARROWEST, beside_strips, timeline_strip
 
 _WIDTH = 100
 _BYTES = re.compile(r"^(=> 0x[0-9a-f]+(?: <[^>]*>)?:\t)(?:[0-9a-f]{2} ?)+\s*\t", re.MULTILINE)
@@ -99,6 +102,10 @@ def _text(result: Result, width: int) -> str:
             return "\n".join(f"{position!s:>17}  {text}" for position, text in lines) or "Nothing is printed yet."
         case TimelineView(timeline, cursor):
             return f"{timeline_strip(timeline, cursor, width)}\n{LEGEND}"
+        case Beside():
+            return _beside(result, width)
+        case WaysPart():
+            return _ways_part(result)
         case RecordingInfo(name, facts):
             return f"Recording {name}\n" + _facts(facts.items())
         case KernelInfo():
@@ -278,6 +285,37 @@ def _processes(result: Processes) -> str:
     allowed = f"Spares: at most {limits.count}, of {size_text(limits.memory)} in all." if limits.count else "No spares."
     listed = table(("Pid", "For", "Position", "Memory", "Age"), rows) if rows else "No QEMU runs."
     return f"{listed}\n{allowed}"
+
+
+def _beside(result: Beside, width: int) -> str:
+    """Two strips of one scale, and the events around the place where they part."""
+    labels = [f"{side.name}  " for side in result.sides]
+    ends = [f"  {side.end}  {side.ended}" for side in result.sides]
+    room = max(width - max(map(len, labels)) - max(map(len, ends)), NARROWEST)
+    sights = [sight for row in result.rows if not row.alike for sight in (row.first, row.second) if sight]
+    parted = min((sight.position for sight in sights), default=None)
+    strips = beside_strips([side.end for side in result.sides], parted, room)
+    indent = max(map(len, labels))
+    lines = [f"{label:<{indent}}{strip:<{room}}{end}" for label, strip, end in zip(labels, strips, ends, strict=True)]
+    first, second = (side.name for side in result.sides)
+    headings = ("", first, "Event", "In", second, "Event", "In")
+    rows = [("alike" if row.alike else "differ", *_sight(row.first), *_sight(row.second)) for row in result.rows]
+    told = f"{result.alike:,} events from outside come at the same places in both"
+    return "\n".join([*lines, f"{told}{', and no other.' if parted is None else '.'}", table(headings, rows)])
+
+
+def _sight(sight: Sight | None) -> tuple[str, str, str]:
+    return (str(sight.position), sight.text, sight.place) if sight else ("", "none", "")
+
+
+def _ways_part(result: WaysPart) -> str:
+    rows = [
+        (side.name, f"{before.place}  {before.text}".strip(), str(after.position), after.place)
+        for side, before, after in zip(result.sides, result.before, result.after, strict=True)
+    ]
+    before = result.before[0].position
+    heading = f"They go the same way up to {before}, and different ways from the next step on:"
+    return f"{heading}\n{table(('', 'Before the step', 'After it', 'In'), rows)}"
 
 
 def _facts(facts: Iterable[tuple[str, object]]) -> str:

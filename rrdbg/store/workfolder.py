@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from rrdbg.errors import RecordingError
 PREFIX = "rrdbg-"
 
 _LOCK = "lock"
+_DRAFT_SECONDS = 60.0
+"""A folder gets its lock and its name within microseconds: one that has them not by then is a killed process's."""
+
 _LONGEST_SOCKET = 107
 """Bytes that the path of a unix socket may have."""
 
@@ -91,3 +95,9 @@ def _sweep(place: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(lock)
+    for draft in place.glob(f".{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            old = time.time() - draft.lstat().st_mtime > _DRAFT_SECONDS
+            if old and {path.name for path in draft.iterdir()} <= {_LOCK}:
+                (draft / _LOCK).unlink(missing_ok=True)
+                draft.rmdir()

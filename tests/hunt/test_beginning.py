@@ -19,7 +19,9 @@ from rrdbg.frontends.cli.main import main
 from rrdbg.links.vmstate_clock import as_beginning
 from rrdbg.model.hunt.perturbation import Perturbation
 from rrdbg.model.timeline.position import Position
+from rrdbg.store.archive import pack, unpack
 from rrdbg.store.recording import Recording, adopt
+from rrdbg.store.timeline_file import load_timeline
 from tests.cli.conftest import bare_metal
 
 PLACE = 6_000_000
@@ -105,6 +107,20 @@ async def test_it_replays_to_the_states_of_the_forward_run(
             assert (found.registers, found.memory) == ({}, None), icount
 
 
+async def test_it_is_packed_and_opened_without_the_one_it_began_in(same: Path, tmp_path: Path) -> None:
+    with Recording.open(same) as recording:
+        for _ in pack(recording, tmp_path / "packed", load_timeline(recording), everything=False):
+            pass
+    moved = tmp_path / "elsewhere" / "moved"
+    for _ in unpack(tmp_path / "packed", moved):
+        pass
+    async with await Replay.open(same) as old, await Replay.open(moved) as new:
+        for position in (new.timeline.end, Position(new.timeline.landing_before(Position(1000)))):
+            await old.seek(position)
+            await new.seek(position)
+            assert await difference(old, new) is None
+
+
 @pytest.mark.parametrize("perturbation", [{"later": 300_000}, {"shift": 3}, {"shift": 8}])
 async def test_another_future_replays_exactly_too(goes_on: GoesOn, same: Path, perturbation: dict[str, int]) -> None:
     """Other interrupts, and a machine that goes through them one way, however it was brought there."""
@@ -140,6 +156,32 @@ def test_nothing_begins_in_what_somebody_else_has_made(
     monkeypatch.setenv("RRDBG_DIR", str(tmp_path / "library"))
     assert main(["hunt", "--from", f"{source}@{PLACE}", "--until-console", "X"]) == 2
     assert "which was not made here" in capsys.readouterr().err
+    assert not (tmp_path / "library").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "shift", "says"),
+    [
+        (["-drive", "file=disk.img,format=raw,if=virtio"], "5", "its guest can write to a disk"),
+        ([], "auto", "no fixed rate (shift=auto)"),
+    ],
+)
+def test_what_no_recording_can_begin_in_yet(
+    words: list[str], shift: str, says: str, workload_guest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Said before anything runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RRDBG_DIR", str(tmp_path / "library"))
+    (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
+    command = [*bare_metal(workload_guest), *words]
+    asyncio.run(Recorder(RecordRequest(command, tmp_path / "other", shift, max_icount=100_000)).run())
+    with monkeypatch.context() as patched:
+        patched.setattr("rrdbg.links.process.QemuProcess.start", lambda *words, **more: pytest.fail("a QEMU runs"))
+        assert main(["hunt", "--from", "other@50%", "--until-console", "X"]) == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert len(told.splitlines()) == 1
     assert not (tmp_path / "library").exists()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rrdbg.engine.hunt.attempt import Guest, attempt, course_of
+from rrdbg.engine.hunt.attempt import Guest, Tried, attempt, course_of
 from rrdbg.engine.hunt.explainer import Explainer
 from rrdbg.engine.hunt.hunter import Run
 from rrdbg.engine.making.recorder import Recorded
@@ -147,6 +147,7 @@ def test_each_kind_of_criterion_is_asked_at_the_end(found_one: Hunted, hunt: Hun
 def test_nothing_is_found_where_nothing_fails(hunt: Hunt, racy: Path) -> None:
     hunted = hunt(racy, *MOON, "--runs", "3", "--minutes", "1", check=3)
     assert (hunted.end["ended"], hunted.end["runs"], hunted.end["kept"]) == ("runs", 3, [])
+    assert hunted.end["instructions"] == sum(run["icount"] for run in hunted.runs)
     assert not hunted.recordings
     assert not hunted.left
 
@@ -258,7 +259,8 @@ async def test_what_a_failure_needs_is_found_out(found_one: Hunted, racy: Path, 
     whole = Perturbation(**found_one.found["perturbation"], date="2030-01-01T00:00:00", random=7)
     recorded = await attempt(guest, whole, tmp_path / "failed")
     assert await judge(recorded)
-    run = Run(1, whole, recorded.ended, recorded.icount, recorded.seconds, course_of(recorded), "panic")
+    tried_before = Tried(recorded.ended, recorded.icount, recorded.seconds, course_of(recorded), "panic")
+    run = Run(1, whole, tried_before)
     tried: list[tuple[Perturbation, str | None]] = []
     explanation = await Explainer(guest, judge, library, lambda *item: tried.append(item)).explain(run, "passed")
     assert explanation.repeats
@@ -275,7 +277,7 @@ async def test_what_a_failure_needs_is_found_out(found_one: Hunted, racy: Path, 
         assert explanation.passed == tmp_path / "passed-1"
         with Recording.open(tmp_path / "passed-1") as kept:
             course = Course.of(kept.log.deliveries, None)
-            assert run.course.common(course) == explanation.common
+            assert run.tried.course.common(course) == explanation.common
             assert b"PANIC" not in kept.layout.console.read_bytes()
     assert not list(tmp_path.glob("rrdbg-*"))
 

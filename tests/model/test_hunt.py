@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import itertools
 import random
+from dataclasses import replace
 from math import comb
 from types import ModuleType
 
@@ -14,15 +15,25 @@ from rrdbg.errors import UsageError
 from rrdbg.model.hunt import course, tally
 from rrdbg.model.hunt.course import Course, sample_numbers
 from rrdbg.model.hunt.criterion import parse_criterion
-from rrdbg.model.hunt.perturbation import ALWAYS, Aspect, Choices, Perturbation, parse_aspects, useful, usual
+from rrdbg.model.hunt.perturbation import (
+    ALWAYS,
+    BY_THE_HOST,
+    Aspect,
+    Choices,
+    Perturbation,
+    parse_aspects,
+    useful,
+    usual,
+)
 from rrdbg.model.hunt.tally import Tally, runs_needed
 from rrdbg.model.machine.invocation import prepare
+from rrdbg.model.timeline import beside
 from rrdbg.model.timeline.deliveries import Deliveries, Delivery
 
 COMMAND = ("qemu-system-x86_64", "-m", "16M", "-kernel", "guest.elf")
 
 
-@pytest.mark.parametrize("module", [course, tally])
+@pytest.mark.parametrize("module", [course, tally, beside])
 def test_the_examples_are_right(module: ModuleType) -> None:
     assert doctest.testmod(module).failed == 0
 
@@ -40,6 +51,15 @@ def test_an_aspect_that_is_left_out_changes_no_other() -> None:
     whole, part = Choices().of_run(3, 5), Choices((Aspect.DATE, Aspect.RANDOM)).of_run(3, 5)
     assert (part.date, part.random) == (whole.date, whole.random)
     assert part.aspects == (Aspect.RANDOM, Aspect.DATE)
+
+
+def test_where_runs_are_to_be_repeatable_the_host_has_no_part_in_any() -> None:
+    """And all else is as it is without."""
+    choices = Choices(tuple(aspect for aspect in ALWAYS if aspect not in BY_THE_HOST))
+    for number in range(20):
+        perturbation = replace(choices, repeatable=True).of_run(4, number)
+        assert perturbation.jumps
+        assert perturbation.without(Aspect.IDLE) == choices.of_run(4, number).without(Aspect.IDLE)
 
 
 def test_memory_and_cpu_are_only_what_was_listed() -> None:
@@ -75,7 +95,8 @@ def test_aspects_have_names() -> None:
 
 def test_only_what_the_machine_has_is_varied() -> None:
     assert Aspect.DISK not in useful(ALWAYS, COMMAND)
-    assert useful(ALWAYS, (*COMMAND, "-drive", "file=root.img,format=raw,if=virtio")) == ALWAYS
+    everything = (*COMMAND, "-drive", "file=root.img,format=raw,if=virtio")
+    assert useful(ALWAYS, everything, typed=True) == ALWAYS
     # A drive makes a guest slow where idle time jumps; a PC has one unless it is told to have none.
     assert Aspect.IDLE not in usual(COMMAND)
     assert Aspect.IDLE in usual((*COMMAND, "-nodefaults"))

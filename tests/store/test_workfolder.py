@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -48,6 +49,19 @@ def test_those_of_the_dead_are_swept_and_nothing_else(temporary: Path) -> None:
     with WorkFolder() as folder:
         assert not left.exists()
         assert sorted(temporary.iterdir()) == sorted([folder, temporary / "rrdbg-link", temporary / "rrdbg-notes"])
+
+
+def test_what_was_killed_before_it_had_a_name_is_swept_up_later(temporary: Path) -> None:
+    """If it is old and has nothing in it that could be anybody's."""
+    for name, content, old in (("a", (), True), ("b", ("lock",), True), ("c", (), False), ("d", ("notes",), True)):
+        draft = temporary / f".rrdbg-{name}"
+        draft.mkdir()
+        for file in content:
+            (draft / file).touch()
+        if old:
+            os.utime(draft, (0, 0))
+    with WorkFolder():
+        assert sorted(path.name for path in temporary.glob(".rrdbg-*")) == [".rrdbg-c", ".rrdbg-d"]
 
 
 def test_a_folder_too_deep_for_a_socket_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from rrdbg.model.timeline.line import STOPS, Timeline
 from rrdbg.model.timeline.mark import Mark
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
-from rrdbg.render.strip import LEGEND, timeline_strip
+from rrdbg.render.strip import LEGEND, beside_strips, timeline_strip
 
 TIMELINE = Timeline(
     Position(1000),
@@ -39,3 +39,12 @@ def test_it_is_never_wider_than_the_terminal(width: int) -> None:
 
 def test_an_empty_recording_has_a_line_too() -> None:
     assert timeline_strip(Timeline(START), START, 20) == "0 >---------------" + " 0"
+
+
+def test_two_beside_each_other_have_one_scale() -> None:
+    ends = [Position(1000), Position(600)]
+    assert beside_strips(ends, Position(500), 10) == ["=====x----", "=====x-"]
+    assert beside_strips(ends, Position(0), 10) == ["x---------", "x------"]
+    assert beside_strips(ends, Position(600), 10) == ["======x---", "======x"]
+    assert beside_strips(ends, None, 10) == ["=======---", "======="]
+    assert beside_strips([Position(0)] * 2, None, 10) == ["=", "="]

@@ -18,6 +18,7 @@ HOSTILE_NAME = "<script>window.owned=2</script>"
 REFUSED = (
     "shell id", "!id", "| print 1 | id", "source x.gdb", "python print(1)", 'print $_shell("id")', "what-if on",
     "symbols /etc/passwd", "quit", "set logging on", "dump memory /tmp/x 0 1", "web off", "monitor quit",
+    "compare /etc", "compare ../other",
 )  # fmt: skip
 
 

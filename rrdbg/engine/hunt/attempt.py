@@ -1,4 +1,4 @@
-"""One recording of a hunt: made in a folder that nobody sees, and moved into the library if it is worth keeping."""
+"""One try of a hunt: a recording in a folder that nobody sees, moved into the library if it is worth keeping."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from rrdbg.engine.hunt.typing import Typing
 from rrdbg.engine.making.beginning import Beginning
 from rrdbg.engine.making.program import Program
 from rrdbg.engine.making.recorder import Recorded, Recorder, RecordRequest
 from rrdbg.errors import RecordingError
 from rrdbg.model.hunt.course import Course
+from rrdbg.model.hunt.keys import Keys
 from rrdbg.model.hunt.perturbation import Perturbation
 from rrdbg.store.library import Library
 from rrdbg.store.recording import adopt
@@ -31,7 +33,8 @@ class Judge(Protocol):
 class Guest:
     """What is run: the user's QEMU ``command``, until it prints one of ``until``, for ``timeout`` seconds at most.
 
-    With a ``beginning`` all runs go on from there, and ``command`` is what that was recorded with.
+    With a ``beginning`` all runs go on from there, and ``command`` is what that was recorded with. ``keys`` are typed
+    to its serial port.
     """
 
     command: Sequence[str]
@@ -40,6 +43,7 @@ class Guest:
     max_icount: int | None = None
     beginning: Beginning | None = None
     program: Program | None = None
+    keys: Sequence[Keys] = ()
 
     async def known(self) -> Guest:
         """The same with what there is to know of its QEMU.
@@ -48,6 +52,54 @@ class Guest:
         """
         binary = self.beginning.invocation.binary if self.beginning else self.command[0]
         return replace(self, program=await Program.of(binary))
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How a try went: how it ended, at which instruction, after how many seconds; ``failed`` says why it failed."""
+
+    ended: str
+    icount: int
+    seconds: float
+    course: Course
+    failed: str | None = None
+
+
+class Tries(Protocol):
+    """Who makes tries, several at a time."""
+
+    @property
+    def jobs(self) -> int:
+        """How many."""
+
+    async def make(self, guest: Guest, perturbation: Perturbation, directory: Path) -> Tried:
+        """Record ``guest`` as ``perturbation`` has it, and judge it; if it has failed it is there in ``directory``.
+
+        :raises UsageError: it cannot be recorded.
+        :raises QemuLaunchError: QEMU does not start.
+        :raises LinkError: QEMU fails.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End what is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTries:
+    """Tries in this process, ``jobs`` at a time, judged by ``judge``."""
+
+    judge: Judge
+    jobs: int
+
+    async def make(self, guest: Guest, perturbation: Perturbation, directory: Path) -> Tried:
+        """One of them: :class:`Tries`."""
+        recorded = await attempt(guest, perturbation, directory)
+        failed = await self.judge(recorded)
+        return Tried(recorded.ended, recorded.icount, recorded.seconds, course_of(recorded), failed)
+
+    async def close(self) -> None:
+        """Each try ends with whoever waits for it."""
 
 
 async def attempt(guest: Guest, perturbation: Perturbation, directory: Path) -> Recorded:
@@ -72,7 +124,12 @@ async def attempt(guest: Guest, perturbation: Perturbation, directory: Path) -> 
             shift=before.shift if perturbation.shift is None else perturbation.rate,
             sleeps=before.sleeps and not perturbation.jumps,
         )
-    return await Recorder(request).run()
+    recorder = Recorder(request, lambda data: typing.printed(data))
+    typing = Typing(guest.keys, perturbation.typing or 0, recorder.type)
+    try:
+        return await recorder.run()
+    finally:
+        typing.close()
 
 
 def course_of(recorded: Recorded) -> Course:

@@ -68,7 +68,7 @@ class Explainer:
         recorded = await attempt(self._guest, perturbation, directory)
         failed = await self._judge(recorded)
         self._on_try(perturbation, failed)
-        common = course_of(recorded).common(run.course)
+        common = course_of(recorded).common(run.tried.course)
         drop = directory
         if failed is None and common > self._common:
             drop, self._best, self._common = self._best or folder / "none", directory, common

@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from rrdbg.engine.hunt.attempt import Guest, Judge, attempt, course_of, keep
-from rrdbg.errors import QemuDied, RecordingError, Stalled
-from rrdbg.model.hunt.course import Course
+from rrdbg.engine.hunt.attempt import Guest, Tried, Tries, keep
+from rrdbg.errors import QemuDied, RecordingError, Stalled, WorkerFailed
 from rrdbg.model.hunt.perturbation import Choices, Perturbation
 from rrdbg.model.hunt.tally import Tally, runs_needed
 from rrdbg.store.library import Library
@@ -59,34 +58,31 @@ class HuntRequest:
     goes_on: bool = False
     below: float | None = None
     confidence: float = 0.95
-    jobs: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run that has ended: ``failed`` says why it failed, ``same_as`` which earlier one was the same.
-
-    ``recording`` is where it was kept.
-    """
+    """One run that has ended: ``same_as`` says which earlier one was the same, ``recording`` where it was kept."""
 
     number: int
     perturbation: Perturbation
-    ended: str
-    icount: int
-    seconds: float
-    course: Course
-    failed: str | None = None
+    tried: Tried
     same_as: int | None = None
     recording: Path | None = None
 
+    @property
+    def failed(self) -> str | None:
+        """Why it has failed; None if it has not."""
+        return self.tried.failed
+
 
 class Hunter:
-    """One hunt; :meth:`run` does it, and :attr:`tally` and :attr:`kept` tell how far it is meanwhile."""
+    """One hunt; :meth:`run` does it, and :attr:`tally`, :attr:`instructions` and :attr:`kept` tell how far it is."""
 
     def __init__(
         self,
         request: HuntRequest,
-        judge: Judge,
+        tries: Tries,
         library: Library,
         name: str,
         on_run: Callable[[Run], None] = lambda run: None,
@@ -96,7 +92,9 @@ class Hunter:
         self.tally = Tally()
         self.kept: list[Run] = []
         self.began = time.monotonic()
-        self._judge = judge
+        self.instructions = 0
+        """Of all runs together."""
+        self._tries = tries
         self._library = library
         self._name = name
         self._on_run = on_run
@@ -106,6 +104,11 @@ class Hunter:
         self._same = 0
         self._numbers: Iterator[int] = itertools.count(request.first)
         self._reason: Reason | None = None
+
+    @property
+    def jobs(self) -> int:
+        """How many runs there are at a time."""
+        return self._tries.jobs
 
     async def run(self) -> Reason:
         """Hunt, and tell why it is over.
@@ -120,7 +123,7 @@ class Hunter:
             self._numbers = iter(range(request.first, request.first + request.runs))
         self._library.root.mkdir(parents=True, exist_ok=True)
         with WorkFolder(self._library.root.absolute()) as folder:
-            workers = [asyncio.create_task(self._work(folder)) for _ in range(request.jobs)]
+            workers = [asyncio.create_task(self._work(folder)) for _ in range(self.jobs)]
             try:
                 await self._until_over(workers)
             finally:
@@ -146,7 +149,7 @@ class Hunter:
             directory = folder / f"run-{number}"
             try:
                 run = await self._one(number, directory)
-            except (QemuDied, Stalled, RecordingError) as error:
+            except (QemuDied, Stalled, RecordingError, WorkerFailed) as error:
                 self._broken += 1
                 self._on_broken(number, error)
                 if self._broken >= _BROKEN_IN_A_ROW:
@@ -162,20 +165,17 @@ class Hunter:
 
     async def _one(self, number: int, directory: Path) -> Run:
         perturbation = self.request.choices.of_run(self.request.seed, number)
-        recorded = await attempt(self.request.guest, perturbation, directory)
-        failed = await self._judge(recorded)
-        run = Run(
-            number, perturbation, recorded.ended, recorded.icount, recorded.seconds, course_of(recorded), failed
-        )  # fmt: skip
-        run = self._counted(run)
-        if failed and run.same_as is None and len(self.kept) < self.request.keep:
+        tried = await self._tries.make(self.request.guest, perturbation, directory)
+        self.instructions += tried.icount
+        run = self._counted(Run(number, perturbation, tried))
+        if run.failed and run.same_as is None and len(self.kept) < self.request.keep:
             run = replace(run, recording=keep(directory, self._library, self._name))
             self.kept.append(run)
         return run
 
     def _counted(self, run: Run) -> Run:
         for known in self._seen:
-            if (known.failed is None) == (run.failed is None) and run.course.same_as(known.course):
+            if (known.failed is None) == (run.failed is None) and run.tried.course.same_as(known.tried.course):
                 run = replace(run, same_as=known.number)
                 break
         else:

@@ -36,8 +36,8 @@ class Beginning:
         """``recording`` at ``icount``, where its machine has ``state``."""
         layout, invocation = recording.layout, recording.manifest.invocation
         # Where it lies may be relative to the recording.
-        disks = tuple(replace(disk, source=str(layout.source(disk))) for disk in invocation.disks)
-        files = tuple(replace(file, source=str(layout.bundled(file.name))) for file in invocation.bundled)
+        disks = tuple(replace(disk, source=str(layout.source(disk).absolute())) for disk in invocation.disks)
+        files = tuple(replace(file, source=str(layout.bundled(file.name).absolute())) for file in invocation.bundled)
         alone = replace(invocation, disks=disks, bundled=files).without_host()
         return cls(f"{recording.name} at {icount:,}", alone, recording.manifest.qemu_version, state)
 

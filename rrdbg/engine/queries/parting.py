@@ -16,7 +16,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from rrdbg.engine.queries.bisect import ProbeListener
@@ -24,9 +25,10 @@ from rrdbg.engine.queries.compare import difference
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import Divergence, Undecided
 from rrdbg.model.hits.bisection import Bisection, Probe, Verdict
+from rrdbg.model.timeline.beside import Row, Sight, alike
 from rrdbg.model.timeline.difference import Difference, Parting, common
 from rrdbg.model.timeline.events import NOTABLE, EventKind, GuestEvent
-from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.history import history
 
 STRETCH = 64
@@ -47,6 +49,17 @@ class Pair:
     def end(self) -> Position:
         """Where the shorter one ends."""
         return min(self.good.timeline.end, self.bad.timeline.end)
+
+    def around(self) -> tuple[Position, Position]:
+        """The last interrupt or exception that both have, and the first that only one has; the end where there is none.
+
+        There they certainly go different ways. Two that idle may stand at one instruction again long after that.
+        """
+        both = self.good.timeline.deliveries, self.bad.timeline.deliveries
+        count = alike(*both)
+        last = Position(both[0].icounts[count - 1]) if count else START
+        following = [deliveries.icounts[count] for deliveries in both if len(deliveries) > count]
+        return last, min(Position(min(following)), self.end) if following else self.end
 
     async def state(self) -> Difference | None:
         """How registers and RAM differ at the cursors."""
@@ -82,6 +95,19 @@ class Pair:
     async def first_flow(self, bisection: Bisection, on_probe: ProbeListener) -> Parting:
         """Where they begin to go different ways, as :meth:`_part`."""
         return await self._part(bisection, self.flow, self.pcs, on_probe)
+
+    async def first_flow_of_all(self, on_probe: ProbeListener, start: Position = START) -> Parting:
+        """The same in all of them from ``start`` on, by what the logs tell of it already.
+
+        :raises Undecided: as :meth:`_part`, or one takes an interrupt at ``start`` itself.
+        """
+        last, parted = self.around()
+        if parted <= start:
+            raise Undecided(f"At {start} one of the two takes an interrupt or exception, and the other does not.")
+        if start < last < parted:
+            await self.seek(last)
+            start = last if await self.flow() is None else start
+        return await self.first_flow(Bisection.between(start, parted), on_probe)
 
     async def _part(self, bisection: Bisection, look: Compare, step: Compare, on_probe: ProbeListener) -> Parting:
         """Halve by what ``look`` finds, and then step to the first difference that ``step`` finds.
@@ -121,13 +147,45 @@ class Pair:
                 )
 
 
+def events_beside(first: Replay, second: Replay, most: int) -> tuple[int, list[Row]]:
+    """How many events from outside two recordings both have before they part; and as rows the last ``most`` of these,
+    and the next ``most`` of each.
+
+    :raises LogError: a log is damaged.
+    """
+    pairs = _told(first, second)
+    last: deque[GuestEvent] = deque(maxlen=most)
+    count = 0
+    parted: tuple[GuestEvent | None, GuestEvent | None] | None = None
+    for pair in pairs:
+        if pair[0] is None or pair[0] != pair[1]:
+            parted = pair
+            break
+        last.append(pair[0])
+        count += 1
+    rows = [Row(True, Sight.of(event), Sight.of(event)) for event in last]
+    if parted is not None:
+        following = itertools.islice(itertools.chain((parted,), pairs), most)
+        rows += [Row(False, _sight(ours), _sight(theirs)) for ours, theirs in following]
+    return count, rows
+
+
 def different_events(good: Replay, bad: Replay) -> tuple[GuestEvent | None, GuestEvent | None] | None:
     """The first event from outside that only one of two recordings has, or has in another way; None if there is none.
 
     :raises LogError: a log is damaged.
     """
-    ours, theirs = (history(replay.recording.layout.log, _TOLD) for replay in (good, bad))
-    return next((pair for pair in itertools.zip_longest(ours, theirs) if pair[0] != pair[1]), None)
+    return next((pair for pair in _told(good, bad) if pair[0] != pair[1]), None)
+
+
+def _sight(event: GuestEvent | None) -> Sight | None:
+    return Sight.of(event) if event else None
+
+
+def _told(first: Replay, second: Replay) -> Iterator[tuple[GuestEvent | None, GuestEvent | None]]:
+    """The events of both, side by side; None where one has no more."""
+    ours, theirs = (history(replay.recording.layout.log, _TOLD) for replay in (first, second))
+    return itertools.zip_longest(ours, theirs)
 
 
 _TOLD = NOTABLE | {EventKind.RANDOM}

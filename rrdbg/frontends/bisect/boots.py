@@ -91,7 +91,10 @@ async def compare(
             start = parting.before
         if what != "state":
             try:
-                parting = await pair.first_flow(Bisection.between(start, last), report.probe)
+                if end is None and start < pair.around()[1]:
+                    parting = await pair.first_flow_of_all(report.probe, start)
+                else:
+                    parting = await pair.first_flow(Bisection.between(start, last), report.probe)
             except Undecided as error:
                 if what == "flow":
                     raise

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from rrdbg.engine.hunt.attempt import Guest
+from rrdbg.engine.hunt.attempt import Guest, LocalTries, Tries
+from rrdbg.engine.hunt.cluster import ClusterTries
 from rrdbg.engine.hunt.hunter import Hunter, HuntRequest
 from rrdbg.engine.making.recorder import RecordRequest
 from rrdbg.engine.making.trial import check
+from rrdbg.engine.search.parallel.cluster import Cluster
 from rrdbg.errors import Interrupted, LinkError, UsageError
 from rrdbg.frontends.hunt.beginning import find_beginning
 from rrdbg.frontends.hunt.explaining import explain
@@ -21,7 +23,19 @@ from rrdbg.frontends.hunt.judging import CriteriaJudge
 from rrdbg.frontends.hunt.report import Report
 from rrdbg.frontends.shared.opening import add_debugger, processors
 from rrdbg.model.hunt.criterion import Criterion, parse_criterion
-from rrdbg.model.hunt.perturbation import ALWAYS, IN_THE_MIDDLE, Aspect, Choices, parse_aspects, useful, usual
+from rrdbg.model.hunt.keys import Keys
+from rrdbg.model.hunt.perturbation import (
+    ALWAYS,
+    BY_THE_HOST,
+    IN_THE_MIDDLE,
+    PLAIN_SHIFT,
+    Aspect,
+    Choices,
+    parse_aspects,
+    useful,
+    usual,
+)
+from rrdbg.model.machine.invocation import prepare
 from rrdbg.model.timeline.position import parse_count
 from rrdbg.store.library import Library
 
@@ -31,6 +45,8 @@ NOT_FOUND = 3
 _RUN_SECONDS = 60.0
 _PREDICATE_SECONDS = 600.0
 _SEEDS = 1_000_000
+_ANY_DATE = "2000-01-01"
+"""For a machine that is only looked at."""
 
 _DESCRIPTION = """
 Record run after run of a guest, each perturbed in another way that hardware may, too, until one fails; keep the
@@ -52,6 +68,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--done-console", metavar="TEXT", help="a run is over once it prints TEXT, and has not failed by that"
     )
     parser.add_argument(
+        "--type", dest="keys", nargs=2, action="append", default=[], metavar=("PROMPT", "TEXT"),
+        help="once the guest has printed PROMPT, type TEXT and return; may be given several times, one after another",
+    )  # fmt: skip
+    parser.add_argument(
         "--from", dest="begin", metavar="RECORDING@POSITION",
         help="go on from a place in a recording, again and again, and not from the start of a guest",
     )  # fmt: skip
@@ -66,6 +86,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--jobs", type=int, metavar="J", default=processors(), help="runs at a time (default: one a processor)"
     )
+    parser.add_argument(
+        "--dask", metavar="ADDRESS",
+        help="make the runs on a Dask cluster, whose workers have QEMU and the guest's files",
+    )  # fmt: skip
     parser.add_argument(
         "--keep", type=int, default=1, metavar="N", help="keep N failed runs, and then end (default: 1)"
     )
@@ -83,6 +107,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--vary", metavar="ASPECT,...", help=f"what may differ: {', '.join(ALWAYS)} (with --from: "
         f"{', '.join(IN_THE_MIDDLE)}); or none"
+    )  # fmt: skip
+    parser.add_argument(
+        "--repeatable", action="store_true",
+        help="let idle time end at once in all runs, so that --seed S:RUN makes the very same run again",
     )  # fmt: skip
     parser.add_argument(
         "--memory", action="append", default=[], metavar="SIZE", help="a value of -m that runs may have; several times"
@@ -114,12 +142,20 @@ async def run(arguments: argparse.Namespace) -> int:
     """Hunt, and tell what was found."""
     request = await _request(arguments)
     judge = CriteriaJudge(_criteria(arguments), _judging(arguments))
+    tries = await _tries(arguments, request.guest, judge)
+    try:
+        return await _hunt(arguments, request, judge, tries)
+    finally:
+        await tries.close()
+
+
+async def _hunt(arguments: argparse.Namespace, request: HuntRequest, judge: CriteriaJudge, tries: Tries) -> int:
     if not arguments.no_check and request.guest.beginning is None:
         plain = request.choices.of_run(request.seed, 0)
         await check(RecordRequest(plain.words(request.guest.command), Path(), plain.rate))
     report = Report(json=arguments.json, quiet=arguments.quiet)
     library = Library(Path(arguments.output)) if arguments.output else Library.default()
-    hunter = Hunter(request, judge, library, arguments.name, report.run, report.broken)
+    hunter = Hunter(request, tries, library, arguments.name, report.run, report.broken)
     report.begin(hunter)
     try:
         reason = await hunter.run()
@@ -139,6 +175,24 @@ async def run(arguments: argparse.Namespace) -> int:
     return 0 if hunter.kept else NOT_FOUND
 
 
+async def _tries(arguments: argparse.Namespace, guest: Guest, judge: CriteriaJudge) -> Tries:
+    """Who makes the runs: this machine, or a cluster."""
+    if not arguments.dask:
+        return LocalTries(judge, arguments.jobs)
+    if guest.beginning:
+        invocation = guest.beginning.invocation
+    else:
+        invocation = prepare(guest.command, shift=str(PLAIN_SHIFT), clock_base=_ANY_DATE)
+    programs = (known.value for known in _criteria(arguments) if known.kind == "python")
+    for source in (
+        *(file.source for file in invocation.bundled), *(disk.source for disk in invocation.disks), *programs,
+        *([arguments.symbols] if arguments.symbols else []),
+    ):  # fmt: skip
+        if not Path(source).is_absolute():
+            raise UsageError(f"With --dask, write {source} as an absolute path, by which each worker finds it.")
+    return ClusterTries(await Cluster.connect(arguments.dask), judge)
+
+
 async def _request(arguments: argparse.Namespace) -> HuntRequest:
     command: Sequence[str] = [*arguments.command, *arguments.theirs]
     if not command and not arguments.begin:
@@ -152,6 +206,7 @@ async def _request(arguments: argparse.Namespace) -> HuntRequest:
     if not 0 < arguments.confidence < 100:
         raise UsageError("--confidence is a number of percent, more than 0 and less than 100.")
     seed, first = _seed(arguments.seed)
+    keys = _keys(arguments, command)
     if arguments.begin:
         if arguments.memory or arguments.cpu:
             raise UsageError("--memory and --cpu are what a machine starts with, and --from goes on with one.")
@@ -161,20 +216,41 @@ async def _request(arguments: argparse.Namespace) -> HuntRequest:
         command, beginning = await find_beginning(arguments.begin)
     else:
         aspects, beginning = _aspects(arguments, command), None
-    choices = Choices(aspects, tuple(arguments.memory), tuple(arguments.cpu))
+    choices = Choices(aspects, tuple(arguments.memory), tuple(arguments.cpu), arguments.repeatable)
     until = tuple(text for text in (arguments.until_console, arguments.done_console) if text)
     longest = parse_count(arguments.max_icount) if arguments.max_icount else None
     return HuntRequest(
-        Guest(command, until, arguments.timeout, longest, beginning), seed, choices, first, arguments.runs,
+        Guest(command, until, arguments.timeout, longest, beginning, keys=keys), seed, choices, first, arguments.runs,
         arguments.minutes and 60 * arguments.minutes, arguments.keep, arguments.go_on, arguments.below,
-        arguments.confidence / 100, arguments.jobs,
+        arguments.confidence / 100,
     )  # fmt: skip
+
+
+def _keys(arguments: argparse.Namespace, command: Sequence[str]) -> tuple[Keys, ...]:
+    """What is typed to the guest."""
+    keys = tuple(Keys(prompt.encode(), text.encode()) for prompt, text in arguments.keys)
+    if keys and arguments.begin:
+        raise UsageError("With --from nobody types to the guest; leave --type out.")
+    if keys and not prepare(command, shift=str(PLAIN_SHIFT), clock_base=_ANY_DATE).line.types:
+        raise UsageError("--type needs a serial port to type to: give QEMU -serial stdio or -nographic.")
+    if any(not known.prompt for known in keys):
+        raise UsageError("--type needs a PROMPT that the guest prints before it is typed to.")
+    if keys and arguments.repeatable:
+        raise UsageError("--repeatable leaves no part to the host, and what is typed goes by its clock.")
+    return keys
 
 
 def _aspects(arguments: argparse.Namespace, command: Sequence[str]) -> tuple[Aspect, ...]:
     """What runs from the start of the machine differ in."""
     listed = [aspect for aspect, given in ((Aspect.MEMORY, arguments.memory), (Aspect.CPU, arguments.cpu)) if given]
-    chosen = useful(parse_aspects(arguments.vary), command) if arguments.vary else usual(command)
+    typed = bool(arguments.keys)
+    chosen = (
+        useful(parse_aspects(arguments.vary), command, typed=typed) if arguments.vary else usual(command, typed=typed)
+    )
+    if arguments.repeatable:
+        if arguments.vary and (wrong := [aspect for aspect in chosen if aspect in BY_THE_HOST]):
+            raise UsageError(f"--repeatable leaves no part to the host, and '{wrong[0]}' goes by its clock.")
+        chosen = tuple(aspect for aspect in chosen if aspect not in BY_THE_HOST)
     return tuple(dict.fromkeys((*chosen, *listed)))
 
 

@@ -36,7 +36,7 @@ class Report:
         self._hunter = hunter
         request = hunter.request
         varied = ", ".join(request.choices.aspects) or "nothing"
-        self._line.say(f"Hunting with seed {request.seed}, {request.jobs} at a time; runs differ in: {varied}.")
+        self._line.say(f"Hunting with seed {request.seed}, {self._hunter.jobs} at a time; runs differ in: {varied}.")
 
     def run(self, run: Run) -> None:
         """One more has ended."""
@@ -44,8 +44,8 @@ class Report:
             self._print(
                 "run", number=run.number, seed=f"{self._hunter.request.seed}:{run.number}",
                 perturbation={aspect.value: getattr(run.perturbation, aspect) for aspect in run.perturbation.aspects},
-                failed=run.failed, same_as=run.same_as, ended=run.ended, icount=run.icount,
-                seconds=round(run.seconds, 3), recording=run.recording and str(run.recording),
+                failed=run.failed, same_as=run.same_as, ended=run.tried.ended, icount=run.tried.icount,
+                seconds=round(run.tried.seconds, 3), recording=run.recording and str(run.recording),
             )  # fmt: skip
         elif run.failed and run.same_as is None and run.recording:
             self._line.say(
@@ -66,7 +66,8 @@ class Report:
         elapsed = time.monotonic() - self._hunter.began
         self._line.show(
             f"[{tally.runs:,} runs  {tally.different:,} different  {tally.failures:,} failed{_share(tally.rate)}  "
-            f"{60 * tally.runs / elapsed:.0f} a minute  at most {self._bound()} fail"
+            f"{60 * tally.runs / elapsed:.0f} a minute, {self._speed(elapsed)} instructions a second  "
+            f"at most {self._bound()} fail"
             f"{'' if left is None else f'  {left:.0f} s left at most'} (Ctrl-C stops)]"
         )
 
@@ -81,17 +82,17 @@ class Report:
                 different=tally.different, failures=tally.failures, rate=tally.rate,
                 confidence=hunter.request.confidence,
                 at_most=tally.at_most(hunter.request.confidence), seconds=round(elapsed, 1),
-                kept=[str(run.recording) for run in hunter.kept],
+                instructions=hunter.instructions, kept=[str(run.recording) for run in hunter.kept],
             )  # fmt: skip
             return
         why = _REASONS[reason] if reason else "it was interrupted"
         rows = [
             (f"{tally.runs:,}", f"{tally.different:,}", f"{tally.failures:,}", f"{100 * tally.rate:.2f} %",
-             self._bound(), f"{60 * tally.runs / max(elapsed, 1e-3):.0f}", f"{elapsed:.1f}"),
+             self._bound(), f"{60 * tally.runs / max(elapsed, 1e-3):.0f}", self._speed(elapsed), f"{elapsed:.1f}"),
         ]  # fmt: skip
         print(f"The hunt has ended: {why}.")
         confidence = f"At most ({100 * hunter.request.confidence:g} % sure)"
-        print(table(("Runs", "Different", "Failed", "Rate", confidence, "A minute", "Seconds"), rows))
+        print(table(("Runs", "Different", "Failed", "Rate", confidence, "A minute", "Instructions/s", "Seconds"), rows))
         for run in hunter.kept:
             print(f"Open run {run.number} with: rrdbg replay {shlex.quote(str(run.recording))}")
         sys.stdout.flush()
@@ -118,7 +119,7 @@ class Report:
             print(
                 f"The most similar run that passes has {explanation.common:,} interrupts and exceptions at the same "
                 f"places:\n  rrdbg bisect-boot --good {shlex.quote(str(explanation.passed))} "
-                f"--bad {shlex.quote(str(run.recording))}"
+                f"--bad {shlex.quote(str(run.recording))}\n  in the shell: compare {explanation.passed.name}"
             )
 
     def unexplained(self, error: Exception) -> None:
@@ -137,6 +138,9 @@ class Report:
 
     def _bound(self) -> str:
         return f"{100 * self._hunter.tally.at_most(self._hunter.request.confidence):.3g} %"
+
+    def _speed(self, elapsed: float) -> str:
+        return f"{self._hunter.instructions / max(elapsed, 1e-3) / 1e6:.0f} M"
 
     def _print(self, kind: str, **content: object) -> None:
         print(json.dumps({"kind": kind, **content}), flush=True)

@@ -11,6 +11,7 @@ from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.registry import Command, Takes
 from rrdbg.frontends.repl.shell import Shell
 from rrdbg.model.timeline.events import EventKind
+from rrdbg.store.library import Library
 
 _PLACES = ("start", "end", "50%")
 
@@ -60,6 +61,8 @@ class CommandCompleter(Completer):
                 return list(EventKind)
             case Takes.COMMAND:
                 return [command.name for command in COMMANDS.commands]
+            case Takes.RECORDING:
+                return [path.name for path in Library.default().recordings()]
         return list(command.words)
 
     async def _gdbs(self, line: str, word: str) -> list[str]:

@@ -18,8 +18,8 @@ _GDBS = frozenset({
 })  # fmt: skip
 """Commands of GDB's, by their whole names and the short ones that it gives to one of several."""
 
-_NOT_OURS = frozenset({"quit", "what-if", "symbols", "web"})
-"""They end the session, leave the recording, or read files of the host."""
+_NOT_OURS = frozenset({"quit", "what-if", "symbols", "web", "compare"})
+"""They end the session, leave the recording, or read files of the host, which other recordings are, too."""
 
 
 def allowed(line: str, canonical: Canonical | None) -> str:

@@ -28,9 +28,13 @@ _LARGEST_RANDOM = 1 << 31
 _RATES = (50, 100, 200, 500, 1000, 2000, 5000)
 """Requests to a disk in a second: from a slow card to more than most guests ask for."""
 
+_SLOWEST_KEYS_MS = 500
+"""From somebody who types ahead to somebody who looks before."""
+
 _LATEST_NS = 1_000_000
 """A system management interrupt may take a millisecond of the guest's time, and not say so."""
 
+_JUMP = "jump"
 _ITEM = 40
 _MOST_ITEMS = 8
 """Characters in an item's name, each of which SeaBIOS reads in a loop; and items: QEMU has room for 32, its own too."""
@@ -47,13 +51,25 @@ class Aspect(StrEnum):
     DATE = "date"
     FIRMWARE = "firmware"
     DISK = "disk"
+    TYPING = "typing"
     LATER = "later"
     MEMORY = "memory"
     CPU = "cpu"
 
 
-ALWAYS = (Aspect.SHIFT, Aspect.IDLE, Aspect.RANDOM, Aspect.DATE, Aspect.FIRMWARE, Aspect.DISK)
+ALWAYS = (
+    Aspect.SHIFT,
+    Aspect.IDLE,
+    Aspect.RANDOM,
+    Aspect.DATE,
+    Aspect.FIRMWARE,
+    Aspect.DISK,
+    Aspect.TYPING,
+)
 """Those that are used unless others are chosen; memory and CPU only from what the user lists."""
+
+BY_THE_HOST = (Aspect.DISK, Aspect.TYPING)
+"""What goes by the host's clock, so that no run with it can be made again."""
 
 IN_THE_MIDDLE = (Aspect.SHIFT, Aspect.IDLE, Aspect.LATER)
 """And those that can differ where a recording begins in another one."""
@@ -63,12 +79,13 @@ IN_THE_MIDDLE = (Aspect.SHIFT, Aspect.IDLE, Aspect.LATER)
 class Perturbation:
     """What one run has; None where it is as in a plain recording.
 
-    ``shift``: an instruction takes 2**shift ns. ``idle``: ``jump`` ends idle time at once, at the very moment when the
-    next timer is due; without it QEMU waits for as long as the guest does, and the host decides how much too long.
-    ``random`` is the seed of the random numbers that the machine gives to its guest, ``date`` what its clock says at
-    the start, ``firmware`` the characters of configuration items that the firmware has to read besides, ``disk`` the
-    requests in a second that each disk may take; ``memory`` and ``cpu`` are the values of ``-m`` and ``-cpu``. Where a
-    recording begins in another one the clock is ``later`` by so many ns, as if firmware had taken that time.
+    ``shift``: an instruction takes 2**shift ns. ``idle``: ``jump`` ends idle time at once, at the very moment when
+    the next timer is due; without it QEMU waits for as long as the guest does, and the host decides how much too
+    long. ``random`` is the seed of the random numbers that the machine gives to its guest, ``date`` what its clock
+    says at the start, ``firmware`` the characters of configuration items that the firmware has to read besides,
+    ``disk`` the requests in a second that each disk may take, ``typing`` the ms between a prompt and what is typed
+    there; ``memory`` and ``cpu`` are the values of ``-m`` and ``-cpu``. Where a recording begins in another one the
+    clock is ``later`` by so many ns, as if firmware had taken that time.
     """
 
     shift: int | None = None
@@ -77,6 +94,7 @@ class Perturbation:
     date: str | None = None
     firmware: int | None = None
     disk: int | None = None
+    typing: int | None = None
     later: int | None = None
     memory: str | None = None
     cpu: str | None = None
@@ -142,16 +160,22 @@ def _dated(options: Sequence[Option], date: str | None) -> list[Option]:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What runs may differ in: the aspects, and the values of those that the user lists."""
+    """What runs may differ in: the aspects, and the values of those that the user lists.
+
+    If they are ``repeatable`` idle time ends at once in all of them, and the host has no part in any.
+    """
 
     aspects: tuple[Aspect, ...] = ALWAYS
     memory: tuple[str, ...] = ()
     cpus: tuple[str, ...] = ()
+    repeatable: bool = False
 
     def of_run(self, seed: int, number: int) -> Perturbation:
         """What the run ``number`` of the hunt with ``seed`` has; the same each time it is asked. Run 0 is plain."""
-        if number == 0:
-            return Perturbation()
+        chosen = self._chosen(seed, number) if number else Perturbation()
+        return replace(chosen, idle=_JUMP) if self.repeatable else chosen
+
+    def _chosen(self, seed: int, number: int) -> Perturbation:
         # Each aspect has a generator of its own, so that leaving one out changes no other.
         chosen = {
             aspect: self._value(aspect, random.Random(f"rrdbg hunt {seed} {number} {aspect}"))
@@ -164,7 +188,7 @@ class Choices:
             case Aspect.SHIFT:
                 return dice.choice(_SHIFTS)
             case Aspect.IDLE:
-                return dice.choice((None, "jump"))
+                return dice.choice((None, _JUMP))
             case Aspect.RANDOM:
                 return dice.randrange(1, _LARGEST_RANDOM)
             case Aspect.DATE:
@@ -173,6 +197,8 @@ class Choices:
                 return dice.randrange(1, _ITEM * _MOST_ITEMS + 1)
             case Aspect.DISK:
                 return dice.choice((None, *_RATES))
+            case Aspect.TYPING:
+                return dice.randrange(1, _SLOWEST_KEYS_MS + 1)
             case Aspect.LATER:
                 return dice.randrange(1, _LATEST_NS + 1)
             case Aspect.MEMORY:
@@ -181,8 +207,9 @@ class Choices:
                 return dice.choice(self.cpus) if self.cpus else None
 
 
-def useful(aspects: Sequence[Aspect], command: Sequence[str]) -> tuple[Aspect, ...]:
-    """Those of ``aspects`` that there can be in the machine of ``command``: disks, and firmware that looks for items.
+def useful(aspects: Sequence[Aspect], command: Sequence[str], *, typed: bool = False) -> tuple[Aspect, ...]:
+    """Those of ``aspects`` that there can be in the machine of ``command``: disks, and firmware that looks for items;
+    and something that is ``typed``.
 
     :raises UsageError: such a machine cannot be recorded.
     """
@@ -192,10 +219,12 @@ def useful(aspects: Sequence[Aspect], command: Sequence[str]) -> tuple[Aspect, .
         missing.add(Aspect.DISK)
     if invocation.architecture not in _WITH_FIRMWARE:
         missing.add(Aspect.FIRMWARE)
+    if not typed:
+        missing.add(Aspect.TYPING)
     return tuple(aspect for aspect in aspects if aspect not in missing)
 
 
-def usual(command: Sequence[str]) -> tuple[Aspect, ...]:
+def usual(command: Sequence[str], *, typed: bool = False) -> tuple[Aspect, ...]:
     """What runs of ``command`` differ in unless others are chosen.
 
     Where idle time jumps a guest with a drive is ten to fifty times slower, also while it leaves that alone (10 M
@@ -205,7 +234,7 @@ def usual(command: Sequence[str]) -> tuple[Aspect, ...]:
     :raises UsageError: such a machine cannot be recorded.
     """
     given = {option.name for option in parse_options(command[1:])}
-    aspects = useful(ALWAYS, command)
+    aspects = useful(ALWAYS, command, typed=typed)
     has_drive = Aspect.DISK in aspects or (architecture_of(command[0]) in _WITH_FIRMWARE and "nodefaults" not in given)
     return tuple(aspect for aspect in aspects if aspect is not Aspect.IDLE or not has_drive)
 
