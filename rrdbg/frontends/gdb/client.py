@@ -87,14 +87,16 @@ class Client:
         """
         return self._request({"visit": position}, announce=False)
 
-    def place(self) -> Place:
+    def place(self, refused: Callable[[str], None] = lambda why: None) -> Place:
         """Where the cursor is; who listens is told if it was elsewhere when we last heard of it.
 
+        ``refused`` is called with why a write to memory was, for which GDB has had words that do not tell.
         GDB must not wait for an answer: a monitor command that is still carried out has been left by Ctrl-C, and ends.
 
         :raises RrdbgError: there is no server, or the guest is running.
         """
-        return self._request({"prompt": True}, elsewhere=True).place
+        watcher = Watcher(lambda told: refused(str(told["text"])))
+        return self._request({"prompt": True}, watcher, elsewhere=True).place
 
     def now(self) -> Place:
         """The same, for who only looks.
