@@ -52,6 +52,10 @@ async def test_other_extensions_learn_of_each_jump(extended: Extended, workload_
     here, there = [await counter_at(extended, workload_guest, place) for place in (PLACE, OTHER)]
     lines = await extended(
         f"{REMEMBERS}rrdbg seek {PLACE}\n{AGAIN}rrdbg seek {OTHER}\n{AGAIN}monitor seek {PLACE}\n{AGAIN}"
+        "show remotetimeout\n"
+    )
+    assert any("wait" in line and line.endswith(" 60.") for line in lines), (
+        "GDB, which has connected by itself, waits for what takes long"
     )
     told = [int(line.split()[1]) for line in lines if line.startswith("remembered ")]
     assert told == [here, there, here]

@@ -14,6 +14,17 @@ _NOT_CONNECTED = (
 )
 
 
+_PATIENCE_SECONDS = 60
+"""How long GDB is to wait for an answer: after 3 times 2 s it would take a late one for that to its next question."""
+
+
+def be_patient() -> None:
+    """Have GDB wait as long as starting a QEMU may take on a busy host, unless it waits longer already."""
+    patience = gdb.parameter("remotetimeout")
+    if isinstance(patience, int) and patience < _PATIENCE_SECONDS:
+        gdb.execute(f"set remotetimeout {_PATIENCE_SECONDS}")
+
+
 class Client:
     """The control channels beside GDB's connections, each opened when it is first needed."""
 
@@ -60,6 +71,7 @@ class Client:
         if number is None:
             self._channels[connection.num] = None
             return None
+        be_patient()
         channel = self._channels[connection.num] = Channel(connection.details or "", number)
         self.on_channel(channel)
         return channel
