@@ -15,8 +15,8 @@ SUPPORTED = (
 )
 UNKNOWN = (
     "QThreadSuffixSupported", "QListThreadsInStopReply", "qVAttachOrWaitSupported", "QEnableErrorStrings",
-    "qProcessInfo", "qOffsets", "qStructuredDataPlugins", "jThreadsInfo", "qMemoryRegionInfo:fffffff0", "jThreadExtendedInfo:",
-    "qWatchpointSupportInfo:",
+    "qProcessInfo", "qOffsets", "qStructuredDataPlugins", "jThreadsInfo", "qMemoryRegionInfo:fffffff0",
+    "jThreadExtendedInfo:", "qWatchpointSupportInfo:",
 )  # fmt: skip
 """What it does without where it gets no answer."""
 
