@@ -17,9 +17,10 @@ TRAVEL := tests/matrix tests/engine/test_oracle.py tests/keeper/test_real_guests
 	tests/boards/test_modes.py
 # And what takes long, with the one that is installed.
 LONG := tests/bugs/test_linux_bug.py tests/bugs/test_mailbox.py tests/peripherals/test_linux_on_disk.py tests/server/test_processes.py \
-	tests/server/test_conditions.py tests/linux/test_scope.py tests/linux/test_programs.py tests/linux/test_bisect.py tests/linux/test_kept.py tests/linux/test_types.py tests/linux/test_drgn.py \
+	tests/server/test_conditions.py tests/linux/test_scope.py tests/linux/test_programs.py tests/linux/test_bisect.py tests/linux/test_kept.py tests/linux/test_types.py tests/linux/test_drgn.py tests/linux/test_gdb_extensions.py \
 	tests/server/test_gdb_linux.py tests/engine/test_origin.py tests/keeper/test_indexer.py \
 	tests/attach/test_accesses.py tests/engine/test_accesses.py tests/benchmarks/test_harness.py tests/hunt \
+	tests/mcp/test_bugs.py tests/engine/test_beside.py \
 	tests/web/test_million.py tests/web/test_look.py tests/web/test_linux_hunt.py \
 	tests/docs
 

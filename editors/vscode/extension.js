@@ -1,7 +1,6 @@
 // The editor's side of `rrdbg dap`: its buttons, a position in the status bar, a tree of places, the timeline.
 "use strict";
 
-const { randomBytes } = require("node:crypto");
 const vscode = require("vscode");
 const { adapter, asked, places, statusText, webviewPage } = require("./model");
 
@@ -81,16 +80,32 @@ async function bookmark() {
   await ask("rrdbg/bookmarks", { name, note: note.join(" ") });
 }
 
-async function timeline() {
-  const told = await ask("rrdbg/timeline", { form: "html" });
-  if (!told) return;
-  const options = { enableScripts: true, localResourceRoots: [] };
-  const panel = vscode.window.createWebviewPanel("rrdbg.timeline", "Timeline", vscode.ViewColumn.Beside, options);
-  panel.webview.onDidReceiveMessage((message) => {
-    const position = asked(message);
-    if (position) seek(position);
-  });
-  panel.webview.html = webviewPage(told.page, randomBytes(16).toString("hex"));
+/** The timeline in a webview of its own, which shows where the cursor stands. */
+class Timeline {
+  async show() {
+    const told = await ask("rrdbg/timeline", { form: "html" });
+    if (!told) return;
+    this._panel = this._panel || this._open();
+    this._panel.webview.html = webviewPage(told.page);
+    this._panel.reveal();
+  }
+
+  stand({ icount, phase }) {
+    this._position = { icount, phase };
+    if (this._panel) this._panel.webview.postMessage(this._position);
+  }
+
+  _open() {
+    const options = { enableScripts: true, localResourceRoots: [] };
+    const panel = vscode.window.createWebviewPanel("rrdbg.timeline", "Timeline", vscode.ViewColumn.Beside, options);
+    panel.onDidDispose(() => { this._panel = undefined; });
+    panel.webview.onDidReceiveMessage((message) => {
+      const position = asked(message);
+      if (position) seek(position);
+      else if (message && message.ready && this._position) panel.webview.postMessage(this._position);
+    });
+    return panel;
+  }
 }
 
 function activate(context) {
@@ -98,6 +113,7 @@ function activate(context) {
   status.command = "rrdbg.seek";
   status.tooltip = "Position in the recording; click to go elsewhere";
   const tree = new Places();
+  const timeline = new Timeline();
   const back = (request) => () => ask(request, { threadId: 1 });
   const commands = {
     "rrdbg.reverseStepInto": back("rrdbg/reverseStepIn"),
@@ -106,16 +122,17 @@ function activate(context) {
     "rrdbg.seek": () => seek(),
     "rrdbg.goTo": (position) => seek(position),
     "rrdbg.bookmark": async () => { await bookmark(); tree.refresh(); },
-    "rrdbg.timeline": timeline,
+    "rrdbg.timeline": () => timeline.show(),
     "rrdbg.refresh": () => tree.refresh(),
   };
   context.subscriptions.push(
     status,
     vscode.window.registerTreeDataProvider("rrdbg.places", tree),
     vscode.debug.registerDebugAdapterDescriptorFactory(TYPE, {
-      createDebugAdapterDescriptor() {
+      createDebugAdapterDescriptor(session) {
         const { command, args } = adapter(vscode.workspace.getConfiguration("rrdbg").get("path"));
-        return new vscode.DebugAdapterExecutable(command, args);
+        const folder = session.workspaceFolder; // names of files in launch.json are relative to it
+        return new vscode.DebugAdapterExecutable(command, args, folder ? { cwd: folder.uri.fsPath } : {});
       },
     }),
     vscode.debug.registerDebugConfigurationProvider(TYPE, {
@@ -127,6 +144,7 @@ function activate(context) {
       if (event.session.type !== TYPE || event.event !== "rrdbg/position") return;
       status.text = statusText(event.body);
       status.show();
+      timeline.stand(event.body);
       tree.refresh();
     }),
     vscode.debug.onDidTerminateDebugSession((session) => {

@@ -25,21 +25,28 @@ function place(label, text, position) {
 
 /** The position that a message of the timeline's page asks for; undefined if it is anything else. */
 function asked(message) {
-  const found = message && typeof message.command === "string" && /^seek ([\d,]{1,30}(?::\d{1,9})?)$/.exec(message.command);
-  return found ? found[1] : undefined;
+  const found = message && typeof message.position === "string" && /^[\d,]{1,30}(?::\d{1,9})?$/.exec(message.position);
+  return found ? found[0] : undefined;
 }
 
+const HEAD = "<head>";
+const POLICY = /<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-[^']+'">/;
+
 /**
- * The timeline's page for a webview: it may do nothing but run its own scripts, and what it would copy to the clipboard
- * (a command that goes to where was clicked) it sends to the extension.
+ * The timeline's page for a webview: where is clicked it tells the extension. By its own policy it runs its one script
+ * and fetches nothing; what is put before that is not under it.
  */
-function webviewPage(page, nonce) {
-  const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-${nonce}'`;
+function webviewPage(page) {
+  if (!page.includes(HEAD) || !POLICY.test(page)) throw new Error("The timeline is no page that allows its own script alone.");
   const bridge = `const editor = acquireVsCodeApi();
-Object.defineProperty(navigator, "clipboard", { value: { writeText: async (command) => editor.postMessage({ command }) } });`;
-  const head = `<meta http-equiv="Content-Security-Policy" content="${policy}"><script>${bridge}</script>`;
-  if (!page.includes("<head>")) throw new Error("The timeline is no page with a head.");
-  return page.replace("<head>", () => `<head>${head}`).replace(/<script>/g, () => `<script nonce="${nonce}">`);
+globalThis.rrdbgHost = {
+  go: (position) => editor.postMessage({ position }),
+  follow(stand) {
+    addEventListener("message", ({ data }) => stand(data.icount, data.phase));
+    editor.postMessage({ ready: true });
+  },
+};`;
+  return page.replace(HEAD, () => `${HEAD}<script>${bridge}</script>`);
 }
 
 module.exports = { adapter, asked, places, statusText, webviewPage };

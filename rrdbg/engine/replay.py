@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence, Set
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
 from functools import partial
@@ -38,6 +38,7 @@ from rrdbg.engine.travel.driver import TRIES
 from rrdbg.engine.travel.finder import Finder
 from rrdbg.engine.travel.landing import WORTH_A_RUN, steps_ahead
 from rrdbg.engine.travel.points import PointList
+from rrdbg.engine.travel.reads import Reads
 from rrdbg.engine.travel.spaces import P, Spaces
 from rrdbg.errors import LinkError, OutOfRange, Overshot, UsageError
 from rrdbg.links.address_space import space_in_use
@@ -88,6 +89,7 @@ class Replay:
         self._keeper = keeper
         self._parallel = parallel
         self._cursor = Cursor(launcher, keeper, self._report, walker, spares)
+        self._reads = Reads(self._cursor, single=launcher.single)
         self.accelerator = accelerator or Accelerator(None, "this QEMU was started without its plugin")
         """What finds very many hits without stopping at each, if it can be used."""
         self.last_steps: Steps | None = None
@@ -469,7 +471,20 @@ class Replay:
 
         :raises RspError: it is not mapped there.
         """
-        return await (await self._cursor.walker()).machine.read_memory(address, length)
+        return await self._reads.virtual(address, length)
+
+    @again
+    async def read_physical(self, address: int, length: int) -> bytes:
+        """Read guest memory at the cursor, at a physical address.
+
+        :raises RspError: there is none.
+        """
+        return await self._reads.physical(address, length)
+
+    @property
+    def device_pages(self) -> Set[int]:
+        """The numbers of pages of 4 KiB at which a read has met a device, which changes by that."""
+        return self._reads.device_pages
 
     @again
     async def disassemble(self, address: int, count: int) -> list[tuple[int, str]]:

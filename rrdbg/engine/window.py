@@ -243,7 +243,7 @@ class Window:
         moments: list[_Moment] = []
         self._layout = walker.machine.register_file
         while True:
-            moment = await _moment(walker, self._recent, around=around)
+            moment = await _moment(walker, self._read_ahead(), around=around)
             moments.append(moment)
             if walker.position >= goal:
                 return moments
@@ -254,6 +254,11 @@ class Window:
             if step.missed:
                 raise Overshot(f"QEMU ran past {step.missed}, a place behind a pause; travel again.")
             moment.begun = not walker.interrupted(step)
+
+    def _read_ahead(self) -> list[int]:
+        """The blocks of memory that were asked for last, but for those that would be changed by being read."""
+        devices = self._replay.device_pages
+        return [block for block in self._recent if block // _PAGE not in devices]
 
     def _keep(self, moments: list[_Moment], watchpoints: Sequence[Watchpoint]) -> None:
         self._moments = moments

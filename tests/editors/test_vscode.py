@@ -20,9 +20,7 @@ EXTENSION = ROOT / "editors" / "vscode"
 
 
 def test_in_node() -> None:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("Node.js is not installed")
+    node = shutil.which("node") or pytest.fail("node is missing; run 'make setup'")
     files = [str(file) for file in sorted((EXTENSION / "test").glob("*.test.js"))]
     done = subprocess.run([node, "--test", *files], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout
@@ -33,6 +31,17 @@ def test_it_asks_for_what_the_adapter_answers() -> None:
     asked = set(re.findall(r'"(rrdbg/\w+)"', (EXTENSION / "extension.js").read_text())) - {"rrdbg/position"}
     assert len(asked) >= 7
     assert all(ALL.find(request) for request in asked)
+
+
+@pytest.mark.parametrize("page", ["docs/howto/vscode.md", "editors/vscode/README.md"])
+def test_the_launch_request_that_is_shown_is_one(page: str) -> None:
+    (shown,) = re.findall(r'^\{ "type": "rrdbg".*\}$', (ROOT / page).read_text(), re.MULTILINE)
+    request = json.loads(shown)
+    (debugger,) = json.loads((EXTENSION / "package.json").read_text())["contributes"]["debuggers"]
+    assert debugger["type"] == request.pop("type")
+    assert request.pop("request") in debugger["configurationAttributes"]
+    assert request.pop("name")
+    assert set(request) <= set(debugger["configurationAttributes"]["launch"]["properties"])
 
 
 def test_the_package(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import rrdbg
 from rrdbg.engine.replay import Replay
 from rrdbg.model.hits.index import PointKey
@@ -27,7 +29,7 @@ from tests.guests.build import symbol
 from tests.oracle import Oracle
 from tests.processes import qemus_in
 
-ROUNDS = int(os.environ.get("RRDBG_EXAMPLES", "2"))
+ROUNDS = int(os.environ.get("RRDBG_KILLS", "2"))
 """How many processes are killed."""
 
 WORKER = """
@@ -100,6 +102,7 @@ class Workers:
             self.kill(worker)
 
 
+@pytest.mark.timeout(max(300, 30 * ROUNDS))
 def test_four_work_at_once_and_are_killed(workload: Path, workload_guest: Path, busy: Oracle, tmp_path: Path) -> None:
     counter = symbol(workload_guest, "counter").address
     values = [

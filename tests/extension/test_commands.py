@@ -12,6 +12,12 @@ from tests.guests.build import symbol
 PLACE = 7_300_000
 OTHER = 7_800_000
 VERIFIED = r"Verified: (?P<sound>\d+) of (?P<all>\d+) snapshots are proved sound\."
+REMEMBERS = """python seen = {}
+python gdb.events.memory_changed.connect(lambda event: seen.clear())
+python gdb.events.stop.connect(lambda event: seen.clear())
+"""
+"""As gef and pwndbg do: what was read is remembered, by its name, until the guest has changed by GDB's word."""
+AGAIN = 'python print("remembered", seen.setdefault("counter", int(gdb.parse_and_eval("counter"))))\n'
 TELL = 'printf "at %llu:%d of %llu, counter %llu\\n", $rr_icount, $rr_phase, $rr_end, counter\n'
 
 
@@ -40,6 +46,20 @@ async def test_gdb_sees_the_guest_as_it_is_after_each_jump(extended: Extended, w
     assert len(set(pcs)) == 2
     assert int(pcs[1], 16) == await extended.replay.pc()
     assert lines[-2].startswith("#0 ")
+
+
+async def test_other_extensions_learn_of_each_jump(extended: Extended, workload_guest: Path) -> None:
+    here, there = [await counter_at(extended, workload_guest, place) for place in (PLACE, OTHER)]
+    lines = await extended(
+        f"{REMEMBERS}rrdbg seek {PLACE}\n{AGAIN}rrdbg seek {OTHER}\n{AGAIN}monitor seek {PLACE}\n{AGAIN}"
+        "show remotetimeout\n"
+    )
+    assert any("wait" in line and line.endswith(" 60.") for line in lines), (
+        "GDB, which has connected by itself, waits for what takes long"
+    )
+    told = [int(line.split()[1]) for line in lines if line.startswith("remembered ")]
+    assert told == [here, there, here]
+    assert here != there
 
 
 async def test_many_steps_are_made_at_once_and_both_ways(extended: Extended) -> None:

@@ -57,6 +57,14 @@ def test_the_guest_stops_where_gdb_says(linux_recording: Path, program: str, tmp
         gdb.expect(r"%\)\s+0x([0-9a-f]+)")
         assert int(str(gdb.match[1]), 16) == pc
         gdb.expect(PROMPT)
+        # Of memory GDB says only that it cannot be accessed (C4); once is enough.
+        gdb.sendline("set var *(char *) $sp = 1")
+        gdb.expect("Cannot access memory")
+        gdb.expect("'monitor what-if on' starts one that can be changed")
+        gdb.expect(PROMPT)
+        gdb.sendline('printf "now\\n"')
+        gdb.expect(r"now\r\n(.*?)" + PROMPT)
+        assert "what-if" not in str(gdb.match[1])
         gdb.sendline("quit")
         gdb.expect(pexpect.EOF)
     finally:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import UsageError
+from rrdbg.engine.window import Window
+from rrdbg.errors import RspError, UsageError
 from rrdbg.model.hits.stop import StopReason
 from rrdbg.model.machine.safety import snapshot_hazard
 from rrdbg.model.timeline.deliveries import Delivery
@@ -29,6 +30,8 @@ from tests.oracle import Oracle, observe
 
 JUMPS = int(os.environ.get("RRDBG_JUMPS", "12"))
 STEPS = 300
+DEVICES = {"x86_64": 0xFEE0_0020, "aarch64": 0x0801_000C, "riscv64": 0x1000_0000}
+"""Registers that a read may change, by architecture: the interrupt controller's, or the serial port's."""
 SEED = 8
 
 
@@ -78,6 +81,37 @@ def test_steps_and_breakpoints_go_back_as_they_came(stretch: Oracle, replay: Rep
             stop = await replay.reverse_cont()
             await is_at(replay, stretch, hit, stop)
             assert stop.reason is StopReason.BREAKPOINT
+
+    run(check())
+
+
+def test_looking_at_a_device_changes_nothing(cell: Path, stretch: Oracle, replay: Replay, run: Run[Any]) -> None:
+    """A read of its registers does, as by the guest itself: aarch64's takes the interrupt for acknowledged."""
+    device = next(address for name, address in DEVICES.items() if name in cell.name)
+    interrupted = next(index for index in range(len(stretch)) if not stretch.begins(index))
+
+    async def read(step: Callable[[int, int], Awaitable[bytes]]) -> bool:
+        try:
+            return len(await step(device, 4)) == 4
+        except RspError:
+            return False  # not mapped there
+
+    async def check() -> None:
+        read_at_all = 0
+        window = Window(replay)
+        for step in (replay.read_physical, replay.read_memory, window.read_memory):
+            await is_at(replay, stretch, interrupted, await replay.seek(stretch[interrupted].position))
+            read_at_all += await read(step)
+            for index in (interrupted + 1, interrupted + 2, interrupted + 30):
+                await is_at(replay, stretch, index, await replay.stepi(index - stretch.index(replay.position)))
+        assert read_at_all >= 1
+        # Nor does going back, which reads ahead what was asked for last.
+        await replay.seek(stretch[interrupted + 1].position)
+        await read(window.read_memory)
+        for index in (interrupted, interrupted - 1, interrupted - 2):
+            await window.step_back()
+            await is_at(replay, stretch, index)
+            assert await window.register_packet() == stretch[index].packet
 
     run(check())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -117,9 +116,9 @@ async def _refcount_race(asking: Agent) -> str:
     return position_in(told)
 
 
+@pytest.mark.matrix  # minutes
 @pytest.mark.linux
 @pytest.mark.timeout(900)
-@pytest.mark.skipif("RRDBG_EXAMPLES" not in os.environ, reason="minutes; RRDBG_EXAMPLES=1 runs it")
 async def test_an_agent_follows_an_oops_into_the_firmware(tmp_path: Path) -> None:
     guest = build_buggy_linux(Path("build/guests").absolute())
     symbols = make_symbols(guest)

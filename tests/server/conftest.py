@@ -84,10 +84,10 @@ class Debugger:
 
 
 @asynccontextmanager
-async def debugging(recording: Path, elf: Path, folder: Path, *before: str) -> AsyncIterator[Debugger]:
+async def debugging(recording: Path, elf: Path | None, folder: Path, *before: str) -> AsyncIterator[Debugger]:
     """A GDB with the symbols of ``elf`` on a copy of ``recording``; it is given the commands ``before`` first."""
     async with serving(recording, folder) as (replay, address):
-        gdb = await Gdb.start("gdb", str(elf))
+        gdb = await Gdb.start("gdb", *([str(elf)] if elf else []))
         try:
             for line in before:
                 await gdb.console(line)

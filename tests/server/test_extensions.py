@@ -52,7 +52,8 @@ async def test_a_qemu_is_known_by_its_packets_and_its_monitor_answers(
     "line",
     [
         "info mtree\nquit", "info mtree; quit", "info usernet", "infomem", "info", "gva2gpa", "xp", "xp /0xg 0",
-        "xp /70000xg 0", "x /4xg 0", "print $rip", "stop", "info mem " + "a" * 400, "info mem `id`",
+        "xp /70000xg 0", "x /4xg 0", "gpa2hva 0", "gpa2hpa 0", "print $rip", "stop",
+        "info mem " + "a" * 400, "info mem `id`",
     ],
 )  # fmt: skip
 def test_what_does_more_than_look_is_refused(line: str) -> None:

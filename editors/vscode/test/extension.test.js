@@ -4,16 +4,18 @@ const assert = require("node:assert");
 const Module = require("node:module");
 const test = require("node:test");
 
+const PAGE = `<head><meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-x='"></head>`;
+
 /** An editor that notes what it is told. */
 function editor() {
-  const known = { commands: {}, messages: [], requests: [] };
+  const known = { commands: {}, messages: [], requests: [], shown_to_page: [] };
   const subscription = { dispose() {} };
   const session = {
     type: "rrdbg",
     async customRequest(request, args) {
       known.requests.push([request, args]);
       if (request === "rrdbg/last") return { before: "1", after: "2" };
-      if (request === "rrdbg/timeline") return { page: "<html><head></head><script>x</script></html>" };
+      if (request === "rrdbg/timeline") return { page: PAGE };
       if (request === "rrdbg/bookmarks") return { bookmarks: [{ name: "b", note: "", position: { text: "7" } }] };
       if (request === "rrdbg/events") return { events: [] };
       if (request === "rrdbg/seek" && args.position === "nowhere") throw new Error("'nowhere' is not a position");
@@ -26,7 +28,7 @@ function editor() {
     TreeItemCollapsibleState: { None: 0, Expanded: 2 },
     StatusBarAlignment: { Left: 1 },
     ViewColumn: { Beside: -2 },
-    DebugAdapterExecutable: class { constructor(command, args) { Object.assign(this, { command, args }); } },
+    DebugAdapterExecutable: class { constructor(command, args, options) { Object.assign(this, { command, args, options }); } },
     workspace: { getConfiguration: () => ({ get: () => "/opt/rrdbg" }) },
     window: {
       activeTextEditor: { selection: {}, document: { getText: () => " counter " } },
@@ -37,7 +39,13 @@ function editor() {
       showInformationMessage: (text) => known.messages.push(text),
       setStatusBarMessage: (text) => known.messages.push(text),
       createWebviewPanel: () => (known.panel = {
-        webview: { onDidReceiveMessage: (listener) => { known.page = listener; } },
+        number: (known.panels = (known.panels || 0) + 1),
+        reveal() {},
+        onDidDispose: (listener) => { known.closed = listener; },
+        webview: {
+          onDidReceiveMessage: (listener) => { known.page = listener; },
+          postMessage: (message) => known.shown_to_page.push(message),
+        },
       }),
     },
     debug: {
@@ -73,8 +81,9 @@ test("each declared command is there, and no other", () => {
 
 test("a session is a rrdbg dap", () => {
   const { known } = activated();
-  const started = known.factory.createDebugAdapterDescriptor();
-  assert.deepStrictEqual([started.command, started.args], ["/opt/rrdbg", ["dap"]]);
+  const started = known.factory.createDebugAdapterDescriptor({ workspaceFolder: { uri: { fsPath: "/home/me/kernel" } } });
+  assert.deepStrictEqual([started.command, started.args, started.options], ["/opt/rrdbg", ["dap"], { cwd: "/home/me/kernel" }]);
+  assert.deepStrictEqual(known.factory.createDebugAdapterDescriptor({}).options, {});
   assert.strictEqual(known.provider.resolveDebugConfiguration(undefined, {}).request, "launch");
 });
 
@@ -109,9 +118,26 @@ test("a click in the timeline is a seek", async () => {
   const { known } = activated();
   await known.commands["rrdbg.timeline"]();
   assert.ok(known.panel.webview.html.includes("acquireVsCodeApi"));
-  known.page({ command: "seek 7,300,446:1" });
-  known.page({ command: "shell id" });
+  known.page({ position: "7,300,446:1" });
+  known.page({ position: "shell id" });
   assert.deepStrictEqual(known.requests.slice(1), [["rrdbg/seek", { position: "7,300,446:1" }]]);
+});
+
+test("the timeline stands where the cursor does, and is one", async () => {
+  const { known, session } = activated();
+  const stand = (icount) => known.event({ session, event: "rrdbg/position", body: { text: "", percent: 1, icount, phase: 0 } });
+  stand(7);
+  await known.commands["rrdbg.timeline"]();
+  known.page({ ready: true });
+  stand(8);
+  assert.deepStrictEqual(known.shown_to_page, [{ icount: 7, phase: 0 }, { icount: 8, phase: 0 }]);
+  await known.commands["rrdbg.timeline"]();
+  assert.strictEqual(known.panels, 1);
+  known.closed();
+  stand(9);
+  assert.strictEqual(known.shown_to_page.length, 2);
+  await known.commands["rrdbg.timeline"]();
+  assert.strictEqual(known.panels, 2);
 });
 
 test("the tree has the bookmarks, and an item goes there", async () => {

@@ -55,9 +55,9 @@ class Channel:
             if message["type"].text() != "request":
                 raise BrokenMessageError("A message came that is no request, though nothing was asked of the client.")
             arguments = message.get("arguments")
-            return Request(
-                message["seq"].integer(), message["command"].text(200), Document({}) if arguments is None else arguments
-            )
+            if arguments is None or arguments.is_null():  # as Helix says that there are none
+                arguments = Document({})
+            return Request(message["seq"].integer(), message["command"].text(200), arguments)
         except asyncio.IncompleteReadError:
             return None
         except BrokenMessageError:

@@ -72,7 +72,10 @@ async def _restart(session: Session, arguments: Document) -> Then:
 
 @LIFECYCLE.answers("threads")
 async def _threads(session: Session, arguments: Document) -> Body:
-    return {"threads": [{"id": 1, "name": "CPU"}]}
+    """The only one; its name tells the position, which every client shows."""
+    here, end = session.replay.position, session.replay.end
+    where = "what-if" if session.in_what_if else f"{here} ({here.percent(end):.1f}%)"
+    return {"threads": [{"id": 1, "name": f"CPU at {where}"}]}
 
 
 @LIFECYCLE.answers("rrdbg/when")

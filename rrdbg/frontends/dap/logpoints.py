@@ -14,6 +14,7 @@ from rrdbg.commands.help import COMMANDS
 from rrdbg.errors import RrdbgError
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.dap.channel import Channel
+from rrdbg.frontends.dap.source import source_line
 from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.model.results import Found, Message
 from rrdbg.model.shown import shown
@@ -27,13 +28,19 @@ _PARTS = re.compile(r"\{([^{}]+)\}")
 
 @dataclass(slots=True)
 class Logpoint:
-    """What prints ``message`` at ``location``; all up to ``reached`` is printed."""
+    """What prints ``message`` at a ``line`` of the file ``path``; all up to ``reached`` is printed."""
 
-    location: str
+    path: str
+    line: int
     condition: str
     message: str
     reached: Position = START
     lines: int = 0
+
+    @property
+    def location(self) -> str:
+        """Where it is, as GDB takes it."""
+        return source_line(self.path, self.line)
 
     async def command(self, debugger: Debugger) -> str:
         """The command that prints what is left, with a conversion for each ``{EXPRESSION}``."""
@@ -70,11 +77,11 @@ class Log:
         """True if there is something to print."""
         return bool(self._waiting)
 
-    async def replace(self, path: str, wanted: list[tuple[str, str, str]]) -> None:
-        """Set the logpoints of a file: location, condition and message. Those that were set before have printed."""
-        known = {(point.location, point.condition, point.message): point for point in self._set.get(path, [])}
+    async def replace(self, path: str, wanted: list[tuple[int, str, str]]) -> None:
+        """Set the logpoints of a file: line, condition and message. Those that were set before have printed."""
+        known = {_key(point): point for point in self._set.get(path, [])}
         self._waiting = deque(point for point in self._waiting if point not in known.values() or _key(point) in wanted)
-        fresh = [Logpoint(*words) for words in wanted if words not in known]
+        fresh = [Logpoint(path, *words) for words in wanted if words not in known]
         self._waiting.extend(fresh)
         self._set[path] = [*(known[words] for words in wanted if words in known), *fresh]
 
@@ -104,10 +111,10 @@ class Log:
             self._waiting.popleft()
 
     async def _print(self, point: Logpoint, text: str) -> None:
-        path, _, line = point.location.rpartition(":")
-        body = {"category": "console", "output": f"{shown(text)}\n", "source": {"path": path}, "line": int(line)}
+        place = {"source": {"path": point.path}, "line": point.line}
+        body = {"category": "console", "output": f"{shown(text)}\n", **place}
         await self._channel.event("output", body)
 
 
-def _key(point: Logpoint) -> tuple[str, str, str]:
-    return point.location, point.condition, point.message
+def _key(point: Logpoint) -> tuple[int, str, str]:
+    return point.line, point.condition, point.message

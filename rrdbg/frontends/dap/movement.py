@@ -11,6 +11,7 @@ from rrdbg.errors import RecordingError, UsageError
 from rrdbg.frontends.dap.channel import Body
 from rrdbg.frontends.dap.requests import Handler, Requests, Then
 from rrdbg.frontends.dap.session import Session
+from rrdbg.frontends.dap.source import source_line
 from rrdbg.model.document import Document
 from rrdbg.model.hits.stop import Stop, StopReason
 from rrdbg.model.shown import shown
@@ -87,7 +88,7 @@ async def _begin(session: Session, level: int) -> Stop | None:
 async def _goto_targets(session: Session, arguments: Document) -> Body:
     """Where one may go from a source line: to when it was executed last, and next; and to the marked places."""
     line = arguments["line"].integer()
-    location = f"{arguments['source']['path'].text()}:{line}"
+    location = source_line(arguments["source"]["path"].text(), line)
     targets = []
 
     def add(label: str, move: object) -> None:

@@ -8,6 +8,7 @@ from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.dap.channel import Body
 from rrdbg.frontends.dap.requests import Requests
 from rrdbg.frontends.dap.session import Session
+from rrdbg.frontends.dap.source import source_line
 from rrdbg.links.mi import quoted
 from rrdbg.model.document import Document
 from rrdbg.model.shown import shown
@@ -26,14 +27,13 @@ async def _set_breakpoints(session: Session, arguments: Document) -> Body:
     wanted = arguments.get("breakpoints")
     logpoints, told = [], []
     for point in [] if wanted is None else wanted.values(most=_MOST):
-        location, condition = f"{path}:{point['line'].integer()}", _text(point, "condition")
+        line, condition = point["line"].integer(), _text(point, "condition")
         message = _text(point, "logMessage")
         if message:
-            logpoints.append((location, condition, message))
-            line = point["line"].integer()
+            logpoints.append((line, condition, message))
             told.append({"id": session.number(), "verified": True, "line": line, "message": "printed of all of time"})
         else:
-            told.append(await _insert(session, path, location, condition, "breakpoint"))
+            told.append(await _insert(session, path, source_line(path, line), condition, "breakpoint"))
     await session.log.replace(path, logpoints)
     return {"breakpoints": told}
 

@@ -13,12 +13,16 @@ _PATIENCE = 0.5
 
 
 class Progressing:
-    """The progress of the request ``seq``, called ``title``, if it takes long; :meth:`close` when it is done."""
+    """The progress of the request ``seq``, called ``title``, if it takes long; :meth:`close` when it is done.
 
-    def __init__(self, channel: Channel, seq: int, title: str) -> None:
+    A client that has not said that it can show that gets nothing (``wanted``).
+    """
+
+    def __init__(self, channel: Channel, seq: int, title: str, *, wanted: bool) -> None:
         self._channel = channel
         self._seq = seq
         self._title = title
+        self._wanted = wanted
         self._next = time.monotonic() + _PATIENCE
         self._sending: asyncio.Task[None] | None = None
         self._shown = False
@@ -31,7 +35,7 @@ class Progressing:
     def show(self, progress: Progress) -> None:
         """A machine has come so far; may be called very often."""
         now = time.monotonic()
-        if now < self._next or (self._sending and not self._sending.done()):
+        if not self._wanted or now < self._next or (self._sending and not self._sending.done()):
             return
         self._next = now + _PATIENCE
         left = max(progress.whole - progress.done, 0.0)

@@ -17,6 +17,7 @@ from rrdbg.frontends.dap.progress import Progressing
 from rrdbg.frontends.dap.requests import Requests, Then
 from rrdbg.frontends.dap.session import Options, Session
 from rrdbg.links.unbroken import unbroken
+from rrdbg.model.document import DocumentError
 from rrdbg.model.shown import shown
 
 ALL = Requests()
@@ -36,6 +37,7 @@ class Adapter:
         self._session = Session(channel, options, self._stack)
         self._waiting: deque[Request] = deque()
         self._arrived = asyncio.Event()
+        self._shows_progress = False
         self._running: tuple[Request | None, asyncio.Task[None]] | None = None
 
     async def run(self) -> None:
@@ -47,7 +49,10 @@ class Adapter:
         try:
             while not self._session.over and (request := await self._next(worker)):
                 if request.command in _AT_ONCE:
-                    await self._at_once(request)
+                    try:
+                        await self._at_once(request)
+                    except DocumentError as error:
+                        await self._channel.refuse(request, shown(str(error)))
                 elif len(self._waiting) >= _MOST_WAITING:
                     await self._channel.refuse(request, "Too many requests wait; pause or cancel what runs.")
                 else:
@@ -78,6 +83,8 @@ class Adapter:
     async def _at_once(self, request: Request) -> None:
         match request.command:
             case "initialize":
+                progress = request.arguments.get("supportsProgressReporting")
+                self._shows_progress = progress is not None and progress.flag()
                 own = {
                     "supportsProgressReporting": True,
                     "supportsCancelRequest": True,
@@ -144,7 +151,7 @@ class Adapter:
 
     async def _print_log(self) -> None:
         session = self._session
-        progress = Progressing(self._channel, 0, "Logpoint")
+        progress = Progressing(self._channel, 0, "Logpoint", wanted=self._shows_progress)
         session.replay.on_progress = progress.show
         try:
             await session.log.go_on(session.replay, session.debugger)
@@ -153,7 +160,8 @@ class Adapter:
 
     async def _answer(self, request: Request) -> None:
         session = self._session
-        progress = Progressing(self._channel, request.seq, request.command.removeprefix("rrdbg/"))
+        title = request.command.removeprefix("rrdbg/")
+        progress = Progressing(self._channel, request.seq, title, wanted=self._shows_progress)
         if session.opened:
             session.replay.on_progress = progress.show
         try:

@@ -27,6 +27,9 @@ class Caches:
         gdb.execute("maintenance flush register-cache", to_string=True)  # frames, too
         gdb.execute("maintenance flush dcache", to_string=True)  # stack and code, too
         self._watchpoints.renew()
+        # Other extensions (gef, pwndbg) remember, too, until the guest stops or its memory is changed. A write of no
+        # bytes sends no packet, and GDB tells all who listen that memory has changed.
+        gdb.selected_inferior().write_memory(0, b"")
 
 
 def hook_monitor() -> None:

@@ -14,6 +14,17 @@ _NOT_CONNECTED = (
 )
 
 
+_PATIENCE_SECONDS = 60
+"""How long GDB is to wait for an answer: after 3 times 2 s it would take a late one for that to its next question."""
+
+
+def be_patient() -> None:
+    """Have GDB wait as long as starting a QEMU may take on a busy host, unless it waits longer already."""
+    patience = gdb.parameter("remotetimeout")
+    if isinstance(patience, int) and patience < _PATIENCE_SECONDS:
+        gdb.execute(f"set remotetimeout {_PATIENCE_SECONDS}")
+
+
 class Client:
     """The control channels beside GDB's connections, each opened when it is first needed."""
 
@@ -60,6 +71,7 @@ class Client:
         if number is None:
             self._channels[connection.num] = None
             return None
+        be_patient()
         channel = self._channels[connection.num] = Channel(connection.details or "", number)
         self.on_channel(channel)
         return channel
@@ -87,14 +99,16 @@ class Client:
         """
         return self._request({"visit": position}, announce=False)
 
-    def place(self) -> Place:
+    def place(self, refused: Callable[[str], None] = lambda why: None) -> Place:
         """Where the cursor is; who listens is told if it was elsewhere when we last heard of it.
 
+        ``refused`` is called with why a write to memory was, for which GDB has had words that do not tell.
         GDB must not wait for an answer: a monitor command that is still carried out has been left by Ctrl-C, and ends.
 
         :raises RrdbgError: there is no server, or the guest is running.
         """
-        return self._request({"prompt": True}, elsewhere=True).place
+        watcher = Watcher(lambda told: refused(str(told["text"])))
+        return self._request({"prompt": True}, watcher, elsewhere=True).place
 
     def now(self) -> Place:
         """The same, for who only looks.

@@ -152,7 +152,7 @@ class Extension:
         with contextlib.suppress(RrdbgError):
             if self.client.find():
                 self._modes.settle()
-                self.client.place()
+                self.client.place(lambda why: gdb.write(f"rrdbg: {why}\n", gdb.STDERR))
                 self._kernel.place()
 
     def _switch_aliases(self, on: bool) -> None:

@@ -16,13 +16,11 @@ import gdb
 
 from rrdbg.errors import LinkError, RrdbgError, UsageError
 from rrdbg.frontends.gdb.channel import Channel, Json, Watcher
-from rrdbg.frontends.gdb.client import Client
+from rrdbg.frontends.gdb.client import Client, be_patient
 from rrdbg.frontends.gdb.progress import ProgressLine
 
 _START_SECONDS = 120.0
 _END_SECONDS = 10.0
-_PATIENCE_SECONDS = 60
-"""How long GDB is to wait for an answer: after 3 times 2 s it would take a late one for that to its next question."""
 _TURN_SECONDS = 0.2
 
 
@@ -131,9 +129,7 @@ def _environment() -> dict[str, str]:
 
 
 def _connect(address: str) -> None:
-    patience = gdb.parameter("remotetimeout")
-    if isinstance(patience, int) and patience < _PATIENCE_SECONDS:
-        gdb.execute(f"set remotetimeout {_PATIENCE_SECONDS}")
+    be_patient()
     try:
         gdb.execute(f"target remote {address}")
     except gdb.error as error:

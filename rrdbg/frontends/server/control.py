@@ -178,7 +178,11 @@ class Control:
                 self._send({"result": {"kind": "task", "runs": runs, "text": ""}})
             case {"stopped": True}:
                 self._note_visit()
-            case {"where": True} | {"prompt": True} | {"watch": True}:
+            case {"prompt": True}:
+                if self._stub.unsaid:
+                    self._send({"result": {"kind": "refused", "text": self._stub.unsaid}})
+                self._stub.unsaid = ""
+            case {"where": True} | {"watch": True}:
                 pass
             case _:
                 raise UsageError(

@@ -14,7 +14,8 @@ from rrdbg.engine.window import Window
 WITHOUT_GUEST = (
     None, b"qSupported", b"qC", b"qfThreadInfo", b"qsThreadInfo", b"qAttached", b"qSymbol:", b"QStartNoAckMode",
     b"vMustReplyEmpty", b"qRrdbg.control", b"qRrdbg.described", b"qqemu.sstepbits", b"Qqemu.sstepbits",
-    b"qqemu.sstep", b"Qqemu.sstep=", b"vCont?", b"?", b"T", b"H",
+    b"qqemu.sstep", b"Qqemu.sstep=", b"qHostInfo", b"vCont?", b"?", b"T",
+    b"H",
 )  # fmt: skip
 """Packets by their names (None: unknown ones) that ask nothing of the guest, which others may be moving."""
 

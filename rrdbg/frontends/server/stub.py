@@ -17,6 +17,7 @@ from rrdbg.commands.session import Session
 from rrdbg.engine.machines.progress import Progress, ProgressListener
 from rrdbg.errors import Interrupted, QemuDied, RrdbgError, RspError, UsageError
 from rrdbg.frontends.server.conditions import Conditions
+from rrdbg.frontends.server.fixed import FIXED
 from rrdbg.frontends.server.floor import BUSY, LASTING, MOVED, WITHOUT_GUEST, Floor
 from rrdbg.frontends.server.packets import PACKET_SIZE, number
 from rrdbg.frontends.server.points import PointSet
@@ -97,26 +98,20 @@ class Stub:
         """What became of what the client asked for last, for a front end whose own GDB the client is."""
         self.commanding = False
         """True while a monitor command is carried out."""
+        self.unsaid = ""
+        """Why the client's last write to memory was refused, for which a GDB has a sentence of its own."""
         self._handlers: dict[bytes, Handler] = {
+            **{name: self._fixed(answer) for name, answer in FIXED.items()},
             b"qSupported": self._supported, b"qXfer:features:read:": self._description, b"qRcmd,": self._monitor,
-            b"qC": self._current, b"qfThreadInfo": self._threads, b"qsThreadInfo": self._fixed(b"l"),
-            b"qAttached": self._fixed(b"1"), b"qSymbol:": self._fixed(b"OK"), b"qThreadExtraInfo,": self._place,
-            b"QStartNoAckMode": self._fixed(b"OK"), b"vMustReplyEmpty": self._fixed(b""),
-            b"qRrdbg.control": self._fixed(str(number).encode()),
-            b"qRrdbg.mode": self._mode, b"QRrdbg.layout:": self._set_layout,
-            b"qRrdbg.described": self._described_as,
-            # By these, extensions for kernels know a QEMU. A single step here is one instruction, whatever they set.
-            b"qqemu.sstepbits": self._fixed(b"ENABLE=1,NOIRQ=2,NOTIMER=4"),
-            b"Qqemu.sstepbits": self._fixed(b"ENABLE=1,NOIRQ=2,NOTIMER=4"), b"qqemu.sstep": self._fixed(b"0x7"),
-            b"Qqemu.sstep=": self._fixed(b"OK"),
-            b"qqemu.PhyMemMode": self._physical_mode,
-            b"Qqemu.PhyMemMode:": self._set_physical,
-            b"vCont?": self._fixed(b"vCont;c;C;s;S"), b"vCont;": self._vcont, b"vKill;": self._fixed(b"OK"),
-            b"bs": self._step_back, b"bc": self._run_back, b"?": self._state,
-            b"D": self._fixed(b"OK"), b"k": self._no_reply, b"H": self._fixed(b"OK"), b"T": self._thread,
-            b"Z": self._insert, b"z": self._remove, b"g": self._registers, b"p": self._register,
-            b"m": self._memory, b"x": self._binary, b"c": self._run, b"C": self._run, b"s": self._step,
-            b"S": self._step, b"G": self._refuse, b"P": self._refuse, b"M": self._refuse, b"X": self._refuse,
+            b"qC": self._current, b"qfThreadInfo": self._threads, b"qThreadExtraInfo,": self._place,
+            b"qRrdbg.control": self._fixed(str(number).encode()), b"qRrdbg.mode": self._mode,
+            b"QRrdbg.layout:": self._set_layout, b"qRrdbg.described": self._described_as,
+            b"qqemu.PhyMemMode": self._physical_mode, b"Qqemu.PhyMemMode:": self._set_physical,
+            b"vCont;": self._vcont, b"bs": self._step_back, b"bc": self._run_back, b"?": self._state,
+            b"k": self._no_reply, b"T": self._thread, b"Z": self._insert, b"z": self._remove,
+            b"g": self._registers, b"p": self._register, b"m": self._memory, b"x": self._binary,
+            b"c": self._run, b"C": self._run, b"s": self._step, b"S": self._step, b"G": self._refuse,
+            b"P": self._refuse, b"M": self._refuse_memory, b"X": self._refuse_memory,
         }  # fmt: skip
 
     async def reset(self) -> None:
@@ -125,7 +120,7 @@ class Stub:
         await self._end_what_if()
         self._features = ClientFeatures()
         self._physical = False
-        self._layout = ""
+        self._layout = self.unsaid = ""
         self._interrupted_at = -math.inf
 
     @property
@@ -233,6 +228,10 @@ class Stub:
         self.aftermath.failure = UsageError(_REFUSED)
         return b"E." + _REFUSED.encode()
 
+    async def _refuse_memory(self, rest: bytes) -> bytes:
+        self.unsaid = _REFUSED
+        return await self._refuse(rest)
+
     async def _no_reply(self, _: bytes) -> None:
         return None
 
@@ -336,7 +335,7 @@ class Stub:
         address, length = map(number, rest.split(b","))
         length = min(length, (PACKET_SIZE - 64) // 2)
         if self._physical:
-            return await (await self.replay.machine()).read_physical(address, length)
+            return await self.replay.read_physical(address, length)
         return await self.window.read_memory(address, length)
 
     # Points

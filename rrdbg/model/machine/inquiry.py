@@ -14,7 +14,7 @@ SUBJECTS = (
     "version", "status", "cpus", "registers", "mem", "tlb", "mtree", "pic", "irq", "lapic", "pci", "qtree", "qom-tree",
     "qdm", "roms", "block", "blockstats", "chardev", "network", "usb", "mice", "numa", "memdev", "memory-devices",
     "memory_size_summary", "hotpluggable-cpus", "iothreads", "ramblock", "replay", "uuid", "name", "virtio",
-    "virtio-status", "skeys", "cmma",
+    "virtio-status", "skeys", "cmma", "kvm",
 )  # fmt: skip
 """What ``info`` may be asked for; a QEMU that has no such thing says so."""
 
@@ -22,6 +22,7 @@ _ARGUMENTS = re.compile(r"[\w\s./,:@=+-]*", re.ASCII)
 _INFO = re.compile(r"info\s+(?P<subject>[\w-]+)(?P<rest>(?:\s.*)?)", re.ASCII)
 _TRANSLATE = re.compile(r"gva2gpa\s+(?P<address>\S.*)", re.ASCII)
 _PHYSICAL = re.compile(r"xp\s*(?:/(?P<count>\d{0,5})(?P<letters>[a-z]{0,2}))?\s+(?P<address>\S.*)", re.ASCII)
+_HOST_ADDRESS = re.compile(r"gpa2h[vp]a\b.*", re.ASCII)
 _SIZES = {"b": 1, "h": 2, "w": 4, "g": 8}
 _MOST_BYTES = 1 << 16
 _LONGEST_INSTRUCTION = 16
@@ -53,6 +54,12 @@ def read_inquiry(text: str) -> Inquiry:
             return Inquiry("gva2gpa {:#x}", match["address"])
         if match := _PHYSICAL.fullmatch(text):
             return _physical(match)
+        if _HOST_ADDRESS.fullmatch(text):
+            raise UsageError(
+                f"'{text}' asks where in this host's memory a QEMU has the guest's. Another QEMU may stand at the "
+                "cursor by the next command, so nothing may be read there: 'xp /FMT ADDRESS' reads physical memory; "
+                "GDB's own commands do after 'maintenance packet Qqemu.PhyMemMode:1'."
+            )
     raise UsageError(
         f"QEMU's command '{text}' may change the guest, its disks or this host, and a recording stays as it is. "
         "'info SUBJECT', 'gva2gpa ADDRESS' and 'xp /FMT ADDRESS' only look; 'what-if on' starts a guest that can be "

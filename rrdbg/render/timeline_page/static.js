@@ -1,4 +1,5 @@
-// The page that needs no server: it shows, and copies the command that goes to a place.
+// The page that needs no server: it shows, and copies the command that goes to a place. A program that shows the page
+// and can go there itself defines `rrdbgHost` before (editors/vscode does), and tells where the cursor stands.
 
 import { ConsoleList, factsText } from "./console.js";
 import { Model } from "./model.js";
@@ -8,7 +9,13 @@ import { made } from "./words.js";
 
 const element = (id) => document.getElementById(id);
 const toast = element("toast");
+const host = globalThis.rrdbgHost;
 let fading = 0;
+
+function go(place) {
+  if (host) host.go(place.position);
+  else copy(place);
+}
 
 async function copy({ position }) {
   const text = `seek ${position}`;
@@ -32,16 +39,23 @@ async function copy({ position }) {
 const model = new Model(JSON.parse(element("data").textContent));
 let printed = null;
 const timeline = new Timeline(element("tracks"), model, {
-  go: copy,
-  hint: (position) => `click: copy seek ${position}`,
+  go,
+  hint: (position) => (host ? `click: go to ${position}` : `click: copy seek ${position}`),
   shown: (text) => {
     element("range").textContent = text;
     if (printed) printed.refresh();
   },
 });
-printed = new ConsoleList(element("lines"), element("console-title"), timeline, copy);
+printed = new ConsoleList(element("lines"), element("console-title"), timeline, go);
 addButtons(timeline);
-element("kept").append(...(model.data.notebook || []).map((entry, index) => entryNode(entry, index + 1, { go: copy })));
+element("kept").append(...(model.data.notebook || []).map((entry, index) => entryNode(entry, index + 1, { go })));
+if (host) {
+  element("click").textContent = "go there";
+  host.follow((icount, phase) => {
+    timeline.stand(icount, phase);
+    printed.refresh();
+  });
+}
 element("facts").textContent = factsText(model);
 
 document.addEventListener("keydown", (event) => {
