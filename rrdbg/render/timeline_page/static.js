@@ -1,6 +1,7 @@
 // The page that needs no server: it shows, and copies the command that goes to a place.
 
 import { ConsoleList, factsText } from "./console.js";
+import { keptFlame } from "./flame.js";
 import { Model } from "./model.js";
 import { entryNode } from "./notebook.js";
 import { Timeline, addButtons } from "./timeline.js";
@@ -42,6 +43,7 @@ const timeline = new Timeline(element("tracks"), model, {
 printed = new ConsoleList(element("lines"), element("console-title"), timeline, copy);
 addButtons(timeline);
 element("kept").append(...(model.data.notebook || []).map((entry, index) => entryNode(entry, index + 1, { go: copy })));
+for (const { title, flame } of model.data.notebook || []) if (flame) timeline.update(keptFlame(title, flame));
 element("facts").textContent = factsText(model);
 
 document.addEventListener("keydown", (event) => {
