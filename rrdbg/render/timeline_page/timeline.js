@@ -199,7 +199,7 @@ export class Timeline {
       while (taken[lane] > begin) lane++;
       taken[lane] = begin + wide + 4;
       flag.style.left = `${begin - left}px`;
-      flag.style.top = `${27 + lane * 18}px`;
+      flag.style.top = `${1 + lane * 18}px`;
     }
   }
 
@@ -253,7 +253,7 @@ export class Timeline {
     const { canvas } = this.rows[1], width = canvas.clientWidth, x = xOf(this.view, icount, width);
     line.hidden = x < 0 || x > width;
     line.style.left = `${canvas.offsetLeft + x}px`;
-    line.style.height = `${this.list.offsetHeight}px`;
+    line.style.height = `${this.list.offsetHeight - line.offsetTop}px`;
   }
 
   under(row, x, width, y) {
