@@ -21,7 +21,7 @@ LONG := tests/bugs/test_linux_bug.py tests/bugs/test_mailbox.py tests/peripheral
 	tests/server/test_gdb_linux.py tests/engine/test_origin.py tests/keeper/test_indexer.py \
 	tests/attach/test_accesses.py tests/engine/test_accesses.py tests/benchmarks/test_harness.py tests/hunt \
 	tests/mcp/test_bugs.py tests/engine/test_beside.py \
-	tests/web/test_million.py tests/web/test_look.py tests/web/test_linux_hunt.py \
+	tests/web/test_million.py tests/web/test_look.py tests/web/test_flame.py tests/web/test_linux_hunt.py \
 	tests/docs
 
 help: ## List what can be made

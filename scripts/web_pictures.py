@@ -1,17 +1,17 @@
 """Make the pictures of docs/howto/web.md: `scripts/web_pictures.py RECORDING` serves it and looks at it in Chromium.
 
-RECORDING is one of heapbug (tests/guests/heapbug), that ends with its panic. How long the page takes after a step back
-is measured, too, and printed.
+RECORDING is one of heapbug (tests/guests/heapbug), that ends with its panic.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService, Keys
@@ -24,17 +24,17 @@ OPTIONS = (
     "--disable-background-networking", "--disable-component-update",
 )  # fmt: skip
 PATIENCE = 60
-STEPS = 30
 
 TWO_FRAMES = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
 
-MEASURE = """
-    const done = arguments[0], node = document.getElementById("position"), begun = performance.now();
-    new MutationObserver((_, observer) => {
-      observer.disconnect();
-      requestAnimationFrame(() => done(performance.now() - begun));
-    }).observe(node, {attributes: true, attributeFilter: ["data-at"]});
-    document.querySelector('[data-line="reverse-stepi"]').click();
+NOTHING_KEPT = """
+    for (let drop; (drop = document.querySelector(".entry header button"));) drop.click();
+"""
+"""What was kept when pictures were made before is taken out."""
+
+NEAR_A_CALL = """
+    const {at} = rrdbg.timeline.rows.find((row) => row.name === "calls log_append").track;
+    rrdbg.timeline.view.show(at[1] - 3000, 12000);
 """
 
 
@@ -70,9 +70,7 @@ class Visitor:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         # Two frames: the new size is told in one, and what it leads to is painted in the next.
-        self.browser.execute_async_script(
-            "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
-        )
+        self.browser.execute_async_script(TWO_FRAMES)
         self.browser.save_screenshot(str(FOLDER / f"{name}.png"))
         print(f"{name}.png: {width} x {height}, {scheme}")
 
@@ -81,6 +79,9 @@ def visit(visitor: Visitor) -> None:
     """From the panic to the culprit, with a picture here and there."""
     visitor.idle()
     visitor.type("end")
+    visitor.browser.execute_script(NOTHING_KEPT)
+    visitor.browser.execute_script("document.querySelector('.offer')?.click()")  # or it is known already
+    visitor.until("!document.querySelector('.offer')")
     visitor.click('[data-tab="console"]')
     visitor.click("#lines li:last-child button")
     visitor.idle()
@@ -99,20 +100,16 @@ def visit(visitor: Visitor) -> None:
     note.send_keys("The zero behind a log that is full.")
     visitor.click("h1")
     visitor.picture("web-notebook", 1280, 800)
-    spent = []
-    for _ in range(STEPS):
-        spent.append(float(visitor.browser.execute_async_script(MEASURE)))
-        visitor.idle()
-    print(
-        f"from the click on rsi to the new place: median {statistics.median(spent):.0f} ms, slowest {max(spent):.0f} ms"
-    )
+    visitor.browser.execute_script(NEAR_A_CALL)
+    visitor.click("#flame")
+    visitor.until("rrdbg.timeline.rows.some(({track}) => track && track.kind === 'flame')")
+    visitor.idle()
+    visitor.picture("web-flame", 1440, 900)
 
 
-def main() -> None:
-    """Serve, visit, end."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recording")
-    recording = parser.parse_args().recording
+@contextmanager
+def visiting(recording: str) -> Iterator[Visitor]:
+    """Somebody at the page of ``recording``, which is served meanwhile."""
     with tempfile.TemporaryDirectory() as folder:
         words = [sys.executable, "-m", "rrdbg", "web", recording, "--no-browser"]
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
@@ -125,10 +122,18 @@ def main() -> None:
             browser = Chrome(options, ChromeService(shutil.which("chromedriver")))
             try:
                 browser.get(address)
-                visit(Visitor(browser))
+                yield Visitor(browser)
             finally:
                 browser.quit()
                 server.terminate()
+
+
+def main() -> None:
+    """Serve, visit, end."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recording")
+    with visiting(parser.parse_args().recording) as visitor:
+        visit(visitor)
 
 
 if __name__ == "__main__":

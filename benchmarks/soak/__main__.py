@@ -81,7 +81,9 @@ async def main() -> int:
         print(f"seed {arguments.seed}; noting {_LANDMARKS} landmarks", flush=True)
         landmarks = await survey(copy, _LANDMARKS, choice)
         async with AsyncExitStack() as stack:
-            opening = open_with_workers(copy, arguments.jobs, None, budget=budget, spares=arguments.spares)
+            opening = open_with_workers(
+                copy, arguments.jobs, None, budget=budget, spares=arguments.spares, client="soak"
+            )
             replay = await stack.enter_async_context(await opening)
             shells = await stack.enter_async_context(_Shells(replay, symbols_of(replay.recording, arguments.symbols)))
             soak = Soak(shells, landmarks, choice, budget)

@@ -15,6 +15,7 @@ from rrdbg.commands.points import POINTS
 from rrdbg.commands.qemu import QEMU
 from rrdbg.commands.queries import QUERIES
 from rrdbg.commands.registry import Category, Command, Registry, Takes
+from rrdbg.commands.samples import SAMPLES
 from rrdbg.commands.session import Session
 from rrdbg.commands.tables import TABLES
 from rrdbg.commands.travel import TRAVEL
@@ -25,7 +26,7 @@ _COLUMN = 27
 
 COMMANDS = Registry()
 _PARTS = (
-    TRAVEL, POINTS, EXAMINE, QUERIES, TABLES, OCCURRENCES, ORIGIN, BISECT, COMPARE, LINUX, EVENTS, PLACES, INSPECT,
+    TRAVEL, POINTS, EXAMINE, QUERIES, TABLES, SAMPLES, OCCURRENCES, ORIGIN, BISECT, COMPARE, LINUX, EVENTS, PLACES, INSPECT,
     QEMU,
 )  # fmt: skip
 for _part in _PARTS:

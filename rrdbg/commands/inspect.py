@@ -9,7 +9,7 @@ from rrdbg.commands.facts import recording_facts
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.errors import Interrupted, UsageError
-from rrdbg.model.results import KnownHits, Message, Processes, Registers, Result, Snapshots, TimelineView
+from rrdbg.model.results import Clients, KnownHits, Message, Processes, Registers, Result, Snapshots, TimelineView
 
 INSPECT = Registry()
 
@@ -86,6 +86,18 @@ async def _info_timeline(session: Session, text: str) -> Result:
 async def _info_processes(session: Session, text: str) -> Result:
     nothing_more(text, "info processes")
     return Processes(session.replay.processes, session.replay.spare_limits)
+
+
+@INSPECT.command(
+    "info clients", Category.SESSION, "List the other sessions in this recording, and where the cursor of each is.",
+    details="Each is called by the command of rrdbg's that it is: a shell ('replay'), a page ('web'), a server for GDB "
+    "('serve', 'gdb'), an editor ('dap'), an agent ('mcp') or a script ('api'), with the number of its process.",
+    examples=("info clients",),
+)  # fmt: skip
+async def _info_clients(session: Session, text: str) -> Result:
+    nothing_more(text, "info clients")
+    presence = session.replay.presence
+    return Clients(tuple(presence.others()) if presence else (), session.replay.timeline.end)
 
 
 @INSPECT.command(

@@ -12,10 +12,10 @@ from rrdbg.engine.queries.evaluate import Judge
 from rrdbg.engine.queries.occurrences import count, nth
 from rrdbg.errors import OutOfRange, UsageError
 from rrdbg.model.hits.condition import Condition
-from rrdbg.model.hits.stop import Breakpoint
+from rrdbg.model.hits.stop import Breakpoint, Hit
 from rrdbg.model.program.tracing import Tracepoint
 from rrdbg.model.results import Message, Result
-from rrdbg.model.timeline.position import parse_count
+from rrdbg.model.timeline.position import START, Position, parse_count
 from rrdbg.render.text import times
 
 OCCURRENCES = Registry()
@@ -68,7 +68,67 @@ async def _nth(session: Session, text: str) -> Result:
     found = await nth(session.replay, scope.bound(points), number, start, end, judge)
     if found.hit is None:
         raise OutOfRange(f"{what} is executed only {times(found.count)} between {start} and {end}.")
-    return await session.stopped(await session.replay.seek(found.hit.position))
+    return await _gone_to(session, found.hit)
+
+
+@OCCURRENCES.command(
+    "previous-hit", Category.RUNNING, "Go back to where LOCATION was executed last, whatever breakpoints are set.",
+    arguments="LOCATION [if CONDITION] [--here|--task NAME|PID]", repeats=True,
+    takes=(Takes.LOCATION, Takes.EXPRESSION),
+    details="As 'reverse-continue' with a breakpoint there that is gone afterwards, and without all others: they do "
+    "not count meanwhile. A condition is as for 'nth'.",
+    examples=("previous-hit log_append", "previous-hit fold if value > 100"),
+)  # fmt: skip
+async def _previous_hit(session: Session, text: str) -> Result:
+    here = session.replay.position
+    what, points, judge = await _bound(session, "previous-hit", text, START, here)
+    found = await session.replay.last_before(here, points, judge)
+    if found is None:
+        await session.replay.seek(here)
+        raise OutOfRange(f"{what} is not executed before {here}.")
+    return await session.stopped(await session.replay.seek(found[0]))
+
+
+@OCCURRENCES.command(
+    "next-hit", Category.RUNNING, "Go on to where LOCATION is executed next, whatever breakpoints are set.",
+    arguments="LOCATION [if CONDITION] [--here|--task NAME|PID]", repeats=True,
+    takes=(Takes.LOCATION, Takes.EXPRESSION),
+    details="As 'continue' with a breakpoint there that is gone afterwards, and without all others: they do not count "
+    "meanwhile. A condition is as for 'nth'.",
+    examples=("next-hit log_append", "next-hit fold if value > 100"),
+)  # fmt: skip
+async def _next_hit(session: Session, text: str) -> Result:
+    here, end = session.replay.position, session.replay.timeline.end
+    what, points, judge = await _bound(session, "next-hit", text, here, end)
+    if here == end:
+        raise OutOfRange(f"{what} is not executed after {here}, where the recording ends.")
+    found = await nth(session.replay, points, 1, here, end, judge)
+    if found.hit and found.hit.position <= here:
+        # It counts where the cursor is, and that is not the next one.
+        found = await nth(session.replay, points, 2, here, end, judge)
+    if found.hit is None:
+        raise OutOfRange(f"{what} is not executed after {here}.")
+    return await _gone_to(session, found.hit)
+
+
+async def _gone_to(session: Session, hit: Hit) -> Result:
+    """Go to the instruction of ``hit``, whose position may be too early by a phase."""
+    stop = await session.replay.seek(hit.position)
+    if not hit.exact and stop.pc != hit.point.address:
+        stop = await session.replay.stepi()  # the delivery that leads there
+    return await session.stopped(stop)
+
+
+async def _bound(
+    session: Session, name: str, text: str, start: Position, end: Position
+) -> tuple[str, list[Breakpoint], Judge | None]:
+    """What the command ``name`` goes to: its words, and the breakpoints and the condition that they mean."""
+    what, wanted = Wanted.read(text)
+    if not what:
+        raise UsageError(f"'{name}' takes a location: {name} log_append.")
+    points, judge = await _points(session, what)
+    scope = await Scope.at(session, points[0].address, wanted, start, end)
+    return what, scope.bound(points), judge
 
 
 async def _points(session: Session, what: str) -> tuple[list[Breakpoint], Judge | None]:

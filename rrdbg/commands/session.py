@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from rrdbg.commands.program import Names
 from rrdbg.commands.symbols import Symbols
 from rrdbg.commands.visits import Visits
 from rrdbg.engine.linux.guest import LinuxGuest
@@ -31,7 +33,7 @@ class Session:
     ``symbols`` is a debugger that has them, if there is one; ``visits`` are the places where the user has been,
     ``shown_frame`` is the function and line that the last stop was shown with, ``found`` what the last query found;
     ``interruptible`` is set while a command may be cancelled though nothing moves; ``shown_running`` is the task that
-    the last stop was shown with.
+    the last stop was shown with; ``symbols_file`` is the ELF file of the guest's symbols, if one was named.
     """
 
     replay: Replay
@@ -42,6 +44,7 @@ class Session:
     what_if: Callable[[bool], Awaitable[None]] | None = None
     web: Callable[[bool], Awaitable[str]] | None = None
     symbols: Symbols | None = None
+    symbols_file: Path | None = None
     visits: Visits = field(default_factory=Visits)
     checkpoints: dict[int, Position] = field(default_factory=dict)
     shown_frame: Frame | None = None
@@ -52,6 +55,7 @@ class Session:
     _clock: GuestClock | None = None
     _shown: Position = START
     _linux: LinuxGuest | None = None
+    _names: Names | None = None
 
     @property
     def linux(self) -> LinuxGuest:
@@ -68,6 +72,12 @@ class Session:
         if self.symbols is None:
             raise UsageError(f"Without a GDB there are no symbols to find '{what}' by; write {instead}.")
         return self.symbols
+
+    async def names(self) -> Names:
+        """What the guest's functions are called; its file is read once."""
+        if self._names is None or self._names.program is None:
+            self._names = await Names.of(self.replay, self.symbols_file, lambda: self.symbols)
+        return self._names
 
     async def console(self) -> Console:
         """What the guest printed, and where; read once.

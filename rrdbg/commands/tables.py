@@ -121,9 +121,10 @@ async def _read(session: Session, hit: Hit) -> Result:
     details="The arguments are shown if GDB knows the parameters, and the result as its type says: none of a void "
     "function, a name for a function's address; where no type is known, the register of results. A function without "
     "symbols is written *ADDRESS. From the start to the end of the recording, unless told otherwise, piece by piece; "
-    "what has not returned at the end of a piece comes later. Ctrl-C keeps what was listed, and tells how to go on. "
-    "'seek @NUMBER' goes to one of the calls. Processes of one program make the same calls: each line then says in "
-    "which address space, and --here keeps to the one at the cursor; --task keeps to one task of a Linux guest.",
+    "what has not returned at the end of a piece comes later. As JSON or CSV a call has its length in instructions. "
+    "Ctrl-C keeps what was listed, and tells how to go on. 'seek @NUMBER' goes to one of the calls. Processes of one "
+    "program make the same calls: each line then says in which address space, and --here keeps to the one at the "
+    "cursor; --task keeps to one task of a Linux guest.",
     examples=("calls log_append", "calls do_sys_openat2 from 90%", "calls *0x100020", "calls vfs_read --task cat"),
 )  # fmt: skip
 async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
@@ -173,7 +174,8 @@ async def _call(
     shown = ", ".join(f"{name}={value}" for name, value in arguments.items())
     result = " does not return" if call.returned is None else f" = {returned}" if returned else ""
     where, space = said
-    fields = {"caller": caller, **arguments, "returned": returned, **space}
+    lasted = "" if call.end is None else str(call.end.icount - call.position.icount)
+    fields = {"caller": caller, **arguments, "returned": returned, "instructions": lasted, **space}
     return session.note(call.position, f"{function}({shown}){result}  to {caller}{where}", fields)
 
 

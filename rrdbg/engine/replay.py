@@ -49,9 +49,11 @@ from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Hit, Point, Stop, StopReason, Watchpoint
 from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.line import STOPS, Timeline
+from rrdbg.model.timeline.mark import Mark
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.travel.process import ProcessInfo, Role, SpareLimits
+from rrdbg.store.clients import Presence
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline
 
@@ -92,6 +94,8 @@ class Replay:
         self._reads = Reads(self._cursor, single=launcher.single)
         self.accelerator = accelerator or Accelerator(None, "this QEMU was started without its plugin")
         """What finds very many hits without stopping at each, if it can be used."""
+        self.presence: Presence | None = None
+        """What tells other sessions in this recording of this one, and this one of them; None where it is alone."""
         self.last_steps: Steps | None = None
         """Makes the last steps of a jump, for somebody who wants to see them."""
         self.spaces = Spaces()
@@ -115,13 +119,14 @@ class Replay:
         *,
         spares: int = 0,
         executor: Executor | None = None,
+        client: str = "rrdbg",
     ) -> Replay:
         """Open the recording at ``path``, with the cursor at its start.
 
         Snapshots are laid every ``spacing`` seconds of replay (None: as often as that pays) and take at most ``budget``
         bytes (None: a tenth of the free space). While nothing moves at most ``spares`` machines are started ahead of
         the next movement, in a tenth of the free memory. ``executor`` shares long searches out among workers; it ends
-        with the replay.
+        with the replay. Other sessions in this recording see this one as ``client``.
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
@@ -136,7 +141,7 @@ class Replay:
             except BaseException:
                 recording.close()
                 raise
-        return cls(
+        replay = cls(
             recording,
             launcher,
             Keeper(launcher, timeline, spacing, budget),
@@ -144,6 +149,9 @@ class Replay:
             parallel=Parallel(launcher, executor) if executor else None,
             accelerator=Accelerator.of(launcher),
         )
+        replay.presence = Presence(recording.layout.root, client)
+        replay._cursor.on_rest = replay.presence.moved
+        return replay
 
     async def close(self) -> None:
         """End every QEMU and let the recording go."""
@@ -155,6 +163,8 @@ class Replay:
             self.hits.close()
             await self._launcher.settle(self.timeline)
         finally:
+            if self.presence:
+                self.presence.close()
             await self._launcher.close()
             self.recording.close()
 
@@ -316,6 +326,7 @@ class Replay:
     def place(self, position: Position) -> None:
         """Put the cursor on ``position``, which must be known to exist; the machine follows when it is needed."""
         self._cursor.position = position
+        self._cursor.on_rest(position)
 
     @again
     async def visit(self, position: Position, look: Callable[[Walker], Awaitable[T]]) -> T:
@@ -562,6 +573,10 @@ class Replay:
     def mark(self, name: str, position: Position, text: str) -> None:
         """Note what was found at a position, to be seen on the timeline under ``name``."""
         self._keeper.mark(name, position, text)
+
+    def note_runs(self, start: Position, end: Position, runs: Sequence[Mark]) -> None:
+        """Note who ran on a stretch, to be seen on the timeline in the place of what was known of that."""
+        self._keeper.runs(start, end, runs)
 
     def bookmark(self, name: str, bookmark: Bookmark | None) -> None:
         """Name a place, or (None) take the name away, and keep that with the recording."""

@@ -15,6 +15,7 @@ from rrdbg.model.timeline.events import EventCount, GuestEvent
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot
+from rrdbg.model.travel.client import Client
 from rrdbg.model.travel.process import ProcessInfo, SpareLimits
 
 
@@ -170,6 +171,14 @@ class Processes:
 
     processes: tuple[ProcessInfo, ...]
     spares: SpareLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The other sessions in this recording, which ends at ``end``."""
+
+    clients: tuple[Client, ...]
+    end: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +375,7 @@ Result = (
     | Points
     | Snapshots
     | Processes
+    | Clients
     | KnownHits
     | Events
     | EventCounts

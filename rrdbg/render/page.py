@@ -22,7 +22,7 @@ from rrdbg.model.timeline.tracks import TimelineTracks, Track
 SIGNATURE = "<!DOCTYPE html>\n<!-- rrdbg timeline -->\n"
 """What each page begins with."""
 
-_MODULES = ("words.js", "model.js", "painting.js", "timeline.js", "console.js", "notebook.js", "static.js")
+_MODULES = ("words.js", "model.js", "painting.js", "flame.js", "timeline.js", "console.js", "notebook.js", "static.js")
 _IMPORT = re.compile(r"^import\b[^;]*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export ", re.MULTILINE)
 _NEW_LINE = "\n"

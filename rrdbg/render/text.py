@@ -12,6 +12,7 @@ from rrdbg.model.results import (
     Bookmarks,
     Changed,
     Checkpoints,
+    Clients,
     ConsoleLines,
     CoveredCode,
     CoveredLine,
@@ -90,6 +91,12 @@ def _text(result: Result, width: int) -> str:
             return _snapshots(result)
         case Processes():
             return _processes(result)
+        case Clients(clients, end):
+            listed = [
+                (client.name, str(client.pid), str(client.position), f"{client.position.percent(end):.1f}%")
+                for client in clients
+            ]
+            return table(("Client", "Pid", "Position", "%"), listed) if listed else "Nobody else is in this recording."
         case KnownHits(points):
             known = [(text, f"{count:,}", f"{share:.1%}") for text, count, share in points]
             return table(("Of", "Hits", "Known on"), known) if known else "Nothing was looked for yet."

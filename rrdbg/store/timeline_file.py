@@ -26,8 +26,10 @@ from rrdbg.store.files import write_atomically
 from rrdbg.store.opening import is_inside, read_regular
 from rrdbg.store.recording import Recording, incomplete
 
-SCHEMA = 3
-"""2 added costs and digests, 3 notes of bookmarks and marks; files of older schemas are read as ones without them."""
+SCHEMA = 4
+"""2 added costs and digests, 3 notes of bookmarks and marks, 4 the ends of marks; files of older schemas are read as
+ones without them.
+"""
 
 _OWN_FILE = re.compile(r"snapshots/[\w-]+\.(qcow2|state|pages)", re.ASCII)
 _TAG = re.compile(r"[\w. -]{1,128}", re.ASCII)
@@ -100,6 +102,11 @@ def load_timeline(recording: Recording) -> Timeline:
     return dataclasses.replace(timeline, bookmarks=bookmarks, cost=cost, marks=kept.marks)
 
 
+def _written(mark: Mark) -> list[object]:
+    place = mark.position
+    return [place.icount, place.phase, mark.text, *([mark.last.icount, mark.last.phase] if mark.last else [])]
+
+
 def _tell_of(lost: Sequence[Snapshot], timeline: Timeline, recording: Recording) -> None:
     """Say it to who will miss them.
 
@@ -164,8 +171,9 @@ def _bookmark(item: Document) -> Bookmark:
 
 
 def _mark(item: Document) -> Mark:
-    icount, phase, text = item.values(3, 3)
-    return Mark(Position(icount.integer(), phase.integer()), text.text())
+    icount, phase, text, *last = item.values(3, 5)
+    end = Position(*(part.integer() for part in last)) if last else None
+    return Mark(Position(icount.integer(), phase.integer()), text.text(), last=end)
 
 
 def _piece(item: Document) -> Piece:
@@ -206,10 +214,7 @@ def save_timeline(recording: Recording, timeline: Timeline) -> None:
             name: [bookmark.position.icount, bookmark.position.phase, bookmark.note]
             for name, bookmark in timeline.bookmarks.items()
         },
-        "marks": {
-            name: [[mark.position.icount, mark.position.phase, mark.text] for mark in marks]
-            for name, marks in timeline.marks.items()
-        },
+        "marks": {name: [_written(mark) for mark in marks] for name, marks in timeline.marks.items()},
         "cost": [[piece.start, piece.end, round(piece.seconds, 6)] for piece in timeline.cost.pieces],
     }
     lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())

@@ -14,11 +14,12 @@ import gprof2dot
 import pytest
 from lcov_cobertura import LcovCobertura
 
+from rrdbg.commands.program import line_table_of, program_of
 from rrdbg.engine.queries.coverage import coverage
-from rrdbg.engine.queries.profile import Sample, profile, spacing
+from rrdbg.engine.queries.profile import Sample, profile
+from rrdbg.engine.queries.sampling import spacing
 from rrdbg.engine.replay import Replay
 from rrdbg.frontends.shared.own_gdb import Debugger
-from rrdbg.frontends.shared.program import line_table_of, program_of
 from rrdbg.links.program_file import ProgramFile
 from rrdbg.model.linux.task import Mode, Running, Task
 from rrdbg.model.program.code import Function

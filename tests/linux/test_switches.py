@@ -8,11 +8,13 @@ from itertools import pairwise
 
 import pytest
 
+from rrdbg.commands.help import COMMANDS
+from rrdbg.commands.session import Session
 from rrdbg.engine.linux.guest import LinuxGuest
 from rrdbg.engine.linux.switches import current_task, current_variable
 from rrdbg.engine.linux.tasks import running_at
 from rrdbg.engine.machines.walk import Walker
-from rrdbg.engine.queries.tracks import timeline_tracks
+from rrdbg.engine.queries.tracks import timeline_tracks, who_ran
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import OutOfRange
 from rrdbg.model.hits.stop import Breakpoint
@@ -95,6 +97,11 @@ async def test_switches_are_those_that_single_steps_find(tasks: Replay) -> None:
     runs = sorted((mark.position, mark.end) for track in tracks.tracks if "[" in track.name for mark in track.marks)
     begun = [switch.position for switch in known.between(start, end)]
     assert [run for run in runs if run[0] < end] == [*pairwise(begun), (begun[-1], end)]
+    assert all(track.name.startswith("task ") for track in who_ran(tasks.recording, tasks.timeline))
+    session = Session(tasks)
+    lines = [f"info {what} from {start} to {end}" for what in ("ran", "switches")]
+    answers = [[answer async for answer in COMMANDS.run(session, line)] for line in lines]
+    assert answers[0] == answers[1], "of a Linux guest who ran is told by its switches"
     with pytest.raises(OutOfRange, match="no switch to nobody before"):
         await finder.preceding(Position(expected[3].position.icount), "nobody")
     assert await finder.preceding(third.position) == expected[1]

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rrdbg.model.timeline.deliveries import Deliveries, Delivery
-from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.line import WHO_RAN, Timeline
+from rrdbg.model.timeline.mark import Mark
+from rrdbg.model.timeline.merging import merged
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 
@@ -41,3 +43,23 @@ def test_where_stepping_to_an_ambiguous_place_begins() -> None:
     assert timeline.landing_before(Position(11, 1)) == 9
     assert timeline.landing_before(Position(12)) == 12
     assert timeline.landing_before(Position(12, 1)) == 9, "a phase that may not exist is looked for by stepping"
+
+
+def run(start: int, end: int, who: str) -> Mark:
+    return Mark(Position(start), who, last=Position(end))
+
+
+def runs(timeline: Timeline) -> list[tuple[int, int, str]]:
+    return [(mark.position.icount, mark.end.icount, mark.text) for mark in timeline.marks[WHO_RAN]]
+
+
+def test_who_ran_is_told_anew_of_a_stretch_and_stays_known_of_the_rest() -> None:
+    coarse = [run(0, 40, "main"), run(40, 50, "fold"), run(50, 100, "idle")]
+    timeline = Timeline(Position(100)).with_runs(Position(0), Position(100), coarse)
+    fine = timeline.with_runs(Position(30), Position(60), [run(30, 45, "mix"), run(45, 60, "fold")])
+    assert runs(fine) == [(0, 30, "main"), (30, 45, "mix"), (45, 60, "fold"), (60, 100, "idle")]
+    inside = timeline.with_runs(Position(10), Position(20), [run(10, 20, "mix")])
+    assert runs(inside)[:3] == [(0, 10, "main"), (10, 20, "mix"), (20, 40, "main")]
+    other = timeline.with_runs(Position(0), Position(50), [run(0, 50, "other")])
+    assert runs(merged(timeline, fine, other)) == runs(fine), "each is a whole, so they are not mixed"
+    assert runs(merged(timeline, timeline, other)) == runs(other)

@@ -51,12 +51,13 @@ def test_fuzz_manifest(sent: Path, workload: Path, data: st.DataObject) -> None:
 
 
 TIMELINE = {
-    "schema": 3,
+    "schema": 4,
     "snapshots": [
         {"icount": 5, "tag": "rrdbg-5", "kind": "named", "files": ["snapshots/5.state", "snapshots/5.pages"], "size": 1,
          "load_seconds": 0.1, "sound": True, "name": "mine", "digest": "a"},
     ],
-    "bookmarks": {"here": [5, 0, "note"]}, "marks": {"stops": [[5, 0, "text"]]}, "cost": [[0, 5, 0.1]],
+    "marks": {"stops": [[5, 0, "text"]], "who ran": [[1, 0, "main", 5, 1]]},
+    "bookmarks": {"here": [5, 0, "note"]}, "cost": [[0, 5, 0.1]],
 }  # fmt: skip
 HITS = {
     "kind": "watch", "address": 4096, "length": 4, "covered": [[0, 0, 9, 0]],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +92,12 @@ def test_all_that_is_answered_keeps_to_the_policy(hostile: Served) -> None:
         assert "set-cookie" not in headers
 
 
+def test_it_listens_for_this_machine_alone(hostile: Served) -> None:
+    port = int(hostile.origin.rpartition(":")[2])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port), timeout=30)  # as any other address of this machine
+
+
 def test_only_the_pages_own_files_are_served(hostile: Served) -> None:
     for path in (
         "/page/server.py",
@@ -128,6 +135,9 @@ def test_what_a_guest_says_is_text_everywhere(browser: Chrome, hostile: Served) 
     page.wait(lambda: page.find("#menu").is_displayed())
     page.choose("All calls")
     page.wait(page.idle)
+    page.type(f"profile {HOSTILE_NAME} from {page.at} to +50")
+    page.wait(lambda: HOSTILE_NAME in page.texts(".answer:first-child td"))
+    assert page.find('[data-track^="profile <script>"]').is_displayed()
     page.tab("notebook")
     page.find("#notebook .bar button").click()
     page.wait(lambda: any(HOSTILE_NAME in text for text in page.texts(".entry .place")))

@@ -82,6 +82,9 @@ def test_the_notebook_leaves_as_markdown_and_as_a_page(page: Page, downloads: Pa
     assert text.startswith("# What was found in heapbug\n")
     assert f"At **{at}**" in text
     assert "> The zero behind a \\*full\\* log" in text
+    assert "    =>    45  " in text
+    assert "the bug: log_used may be LOG_SIZE here" in text
+    assert "    text = 0x" in text
     assert f"    task->magic: {0x5461736B4D616769} -> {0x5461736B4D616700}" in text
     # The server is not asked for anything by the page that was taken out.
     page.browser.get(html.as_uri())

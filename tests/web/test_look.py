@@ -13,6 +13,25 @@ SIZES = [(1280, 720), (1920, 1080), (3840, 2160)]
 OVERFLOW = (
     "return [document.documentElement.scrollWidth - innerWidth, document.documentElement.scrollHeight - innerHeight]"
 )
+# What one works with: it is on the page, whole, and not on anything else that one works with.
+COVERED = """
+    const parts = [...document.querySelectorAll(
+      "header > *, #toolbar > *, #moves :is(button, input, output), .tabs > *, .heading > h2, .heading button",
+    )].filter((node) => node.checkVisibility());
+    const boxes = parts.map((node) => node.getBoundingClientRect()), name = (node) => node.id || node.textContent;
+    const wrong = [];
+    parts.forEach((node, index) => {
+      const a = boxes[index], tight = node.matches("button") && node.scrollWidth > node.clientWidth + 1;
+      if (a.left < -1 || a.right > innerWidth + 1 || tight) wrong.push(name(node));
+      for (let other = index + 1; other < parts.length; other++) {
+        const b = boxes[other];
+        const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+        const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        if (wide > 1 && high > 1 && !node.contains(parts[other])) wrong.push(`${name(node)} on ${name(parts[other])}`);
+      }
+    });
+    return wrong;
+"""
 CONTRAST = """
     const light = (text) => {
       const [r, g, b] = text.match(/[\\d.]+/g).map(Number).map((part) => {
@@ -57,18 +76,26 @@ def test_everything_fits_and_every_pane_has_room(sized: Page, width: int, height
     resize(sized, width, height)
     sized.wait(lambda: sized.browser.execute_script("return innerWidth") == width)
     assert max(sized.browser.execute_script(OVERFLOW)) <= 0
+    assert sized.browser.execute_script(COVERED) == []
     for pane in ("#code", "#state", "#more"):
         assert sized.find(pane).rect["height"] > 180, pane
+    # A wide page has the guest beside the answers, and a smaller one has them in one pane.
+    assert sized.find("#aside").is_displayed() == (width > 2200)
+    sized.tab("answers")
+    sized.tab("registers")
+    assert sized.find("#answers").is_displayed() == (width > 2200)
     # The buttons and the command line stand in one row.
     tops = {round(sized.find(part).rect["y"] / 20) for part in ("#back", "#forth", "#commanding", "#stop")}
     assert len(tops) == 1
 
 
 @pytest.mark.matrix
-def test_a_narrow_window_has_all_below_each_other(sized: Page) -> None:
-    resize(sized, 600, 900)
-    sized.wait(lambda: sized.browser.execute_script("return innerWidth") == 600)
+@pytest.mark.parametrize("width", [600, 390])
+def test_a_narrow_window_has_all_below_each_other(sized: Page, width: int) -> None:
+    resize(sized, width, 900)
+    sized.wait(lambda: sized.browser.execute_script("return innerWidth") == width)
     assert sized.browser.execute_script(OVERFLOW)[0] <= 0
+    assert sized.browser.execute_script(COVERED) == []
     tops = [sized.find(pane).rect["y"] for pane in ("#code", "#state", "#more")]
     assert tops == sorted(tops)
     assert tops[1] - tops[0] > 300
@@ -94,10 +121,10 @@ def test_it_is_worked_by_keys_alone(page: Page) -> None:
     before = page.at
     page.press(Keys.ENTER)
     page.wait(lambda: page.at != before and page.idle())
-    # The tracks: down to the first, on to its second mark, and there.
+    # The tracks: down to the interrupts, on to the second mark, and there.
     page.find("#tracks").send_keys("")
     page.browser.execute_script("document.activeElement.blur()")
-    for _ in range(2):
+    for _ in range(3):
         page.press(Keys.ARROW_DOWN)
     assert page.text(".row.chosen b span") == "interrupts"
     page.press(".", ".")

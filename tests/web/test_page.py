@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from selenium.webdriver import Keys
 
@@ -116,6 +117,40 @@ def test_calls_are_a_table_and_marks_and_a_row_goes_there(page: Page) -> None:
     page.wait(
         lambda: "calls log_append" not in page.browser.execute_script("return rrdbg.timeline.rows.map((r) => r.name)")
     )
+
+
+def test_where_a_value_came_from_is_a_chain_that_is_walked(page: Page) -> None:
+    page.type("end")
+    page.moved(lambda: page.type(f"previous-hit {PANIC}"))
+    page.wait(lambda: page.texts("#stack .function")[0] == PANIC)
+    page.find('[data-expression="number"]').click()
+    page.choose("Where it came from")
+    page.wait(lambda: page.idle() and page.texts(".answer:first-child header code") == ["origin number"])
+    hops = page.texts(".answer:first-child .go")
+    assert len(hops) > 1
+    assert [number(hop) for hop in hops] == sorted((number(hop) for hop in hops), reverse=True)
+    assert "origin+number" in page.browser.current_url
+    page.moved(lambda: page.all(".answer:first-child .go")[-1].click())
+    assert page.at == hops[-1]
+
+
+def test_the_menu_of_a_function_goes_to_its_calls_and_leaves_no_breakpoint(page: Page) -> None:
+    page.type("end")
+    page.type("break schedule")
+    before = page.texts(".answer")
+    page.moved(lambda: page.type("previous-hit log_append"))
+    for choice, way in (("Back to the call before", -1), ("On to the next call", 1)):
+        here = number(page.at)
+        page.wait(lambda: "log_append" in page.texts("#stack .function"))
+        page.find("#stack .function").click()
+        page.moved(partial(page.choose, choice))
+        assert (number(page.at) - here) * way > 0
+        assert page.texts("#stack .function")[0] == "log_append", "'schedule' was run in between"
+    page.type("info breakpoints")
+    page.wait(lambda: page.texts(".answer") != before)
+    assert "schedule" in page.text(".answer pre")
+    assert "log_append" not in page.text(".answer pre")
+    page.type("delete")
 
 
 def test_a_console_line_and_a_track_go_there(page: Page) -> None:

@@ -1,17 +1,16 @@
 """What a guest does with its instructions: its stack at every so many of them, the same each time.
 
-A machine is stopped at each sample by a fence, which costs a millisecond or two, and its stack is read in one piece. So
-a sample is exactly where it says, on every QEMU; what is delivered there is one more reason to take the next place.
+Each stack is read in one piece.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 
-from rrdbg.engine.machines.progress import Stretch
 from rrdbg.engine.machines.walk import Walker
+from rrdbg.engine.queries.sampling import sampled
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError, UsageError
 from rrdbg.links.machine import Machine
@@ -27,9 +26,6 @@ Who = Callable[[Machine], Awaitable[Running | None]]
 _STACK_BYTES = 4096
 """Read at once: more than nearly all stacks of kernels have. What lies beyond is read word by word."""
 
-_SAMPLES = 1000
-"""Unless told otherwise."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -40,13 +36,6 @@ class Sample:
     running: Running | None = None
 
 
-def spacing(start: Position, end: Position) -> int:
-    """How many instructions apart samples are unless somebody says so: a round number."""
-    wanted = max((end.icount - start.icount) // _SAMPLES, 1)
-    magnitude = int(10 ** (len(str(wanted)) - 1))
-    return next(step * magnitude for step in (1, 2, 5, 10) if step * magnitude >= wanted)
-
-
 async def profile(
     replay: Replay,
     every: int,
@@ -55,10 +44,9 @@ async def profile(
     frames: CallFrames | None,
     who: Who | None = None,
 ) -> AsyncGenerator[Sample, None]:
-    """A sample at each multiple of ``every`` instructions from ``start`` on and before ``end``, in order.
+    """A sample at each multiple of ``every`` instructions from ``start`` on and before ``end``, as by :func:`sampled`.
 
-    Where something is delivered at just that icount the sample is at the next one where nothing is. ``who`` tells which
-    task runs. The cursor stays.
+    ``who`` tells which task runs. The cursor stays.
 
     :raises UsageError: how stacks look on the guest's architecture is not known.
     """
@@ -67,57 +55,18 @@ async def profile(
     if convention is None:
         known = ", ".join(CONVENTIONS)
         raise UsageError(f"How a stack of {architecture} is unwound rrdbg does not know; it does of {known}.")
-    taken: asyncio.Queue[Sample | None] = asyncio.Queue()
-    sampler = _Sampler(replay, convention, frames, who, taken.put_nowait)
-
-    async def take(walker: Walker) -> None:
-        await sampler.take(walker, every, start, end)
-
-    task = asyncio.create_task(replay.visit(start, take))
-    task.add_done_callback(lambda _: taken.put_nowait(None))
-    try:
-        while sample := await taken.get():
+    async with aclosing(sampled(replay, every, start, end, _Sampler(convention, frames, who))) as found:
+        async for sample in found:
             yield sample
-        await task
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 class _Sampler:
-    def __init__(
-        self,
-        replay: Replay,
-        convention: Convention,
-        frames: CallFrames | None,
-        who: Who | None,
-        tell: Callable[[Sample], None],
-    ) -> None:
-        self._replay = replay
+    def __init__(self, convention: Convention, frames: CallFrames | None, who: Who | None) -> None:
         self._convention = convention
         self._frames = frames
         self._who = who
-        self._tell = tell
-        self._taken = Position(-1)
 
-    async def take(self, walker: Walker, every: int, start: Position, end: Position) -> None:
-        """Walk from ``start`` to ``end`` and tell each sample; again, should the machine have died on the way."""
-        plain = self._replay.timeline.deliveries
-        stretch = Stretch.alone(self._replay.timeline.cost, start.icount, end.icount, self._replay.on_progress)
-        wanted = -(-start.icount // every) * every
-        while True:
-            icount = wanted if plain.is_plain(wanted) else plain.plain_after(wanted)
-            if Position(icount) >= end:
-                return
-            if icount > walker.position.icount:
-                await walker.run_to(icount, stretch.at)
-            if Position(icount) >= start and Position(icount) > self._taken:
-                self._tell(await self._sample(walker))
-                self._taken = walker.position
-            stretch.at(icount)
-            wanted = max(wanted + every, icount + 1)
-
-    async def _sample(self, walker: Walker) -> Sample:
+    async def __call__(self, walker: Walker) -> Sample:
         machine = walker.machine
         registers, pc = await machine.registers(), await machine.pc()
         words = _Words(machine, self._convention.word)

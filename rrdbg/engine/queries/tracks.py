@@ -10,7 +10,7 @@ from rrdbg.errors import RecordingError
 from rrdbg.model.size import size_text
 from rrdbg.model.timeline.deliveries import Deliveries, Delivery
 from rrdbg.model.timeline.events import EventKind
-from rrdbg.model.timeline.line import QUERY_HITS, STOPS, Timeline
+from rrdbg.model.timeline.line import QUERY_HITS, STOPS, WHO_RAN, Timeline
 from rrdbg.model.timeline.mark import Mark, gather
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot
@@ -83,12 +83,12 @@ def timeline_tracks(recording: Recording, timeline: Timeline, detail: Detail = S
     found = {item.kind for item in counts(log, end=end)}
     snapshots, *marked = known_tracks(timeline, detail)
     tracks = [
+        *who_ran(recording, timeline, detail),
         snapshots,
         _track("interrupts", "interrupt", TrackKind.RATE, _delivered(deliveries, Delivery.INTERRUPT), end, detail.bare),
         _track("exceptions", "exception", TrackKind.RATE, _delivered(deliveries, Delivery.EXCEPTION), end, detail.bare),
         *(_events(recording, kind, end, detail) for kind in _NAMES if kind in found),
         _console(recording, end, detail),
-        *_tasks(recording, end, detail),
         *marked,
     ]
     return TimelineTracks(
@@ -112,7 +112,7 @@ def known_tracks(timeline: Timeline, detail: Detail = SMALL) -> list[Track]:
     end = timeline.end
     return [
         _track("snapshots", "snapshot", TrackKind.HEIGHTS, map(_snapshot, timeline.snapshots), end, detail.worded),
-        *(_marked(timeline, name) for name in dict.fromkeys((STOPS, QUERY_HITS, *timeline.marks))),
+        *(_marked(timeline, name) for name in dict.fromkeys((STOPS, QUERY_HITS, *timeline.marks)) if name != WHO_RAN),
         _track("bookmarks", "bookmark", TrackKind.MARKS, _bookmarks(timeline), end, detail.worded),
     ]
 
@@ -150,6 +150,19 @@ def _console(recording: Recording, end: Position, detail: Detail) -> Track:
         return Track("console", "line", TrackKind.MARKS, (), str(error))
     marks = (Mark(position, text[:LINE_LENGTH]) for position, text in lines)
     return _track("console", "line", TrackKind.MARKS, marks, end, detail.lines)
+
+
+def who_ran(recording: Recording, timeline: Timeline, detail: Detail = SMALL) -> list[Track]:
+    """Who ran: a track for each of a Linux guest's tasks, as far as its switches are known; else one by samples.
+
+    That one says which function was found, or where nothing has a name the privilege level.
+    """
+    if tasks := list(_tasks(recording, timeline.end, detail)):
+        return tasks
+    marks = sorted(timeline.marks.get(WHO_RAN, ()), key=lambda mark: mark.position)
+    seconds = timeline.cost.seconds(0, timeline.end.icount)
+    note = f"not looked at yet: 'info ran' does, in one pass of about {max(seconds, 1):,.0f} s"
+    return [Track(WHO_RAN, "function or level that ran, by samples", TrackKind.RUNS, marks, note)]
 
 
 def _tasks(recording: Recording, end: Position, detail: Detail) -> Iterator[Track]:

@@ -309,6 +309,10 @@ class Keeper:
         """Note what was found at a position, under a name such as ``stops``; written down with the next change."""
         self.timeline = self.timeline.with_mark(name, Mark(position, text))
 
+    def runs(self, start: Position, end: Position, runs: Sequence[Mark]) -> None:
+        """Note who ran on a stretch, in the place of what was known of that; as for :meth:`mark`."""
+        self.timeline = self.timeline.with_runs(start, end, runs)
+
     def drop(self, *snapshots: Snapshot) -> None:
         """Forget ``snapshots`` for good: first they are no longer listed, then their files are deleted."""
         if not snapshots:

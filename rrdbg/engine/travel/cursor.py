@@ -54,6 +54,8 @@ class Cursor:
         """Where the cursor is; may be set to a place that is known to exist, the machine follows when it is needed."""
         self.moves = 0
         """How many movements are under way, one inside of the other."""
+        self.on_rest: Callable[[Position], None] = lambda position: None
+        """Is told where the cursor is whenever it has come to rest."""
         self.held: str | None = None
         """Why the cursor must stay where it is, as the sentence that whoever tries to move it is given."""
 
@@ -191,6 +193,7 @@ class Cursor:
             if not self.moves:
                 self.spares.settle(self.position)
                 self.idle.begin(self.position)
+                self.on_rest(self.position)
 
     async def close(self) -> None:
         """End the cursor's machine and the spares."""

@@ -50,7 +50,7 @@ class AsyncReplay:
         self._gdb = gdb
         self._debugger: Debugger | None = None
         self._stack = AsyncExitStack()
-        self._session = Session(cursor)
+        self._session = Session(cursor, symbols_file=symbols)
         self._targets = Targets(self._session, self.debugger)
         self.drgn_program: DrgnProgram | None = None
         """drgn's view of it, once the synchronous API was asked for that."""
@@ -67,6 +67,7 @@ class AsyncReplay:
         jobs: int | None = None,
         dask: str | None = None,
         spares: int = 0,
+        client: str = "api",
     ) -> AsyncReplay:
         """Open the recording at ``path``, or of that name in the library, or the latest, with the cursor at its start.
 
@@ -76,7 +77,8 @@ class AsyncReplay:
         ``snapshot_budget`` what the snapshots may take on disk, in bytes or such as ``"4G"``. Long
         searches are shared out among ``jobs`` processes (None: as many as there are processors), or on the Dask cluster
         whose scheduler is at ``dask``. While nothing moves up to ``spares`` QEMUs are started ahead. ``trust`` takes
-        the recording for the user's own from now on, whoever has made it.
+        the recording for the user's own from now on, whoever has made it. Other sessions in it see this one as
+        ``client``.
 
         :raises RecordingError: it cannot be used.
         :raises QemuLaunchError: its QEMU is missing.
@@ -87,7 +89,7 @@ class AsyncReplay:
         root = Library.default().find(None if path is None else os.fspath(path))
         if trust:
             adopt(root)
-        cursor = await open_with_workers(root, jobs or processors(), dask, budget=budget, spares=spares)
+        cursor = await open_with_workers(root, jobs or processors(), dask, budget=budget, spares=spares, client=client)
         try:
             return cls(cursor, symbols_of(cursor.recording, os.fspath(symbols) if symbols else None), gdb)
         except BaseException:

@@ -103,7 +103,7 @@ async def run(arguments: argparse.Namespace) -> int:
     gdb = gdb_of(arguments)
     api = await AsyncReplay.open(
         recording, symbols=arguments.symbols, gdb=gdb, snapshot_budget=arguments.snapshot_budget,
-        trust=arguments.trust, jobs=arguments.jobs, dask=arguments.dask,
+        trust=arguments.trust, jobs=arguments.jobs, dask=arguments.dask, client="bisect",
     )  # fmt: skip
     async with api, AsyncExitStack() as stack:
         stack.enter_context(interrupted_at(lambda: api.position, "the predicate was being asked"))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rrdbg.commands.arguments import read_stretch
+from rrdbg.commands.program import line_table_of, program_of
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.coverage import coverage
 from rrdbg.errors import UsageError
@@ -22,7 +23,6 @@ from rrdbg.frontends.shared.opening import (
     symbols_of,
 )
 from rrdbg.frontends.shared.output_file import create
-from rrdbg.frontends.shared.program import line_table_of, program_of
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.program.code import Function, Functions
 from rrdbg.model.program.coverage import Covered, CoveredFunction, LineRange, SourceLine

@@ -6,6 +6,7 @@ import argparse
 from contextlib import aclosing
 
 from rrdbg.commands.arguments import read_stretch
+from rrdbg.commands.program import program_of
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.calls import calls
 from rrdbg.errors import UsageError
@@ -21,7 +22,6 @@ from rrdbg.frontends.shared.opening import (
     symbols_of,
 )
 from rrdbg.frontends.shared.output_file import output_to
-from rrdbg.frontends.shared.program import program_of
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.links.program_file import ProgramFile
 from rrdbg.render.ftrace import TracedCall, ftrace

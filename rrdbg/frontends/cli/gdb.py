@@ -58,7 +58,7 @@ async def run(arguments: argparse.Namespace) -> int:
         server = Server(replay)
         with WorkFolder() as folder:
             await server.listen(f"unix:{folder}/socket")
-            symbols = symbols_of(replay.recording, arguments.symbols)
+            symbols = server.stub.session.symbols_file = symbols_of(replay.recording, arguments.symbols)
             lines = await symbol_lines(replay, symbols)
             described = described_as(replay.recording.manifest.invocation.architecture)
             words = [

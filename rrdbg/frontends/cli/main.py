@@ -125,7 +125,7 @@ def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rrdbg {version('rrdbg')}")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something fails")
     parser.set_defaults(passes_on=False)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="subcommand")
     wanted = next((word for word in words if not word.startswith("-")), "")
     if wanted and wanted not in SUBCOMMANDS:
         from rrdbg.model.mistyped import meant

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from contextlib import aclosing
-from functools import partial
 
 from rrdbg.commands.arguments import read_stretch
+from rrdbg.commands.program import Names, program_of
+from rrdbg.commands.samples import stack_sample, who_runs
 from rrdbg.commands.session import Session
-from rrdbg.engine.linux.tasks import running_at
-from rrdbg.engine.queries.profile import Sample, Who, profile, spacing
+from rrdbg.engine.queries.profile import profile
+from rrdbg.engine.queries.sampling import spacing
 from rrdbg.errors import UsageError
 from rrdbg.frontends.shared.long_work import Waiting
 from rrdbg.frontends.shared.opening import (
@@ -23,10 +24,8 @@ from rrdbg.frontends.shared.opening import (
     symbols_of,
 )
 from rrdbg.frontends.shared.output_file import output_to
-from rrdbg.frontends.shared.program import program_of
 from rrdbg.frontends.shared.progress import ProgressLine
-from rrdbg.links.program_file import ProgramFile
-from rrdbg.model.results import StackFrame, StackSample
+from rrdbg.model.results import StackSample
 from rrdbg.model.timeline.position import parse_count
 from rrdbg.render.json_lines import to_json
 from rrdbg.render.profile import collapsed, perf_script
@@ -74,7 +73,8 @@ async def run(arguments: argparse.Namespace) -> int:
             session = Session(replay)
             symbols = symbols_of(replay.recording, arguments.symbols)
             program = await program_of(replay, symbols)
-            who = await _tasks(session)
+            names = Names(program)
+            who = await who_runs(session)
             _, start, end = await read_stretch(session, f"profile from {arguments.start} to {arguments.end}")
             every = arguments.every or spacing(start, end)
             replay.on_progress = waiting.show
@@ -82,7 +82,7 @@ async def run(arguments: argparse.Namespace) -> int:
             samples = profile(replay, every, start, end, program.frames if program else None, who)
             async with aclosing(samples):
                 async for sample in samples:
-                    named = _named(sample, every, program)
+                    named = await stack_sample(names, sample, every)
                     if arguments.collapsed:
                         kept.append(named)
                         continue
@@ -91,28 +91,6 @@ async def run(arguments: argparse.Namespace) -> int:
         waiting.end()
         file.write(collapsed(kept))
     return 0
-
-
-def _named(sample: Sample, every: int, program: ProgramFile | None) -> StackSample:
-    frames = []
-    for number, address in enumerate(sample.stack):
-        # A caller's address is that of its call's return, which may lie behind the function.
-        inside = address - 1 if number else address
-        function = program.functions.at(inside) if program else None
-        frames.append(
-            StackFrame(address, function.name, address - function.address) if function else StackFrame(address)
-        )
-    return StackSample(sample.position, every, tuple(frames), sample.running)
-
-
-async def _tasks(session: Session) -> Who | None:
-    if session.linux.known is None:
-        return None
-    try:
-        reader = await session.linux.tasks()
-    except UsageError:
-        return None  # a kernel that does not tell how its tasks look: the stacks are there all the same
-    return partial(running_at, reader=reader)
 
 
 def _instructions(text: str) -> int:

@@ -50,7 +50,7 @@ async def run(arguments: argparse.Namespace) -> int:
     async with AsyncExitStack() as stack:
         replay = await stack.enter_async_context(await open_replay(arguments, spares=arguments.spares))
         path = replay.recording.layout.root
-        server = Server(replay, another=lambda: Replay.open(path), shared=arguments.shared)
+        server = Server(replay, another=lambda: Replay.open(path, client=arguments.subcommand), shared=arguments.shared)
         where = arguments.listen
         if where == "unix":
             where = f"unix:{stack.enter_context(WorkFolder())}/socket"

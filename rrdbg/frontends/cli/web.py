@@ -9,6 +9,7 @@ import signal
 import sys
 import webbrowser
 from contextlib import AsyncExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from rrdbg.frontends.shared.opening import (
     add_spares,
     add_trust,
     open_replay,
+    symbols_of,
 )
 from rrdbg.model.shown import shown
 from rrdbg.store.workfolder import WorkFolder
@@ -37,6 +39,7 @@ the code and the variables at the cursor, movements in both directions, and ques
 """
 
 _MOST_PORT = 65_535
+_SERVER = ("starlette", "uvicorn")
 _SECRET = "Whoever has this address can read the guest's memory, from this machine alone."
 
 
@@ -56,11 +59,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Serve until a signal comes."""
+    """Serve until a signal comes.
+
+    :raises UsageError: the web server is not installed; nothing was opened then.
+    """
+    _check_installed()
     over = asyncio.Event()
     async with AsyncExitStack() as stack:
         replay = await stack.enter_async_context(await open_replay(arguments, spares=arguments.spares))
         runner = Runner(replay, await start_debugger(stack, replay, arguments, _warn))
+        if runner.debugger is None:
+            runner.session.symbols_file = symbols_of(replay.recording, arguments.symbols)
         page = SessionPage(runner, arguments.symbols)
         stack.push_async_callback(page.close)
         await replay.seek(await read_position(runner.session, arguments.at))
@@ -105,14 +114,11 @@ class SessionPage:
 
         :raises UsageError: the web server is not installed, or somebody else has the port.
         """
-        try:
-            from rrdbg.frontends.web.place import Places
-            from rrdbg.frontends.web.server import WebServer
-            from rrdbg.frontends.web.workbench import Workbench
-        except ModuleNotFoundError as error:
-            if error.name not in ("starlette", "uvicorn"):
-                raise
-            raise UsageError("A page needs a web server: pip install 'rrdbg[web]' installs it.") from None
+        _check_installed()
+        from rrdbg.frontends.web.place import Places
+        from rrdbg.frontends.web.server import WebServer
+        from rrdbg.frontends.web.workbench import Workbench
+
         server = WebServer(Workbench(self._runner, Places(self._runner, source=self._source)))
         try:
             await server.listen(port)
@@ -137,6 +143,11 @@ def open_browser(address: str, folder: Path) -> None:
     file = folder / "open.html"
     file.write_text(f'<meta charset="utf-8"><meta http-equiv="refresh" content="0; url={html.escape(address)}">\n')
     webbrowser.open(file.as_uri())
+
+
+def _check_installed() -> None:
+    if not all(find_spec(name) for name in _SERVER):
+        raise UsageError("A page needs a web server: pip install 'rrdbg[web]' installs it.")
 
 
 def _warn(text: str) -> None:

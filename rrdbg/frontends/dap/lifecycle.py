@@ -26,7 +26,7 @@ async def _launch(session: Session, arguments: Document) -> Then:
     symbols = said("symbols", said("program", options.symbols))
     replay = await AsyncReplay.open(
         said("recording", options.recording), symbols=Path(symbols).expanduser() if symbols else None,
-        gdb=said("gdb", options.gdb), spares=options.spares,
+        gdb=said("gdb", options.gdb), spares=options.spares, client="dap",
     )  # fmt: skip
     try:
         await session.open(replay)

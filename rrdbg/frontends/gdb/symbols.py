@@ -50,6 +50,8 @@ def translate(command: Declared, arguments: str) -> str:
         # The server reads the file, which is named from where GDB is.
         path = Path(arguments).expanduser().absolute()
         return str(path) if path.is_file() else arguments
+    if command.name == "profile":
+        return arguments  # the server names the functions on stacks, by the program's file
     if command.name == "tprintf":
         return _print(arguments)
     if command.name == "origin":

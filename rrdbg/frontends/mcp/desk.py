@@ -105,7 +105,7 @@ class Desk:
                         self._tools.symbols if path in [named.resolve() for named in self._named.values()] else None
                     )
                     opened.replay = await AsyncReplay.open(
-                        path, symbols=symbols, gdb=self._tools.gdb, jobs=self._tools.jobs
+                        path, symbols=symbols, gdb=self._tools.gdb, jobs=self._tools.jobs, client="mcp"
                     )
                 opened.replay.on_progress = on_progress
                 return await question(opened.replay)

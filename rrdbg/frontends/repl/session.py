@@ -86,6 +86,8 @@ async def work(
         with interrupted_at(lambda: replay.position, "GDB was being started"):
             debugger = await start_debugger(stack, replay, arguments, outlet.warn)
         with Shell(replay, debugger, outlet, waiting) as shell:
+            if debugger is None:
+                shell.session.symbols_file = symbols_of(replay.recording, arguments.symbols)
             if page:
                 served = page(shell.runner)
                 shell.session.web = served.switch

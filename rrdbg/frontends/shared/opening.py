@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from rrdbg.commands.program import HEADER, recorded_program
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.search.parallel.cluster import ClusterExecutor
 from rrdbg.engine.search.parallel.executor import Executor
@@ -15,10 +16,7 @@ from rrdbg.links.gdb_choice import USUAL
 from rrdbg.model.program.architecture import is_elf, other_architecture
 from rrdbg.model.size import parse_size
 from rrdbg.store.library import Library
-from rrdbg.store.opening import open_regular
 from rrdbg.store.recording import Recording, adopt
-
-_HEADER = 64
 
 SPARES = 3
 """Spare machines unless told otherwise: for a step back, for a search, and to go to what that has found."""
@@ -124,7 +122,7 @@ def symbols_of(recording: Recording, given: str | None) -> Path | None:
         if not Path(given).is_file():
             raise UsageError(f"There is no file {given} to read symbols from.")
         with Path(given).open("rb") as chosen:
-            header = chosen.read(_HEADER)
+            header = chosen.read(HEADER)
         if not is_elf(header):
             raise UsageError(f"{given} is no ELF file; give the one that the guest's program was linked into.")
         if other := other_architecture(header, guest):
@@ -132,13 +130,7 @@ def symbols_of(recording: Recording, given: str | None) -> Path | None:
                 f"{given} is for {other}, and this is a guest of {guest}; give the file of its own program."
             )
         return Path(given).absolute()
-    try:
-        kernel = recording.layout.bundled("kernel")
-        with open_regular(kernel) as file:
-            header = file.read(_HEADER)
-        return kernel if is_elf(header) and other_architecture(header, guest) is None else None
-    except FileNotFoundError:
-        return None
+    return recorded_program(recording)
 
 
 async def open_replay(arguments: argparse.Namespace, *, spares: int = 0) -> Replay:
@@ -149,12 +141,16 @@ async def open_replay(arguments: argparse.Namespace, *, spares: int = 0) -> Repl
     """
     return await open_with_workers(
         find_recording(arguments), arguments.jobs, arguments.dask,
-        budget=arguments.snapshot_budget, spares=spares,
+        budget=arguments.snapshot_budget, spares=spares, client=arguments.subcommand,
     )  # fmt: skip
 
 
-async def open_with_workers(path: Path, jobs: int, dask: str | None, *, budget: int | None, spares: int) -> Replay:
+async def open_with_workers(
+    path: Path, jobs: int, dask: str | None, *, budget: int | None, spares: int, client: str
+) -> Replay:
     """Open the recording at ``path``, with long searches shared out among ``jobs`` processes, or a Dask cluster.
+
+    Other sessions in it see this one as ``client``.
 
     :raises RecordingError: it cannot be used.
     :raises QemuLaunchError: its QEMU is missing.
@@ -162,7 +158,7 @@ async def open_with_workers(path: Path, jobs: int, dask: str | None, *, budget: 
     """
     executor = await _executor(jobs, dask)
     try:
-        return await Replay.open(path, budget=budget, spares=spares, executor=executor)
+        return await Replay.open(path, budget=budget, spares=spares, executor=executor, client=client)
     except BaseException:
         if executor:
             await executor.close()

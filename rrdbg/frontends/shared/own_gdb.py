@@ -270,7 +270,7 @@ class Debugger:
             await self._gdb.console(f"set architecture {self._described}")
         await self._gdb.console(f"target remote {self._server.address}")
         await self._follow_mode()
-        self.session.symbols = self.symbols
+        self.session.symbols, self.session.symbols_file = self.symbols, symbols
         names = [*await self.complete(""), *await self.complete("info ")]
         self._names = frozenset(names) | {"k", "r"}
 

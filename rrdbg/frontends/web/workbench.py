@@ -10,23 +10,27 @@ from typing import Any
 
 from rrdbg.commands.arguments import read_address, read_position
 from rrdbg.engine.machines.progress import Progress
-from rrdbg.engine.queries.tracks import FULL, known_tracks, timeline_tracks
+from rrdbg.engine.queries.tracks import FULL, known_tracks, timeline_tracks, who_ran
 from rrdbg.errors import Interrupted, RrdbgError, UsageError
 from rrdbg.frontends.repl.runner import Runner
 from rrdbg.frontends.web.allowed import allowed
+from rrdbg.frontends.web.others import Others
 from rrdbg.frontends.web.place import Places, Told, position
 from rrdbg.links.unbroken import unbroken
 from rrdbg.model.document import Document
-from rrdbg.model.results import Result
+from rrdbg.model.results import Result, StackSample
 from rrdbg.model.shown import shown
+from rrdbg.model.timeline.line import WHO_RAN
 from rrdbg.model.timeline.notebook import entry_data, read_entries
+from rrdbg.model.timeline.tracks import Track, TrackKind
+from rrdbg.model.travel.client import Client
 from rrdbg.render.json_lines import to_plain
 from rrdbg.render.notebook import notebook_markdown
 from rrdbg.render.page import page_data, timeline_page, track_data
 from rrdbg.render.text import render
 from rrdbg.store.notebook_file import load_notebook, save_notebook
 from rrdbg.store.recording import Recording
-from rrdbg.store.timeline_file import load_timeline
+from rrdbg.store.shared_file import SharedFile
 
 MOST_ANSWERS = 20_000
 """Answers of one line that a page is given."""
@@ -53,12 +57,18 @@ class Workbench:
         self._asked: asyncio.Task[Any] | None = None  # whose line is run
         self._turn = 0
         self._next_progress = 0.0
+        self._switches = SharedFile(runner.replay.recording.layout.switches)
+        self._switches.note()
+        self._runs = runner.replay.timeline.marks.get(WHO_RAN, ())
+        self._others = Others(runner.replay.presence, self._tell_others)
+        self._others_told: list[Client] = []
         self._before = runner.replay.on_progress
         runner.on_ended.append(self._ended)
         runner.replay.on_progress = self._progress
 
     async def close(self) -> None:
         """Let the pages go, and end what one of them has had run; the session is left to its owner."""
+        self._others.close()
         self._runner.on_ended.remove(self._ended)
         self._runner.replay.on_progress = self._before
         for page in self._pages:
@@ -74,11 +84,10 @@ class Workbench:
 
     async def timeline(self) -> Told:
         """The tracks of the whole recording, with every mark as far as a page can hold them."""
-        path = self._runner.replay.recording.layout.root
+        path, known = self._runner.replay.recording.layout.root, self._runner.replay.timeline
 
         def read() -> Told:
-            recording = Recording.peek(path)
-            return page_data(timeline_tracks(recording, load_timeline(recording), FULL))
+            return page_data(timeline_tracks(Recording.peek(path), known, FULL))
 
         return await asyncio.to_thread(read)
 
@@ -103,12 +112,11 @@ class Workbench:
         :raises UsageError: there is no such form.
         :raises RecordingError: the notebook is damaged.
         """
-        path = self._runner.replay.recording.layout.root
+        path, known = self._runner.replay.recording.layout.root, self._runner.replay.timeline
         entries = load_notebook(self._runner.replay.recording)
 
         def page() -> str:
-            recording = Recording.peek(path)
-            return timeline_page(timeline_tracks(recording, load_timeline(recording)), entries)
+            return timeline_page(timeline_tracks(Recording.peek(path), known), entries)
 
         match form:
             case "markdown":
@@ -123,7 +131,10 @@ class Workbench:
         """What happens, from where the cursor is now, until the workbench is closed."""
         page: asyncio.Queue[Told | None] = asyncio.Queue(_MOST_WAITING)
         self._pages.add(page)
+        self._others.watch()
+        self._others_told = self._others.now
         try:
+            yield _clients(self._others_told)
             try:
                 yield {"type": "place", **(self._told or await self._look())}
             except RrdbgError as error:
@@ -241,8 +252,19 @@ class Workbench:
             self._publish({"type": "place", **await self._look()})
         except RrdbgError as error:
             self._publish({"type": "error", "text": shown(str(error)), "turn": self._turn})
-        timeline = self._runner.replay.timeline
-        self._publish({"type": "tracks", "tracks": [track_data(track) for track in known_tracks(timeline, FULL)]})
+        told = {"who": await self._who_ran(), "tracks": known_tracks(self._runner.replay.timeline, FULL)}
+        self._publish({"type": "tracks"} | {name: [*map(track_data, tracks)] for name, tracks in told.items()})
+
+    async def _who_ran(self) -> list[Track]:
+        """The tracks of who ran, if what is known of that has changed; that of samples is empty beside tasks."""
+        recording, timeline = self._runner.replay.recording, self._runner.replay.timeline
+        runs, changed = timeline.marks.get(WHO_RAN, ()), self._switches.changed
+        if not changed and runs is self._runs:
+            return []
+        self._runs = runs
+        self._switches.note()
+        tracks = await asyncio.to_thread(who_ran, recording, timeline, FULL)
+        return tracks if tracks[0].name == WHO_RAN else [Track(WHO_RAN, "", TrackKind.RUNS, ()), *tracks]
 
     async def _look(self) -> Told:
         found: list[Told] = []
@@ -254,6 +276,11 @@ class Workbench:
         await self._runner.look(look())
         (self._told,) = found
         return self._told
+
+    def _tell_others(self, clients: list[Client]) -> None:
+        if clients != self._others_told:
+            self._others_told = clients
+            self._publish(_clients(clients))
 
     def _progress(self, progress: Progress) -> None:
         self._before(progress)
@@ -267,6 +294,15 @@ class Workbench:
     def _publish(self, told: Told) -> None:
         for page in self._pages:
             _put(page, told)
+
+
+def _clients(clients: list[Client]) -> Told:
+    """Where each of the other sessions is, as the page gets it."""
+    listed = [
+        {"key": client.key, "name": str(client), "position": position(client.position.icount, client.position.phase)}
+        for client in clients
+    ]
+    return {"type": "clients", "clients": listed}
 
 
 def _put(page: asyncio.Queue[Told | None], told: Told | None) -> None:
@@ -284,4 +320,8 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 
 def _answer(result: Result) -> Told:
-    return {"type": "answer", "text": render(result), **to_plain(result)}
+    told: Told = {"type": "answer", "text": render(result), **to_plain(result)}
+    if isinstance(result, StackSample):
+        # A browser's numbers are too short for addresses.
+        told["names"] = [shown(frame.function) or f"{frame.address:#x}" for frame in result.frames]
+    return told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rrdbg.model.timeline.bookmark import Bookmark
@@ -21,6 +21,9 @@ STOPS = "stops"
 
 QUERY_HITS = "query hits"
 """The name of the marks of what queries have found."""
+
+WHO_RAN = "who ran"
+"""The name of the marks that say which code ran from each of them up to its last position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,17 @@ class Timeline:
         """This timeline with one more mark called ``name``; it takes the place of an earlier one at its position."""
         others = tuple(known for known in self.marks.get(name, ()) if known.position != mark.position)
         return replace(self, marks={**self.marks, name: (*others, mark)[-MARKS_KEPT:]})
+
+    def with_runs(self, start: Position, end: Position, runs: Sequence[Mark]) -> Timeline:
+        """This timeline with ``runs`` as all that is known of who ran from ``start`` on and before ``end``."""
+        others: list[Mark] = []
+        for known in self.marks.get(WHO_RAN, ()):
+            if known.position < start:
+                others.append(replace(known, last=min(known.end, start)))
+            if known.end > end:
+                others.append(replace(known, position=max(known.position, end)))
+        kept = sorted([*others, *runs], key=lambda mark: mark.position)
+        return replace(self, marks={**self.marks, WHO_RAN: tuple(kept[-MARKS_KEPT:])})
 
     def landing_before(self, position: Position) -> int:
         """The last plain icount from which single-stepping arrives at ``position``.

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from rrdbg.model.timeline.cost import CostMap
-from rrdbg.model.timeline.line import Timeline
+from rrdbg.model.timeline.line import WHO_RAN, Timeline
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 
 V = TypeVar("V")
@@ -29,6 +29,10 @@ def merged(before: Timeline, mine: Timeline, theirs: Timeline) -> Timeline:
         cost=_costs(before.cost, mine.cost, theirs.cost),
     )
     for name, marks in mine.marks.items():
+        if name == WHO_RAN and marks != before.marks.get(name):
+            # Two samplings of one stretch say the same; of both together each would hide the other.
+            result = replace(result, marks={**result.marks, name: marks})
+            continue
         known = set(before.marks.get(name, ()))
         for mark in marks:
             if mark not in known:

@@ -26,6 +26,8 @@ class TrackKind(StrEnum):
     """Columns: how many there are in each stretch."""
     HEIGHTS = "heights"
     """A stem for each mark, as high as its value."""
+    RUNS = "runs"
+    """A bar from each mark to its last position, coloured by its text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ export class Track {
   value(mark) { return this.columns.value ? this.columns.value[mark] : 0; }
   more(mark) { return this.columns.more ? this.columns.more[mark] : 0; }
   span(mark) { return this.columns.span ? this.columns.span[mark] : 0; }
+  depth(mark) { return this.columns.depth ? this.columns.depth[mark] : 0; }
   text(mark) { return this.columns.text ? this.columns.text[mark] : ""; }
 
   // The first mark at or behind an icount.

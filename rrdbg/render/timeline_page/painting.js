@@ -4,7 +4,6 @@ import { first, grouped, niceStep, positionText, shortNumber, ticks } from "./wo
 
 // Room at both ends, so that what lies at the very start or end can be seen and hit.
 const EDGE = 6;
-const FONT = "11px system-ui, 'DejaVu Sans', sans-serif";
 
 export const perPixel = (view, width) => view.span / Math.max(width - 2 * EDGE, 1);
 export const xOf = (view, icount, width) => EDGE + (icount - view.from) / perPixel(view, width);
@@ -32,14 +31,14 @@ export function paintTicks({ context, width, height, view, palette }) {
 
 export function paintNote({ context, height, palette }, text) {
   context.fillStyle = palette.get("--muted");
-  context.font = FONT;
+  context.font = palette.get("--picture-font");
   context.textBaseline = "middle";
   context.fillText(text, 8, height / 2);
 }
 
 function paintAxis({ context, width, height, view, palette }, marks) {
   context.fillStyle = palette.get("--muted");
-  context.font = FONT;
+  context.font = palette.get("--picture-font");
   context.textBaseline = "middle";
   let free = -Infinity;
   for (const [icount, text] of marks) {
@@ -97,7 +96,7 @@ function* inView({ view, width, row: { track } }) {
 
 export function paintMarks(on) {
   const { context, width, height, view, palette, row } = on, { track } = row;
-  context.font = FONT;
+  context.font = palette.get("--picture-font");
   context.textBaseline = "middle";
   const ink = palette.get("--ink"), tint = palette.get(row.tint);
   context.fillStyle = tint;
@@ -161,8 +160,12 @@ export function paintSpeed(on) {
 
 // The whole recording, small; what of it is in view is framed.
 export function paintOverview(on) {
-  const { context, width, height, view, palette, row } = on;
+  const { context, width, height, view, palette, row, cursor, others } = on;
   context.drawImage(backdrop(on, row), 0, 0, width, height);
+  context.fillStyle = palette.get("--other");
+  for (const { icount } of others) context.fillRect(icount / view.whole * width - 1, 0, 2, height);
+  context.fillStyle = palette.get("--cursor");
+  if (cursor !== null) context.fillRect(cursor / view.whole * width - 1, 0, 2, height);
   const left = view.from / view.whole * width, wide = Math.max(view.span / view.whole * width, 2);
   context.fillStyle = palette.get("--window");
   context.globalAlpha = 0.13;

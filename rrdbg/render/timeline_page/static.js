@@ -2,6 +2,7 @@
 // and can go there itself defines `rrdbgHost` before (editors/vscode does), and tells where the cursor stands.
 
 import { ConsoleList, factsText } from "./console.js";
+import { keptFlame } from "./flame.js";
 import { Model } from "./model.js";
 import { entryNode } from "./notebook.js";
 import { Timeline, addButtons } from "./timeline.js";
@@ -49,6 +50,7 @@ const timeline = new Timeline(element("tracks"), model, {
 printed = new ConsoleList(element("lines"), element("console-title"), timeline, go);
 addButtons(timeline);
 element("kept").append(...(model.data.notebook || []).map((entry, index) => entryNode(entry, index + 1, { go })));
+for (const { title, flame } of model.data.notebook || []) if (flame) timeline.update(keptFlame(title, flame));
 if (host) {
   element("click").textContent = "go there";
   host.follow((icount, phase) => {

@@ -4,6 +4,7 @@ import {
   Palette, icountOf, markAt, paintHeights, paintMarks, paintNote, paintOverview, paintPositions, paintRate, paintSpeed,
   paintTicks, paintTimes, perPixel, rateAt, speedAt, xOf,
 } from "./painting.js";
+import { flameAt, flameHeight, paintFlame } from "./flame.js";
 import { Track } from "./model.js";
 import { grouped, made, positionText } from "./words.js";
 
@@ -11,6 +12,8 @@ const KINDS = {
   heights: { height: 40, low: 26, paint: paintHeights, at: markAt },
   rate: { height: 42, low: 30, paint: paintRate, at: rateAt },
   marks: { height: 22, low: 20, paint: paintMarks, at: markAt },
+  runs: { height: 22, low: 20, paint: paintFlame, at: flameAt },
+  flame: { height: 22, low: 20, paint: paintFlame, at: flameAt, tall: flameHeight },
 };
 const HUES = 8;
 const TOUCH_SLACK = 3;
@@ -30,12 +33,17 @@ class Row {
     this.small = small ? this.label.appendChild(made("small")) : null;
     if (tint) this.label.style.setProperty("--colour", `var(${tint})`);
     this.canvas = made("canvas");
-    this.canvas.style.height = `${height}px`;
     this.canvas.setAttribute("role", "img");
     this.spoken = spoken;
     this.node.dataset.track = name;
     this.node.append(this.label, this.canvas);
+    this.resize(height);
     this.count();
+  }
+
+  resize(height) {
+    this.height = height;
+    this.canvas.style.height = `${height}px`;
   }
 
   count() {
@@ -52,10 +60,11 @@ class Row {
 }
 
 // `go` is called with what was chosen ({heading, lines, at, position}), `shown` when another part is in view;
-// `hint` says of a position what a click does, `compact` leaves room for more than the timeline.
+// `hint` says of a position what a click does, `compact` leaves room for more than the timeline; `offers` says for tracks
+// that may be empty what can be done about that: {text, act}.
 export class Timeline {
-  constructor(surface, model, { go, shown = () => {}, hint, compact = false }) {
-    Object.assign(this, { surface, model, go, shown, hint, compact, palette: new Palette(), rows: [] });
+  constructor(surface, model, { go, shown = () => {}, hint, compact = false, offers = {} }) {
+    Object.assign(this, { surface, model, go, shown, hint, compact, offers, palette: new Palette(), rows: [] });
     this.list = surface.appendChild(made("div"));
     this.list.id = "rows";
     this.crosshair = surface.appendChild(made("div", "crosshair"));
@@ -65,6 +74,7 @@ export class Timeline {
     this.spoken.setAttribute("aria-live", "polite");
     this.crosshair.hidden = this.here.hidden = this.tip.hidden = true;
     this.cursor = null;
+    this.others = [];
     this.chosen = -1;
     this.marked = -1;
     this.scheduled = false;
@@ -92,40 +102,111 @@ export class Timeline {
   add(name, options, before = null) {
     const row = new Row(name, options);
     this.list.insertBefore(row.node, before && before.node);
-    this.rows.splice(before ? this.rows.indexOf(before) : this.rows.length, 0, row);
+    const index = before ? this.rows.indexOf(before) : this.rows.length;
+    this.rows.splice(index, 0, row);
+    if (this.chosen >= index) this.chosen++;
     return row;
   }
 
   addTrack(track, before = null) {
     const kind = KINDS[track.kind];
-    return this.add(track.name, {
-      ...kind, height: this.compact ? kind.low : kind.height, track, tint: `--track-${track.index % HUES}`, small: track.kind !== "marks",
+    const height = kind.tall ? kind.tall(track) : this.compact ? kind.low : kind.height;
+    const row = this.add(track.name, {
+      ...kind, height, track, tint: `--track-${track.index % HUES}`, small: track.kind !== "marks", className: track.kind,
     }, before);
+    this.offer(row);
+    return row;
   }
 
-  // Another form of a track, or a new one; without marks and a note it goes.
-  update(data) {
+  offer(row) {
+    const offer = this.offers[row.name], old = row.node.querySelector(".offer");
+    if (old) old.remove();
+    if (!offer || row.track.at.length) return;
+    const button = made("button", "offer", offer.text);
+    button.type = "button";
+    button.title = row.track.note;
+    button.setAttribute("aria-label", `${offer.text}: ${row.name}`);
+    button.addEventListener("click", offer.act);
+    row.node.append(button);
+  }
+
+  // Another form of a track, or a new one, at the top if it is to be the `first`; without marks and a note it goes.
+  update(data, first = data.kind === "flame") {
     const row = this.rows.find((known) => known.track && known.name === data.name);
     const track = new Track(data, row ? row.track.index : this.rows.length);
     if (row && !data.at.length && !data.note) {
+      const index = this.rows.indexOf(row);
       row.node.remove();
-      this.rows.splice(this.rows.indexOf(row), 1);
+      this.rows.splice(index, 1);
+      if (this.chosen === index) this.chosen = this.marked = -1;
+      if (this.chosen > index) this.chosen--;
     } else if (row) {
       const index = this.model.tracks.indexOf(row.track);
       if (index >= 0) this.model.tracks[index] = track;
       row.track = track;
+      if (KINDS[data.kind].tall) row.resize(KINDS[data.kind].tall(track));
       row.count();
+      this.offer(row);
     } else if (data.at.length || data.note) {
-      this.addTrack(track, this.last);
+      this.addTrack(track, first ? this.rows.find((known) => known.track) : this.last);
     }
     this.refresh();
   }
 
-  // The cursor stands there now; it is brought into view if it is not.
+  // The cursor stands there now; where it has moved it is brought into view.
   stand(icount, phase = 0) {
+    const moved = icount !== this.cursor;
     this.cursor = icount;
     this.here.dataset.at = positionText(icount, phase);
+    if (!moved) { this.refresh(); return; }
     if (icount < this.view.from || icount > this.view.to) this.view.show(icount - this.view.span / 2, this.view.span);
+    this.refresh();
+  }
+
+  // Where others are, each with its name: [{key, name, position}]; a click on a name goes there.
+  meet(clients) {
+    const known = new Map(this.others.map((other) => [other.key, other]));
+    this.others = clients.map(({ key, name, position: { icount, phase } }) => {
+      const other = known.get(key) || this.stranger(key, name);
+      known.delete(key);
+      const position = positionText(icount, phase);
+      Object.assign(other, { icount, position });
+      other.flag.title = `${name} is at ${position}: click to go there`;
+      other.node.dataset.at = position;
+      return other;
+    });
+    for (const gone of known.values()) gone.node.remove();
+    this.refresh();
+  }
+
+  stranger(key, name) {
+    const node = this.surface.appendChild(made("div", "other")), flag = made("button", "", name);
+    const other = { key, node, flag };
+    flag.type = "button";
+    flag.addEventListener("click", () => this.go({ position: other.position }));
+    node.append(flag);
+    return other;
+  }
+
+  // Flags that would lie on each other stand below each other, and none is out of the row.
+  placeOthers() {
+    const taken = [], edge = this.surface.clientWidth;
+    for (const { node, flag, icount } of [...this.others].sort((a, b) => a.icount - b.icount)) {
+      this.place(node, icount);
+      if (node.hidden) continue;
+      const left = node.offsetLeft, wide = flag.offsetWidth, begin = Math.min(left, edge - wide);
+      let lane = 0;
+      while (taken[lane] > begin) lane++;
+      taken[lane] = begin + wide + 4;
+      flag.style.left = `${begin - left}px`;
+      flag.style.top = `${1 + lane * 18}px`;
+    }
+  }
+
+  // Have a stretch in view, where little or nothing of it can be seen.
+  reveal(from, to) {
+    const { view } = this, span = Math.max(to - from, 1);
+    if (from < view.from || to > view.to || span < view.span / 20) view.show(from - span * 0.02, span * 1.04);
     this.refresh();
   }
 
@@ -146,13 +227,14 @@ export class Timeline {
       const context = canvas.getContext("2d");
       context.setTransform(scale, 0, 0, scale, 0, 0);
       context.clearRect(0, 0, width, height);
-      const on = { context, width, height, view, palette, model, row, rows };
+      const on = { context, width, height, view, palette, model, row, rows, cursor: this.cursor, others: this.others };
       if (row.tint) paintTicks(on);
       if (row.track && !row.track.at.length) paintNote(on, row.track.note || "none");
       else if (row === this.last && !model.speeds.length) paintNote(on, "not measured yet: 'rrdbg index' does");
       else row.paint(on);
     }
     if (this.cursor !== null) this.place(this.here, this.cursor);
+    this.placeOthers();
     this.surface.dataset.from = view.from;
     this.surface.dataset.to = view.to;
     this.shown(this.rangeText());
@@ -171,12 +253,12 @@ export class Timeline {
     const { canvas } = this.rows[1], width = canvas.clientWidth, x = xOf(this.view, icount, width);
     line.hidden = x < 0 || x > width;
     line.style.left = `${canvas.offsetLeft + x}px`;
-    line.style.height = `${this.list.offsetHeight}px`;
+    line.style.height = `${this.list.offsetHeight - line.offsetTop}px`;
   }
 
-  under(row, x, width) {
+  under(row, x, width, y) {
     const icount = icountOf(this.view, x, width);
-    return (row.at && row.at(this.model, row.track, icount, perPixel(this.view, width))) || this.model.place(icount);
+    return (row.at && row.at(this.model, row.track, icount, perPixel(this.view, width), y)) || this.model.place(icount);
   }
 
   show(found, x, y) {
@@ -207,7 +289,10 @@ export class Timeline {
       this.view.zoom(4, icountOf(this.view, event.clientX - box.left, box.width));
       this.refresh();
     });
-    new ResizeObserver(() => this.refresh()).observe(surface);
+    new ResizeObserver(() => {
+      this.palette.forget(); // wide pages have larger letters
+      this.refresh();
+    }).observe(surface);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
       this.palette.forget();
       this.refresh();
@@ -230,7 +315,7 @@ export class Timeline {
     const box = row.canvas.getBoundingClientRect(), width = box.width;
     if (!this.dragged) {
       if (row.node.classList.contains("overview")) { this.hide(); return; }
-      const found = this.under(row, event.clientX - box.left, width);
+      const found = this.under(row, event.clientX - box.left, width, event.clientY - box.top);
       this.show(found, event.clientX, event.clientY);
       this.place(this.crosshair, found.at);
       return;
@@ -261,7 +346,7 @@ export class Timeline {
     if (moved || overview) return;
     const box = row.canvas.getBoundingClientRect();
     this.choose(this.rows.indexOf(row));
-    this.go(this.under(row, event.clientX - box.left, box.width));
+    this.go(this.under(row, event.clientX - box.left, box.width, event.clientY - box.top));
   }
 
   moveWindow(event, row) {

@@ -1,26 +1,41 @@
 // What was asked, and what was found: a table that fills while it is found, and marks on the timeline.
 
+import { Stacks } from "./stacks.js";
 import { grouped, made, positionText, withHex } from "./words.js";
 
 const FILL_MS = 80;
+const FUNCTIONS = ["function", "caller"];
 const MOST_ROWS = 2000;
 // What these say is a remark, and no answer to be kept.
 const REMARKS = /^(up|down|frame|t?break|hbreak|delete|enable|disable|condition|ignore|[ra]?watch|bookmark|snapshot|checkpoint)\b/;
+// These have a track of their own already.
+const DRAWN = /^info ran\b/;
 
-// `timeline` gets the marks, `go` is called with a position as text, `keep` puts an answer into the notebook.
+// `timeline` gets the marks, `go` is called with a position as text, `run` with a command, `ask` opens the menu of a
+// function, `keep` puts an answer into the notebook.
 export class Answers {
-  constructor(list, { timeline, go, keep, shown }) {
-    Object.assign(this, { list, timeline, go, keep, shown });
+  constructor(list, { timeline, go, run, ask, keep, shown }) {
+    Object.assign(this, { list, timeline, go, run, ask, keep, shown });
     this.list.append(made("p", "note", "Click on a value, a function or a line of the console to ask about it, or write a command."));
   }
 
   begin(line) { return new Answer(this, line); }
 }
 
+// A cell that does something.
+function pressed(className, text, title, act) {
+  const cell = made("td"), button = made("button", className, text);
+  button.type = "button";
+  button.title = title;
+  button.addEventListener("click", () => act(button));
+  cell.append(button);
+  return cell;
+}
+
 // The answer to one line. It takes its place in the list when there is something to be shown.
 class Answer {
   constructor(answers, line) {
-    Object.assign(this, { answers, line, rows: [], texts: [], waiting: [], timer: 0, columns: null, count: 0 });
+    Object.assign(this, { answers, line, rows: [], texts: [], waiting: [], timer: 0, columns: null, count: 0, stacks: null });
     this.node = null;
   }
 
@@ -57,6 +72,8 @@ class Answer {
         return told.lines.forEach(([position, text]) => this.row(position, { line: text }, text));
       case "changed":
         return this.changed(told);
+      case "stack-sample":
+        return this.sample(told);
       default:
         if (told.text) this.say(told.text);
     }
@@ -66,6 +83,13 @@ class Answer {
     this.place();
     this.rows.push({ position, cells, text });
     this.waiting.push({ position, cells });
+    this.timer ||= setTimeout(() => this.fill(), FILL_MS);
+  }
+
+  sample(told) {
+    this.place();
+    this.stacks ||= new Stacks();
+    this.stacks.add(told);
     this.timer ||= setTimeout(() => this.fill(), FILL_MS);
   }
 
@@ -91,13 +115,25 @@ class Answer {
 
   fill() {
     this.timer = 0;
+    if (this.stacks) { this.fillStacks(); return; }
     const { table, tbody } = this.tableFor(this.waiting[0]);
     const room = MOST_ROWS - tbody.children.length;
     tbody.append(...this.waiting.slice(0, Math.max(room, 0)).map((row) => this.tableRow(row)));
     this.waiting = [];
     table.dataset.rows = this.rows.length;
     this.state.textContent = `${grouped.format(this.rows.length)} so far`;
-    this.mark();
+    if (!DRAWN.test(this.line)) this.mark();
+  }
+
+  // Calls over positions on the timeline, and a table of who has how much of them.
+  fillStacks() {
+    const { stacks } = this;
+    this.rows = stacks.rows();
+    const { table, tbody } = this.tableFor(this.rows[0]);
+    tbody.replaceChildren(...this.rows.slice(0, MOST_ROWS).map((row) => this.tableRow(row)));
+    table.dataset.rows = this.rows.length;
+    this.state.textContent = `${grouped.format(stacks.samples.length)} stacks so far`;
+    this.answers.timeline.update(stacks.track(this.line));
   }
 
   tableFor(row) {
@@ -119,8 +155,19 @@ class Answer {
     go.type = "button";
     go.addEventListener("click", () => this.answers.go(go.textContent));
     at.append(go);
-    row.append(at, ...this.columns.map((name) => made("td", "", cells[name] ?? "")));
+    row.append(at, ...this.columns.map((name) => this.cell(name, cells[name] ?? "", position)));
     return row;
+  }
+
+  cell(name, text, { icount }) {
+    if (name === "instructions" && Number(text)) {
+      const line = `profile from ${icount} to ${icount + Number(text)}`;
+      return pressed("go flame", grouped.format(text), "Flame chart of this call", () => this.answers.run(line));
+    }
+    if (FUNCTIONS.includes(name) && /^[A-Za-z_]/.test(text)) {
+      return pressed("function", text, "", (node) => this.answers.ask.function(node, text.replace(/\+\d+$/, "")));
+    }
+    return made("td", "", text);
   }
 
   // All that was found, as marks on the timeline.
@@ -130,14 +177,19 @@ class Answer {
     this.answers.timeline.update({
       name: this.line, one: this.line, kind: "marks", note: "", at,
       phase: marks.map(({ position }) => position.phase), text: marks.map(({ text }) => text),
+      span: marks.map(({ cells }) => Number(cells.instructions) || 0),
     });
   }
 
   end(told) {
-    if (this.waiting.length) { clearTimeout(this.timer); this.fill(); }
+    if (this.timer) { clearTimeout(this.timer); this.fill(); }
     if (!this.node) return;
+    if (this.stacks) {
+      const [, from, to] = /\bfrom (\d+) to (\d+)/.exec(this.line) || [0, this.stacks.start, this.stacks.end];
+      this.answers.timeline.reveal(Number(from), Number(to));
+    }
     const count = this.rows.length;
-    const found = count ? `${grouped.format(count)} found` : "";
+    const found = this.stacks ? `${grouped.format(this.stacks.samples.length)} stacks` : count ? `${grouped.format(count)} found` : "";
     this.state.textContent = told.type === "done" ? found : [found, told.type === "error" ? "failed" : "stopped"].filter(Boolean).join(", ");
     if (count > MOST_ROWS) this.body.append(made("p", "note", `The first ${grouped.format(MOST_ROWS)} are listed, all are marked on the timeline.`));
   }

@@ -8,6 +8,7 @@ import { closeMenu, openMenu } from "./menu.js";
 import { Model } from "./model.js";
 import { PlaceView } from "./place.js";
 import { Search } from "./search.js";
+import { spread } from "./spread.js";
 import { Timeline, addButtons } from "./timeline.js";
 import { made } from "./words.js";
 
@@ -29,7 +30,10 @@ const LEVELS = [["u", "up", "Look at the caller"], ["d", "down", "Look at the fu
 const WITHOUT_GDB = new Set(["start", "end", "stepi", "reverse-stepi", "continue", "reverse-continue", "finish"]);
 const LETTERS = new Map([...BACK, ...FORTH, ...LEVELS].map(([letters, line]) => [letters, line]));
 // What may be run since an address says so: it asks, and changes nothing.
-const QUESTION = /^(last|first|writes|reads|calls|count|nth|origin|tprintf|events|console|strace|info)\b/;
+const QUESTION = /^(last|first|writes|reads|calls|profile|count|nth|origin|tprintf|events|console|strace|info)\b/;
+
+// Lines of source on each side, and characters in all, that the notebook keeps of a place.
+const KEPT_LINES = 4, KEPT_TEXT = 20000;
 
 const link = new Link();
 const command = element("command");
@@ -89,7 +93,7 @@ async function run(line) {
   }
 }
 
-async function runAll(lines) { for (const line of lines) await run(line); }
+const inView = () => `from ${Math.floor(timeline.view.from)} to ${Math.ceil(timeline.view.to)}`;
 
 const go = (position) => run(`seek ${position}`);
 
@@ -120,8 +124,9 @@ const ask = {
   function(anchor, name) {
     openMenu(anchor, name, [
       ["All calls", `calls ${name}`, () => run(`calls ${name}`)],
-      ["Back to the call before", "", () => runAll([`tbreak ${name}`, "reverse-continue"])],
-      ["On to the next call", "", () => runAll([`tbreak ${name}`, "continue"])],
+      ["Flame chart in view", `profile ${name}`, () => run(`profile ${name} ${inView()}`)],
+      ["Back to the call before", `previous-hit ${name}`, () => run(`previous-hit ${name}`)],
+      ["On to the next call", `next-hit ${name}`, () => run(`next-hit ${name}`)],
       // Of a file of bare symbols GDB takes variables for functions.
       ["Its memory", `&${name}`, () => lookAt(`&${name}`)],
     ]);
@@ -147,19 +152,27 @@ function showPlace(place) {
   history.replaceState(null, "", `?${address}`);
 }
 
-// What is kept of the place where the cursor is.
+// What is kept of the place where the cursor is: the calls, the lines of source around, and the variables.
 function kept() {
-  const { frames = [], position, pc } = view.place, frame = view.frame;
+  const { frames = [], locals = [], source, position, pc } = view.place, frame = view.frame;
   const line = (known) => known.line ? ` at ${known.path.split("/").pop()}:${known.line}` : "";
-  return {
-    position, where: frame ? frame.function + line(frame) : pc,
-    text: frames.map((known) => `#${known.level}  ${known.function} (${known.arguments.map(([name, value]) => `${name}=${value}`).join(", ")})${line(known)}`).join("\n"),
-  };
+  const stack = frames.map((known) => `#${known.level}  ${known.function} (${known.arguments.map(([name, value]) => `${name}=${value}`).join(", ")})${line(known)}`);
+  const lines = source ? source.lines.map((text, index) => [source.first + index, text]) : [];
+  const near = lines.filter(([number]) => Math.abs(number - source.line) <= KEPT_LINES)
+    .map(([number, text]) => `${number === source.line ? "=>" : "  "} ${String(number).padStart(5)}  ${text}`);
+  const values = locals.map(({ name, value }) => `${name} = ${value}`);
+  const text = [stack, near, values].filter((part) => part.length).map((part) => part.join("\n")).join("\n\n");
+  // By letters, of which none is to be cut in two.
+  return { position, where: frame ? frame.function + line(frame) : pc, text: [...text].slice(0, KEPT_TEXT).join("") };
 }
 
 function take(told) {
   if (told.type === "place") showPlace(told);
-  else if (told.type === "tracks") for (const track of told.tracks) timeline.update(track);
+  else if (told.type === "clients") timeline.meet(told.clients);
+  else if (told.type === "tracks") {
+    for (const track of told.tracks) timeline.update(track);
+    for (const track of told.who.reverse()) timeline.update(track, true);
+  }
   else if (told.type === "progress" && running) {
     element("progress").hidden = false;
     element("done").style.width = `${Math.round(told.share * 100)}%`;
@@ -240,6 +253,7 @@ async function begin() {
   addLetters(element("levels"), LEVELS);
   showTab("source");
   showTab("console");
+  spread(showTab);
   const model = new Model(await link.timeline());
   document.title = `${model.name} - rrdbg`;
   element("name").textContent = model.name;
@@ -249,12 +263,14 @@ async function begin() {
     go: ({ position }) => go(position),
     hint: (position) => `click: go to ${position}`,
     shown: (text) => { element("range").textContent = text; },
+    offers: { "who ran": { text: "Look", act: () => run("info ran") } },
   });
   printed = new ConsoleList(element("lines"), element("console-title"), timeline, ({ position }) => go(position));
-  answers = new Answers(element("answers"), { timeline, go, keep: (answer) => { showTab("notebook"); book.keep(answer); }, shown: () => showTab("answers") });
+  answers = new Answers(element("answers"), { timeline, go, run, ask, keep: (answer) => { showTab("notebook"); book.keep(answer); }, shown: () => showTab("answers") });
   const book = new Book(element("notebook"), { link, go, place: kept, say });
   book.load().catch((error) => say(error.message, "error"));
   addButtons(timeline);
+  element("flame").addEventListener("click", () => run(`profile ${inView()}`));
   new Search({ link, model, go, ask });
   globalThis.rrdbg = { model, timeline, view };
   const wanted = new URLSearchParams(location.search);

@@ -4,6 +4,7 @@ import { entryNode } from "./notebook.js";
 import { made } from "./words.js";
 
 const MOST_ROWS = 200;
+const MOST_SLICES = 20000;
 
 export class Book {
   constructor(node, { link, go, place, say }) {
@@ -25,6 +26,7 @@ export class Book {
     this.entries.push({
       at, title: answer ? answer.line : "here", where, text: answer ? answer.texts.join("\n") : this.place().text,
       columns, rows, total: answer ? answer.rows.length : 0, note: "",
+      ...(answer && answer.stacks && { flame: answer.stacks.kept(MOST_SLICES) }),
     });
     this.save();
     this.show();

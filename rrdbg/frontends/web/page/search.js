@@ -41,7 +41,8 @@ export class Search {
   async find(text) {
     const asked = ++this.asked;
     if (!text) { this.hide(); return; }
-    const groups = this.model.tracks.filter((track) => track.columns.text)
+    // Who ran has the names of functions, which are found below.
+    const groups = this.model.tracks.filter((track) => track.columns.text && track.kind !== "runs")
       .map((track) => [track.name, this.marks(track, text.toLowerCase())]);
     this.show(groups);
     let found;
