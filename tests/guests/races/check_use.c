@@ -2,11 +2,11 @@
  *
  * A request is looked at, and then taken. The interrupt takes requests back whose time is up. If it comes between the look
  * and the taking, what is taken is no request any more. Each round first works for as long as the time stamp counter
- * happens to say, as a cache or a bus would make it; the gap is two instructions wide, and a tick has 31,250. */
+ * happens to say, as a cache or a bus would make it; the gap is three instructions wide, and a tick has 31,250. */
 #include "machine.h"
 
 #ifndef ROUNDS
-#define ROUNDS 25
+#define ROUNDS 20
 #endif
 
 struct request {
@@ -39,8 +39,13 @@ static inline uint64_t now(void) {
 }
 
 __attribute__((noinline)) static void work(uint64_t amount) {
-    for (uint64_t i = 0; i < amount; i++)
+    for (uint64_t i = 0; i < amount; i++) {
         results = results * 6364136223846793005ul + i;
+#ifndef GAP
+        if (results >> 63) /* no round takes as many instructions as another, else ticks come at one place of it */
+            results ^= amount;
+#endif
+    }
 }
 
 __attribute__((noinline)) static void take(void) {

@@ -32,8 +32,11 @@ void on_timer(struct frame *frame) {
 }
 
 __attribute__((noinline)) static void work(uint64_t amount) {
-    for (uint64_t i = 0; i < amount; i++)
+    for (uint64_t i = 0; i < amount; i++) {
         results = results * 6364136223846793005ul + i;
+        if (results >> 63) /* no round takes as many instructions as another, else ticks come at one place of it */
+            results ^= amount;
+    }
 }
 
 __attribute__((noinline)) static void send(void) {
