@@ -51,8 +51,17 @@ def wait_until_swept(temporary: Path) -> None:
 
 
 def children(pid: int, name: str) -> list[int]:
-    """The pids of processes called ``name`` that ``pid`` has started, and their children."""
-    return [own for own, called in _family(pid) if called.startswith(name)]
+    """The pids of processes called ``name`` that ``pid`` has started, and their children.
+
+    One of another Debian's (scripts/other-qemu) is called by its loader's name.
+    """
+
+    def loaded(own: int, called: str) -> bool:
+        return called.startswith("ld-linux") and any(
+            word.rpartition(b"/")[2] == name.encode() for word in command_line(own).split(b"\0")
+        )
+
+    return [own for own, called in _family(pid) if called.startswith(name) or loaded(own, called)]
 
 
 def qemus_of(pid: int) -> list[int]:

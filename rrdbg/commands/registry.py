@@ -192,10 +192,15 @@ class Registry:
                 yield answer
 
     def monitored(self, line: str) -> str:
-        """``line``, written behind GDB's ``monitor``, as a command of ours: what QEMU's own would take is for QEMU."""
-        word = line.split(None, 1)[0] if line.strip() else ""
-        if word not in _QEMUS:
+        """``line``, written behind GDB's ``monitor``, as a command of ours: what QEMU's own would take is for QEMU.
+
+        So are the registers: those that we list a client has itself, and extensions look for QEMU's system registers.
+        """
+        words = line.split()
+        if not words or words[0] not in _QEMUS:
             return line
+        if words[:2] == ["info", "registers"]:
+            return f"qemu {line}"
         try:
             self.match(line)
         except UsageError:

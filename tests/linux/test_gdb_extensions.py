@@ -21,7 +21,7 @@ from rrdbg.model.linux.kallsyms import Kallsyms, read_kallsyms
 from tests.linux.asked import printed
 from tests.server.conftest import Debugger, debugging
 
-pytestmark = [pytest.mark.matrix, pytest.mark.linux, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.matrix, pytest.mark.linux, pytest.mark.timeout(1800)]
 
 _IMAGE = 0xFFFFFFFF80000000, 0xFFFFFFFFC0000000
 _MAPPED = re.compile(r"^([0-9a-f]{16})-([0-9a-f]{16}) ([0-9a-f]{16}) ([-urw]{3})$", re.MULTILINE)

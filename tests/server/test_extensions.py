@@ -36,6 +36,9 @@ async def test_a_qemu_is_known_by_its_packets_and_its_monitor_answers(
             assert "pc.ram" in await gdb.console("monitor info mtree -f")
             assert "CPU #0" in await gdb.console("monitor info cpus")
             assert "isa-serial" in await gdb.console("monitor info qtree")
+            said = await gdb.console("monitor info registers")
+            assert int(re.findall(r"\bCR3=([0-9a-f]+)", said)[0], 16) == await debugger.number("$cr3")
+            assert re.search(r"^IDT= +[0-9a-f]+ [0-9a-f]+$", said, re.MULTILINE)
             # What was looked at goes on as it was recorded.
             await gdb.console("stepi")
             assert debugger.replay.position == busy[place + 1].position

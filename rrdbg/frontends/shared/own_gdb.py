@@ -361,7 +361,8 @@ class Debugger:
         pc = await self._server.stub.window.pc()
         reason = _HITS.get(str(stopped.get("reason")))
         if reason is None:
-            at_end = aftermath.reason in _ENDS and not stopped.get("reason")
+            # GDB 13 gives no reason there.
+            at_end = aftermath.reason in _ENDS and stopped.get("reason") in (None, "", "no-history")
             return Stop(aftermath.reason if at_end else StopReason.STEP, replay.position, pc)
         return Stop(reason, replay.position, pc, tuple(_hits(stopped, pc, aftermath, replay)))
 
