@@ -73,7 +73,7 @@ async def _profile(session: Session, text: str) -> AsyncGenerator[Result, None]:
     often = [(name, number / told) for name, number in innermost.most_common(_TOP) if number * 100 >= told]
     most = ", ".join(f"{name} ({share:.0%})" for name, share in often)
     yield Message(
-        f"{counted(taken, 'stack')}, {every:,} instructions apart, between {start} and {end}{of}."
+        f"{counted(taken, 'stack')}, {counted(every, 'instruction')} apart, between {start} and {end}{of}."
         + (f" Most often what ran is {most}." if most else "")
     )
 
@@ -177,7 +177,7 @@ async def _info_ran(session: Session, text: str) -> AsyncGenerator[Result, None]
         # It is on the timeline already, from there on.
         session.found.append(first)
         yield Found(len(session.found), first, f"{share:6.1%}  {who}", {"who": who, "share": f"{share:.3f}"})
-    yield Message(f"Who ran was looked at {every:,} instructions apart, between {start} and {end}.")
+    yield Message(f"Who ran was looked at {counted(every, 'instruction')} apart, between {start} and {end}.")
 
 
 async def _who(names: Names, look: Level) -> str:

@@ -76,7 +76,7 @@ async def stacks(user: User, functions: Functions, stretch: str, busy: Oracle) -
 
 
 async def who_ran(user: User, functions: Functions, busy: Oracle) -> None:
-    start, end = busy[0].position, busy[150].position
+    start, end = busy[0].position, busy[60].position
     results = await user.results(f"info ran from {start} to {end}")
     expected: list[tuple[int, str]] = []
     for icount in places(busy, spacing(start, end), end):
@@ -90,8 +90,8 @@ async def who_ran(user: User, functions: Functions, busy: Oracle) -> None:
     assert {result.fields["who"] for result in found} == {name for _, name in expected}
     assert sum(float(result.fields["share"]) for result in found) > 0.98
     assert all(result.position.icount in [icount for icount, name in expected] for result in found)
-    looks = [look async for look in levels(user.shell.replay, 50, start, end)]
-    assert [look.position.icount for look in looks] == places(busy, 50, end)
+    looks = [look async for look in levels(user.shell.replay, 20, start, end)]
+    assert [look.position.icount for look in looks] == places(busy, 20, end)
     assert [look.pc for look in looks] == [busy[busy.index(look.position)].pc for look in looks]
     assert {look.privilege for look in looks} == {"ring 0"}
 

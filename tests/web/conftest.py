@@ -70,9 +70,9 @@ class Page:
         script = "return [...document.querySelectorAll(arguments[0])].map((node) => node.textContent)"
         return [str(text) for text in self.browser.execute_script(script, selector)]
 
-    def wait(self, condition: Callable[[], object]) -> None:
+    def wait(self, condition: Callable[[], object], seconds: float = PATIENCE) -> None:
         ignored = (NoSuchElementException, StaleElementReferenceException)
-        WebDriverWait(self.browser, PATIENCE, 0.05, ignored).until(lambda _: condition())
+        WebDriverWait(self.browser, seconds, 0.05, ignored).until(lambda _: condition())
 
     @property
     def at(self) -> str:

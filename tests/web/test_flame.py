@@ -167,7 +167,7 @@ def test_who_ran_is_on_the_line_once_somebody_has_looked(page: Page) -> None:
 @pytest.mark.matrix
 def test_a_click_looks_at_the_whole_run(page: Page) -> None:
     page.browser.execute_script("rrdbg.timeline.offers['who ran'].act()")
-    page.wait(lambda: page.idle() and len(page.browser.execute_script(MARKS)) > 10)
+    page.wait(lambda: page.idle() and len(page.browser.execute_script(MARKS)) > 10, 8 * PATIENCE)
     found = page.browser.execute_script(MARKS)
     assert {"run_adder", "run_mixer"} <= {name for *_, name in found}
     assert found[-1][1] == page.browser.execute_script("return rrdbg.model.end")

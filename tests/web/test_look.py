@@ -90,6 +90,17 @@ def test_everything_fits_and_every_pane_has_room(sized: Page, width: int, height
 
 
 @pytest.mark.matrix
+def test_what_was_found_stays_in_sight_when_a_wide_window_is_made_smaller(sized: Page) -> None:
+    sized.tab("registers")
+    resize(sized, 3840, 2160)
+    sized.wait(lambda: sized.find("#aside").is_displayed())
+    sized.tab("notebook")
+    resize(sized, 1280, 900)
+    sized.wait(lambda: not sized.find("#aside").is_displayed())
+    assert [sized.find(f"#{name}").is_displayed() for name in ("notebook", "registers")] == [True, False]
+
+
+@pytest.mark.matrix
 @pytest.mark.parametrize("width", [600, 390])
 def test_a_narrow_window_has_all_below_each_other(sized: Page, width: int) -> None:
     resize(sized, width, 900)

@@ -11,7 +11,7 @@ export function spread(showTab) {
 }
 
 function arrange(showTab) {
-  const more = element("more"), aside = element("aside");
+  const more = element("more"), aside = element("aside"), shown = more.querySelector('[aria-selected="true"]');
   for (const name of GUESTS) {
     if (WIDE.matches) {
       aside.querySelector(".tabs").append(tabOf(name));
@@ -24,6 +24,7 @@ function arrange(showTab) {
   aside.hidden = !WIDE.matches;
   for (const pane of [more, aside]) {
     const tabs = [...pane.querySelectorAll("[data-tab]")], chosen = tabs.filter((tab) => tab.getAttribute("aria-selected") === "true");
-    if (tabs.length && chosen.length !== 1) showTab((chosen[0] || tabs[0]).dataset.tab);
+    // Of two panes that become one, what was found stays in sight.
+    if (tabs.length && chosen.length !== 1) showTab((chosen.find((tab) => tab === shown) || tabs[0]).dataset.tab);
   }
 }
