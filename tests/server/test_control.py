@@ -80,7 +80,8 @@ async def test_requests_and_answers(workload: Path, tmp_path: Path) -> None:
     async with serving(workload, tmp_path) as (replay, address), controlling(address) as talk:
         results, answer = await talk.ask(run=f"seek {PLACE}")
         assert [result["kind"] for result in results] == ["stopped"]
-        assert results[0]["text"].startswith(f"{PLACE:,} (88.0%)")
+        share = Position(PLACE).percent(replay.timeline.end)
+        assert results[0]["text"].startswith(f"{PLACE:,} ({share:.1f}%)")
         assert (answer["error"], answer["changed"], answer["position"]["icount"]) == ("", True, PLACE)
         assert replay.position == Position(PLACE)
         _, answer = await talk.ask(visit="+5")
