@@ -107,7 +107,7 @@ async def hits(user: User, twist: int, busy: Oracle) -> None:
         ("next-hit twist", 22),
         ("previous-hit twist", 21),
         ("previous-hit twist", 20),
-        ("previous-hit twist if value == value", 19),
+        ("next-hit twist if value == value", 21),
     ):
         (stopped,) = await user.results(line)
         assert isinstance(stopped, Stopped)
