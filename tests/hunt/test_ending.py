@@ -24,9 +24,16 @@ LONGEST_SECONDS = 8.0
 """By then all of it may be over: the run that fails, those that explain it, and the comparison with one of them."""
 
 
+def sockets_in(folder: Path) -> set[str]:
+    """The unix sockets below ``folder``."""
+    words = Path("/proc/net/unix").read_text().split()
+    return {word for word in words if word.startswith(f"{folder}/")}
+
+
 @pytest.mark.parametrize("number", range(KILLS))
 def test_nothing_is_left_whenever_it_is_ended(number: int, tmp_path: Path) -> None:
     temporary = Path(tempfile.gettempdir())
+    before = sockets_in(temporary)  # of other tests, in this process
     elf = build("check_use", GUEST_DIR, "ROUNDS=2", "GAP=2000")
     how = (signal.SIGKILL, signal.SIGINT)[number % 2]
     moment = random.uniform(0, LONGEST_SECONDS)
@@ -48,9 +55,8 @@ def test_nothing_is_left_whenever_it_is_ended(number: int, tmp_path: Path) -> No
         WorkFolder(cli.root).close()  # as the next hunt does first
     left = [path for path in cli.root.glob("*") if path.name not in ("latest", "state")]
     assert all((path / "manifest.json").exists() for path in left), f"{where}: {left}"
-    sockets = Path("/proc/net/unix").read_text()
-    assert str(tmp_path) not in sockets, where
-    assert str(temporary) not in sockets, where
+    assert not sockets_in(tmp_path), where
+    assert not sockets_in(temporary) - before, where
 
 
 def wait_until_over(library: Path, where: str) -> None:

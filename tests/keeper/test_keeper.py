@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import logging
@@ -15,8 +16,10 @@ import pytest
 
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.live_ram import LiveRam
+from rrdbg.engine.machines.mapping import Mapping, Taken
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import RecordingError
+from rrdbg.errors import Interrupted, RecordingError
+from rrdbg.links.machine import Machine
 from rrdbg.model.timeline.cost import CostMap, Piece
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
@@ -283,6 +286,37 @@ def test_a_start_that_is_given_up_leaves_no_machine(
 
     run(to_the_end(copied))
     run(check())
+
+
+def test_what_is_being_saved_when_a_movement_is_given_up_is_kept(
+    run: Run[Any], copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The snapshot is written while the guest goes on, into the folder of its machine, which ends with the movement."""
+    complaints: list[str] = []
+    given_up: list[int] = []
+    take = Mapping.take
+
+    async def taken(self: Mapping, machine: Machine, icount: int) -> Taken:
+        if len(given_up) == 1:  # the second one: the first is laid just behind the start
+            moving[0].cancel()
+        given_up.append(icount)
+        return await take(self, machine, icount)
+
+    moving: list[asyncio.Task[Any]] = []
+
+    async def check() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, told: complaints.append(str(told)))
+        async with await Replay.open(copied, DENSE) as replay:
+            moving.append(asyncio.create_task(replay.seek(replay.timeline.end)))
+            with pytest.raises((asyncio.CancelledError, Interrupted)):
+                await moving[0]
+            assert len(given_up) == 2
+            assert {snapshot.icount for snapshot in replay.timeline.snapshots} == {0, *given_up}
+        gc.collect()
+
+    monkeypatch.setattr(Mapping, "take", taken)
+    run(check())
+    assert complaints == []
 
 
 def test_a_timeline_of_a_newer_schema_is_refused_politely(copied: Path) -> None:

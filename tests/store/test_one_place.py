@@ -29,6 +29,7 @@ OPENING = {
     "store/trust.py": "the user's own list",
     "store/workfolder.py": "a lock of our own",
     "store/bisect_log.py": "a log that the user has named to be written",
+    "store/clients.py": "in the user's own folder, with the lock that tells whether its writer lives",
     "store/sharing.py": "the lock, and which process holds it",
     "store/pages.py": "pages that are written, by whoever holds the lock",
     "store/archive.py": "a new file in a new folder",

@@ -451,7 +451,7 @@ class Keeper:
             return
         began = time.monotonic()
         try:
-            saved = await unbroken(self._launcher.save(walker, kind, digest=self._digests), walker.machine.close)
+            await unbroken(self._take(walker, kind), walker.machine.close)
         except SnapshotNotNow:
             return
         except QemuDied:
@@ -460,9 +460,12 @@ class Keeper:
         except (QmpError, ImageError, HostError, OSError) as error:
             self._no_more(error)
             return
-        self._writing = asyncio.ensure_future(saved)
         self._last_save = time.monotonic() - began
         self._saved_for += self._last_save
+
+    async def _take(self, walker: Walker, kind: SnapshotKind) -> None:
+        # Known before a cancellation is told: what is being written needs the machine's folder, which ends with it.
+        self._writing = asyncio.ensure_future(await self._launcher.save(walker, kind, digest=self._digests))
 
     async def _kept(self) -> None:
         """Wait until the snapshot that is being written is there, if there is one, and list it."""
