@@ -19,6 +19,7 @@ from rrdbg.engine.search.parallel.local import LocalExecutor
 from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
+from rrdbg.links.tally import KEPT
 from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Breakpoint, Hit
 from rrdbg.model.program.agent import BadExpression, Expression, NeedMemory, NeedRegister
@@ -217,6 +218,28 @@ def test_a_false_condition_costs_no_stop(run: Run[Any], replay: Replay, busy: Or
             assert judge.asked < 1000
         else:
             assert judge.asked == len(busy.hits(hot))
+
+    run(check())
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("kept", [KEPT, 16])
+def test_a_condition_that_holds_all_the_time_is_not_asked_for_each_hit(
+    run: Run[Any], replay: Replay, busy: Oracle, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """The last hit lies at the end; before it there are as many as there were executions."""
+    monkeypatch.setattr(sieve, "KEPT", kept)
+    hot = max((entry.pc for entry in busy.entries), key=lambda pc: len(busy.hits(pc)))
+    judge = Judge({hot: Condition((Expression(b"\x22\x01\x27"),))})
+    last = len(busy) - 1
+
+    async def check() -> None:
+        await replay.seek(busy[last].position)
+        for index in reversed(busy.hits(hot)[-3:]):
+            judge.asked = 0
+            assert (await replay.reverse_cont([Breakpoint(-1, hot)], judge)).position == busy[index].position
+            if can_judge(replay):
+                assert judge.asked < 300
 
     run(check())
 

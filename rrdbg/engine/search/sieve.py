@@ -11,7 +11,7 @@ of code ends (the pc, the flags), those of more than eight bytes, and whatever i
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -45,7 +45,7 @@ class Window:
     """A stretch to be scanned, in which the plugin has counted so many ``hits``; None: it has not counted there.
 
     With ``sightings`` those are among its hits, all of one instruction: at icount ``latest`` or somewhat before. It may
-    have been joined of ``parts``.
+    have been joined of ``parts``, or have one at its end.
     """
 
     start: Position
@@ -145,8 +145,7 @@ class Sieve:
         """
         windows = [window async for window in self._windows(start, end, on_progress)]
         found: list[Hit] = []
-        # Of many that were joined the last one alone has nearly always what is looked for.
-        for window in (each for joined in reversed(windows) for each in (*joined.parts[-1:], joined)):
+        for window in (each for joined in reversed(windows) for each in _from_its_end(joined)):
             looked = await self._look_alone(window)
             last = await judge_last(trail, looked, lambda hit: hit.belongs)
             known = {(hit.position, hit.point.number) for hit in looked}
@@ -196,20 +195,22 @@ class Sieve:
 
     def _around(self, survey: Survey, count: int, low: Position, high: Position) -> list[Window]:
         """Windows around the latest ``count`` hits, which all lie between two fences."""
-        if count > KEPT:
-            return [Window(low, high, count)]
         plain = self._timeline.deliveries
         windows: list[Window] = []
-        for sighting in survey.tally(count).latest:
+        for sighting in survey.tally(count if count <= KEPT else 1).latest:
             place = survey.place(sighting.executed)
             start = max(low, Position(plain.plain_at_or_before(place.low)))
             end = min(high, Position(plain.plain_after(place.high)))
             if windows and start < windows[-1].end:
                 before = windows.pop()
-                start, end = before.start, max(before.end, end)
-                windows.append(Window(start, end, (before.hits or 0) + 1))
+                end = max(before.end, end)
+                # Where a condition holds all the time all windows are one: who wants the last hit begins at its end.
+                tail = Window(start, end, None)
+                windows.append(Window(before.start, end, (before.hits or 0) + 1, parts=(tail,)))
             else:
                 windows.append(Window(start, end, 1))
+        if count > KEPT:
+            return [Window(low, high, count, parts=(Window(windows[-1].start, high, None),))]
         return windows
 
     async def _look_alone(self, window: Window) -> list[Hit]:
@@ -256,6 +257,13 @@ class Sieve:
             await walker.machine.close()
             raise
         return walker
+
+
+def _from_its_end(window: Window) -> Iterator[Window]:
+    """``window``, but first the last of its parts, which alone has nearly always what is looked for."""
+    for part in window.parts[-1:]:
+        yield from _from_its_end(part)
+    yield window
 
 
 def _joined(windows: list[Window]) -> list[Window]:
