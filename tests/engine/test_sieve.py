@@ -227,7 +227,10 @@ def test_a_false_condition_costs_no_stop(run: Run[Any], replay: Replay, busy: Or
 def test_a_condition_that_holds_all_the_time_is_not_asked_for_each_hit(
     run: Run[Any], replay: Replay, busy: Oracle, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
-    """The last hit lies at the end; before it there are as many as there were executions."""
+    """The last hit lies at the end; before it there are as many as there were executions.
+
+    Where plugins read no registers each is a stop, 4 ms here, and the search is another one.
+    """
     monkeypatch.setattr(sieve, "KEPT", kept)
     hot = max((entry.pc for entry in busy.entries), key=lambda pc: len(busy.hits(pc)))
     judge = Judge({hot: Condition((Expression(b"\x22\x01\x27"),))})
@@ -235,11 +238,10 @@ def test_a_condition_that_holds_all_the_time_is_not_asked_for_each_hit(
 
     async def check() -> None:
         await replay.seek(busy[last].position)
-        for index in reversed(busy.hits(hot)[-3:]):
+        for index in reversed(busy.hits(hot)[-3 if can_judge(replay) else -1 :]):
             judge.asked = 0
             assert (await replay.reverse_cont([Breakpoint(-1, hot)], judge)).position == busy[index].position
-            if can_judge(replay):
-                assert judge.asked < 300
+            assert judge.asked < 300 or not can_judge(replay)
 
     run(check())
 

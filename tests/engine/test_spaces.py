@@ -53,7 +53,7 @@ from tests.recordings import fresh_copy
 
 pytestmark = [pytest.mark.linux, pytest.mark.timeout(0 if "RRDBG_EXAMPLES" in os.environ else 600)]
 
-EXAMPLES = int(os.environ.get("RRDBG_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("RRDBG_EXAMPLES", "50"))
 SEED = int(os.environ.get("RRDBG_SEED", "0")) or (random.SystemRandom().getrandbits(32) if EXAMPLES > 100 else 17)
 PRESSED = "RRDBG_PRESSURE" in os.environ
 """Whether the page of the disk is dropped for want of memory, for which the guest runs 1,500 million instructions."""
