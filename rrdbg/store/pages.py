@@ -76,6 +76,11 @@ def read_table(path: Path, pages: int) -> array[int]:
     return table
 
 
+def in_use(table: array[int]) -> Iterator[int]:
+    """The numbers of the pages that hold anything but zeros, in order."""
+    return (number for number, slot in enumerate(table) if slot)
+
+
 def differing(table: array[int], other: array[int]) -> Iterator[int]:
     """The numbers of the pages in which two tables differ, in order."""
     # Most of a large guest is the same: comparing a thousand at once takes a microsecond.

@@ -327,16 +327,20 @@ class Launcher:
         if self._mapping and self._mapping.saves(machine):
             taken = await self._mapping.take(machine, icount)
             seen = await state_digest(machine, self._mapping.place(machine)) if digest else None
-            return asyncio.create_task(self._keep(self._mapping, taken, icount, kind, seen))
+            return asyncio.create_task(self._written(self._mapping, taken, icount, kind, seen))
         drafts = await self._loadvm.save(machine, icount)
         seen = await state_digest(machine) if digest else None
         return given(self._in_place(drafts, icount, kind, seen))
 
-    async def _keep(
+    async def _written(
         self, mapping: Mapping, taken: Taken, icount: int, kind: SnapshotKind, seen: str | None
     ) -> Snapshot:
+        await mapping.finish(taken)
+        return await asyncio.to_thread(self._keep, mapping, taken, icount, kind, seen)
+
+    def _keep(self, mapping: Mapping, taken: Taken, icount: int, kind: SnapshotKind, seen: str | None) -> Snapshot:
         before = mapping.pages.size
-        sums = await mapping.keep(taken)
+        sums = mapping.keep(taken)
         snapshot = self._in_place(taken.files, icount, kind, with_pages(seen, sums) if seen else None)
         return replace(snapshot, size=snapshot.size + mapping.pages.size - before)
 

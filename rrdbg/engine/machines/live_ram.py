@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from rrdbg.model.machine.ram import PAGE, RamBlock
 from rrdbg.store.files import punch
-from rrdbg.store.pages import SUM_BYTES, Pages, page_sum, stretches
+from rrdbg.store.pages import SUM_BYTES, Pages, in_use, page_sum, stretches
 
 _BLOCKS = (256 * PAGE, 16 * PAGE, PAGE)
 """What is compared at once: each call may have to wait for Python's other threads, so most of it in large pieces."""
@@ -51,7 +51,7 @@ class LiveRam:
 
     def fill(self, table: array[int], pages: Pages) -> None:
         """Have it hold what ``table`` names in ``pages``, before QEMU has looked at it."""
-        for first, run in pages.runs(table, (number for number, slot in enumerate(table) if slot)):
+        for first, run in pages.runs(table, in_use(table)):
             for ram in (self._ram, self._saved):
                 ram[first * PAGE : first * PAGE + len(run)] = run
         self.table = array("I", table)

@@ -6,8 +6,8 @@ A snapshot is the devices' state, half a megabyte, and a table of RAM pages, eac
 differ from the base. To make a page its own costs a process 4 µs, four times what writing to it costs then, so while it
 waits a blank is given the pages of the snapshot that was wanted last: the next one differs in a few, or at least in the
 same ones (Linux boot: 30 ms from a blank to a machine that stands, and 20 ms so). A machine that is to be saved from
-has its RAM in a file that it shares with us
-(:mod:`rrdbg.engine.machines.live_ram`), since QEMU leaves out of a state only what it shares.
+has its RAM in a file that it shares with us (:mod:`rrdbg.engine.machines.live_ram`), since QEMU leaves out of a state
+only what it shares.
 
 The base is the RAM of one of the snapshots, written out. It is made anew whenever it is missing; what it holds says the
 table beside it. Without one blanks map zeros.
@@ -43,7 +43,7 @@ from rrdbg.links.words import Images, RamFile, opened_files, waiting_words
 from rrdbg.model.machine.ram import PAGE, RamBlock
 from rrdbg.model.timeline.snapshot import Snapshot
 from rrdbg.store.files import write_atomically
-from rrdbg.store.pages import SUM_BYTES, Pages, differing, page_sum, read_table, write_table
+from rrdbg.store.pages import SUM_BYTES, Pages, differing, in_use, page_sum, read_table, write_table
 
 _MOST_STATE = 1 << 30
 _WARM_PAGES = (64 << 20) // PAGE
@@ -250,18 +250,19 @@ class Mapping:
             self._recent = table
         await self._load(blank, state, [root / name for name in snapshot.files[2:]])
 
-    def _write_differences(self, blank: Blank, table: array[int]) -> None:
+    def _write_differences(self, blank: Blank, table: array[int], most: int | None = None) -> None:
+        """Have ``blank`` hold what ``table`` names, unless that is more than ``most`` pages."""
         assert blank.base is not None
         assert blank.table is not None
-        ram = MappedRam(blank.machine.process.pid, blank.base.file, self.block.size)
-        ram.write(self.pages.runs(table, differing(table, blank.table)))
-        blank.table = table
+        numbers = list(differing(table, blank.table))
+        if most is None or len(numbers) <= most:
+            ram = MappedRam(blank.machine.process.pid, blank.base.file, self.block.size)
+            ram.write(self.pages.runs(table, numbers))
+            blank.table = table
 
     def _warm(self, blank: Blank, table: array[int]) -> None:
         """Have ``blank`` hold what ``table`` names while it waits, if that is little."""
-        assert blank.table is not None
-        if sum(1 for _ in differing(table, blank.table)) <= _WARM_PAGES:
-            self._write_differences(blank, table)
+        self._write_differences(blank, table, _WARM_PAGES)
 
     async def _load(self, blank: Blank, state: bytes, disks: Sequence[Path]) -> None:
         """Have QEMU take ``state``, with what was written to the disks in ``disks``."""
@@ -292,18 +293,20 @@ class Mapping:
         stem = machine.directory / str(icount)
         return Taken(state, live, (stem.with_suffix(".state"), stem.with_suffix(".pages"), *disks))
 
-    async def keep(self, taken: Taken) -> bytes:
+    async def finish(self, taken: Taken) -> None:
+        """Take QEMU's own snapshots out of the disks that were ``taken``, before :meth:`keep`.
+
+        :raises LinkError: qemu-img failed.
+        """
+        await self._ground.finish_disks(taken.files[2:])
+
+    def keep(self, taken: Taken) -> bytes:
         """Write what was ``taken`` into its files, which takes longer than taking it; the checksums of all pages.
 
         What was taken first of a machine is kept first.
 
         :raises OSError: the disk is full.
-        :raises LinkError: qemu-img failed.
         """
-        await self._ground.finish_disks(taken.files[2:])
-        return await asyncio.to_thread(self._keep, taken)
-
-    def _keep(self, taken: Taken) -> bytes:
         taken.live.keep(self.pages)
         write_atomically(taken.files[0], zlib.compress(taken.state, 1))
         write_table(taken.files[1], taken.live.table)
@@ -369,7 +372,7 @@ class Mapping:
         file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(file, self.block.size)
-            for first, run in self.pages.runs(table, (number for number, slot in enumerate(table) if slot)):
+            for first, run in self.pages.runs(table, in_use(table)):
                 os.pwrite(file, run, first * PAGE)
         finally:
             os.close(file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass
 
 from rrdbg.engine.machines.walk import Walker
@@ -22,11 +21,9 @@ class Level:
     privilege: str
 
 
-async def levels(replay: Replay, every: int, start: Position, end: Position) -> AsyncGenerator[Level, None]:
+def levels(replay: Replay, every: int, start: Position, end: Position) -> AsyncGenerator[Level, None]:
     """Who runs at each multiple of ``every`` instructions from ``start`` on and before ``end``; the cursor stays."""
-    async with aclosing(sampled(replay, every, start, end, _look)) as found:
-        async for level in found:
-            yield level
+    return sampled(replay, every, start, end, _look)
 
 
 async def _look(walker: Walker) -> Level:
