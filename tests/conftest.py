@@ -207,7 +207,7 @@ def ending(workload: Path, watched: dict[int, int]) -> Oracle:
     with Recording.open(workload) as recording:
         end = recording.manifest.end
     oracle = asyncio.run(observe(workload, end - 600, 2000, watched))
-    assert oracle[-1].position.icount == end
+    assert oracle.entries[-1].position.icount == end
     return oracle
 
 

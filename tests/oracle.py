@@ -42,6 +42,7 @@ class Oracle:
         return len(self.entries)
 
     def __getitem__(self, index: int) -> Entry:
+        assert index >= 0, "before the stretch, whose end was not meant"
         return self.entries[index]
 
     def index(self, position: Position) -> int:
