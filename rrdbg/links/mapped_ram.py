@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rrdbg.errors import QmpError
 
 PAGE = 4096
 """Bytes in a page, which is what RAM is saved by."""
-
-_MOST_AT_ONCE = 512
-"""Pages that are read together."""
 
 _ENTRY = 8
 """Bytes in an entry of pagemap, of which the last one begins with three bits: present, swapped out, page of a file."""
@@ -69,18 +67,16 @@ class MappedRam:
         own = (data or b"")[_ENTRY - 1 :: _ENTRY].translate(_OWN)
         return [number for run in _OWN_RUN.finditer(own) for number in range(*run.span())]
 
-    def read(self, numbers: Sequence[int]) -> Iterable[bytes]:
-        """The pages of these ``numbers``, one after another.
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[int, int], bytes]]:
+        """Gives what reads so many pages, from the one of a number on.
 
         :raises QmpError: that is not allowed here.
         """
         try:
             memory = os.open(f"/proc/{self._pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
             try:
-                for first, count in _stretches(numbers):
-                    data = os.pread(memory, count * PAGE, self.address + first * PAGE)
-                    for start in range(0, count * PAGE, PAGE):
-                        yield data[start : start + PAGE]
+                yield lambda first, count: os.pread(memory, count * PAGE, self.address + first * PAGE)
             finally:
                 os.close(memory)
         except OSError as error:
@@ -100,20 +96,6 @@ def _address(pid: int, file: int) -> int:
         if int(number) == inode and on == wanted:
             return int(where.partition("-")[0], 16) - int(offset, 16)
     raise QmpError(f"QEMU (pid {pid}) has not mapped its RAM from the file that it was given.")
-
-
-def _stretches(numbers: Sequence[int]) -> Iterable[tuple[int, int]]:
-    """Numbers that follow each other, as the first one and how many."""
-    first = count = 0
-    for number in numbers:
-        if count and (number != first + count or count == _MOST_AT_ONCE):
-            yield first, count
-            count = 0
-        if not count:
-            first = number
-        count += 1
-    if count:
-        yield first, count
 
 
 def _write_all(memory: int, run: memoryview, address: int) -> None:

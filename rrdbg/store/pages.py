@@ -145,14 +145,6 @@ class Pages:
         self._known_slots = count + len(new)
         return found
 
-    def views(self, slots: Iterable[int]) -> Iterator[memoryview]:
-        """The contents of ``slots``, zeros for 0.
-
-        :raises RecordingError: one of them is not there.
-        """
-        data = memoryview(self._mapped())
-        return (self._piece(data, slot, 1) for slot in slots)
-
     def runs(self, table: array[int], numbers: Iterable[int]) -> Iterator[tuple[int, memoryview]]:
         """The contents that ``table`` names for the pages ``numbers``, which are in order, as few pieces as can be.
 
@@ -175,6 +167,21 @@ class Pages:
         if count:
             yield first, self._piece(data, slot, count)
 
+    def summed_runs(
+        self, table: array[int], numbers: Iterable[int]
+    ) -> Iterator[tuple[int, memoryview, bytes | memoryview]]:
+        """The same, each piece with the checksums of its pages, one after another.
+
+        :raises RecordingError: one of them is not there.
+        """
+        sums = memoryview(self._all_sums())
+        for first, run in self.runs(table, numbers):
+            slot, size = table[first], len(run) // PAGE * SUM_BYTES
+            known = sums[(slot - 1) * SUM_BYTES : (slot - 1) * SUM_BYTES + size] if slot else bytes(size)
+            if len(known) != size:
+                raise self._too_short()
+            yield first, run, known
+
     def _piece(self, data: memoryview, slot: int, count: int) -> memoryview:
         if not slot:
             return memoryview(_NOTHING)[: count * PAGE]
@@ -190,9 +197,12 @@ class Pages:
         """
         data = self._all_sums()
         if max(slots, default=0) * SUM_BYTES > len(data):
-            raise RecordingError(f"{self._sums} is too short; 'rrdbg index' makes the snapshots again.")
+            raise self._too_short()
         data = NO_SUM + data
         return bytearray(b"".join([data[slot * SUM_BYTES : (slot + 1) * SUM_BYTES] for slot in slots]))
+
+    def _too_short(self) -> RecordingError:
+        return RecordingError(f"{self._sums} is too short; 'rrdbg index' makes the snapshots again.")
 
     def keep_only(self, tables: Iterable[array[int]]) -> None:
         """Give back the room of all slots that none of ``tables`` names."""

@@ -27,7 +27,7 @@ from rrdbg.links import watchdog
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
-from rrdbg.store.pages import Pages, page_sum, read_table
+from rrdbg.store.pages import PAGE, Pages, page_sum, read_table
 from rrdbg.store.ram_block import known_block
 from rrdbg.store.recording import Layout, Recording
 from rrdbg.store.timeline_file import clean, load_timeline
@@ -338,9 +338,9 @@ def check_whole(recording: Path, snapshot: Snapshot) -> None:
         assert block
         table = read_table(recording / snapshot.files[1], block.pages)
         pages = Pages(recording / "ram")
-        sums = pages.sums(table)
-        for number, view in enumerate(pages.views(table)):
-            assert sums[16 * number : 16 * number + 16] == page_sum(bytes(view))
+        for _, run, sums in pages.summed_runs(table, range(len(table))):
+            for number, at in enumerate(range(0, len(run), PAGE)):
+                assert sums[16 * number : 16 * number + 16] == page_sum(bytes(run[at : at + PAGE]))
 
 
 async def end_packet(recording: Path) -> bytes:

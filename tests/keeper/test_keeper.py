@@ -18,6 +18,7 @@ from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.live_ram import LiveRam
 from rrdbg.engine.machines.mapping import Mapping, Taken
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.errors import Interrupted, RecordingError
 from rrdbg.links.machine import Machine
 from rrdbg.model.timeline.cost import CostMap, Piece
@@ -74,6 +75,38 @@ def test_a_run_leaves_snapshots_and_costs(run: Run[Any], copied: Path) -> None:
         again = load_timeline(recording)
     assert again.snapshots[1:] == timeline.snapshots[1:]
     assert again.cost.measured == timeline.cost.measured
+
+
+def test_a_pass_gives_what_each_snapshot_can_be_proved_against(
+    run: Run[Any], copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A little behind each, without a snapshot there: to prove it takes no run to the next one."""
+    monkeypatch.setattr("rrdbg.engine.snapshots.keeper.PROOF_SECONDS", 0.01)
+    seen: list[Snapshot] = []
+
+    async def check() -> None:
+        with Recording.open(copied) as recording:
+            launcher = await Launcher.create(recording)
+            try:
+                keeper = Keeper(launcher, load_timeline(recording), spacing=0.03, digests=True, on_snapshot=seen.append)
+                walker, _ = await launcher.start(keeper.timeline.snapshots[0], keeper.timeline, saving=True)
+                await keeper.advance(walker, keeper.timeline.end.icount, None)
+                await walker.machine.close()
+                kept = [snapshot for snapshot in seen if snapshot.files]
+                assert [snapshot.icount for snapshot in kept] == [x.icount for x in keeper.timeline.snapshots[1:]]
+                witnesses = [after for before, after in itertools.pairwise(seen) if before.files and not after.files]
+                assert len(witnesses) >= 2
+                assert [each.icount for each in seen] == sorted(each.icount for each in seen)
+                for witness in witnesses:
+                    again, _ = await launcher.start(keeper.timeline.snapshots[0], keeper.timeline)
+                    await again.run_to(witness.icount)
+                    assert await launcher.digest(again) == witness.digest
+                    await again.machine.close()
+                keeper.close()
+            finally:
+                await launcher.close()
+
+    run(check())
 
 
 def test_snapshots_lead_where_the_forward_run_led(run: Run[Any], copied: Path) -> None:

@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 
 from rrdbg.engine.making.recorder import Recorder, RecordRequest
+from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
+from rrdbg.model.timeline.line import Timeline
 from rrdbg.store.recording import Recording
+from rrdbg.store.timeline_file import load_timeline
 from tests.guests.build import QEMU_OPTIONS, run_tool
 from tests.keeper.conftest import boot_sector
+from tests.matrix.jumps import forward, is_exact, places
 from tests.peripherals.states import assert_travels, states
 
 FIRMWARE = Path("/usr/share/seabios/bios-256k.bin")
@@ -110,6 +114,32 @@ def test_a_floppy_disk_and_flash_memory(tmp_path: Path, way: str) -> None:
         ),
     }[way]
     travels_and_writes_nothing(tmp_path / "recording", [floppy, flash, FIRMWARE], *words)
+
+
+def test_snapshots_while_requests_are_under_way(
+    images: Images, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a hundred saves two hung with QEMU 10, where the host was still busy with a request."""
+    recording = record(tmp_path / "recording", "-drive", f"file={images.qcow2},if=virtio")
+
+    async def travel() -> None:
+        expected = await forward(recording, places(timeline(recording), 6, seed=3))
+        async with await Replay.open(recording, spacing=0.004) as replay:
+            await replay.seek(replay.timeline.end)
+            periodic = replay.timeline.snapshots[1:]
+            assert len(periodic) > 8
+            assert all(snapshot.mapped for snapshot in periodic)
+            for place in expected:
+                await replay.seek(place)
+                assert await is_exact(replay, place, expected)
+
+    asyncio.run(travel())
+    assert not [entry for entry in caplog.records if "hung" in entry.message]
+
+
+def timeline(recording: Path) -> Timeline:
+    with Recording.open(recording) as opened:
+        return load_timeline(opened)
 
 
 def test_an_overlay_of_the_users(images: Images, tmp_path: Path) -> None:

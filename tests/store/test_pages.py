@@ -24,7 +24,8 @@ def put(pages: Pages, contents: list[bytes]) -> array[int]:
 
 
 def content(pages: Pages, table: array[int]) -> list[bytes]:
-    return [bytes(view) for view in pages.views(table)]
+    runs = [bytes(run) for _, run in pages.runs(table, range(len(table)))]
+    return [run[at : at + PAGE] for run in runs for at in range(0, len(run), PAGE)]
 
 
 def test_a_page_is_kept_once(tmp_path: Path) -> None:
@@ -35,6 +36,8 @@ def test_a_page_is_kept_once(tmp_path: Path) -> None:
     assert content(pages, first) == [page(1), page(2), ZEROS, page(1)]
     assert pages.sums(first)[32:48] == NO_SUM
     assert bytes(pages.sums(first)[:16]) == page_sum(page(1))
+    summed = [(number, bytes(sums)) for number, _, sums in pages.summed_runs(first, range(4))]
+    assert summed == [(0, page_sum(page(1)) + page_sum(page(2))), (2, NO_SUM), (3, page_sum(page(1)))]
 
 
 def test_what_nobody_names_gives_its_room_back_and_is_not_taken_for_what_it_was(tmp_path: Path) -> None:
@@ -73,7 +76,7 @@ def test_a_table_survives_and_a_damaged_one_is_told_of(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="cannot be read"):
         read_table(tmp_path / "t", 5000)
     with pytest.raises(RecordingError, match="too short"):
-        list(Pages(tmp_path / "ram").views([7]))
+        list(Pages(tmp_path / "ram").runs(array("I", [7]), [0]))
 
 
 @settings(deadline=None)

@@ -60,7 +60,7 @@ class Launcher:
         self._hazard = snapshot_hazard(invocation.architecture, manifest.qemu_version, invocation.board)
         self._loadvm = LoadVm(ground)
         self._mapping: Mapping | None = None
-        self._why_unmapped = not_mapped(manifest.invocation, manifest.qemu_version)
+        self._why_unmapped = not_mapped(manifest.invocation)
         self._loaded: WeakKeyDictionary[Machine, Snapshot] = WeakKeyDictionary()
         self._running: list[Running] = []
         self._looking = asyncio.Lock()

@@ -113,9 +113,10 @@ class LiveRam:
         return bytes(self._sums)
 
     def sums(self) -> bytes:
-        """The checksums of all pages as they are now."""
+        """The checksums of all pages as they are now; also while what was taken is being kept."""
+        owed = set(self._owed)  # before the checksums: it shrinks as those come to be right
         now = bytearray(self._sums)
-        for number in self._owed.union(self._changed()):
+        for number in owed.union(self._changed()):
             checksum = page_sum(self._ram[number * PAGE : (number + 1) * PAGE])
             now[number * SUM_BYTES : (number + 1) * SUM_BYTES] = checksum
         return bytes(now)

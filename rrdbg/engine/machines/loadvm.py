@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from rrdbg.engine.machines.ground import Delta, Ground, More
 from rrdbg.errors import QemuDied, QemuLaunchError, Stalled
+from rrdbg.links.idle import wait_for_host
 from rrdbg.links.images import IO_URING, THREADS, plain_qcow2, through_scratch
 from rrdbg.links.machine import Machine
 from rrdbg.links.words import Images, RamFile, branch_words, disk_node, opened_files, replay_words
@@ -140,6 +141,7 @@ class LoadVm:
 
     async def _add_save_node(self, machine: Machine, draft: Path) -> None:
         if self._ground.invocation.disks:
+            await wait_for_host(machine.process.pid)
             await machine.qmp.check_that_snapshots_can_be_saved()
         try:
             await machine.qmp.add_node(plain_qcow2(_SAVE_NODE, draft))

@@ -33,6 +33,7 @@ from rrdbg.engine.machines.live_ram import LiveRam
 from rrdbg.engine.machines.loadvm import STATE_FILE, STATE_NODE, no_delta
 from rrdbg.engine.machines.source import Waiting
 from rrdbg.errors import QemuDied, QemuLaunchError, QmpError, RecordingError, Stalled
+from rrdbg.links.idle import wait_for_host
 from rrdbg.links.images import plain_qcow2
 from rrdbg.links.machine import Machine
 from rrdbg.links.mapped_ram import MappedRam
@@ -41,6 +42,7 @@ from rrdbg.links.unbroken import unbroken
 from rrdbg.links.vmstate import as_paused, read_vmstate
 from rrdbg.links.words import Images, RamFile, opened_files, waiting_words
 from rrdbg.model.machine.ram import PAGE, RamBlock
+from rrdbg.model.machine.safety import Versions
 from rrdbg.model.timeline.snapshot import Snapshot
 from rrdbg.store.files import write_atomically
 from rrdbg.store.pages import SUM_BYTES, Pages, differing, in_use, page_sum, read_table, write_table
@@ -52,6 +54,10 @@ _WARM_PAGES = (64 << 20) // PAGE
 _TAG = "rrdbg"
 """By which QEMU knows what is being saved. One name, so that it drops what it saved before: dropping that in a copy of
 each disk takes 30 ms, which for the twentieth snapshot of one machine was 0.6 s."""
+
+_CANNOT_DROP = Versions(first=(10, 1))
+"""QEMU that ends as it drops what it saved before: it insists on having waited for all disks, which none does that
+replays (11.1: ``bs->quiesce_counter > 0``)."""
 
 _SAVE_SECONDS = 20.0
 """It takes some milliseconds, and what a guest has written to a slow disk."""
@@ -314,16 +320,20 @@ class Mapping:
 
     async def _devices(self, machine: Machine, icount: int) -> tuple[bytes, list[Path]]:
         """The devices' state of ``machine``, and what its guest has written to each disk."""
+        version = self._ground.recording.manifest.qemu_version
+        tag = f"{_TAG}-{icount}" if version in _CANNOT_DROP else _TAG
+        if self._ground.invocation.disks:
+            await wait_for_host(machine.process.pid)
         await machine.qmp.leave_ram_out(True)
         try:
             async with asyncio.timeout(_SAVE_SECONDS):
-                failure = (await machine.monitor(f"savevm {_TAG}")).strip()
+                failure = (await machine.monitor(f"savevm {tag}")).strip()
         except (Stalled, TimeoutError) as error:
             await machine.process.kill()
             raise QemuDied(f"QEMU hung where a snapshot was to be saved, and was ended: {error}") from None
         if failure:
             raise refusal(failure)
-        state = await asyncio.to_thread(read_vmstate, machine.directory / STATE_FILE, _TAG)
+        state = await asyncio.to_thread(read_vmstate, machine.directory / STATE_FILE, tag)
         return as_paused(state), await self._ground.take_disks(machine.directory, icount)
 
     async def sums(self, machine: Machine) -> Sums | None:
@@ -349,14 +359,14 @@ class Mapping:
         """The checksums of RAM that was mapped from ``base``, and held what ``table`` names when it was loaded."""
         where = MappedRam(machine.process.pid, base.file, self.block.size)
         base.sums = base.sums or bytes(self.pages.sums(base.table))
-        sums, numbers = bytearray(base.sums), where.own_pages()
-        slots = [table[number] for number in numbers]
-        loaded, views = self.pages.sums(slots), self.pages.views(slots)
-        for index, (number, page, view) in enumerate(zip(numbers, where.read(numbers), views, strict=True)):
-            # Most are as they were; to compare is quicker than to hash.
-            same = page == bytes(view)
-            checksum = loaded[index * SUM_BYTES : (index + 1) * SUM_BYTES] if same else page_sum(page)
-            sums[number * SUM_BYTES : (number + 1) * SUM_BYTES] = checksum
+        sums = bytearray(base.sums)
+        with where.reading() as read:
+            # Most are as they were loaded: to compare is quicker than to hash, and many pages at once than each.
+            for first, run, known in self.pages.summed_runs(table, where.own_pages()):
+                now = read(first, len(run) // PAGE)
+                loaded = bytes(run)
+                found = known if now == loaded else _sums(now, loaded, known)
+                sums[first * SUM_BYTES : first * SUM_BYTES + len(found)] = found
         return bytes(sums)
 
     # The base image.
@@ -483,6 +493,15 @@ def _unpacked(path: Path) -> bytes:
     if not reader.eof:
         raise QemuLaunchError(f"{path} is damaged.")
     return data
+
+
+def _sums(now: bytes, loaded: bytes, known: bytes | memoryview) -> bytes:
+    """The checksums of the pages ``now``, which are ``known`` of those that have not changed since they were loaded."""
+    pages = ((now[at : at + PAGE], loaded[at : at + PAGE]) for at in range(0, len(now), PAGE))
+    return b"".join(
+        known[number * SUM_BYTES : (number + 1) * SUM_BYTES] if page == before else page_sum(page)
+        for number, (page, before) in enumerate(pages)
+    )
 
 
 def _overwrite(source: Path, target: Path) -> None:

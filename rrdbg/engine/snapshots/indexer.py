@@ -1,6 +1,6 @@
 """One replay from start to end that leaves snapshots, measured costs and proofs in the recording.
 
-A snapshot is *proved* by a new process that loads it, runs to the next snapshot's position and arrives there with
+A snapshot is *proved* by a new process that loads it, runs on a little, at most to the next one, and arrives there with
 the registers and RAM that the pass itself had. Proofs run beside the pass, on the processors that it leaves free. A
 snapshot that fails is dropped and reported; a recording whose initial snapshot fails does not replay at all.
 """

@@ -3,7 +3,7 @@
 Snapshots are spaced by replay seconds, not by instructions: 20 million instructions of a Linux boot take 0.03 s or
 3 s. A run is cut into pieces of about a tenth of a second, by what the timeline's cost map expects; when enough seconds
 have passed since the last snapshot, the end of a piece gets one. What each piece took goes into the cost map, which so
-learns what to expect of the next. Saving must pay: all of it together takes a quarter of the replay at most.
+learns what to expect of the next. Saving must pay: all of it together takes a fifth of the replay at most.
 
 A piece that runs into slow country would take a hundred times longer than meant. It is then interrupted, and the
 run goes on with a shorter one. (Arming a nearer replay breakpoint in a *running* QEMU is no way: the vCPU has its
@@ -34,7 +34,7 @@ from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.mark import Mark
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.travel.spacing import TARGET_SECONDS, default_budget, rungs, to_drop
+from rrdbg.model.travel.spacing import PROOF_SECONDS, TARGET_SECONDS, default_budget, rungs, to_drop
 from rrdbg.store.kept_timeline import KeptTimeline
 from rrdbg.store.sharing import InUseError
 from rrdbg.store.timeline_file import unlink_snapshot
@@ -42,8 +42,15 @@ from rrdbg.store.timeline_file import unlink_snapshot
 SPACING_SECONDS = TARGET_SECONDS / 2
 """Replay time after which the next snapshot is due; it is taken at the end of a piece, a little later."""
 
-SAVING_SHARE = 0.25
-"""Saving takes at most this part of the time that is replayed: where a snapshot costs more, they lie further apart."""
+SAVING_SHARE = 0.2
+"""Saving, and the stops for it, takes at most this part of the time that is replayed: where it costs more, snapshots
+lie further apart."""
+
+INDEXING_SHARE = 0.35
+"""The same where a pass proves what it leaves: who asks for an index wants jumps to be quick, and waits longer."""
+
+_STOP_SECONDS = 0.005
+"""What a stop costs: a tick of the host's scheduler, before QEMU's main loop comes to it."""
 
 ADVANCE_SECONDS = 0.3
 """So much saving may be done before it was earned: the first snapshot has all of the memory in it."""
@@ -93,7 +100,8 @@ class Keeper:
     ``spacing`` is in seconds of replay; None is :data:`SPACING_SECONDS`, or more where saving would not pay. With
     ``digests``, each snapshot that :meth:`advance` takes or passes gets the
     checksum of the guest's state there, which only a machine that came from the start may give; ``on_snapshot`` is
-    called with each of them.
+    called with each of them, and a little later with one that has nothing but such a checksum, against which the one
+    before can be proved.
     """
 
     def __init__(
@@ -116,7 +124,10 @@ class Keeper:
         self._last_save = 0.0
         self._slowness = 1.0
         self._digests = digests
+        self._share = INDEXING_SHARE if digests else SAVING_SHARE
         self._on_snapshot = on_snapshot
+        self._unproved = False
+        self._witness: Snapshot | None = None
         self._visited: int | None = None
         self._writing: asyncio.Future[Snapshot] | None = None
         self._to_write: asyncio.TimerHandle | None = None
@@ -187,6 +198,7 @@ class Keeper:
             seconds, whole = await self._run(walker, goal, on_progress)
             self._learn(here, walker.position.icount, seconds)
             self._ran_for += seconds
+            self._saved_for += _STOP_SECONDS
             if whole and goal < icount:
                 await self._leave(walker, goal, rung=rung is not None)
             if on_progress:
@@ -210,6 +222,10 @@ class Keeper:
     async def _leave(self, walker: Walker, icount: int, *, rung: bool) -> None:
         """Take a snapshot where ``walker`` stands if one is due there, or the checksum of one that is there."""
         known = self.timeline.snapshot_at(icount)
+        due = known is None and self._due(icount)
+        if self._unproved and not (known or due):
+            self._unproved = False
+            self._witness = Snapshot(icount, "", SnapshotKind.PERIODIC, (), digest=await self._launcher.digest(walker))
         if self._writing and not (known or rung or self._writing.done()):
             return  # the end of the next piece is soon enough
         await self._kept()
@@ -218,7 +234,8 @@ class Keeper:
                 checked = replace(known, digest=await self._launcher.digest(walker))
                 self._keep(checked)
                 self._on_snapshot(checked)
-        elif self._due(icount):
+                self._unproved = self._launcher.mapped_bytes(walker) is not None
+        elif due:
             await self._begin(walker, SnapshotKind.PERIODIC)
         elif rung:
             await self._begin(walker, SnapshotKind.LADDER)
@@ -238,7 +255,7 @@ class Keeper:
     @property
     def _pays(self) -> bool:
         """True if one more snapshot, which will cost about what the last did, is worth the time."""
-        return not self._must_pay or self._saved_for + self._last_save <= ADVANCE_SECONDS + SAVING_SHARE * self._ran_for
+        return not self._must_pay or self._saved_for + self._last_save <= ADVANCE_SECONDS + self._share * self._ran_for
 
     def _due(self, icount: int) -> bool:
         """True if the replay from the snapshot before ``icount`` is long enough, and the gap wide enough to be parted.
@@ -384,7 +401,8 @@ class Keeper:
         Of a stretch that takes four times what was expected all pieces are, and without a place to stop at none of the
         89 of a Debian boot left a snapshot: there were gaps of 6 s.
         """
-        goal = here + 1 if soon else self.timeline.cost.ahead(here, self._until_due(here) / self._slowness, icount)
+        seconds = min(self._until_due(here), PROOF_SECONDS) if self._unproved else self._until_due(here)
+        goal = here + 1 if soon else self.timeline.cost.ahead(here, seconds / self._slowness, icount)
         while not self.timeline.deliveries.is_plain(goal):
             goal += 1
         goal = min(goal, icount)
@@ -398,7 +416,7 @@ class Keeper:
         since = self.timeline.cost.seconds(before.icount if before else 0, here)
         wanted = min(self._spacing - since, SPACING_SECONDS)
         if self._must_pay:
-            to_earn = (self._saved_for + self._last_save - ADVANCE_SECONDS) / SAVING_SHARE - self._ran_for
+            to_earn = (self._saved_for + self._last_save - ADVANCE_SECONDS) / self._share - self._ran_for
             wanted = max(wanted, min(to_earn, SPACING_SECONDS))
         return max(wanted, self._piece_seconds)
 
@@ -462,6 +480,8 @@ class Keeper:
             return
         self._last_save = time.monotonic() - began
         self._saved_for += self._last_save
+        # Of RAM that is not mapped a checksum takes 0.3 s: the next snapshot has one.
+        self._unproved = self._digests and self._launcher.mapped_bytes(walker) is not None
 
     async def _take(self, walker: Walker, kind: SnapshotKind) -> None:
         # Known before a cancellation is told: what is being written needs the machine's folder, which ends with it.
@@ -469,6 +489,12 @@ class Keeper:
 
     async def _kept(self) -> None:
         """Wait until the snapshot that is being written is there, if there is one, and list it."""
+        await self._written()
+        if witness := self._witness:
+            self._witness = None
+            self._on_snapshot(witness)
+
+    async def _written(self) -> None:
         if self._writing is None:
             return
         writing, began = self._writing, time.monotonic()

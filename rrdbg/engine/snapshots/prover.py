@@ -16,12 +16,10 @@ from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.travel.process import Role
+from rrdbg.model.travel.spacing import PROOF_SECONDS
 
 FAILURES = (Divergence, QemuDied, QemuLaunchError, RspError, Stalled)
 """What a bad snapshot makes QEMU do."""
-
-LATER_SECONDS = 0.2
-"""How far behind a snapshot, in replay time, it is compared again."""
 
 
 async def digests(launcher: Machines, timeline: Timeline, snapshot: Snapshot, icounts: Sequence[int]) -> list[str]:
@@ -70,7 +68,7 @@ async def prove_next(launcher: Machines, keeper: Keeper) -> bool:
         if last and snapshot.sound is None and snapshot.kind is not SnapshotKind.LADDER:
             # Just after it, but no further than the end.
             later = timeline.landing_before(
-                Position(timeline.cost.ahead(snapshot.icount, LATER_SECONDS, timeline.end.icount))
+                Position(timeline.cost.ahead(snapshot.icount, PROOF_SECONDS, timeline.end.icount))
             )
             here, after = await digests(launcher, timeline, last, (snapshot.icount, max(later, snapshot.icount)))
             why = await failure(launcher, timeline, replace(snapshot, digest=here), max(later, snapshot.icount), after)

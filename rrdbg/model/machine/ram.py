@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 
 from rrdbg.model.machine.invocation import Invocation
-from rrdbg.model.machine.safety import Versions
 
 PAGE = 4096
 
@@ -38,14 +37,8 @@ class RamBlock:
         return self.size // PAGE
 
 
-_DISKS_WAIT = Versions(first=(10, 0))
-"""QEMU that takes up its images after a load only when it is told to, and then may wait for a request for ever."""
-
-
-def not_mapped(invocation: Invocation, version: str) -> str | None:
-    """Why the RAM of this machine, in this ``version`` of QEMU, is not mapped from a file; None if it can be."""
-    if version in _DISKS_WAIT and any(not disk.read_only for disk in invocation.disks):
-        return "QEMU 10 and newer may hang as they take up disks that the guest writes to"
+def not_mapped(invocation: Invocation) -> str | None:
+    """Why the RAM of this machine is not mapped from a file; None if it can be."""
     for option in invocation.options:
         if option.name in _NOT_MAPPED_OPTIONS:
             return _NOT_MAPPED_OPTIONS[option.name]

@@ -33,6 +33,9 @@ MOST_BYTES = 1_000_000_000
 TARGET_SECONDS = 0.3
 """Replay time between two snapshots: the worst jump is then this and a load."""
 
+PROOF_SECONDS = 0.1
+"""How far behind a snapshot, in replay time, its proof ends: with a timer that is lost a guest stands still before."""
+
 FIRST_RUNG_SECONDS = 0.05
 """How far behind the cursor the nearest rung of a ladder lies; each further one is twice as far."""
 
