@@ -35,25 +35,13 @@ from rrdbg.model.timeline.mark import Mark
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.travel.spacing import PROOF_SECONDS, TARGET_SECONDS, default_budget, rungs, to_drop
+from rrdbg.model.travel.thrift import INDEXING_SHARE, SAVING_SHARE, Thrift
 from rrdbg.store.kept_timeline import KeptTimeline
 from rrdbg.store.sharing import InUseError
 from rrdbg.store.timeline_file import unlink_snapshot
 
 SPACING_SECONDS = TARGET_SECONDS / 2
 """Replay time after which the next snapshot is due; it is taken at the end of a piece, a little later."""
-
-SAVING_SHARE = 0.2
-"""Saving, and the stops for it, takes at most this part of the time that is replayed: where it costs more, snapshots
-lie further apart."""
-
-INDEXING_SHARE = 0.35
-"""The same where a pass proves what it leaves: who asks for an index wants jumps to be quick, and waits longer."""
-
-_STOP_SECONDS = 0.005
-"""What a stop costs: a tick of the host's scheduler, before QEMU's main loop comes to it."""
-
-ADVANCE_SECONDS = 0.3
-"""So much saving may be done before it was earned: the first snapshot has all of the memory in it."""
 
 _MOST_SLOW = 8.0
 """How far from what was expected a piece is believed to be; of a measured stretch it is as expected."""
@@ -119,12 +107,9 @@ class Keeper:
         self._must_pay = spacing is None
         self._budget = budget
         self._full = not launcher.writable
-        self._ran_for = 0.0
-        self._saved_for = 0.0
-        self._last_save = 0.0
+        self._thrift = Thrift(INDEXING_SHARE if digests else SAVING_SHARE)
         self._slowness = 1.0
         self._digests = digests
-        self._share = INDEXING_SHARE if digests else SAVING_SHARE
         self._on_snapshot = on_snapshot
         self._unproved = False
         self._witness: Snapshot | None = None
@@ -197,8 +182,7 @@ class Keeper:
             goal = rung or goal
             seconds, whole = await self._run(walker, goal, on_progress)
             self._learn(here, walker.position.icount, seconds)
-            self._ran_for += seconds
-            self._saved_for += _STOP_SECONDS
+            self._thrift.ran(seconds)
             if whole and goal < icount:
                 await self._leave(walker, goal, rung=rung is not None)
             if on_progress:
@@ -224,8 +208,7 @@ class Keeper:
         known = self.timeline.snapshot_at(icount)
         due = known is None and self._due(icount)
         if self._unproved and not (known or due):
-            self._unproved = False
-            self._witness = Snapshot(icount, "", SnapshotKind.PERIODIC, (), digest=await self._launcher.digest(walker))
+            await self._see(walker, icount)
         if self._writing and not (known or rung or self._writing.done()):
             return  # the end of the next piece is soon enough
         await self._kept()
@@ -239,6 +222,12 @@ class Keeper:
             await self._begin(walker, SnapshotKind.PERIODIC)
         elif rung:
             await self._begin(walker, SnapshotKind.LADDER)
+
+    async def _see(self, walker: Walker, icount: int) -> None:
+        """Note the state where ``walker`` stands, against which the snapshot before can be proved."""
+        began, self._unproved = time.monotonic(), False
+        self._witness = Snapshot(icount, "", SnapshotKind.PERIODIC, (), digest=await self._launcher.digest(walker))
+        self._thrift.waited(time.monotonic() - began)
 
     def lacks(self, low: int, high: int) -> bool:
         """True if a run from ``low`` to ``high`` would leave snapshots, if its machine can be saved."""
@@ -255,7 +244,7 @@ class Keeper:
     @property
     def _pays(self) -> bool:
         """True if one more snapshot, which will cost about what the last did, is worth the time."""
-        return not self._must_pay or self._saved_for + self._last_save <= ADVANCE_SECONDS + self._share * self._ran_for
+        return not self._must_pay or self._thrift.seconds_to_earn <= 0
 
     def _due(self, icount: int) -> bool:
         """True if the replay from the snapshot before ``icount`` is long enough, and the gap wide enough to be parted.
@@ -416,8 +405,7 @@ class Keeper:
         since = self.timeline.cost.seconds(before.icount if before else 0, here)
         wanted = min(self._spacing - since, SPACING_SECONDS)
         if self._must_pay:
-            to_earn = (self._saved_for + self._last_save - ADVANCE_SECONDS) / self._share - self._ran_for
-            wanted = max(wanted, min(to_earn, SPACING_SECONDS))
+            wanted = max(wanted, min(self._thrift.seconds_to_earn, SPACING_SECONDS))
         return max(wanted, self._piece_seconds)
 
     async def _run(self, walker: Walker, goal: int, on_progress: ProgressCallback | None) -> tuple[float, bool]:
@@ -478,8 +466,7 @@ class Keeper:
         except (QmpError, ImageError, HostError, OSError) as error:
             self._no_more(error)
             return
-        self._last_save = time.monotonic() - began
-        self._saved_for += self._last_save
+        self._thrift.saved(time.monotonic() - began)
         # Of RAM that is not mapped a checksum takes 0.3 s: the next snapshot has one.
         self._unproved = self._digests and self._launcher.mapped_bytes(walker) is not None
 
@@ -502,7 +489,7 @@ class Keeper:
             await unbroken(asyncio.wait((writing,)))
         finally:
             self._writing = None
-            self._saved_for += time.monotonic() - began
+            self._thrift.waited(time.monotonic() - began)
             try:
                 self._keep(writing.result())
             except (QmpError, ImageError, HostError, InUseError, OSError) as error:
