@@ -72,7 +72,13 @@ def test_devices_that_do_not_replay_are_refused_by_name(arguments: tuple[str, ..
 
 @pytest.mark.parametrize(
     ("binary", "board", "why"),
-    [("ppc64", (), "mac99"), ("ppc64", ("-M", "pseries-7.2"), "random"), ("aarch64", ("-M", "raspi3b"), "raspi0")],
+    [
+        ("ppc64", (), "mac99"),
+        ("ppc64", ("-M", "pseries-7.2"), "random"),
+        ("aarch64", ("-M", "raspi3b"), "raspi0"),
+        ("arm", ("-M", "lm3s6965evb"), "SD card"),
+        ("mipsel", (), "gdbstub does not describe"),
+    ],
 )
 def test_f8_f13_boards_that_do_not_replay_are_refused_by_name(binary: str, board: tuple[str, ...], why: str) -> None:
     with pytest.raises(UsageError, match=why):
