@@ -167,6 +167,19 @@ def expensive(timeline: Timeline, seconds: float) -> Timeline:
     return replace(timeline, cost=CostMap((Piece(0, timeline.end.icount, seconds),)))
 
 
+def test_one_jump_through_a_short_gap_leaves_none_and_many_do(run: Run[Any], copied: Path) -> None:
+    async def check() -> None:
+        async with await Replay.open(copied) as replay:
+            keeper, end = replay._keeper, replay.timeline.end.icount
+            keeper.timeline = expensive(replay.timeline, 1.0)
+            assert [keeper.passes(0, end) for _ in range(4)] == [False, False, True, True]
+            assert not keeper.passes(0, 1), "there is no gap"
+            keeper.timeline = expensive(replay.timeline, 20.0)
+            assert keeper.passes(end // 2, end), "it is long"
+
+    run(check())
+
+
 def test_going_back_twice_lays_a_ladder_that_goes_with_the_session(run: Run[Any], copied: Path) -> None:
     async def check() -> None:
         async with await Replay.open(copied, spacing=60) as replay:

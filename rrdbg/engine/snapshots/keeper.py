@@ -17,6 +17,7 @@ import asyncio
 import logging
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -75,6 +76,12 @@ MOST_AT_FIRST = 256 << 20
 WIDE_GAP = 1.5
 """Spacings that a gap must have to be parted."""
 
+LONG_SECONDS = 1.5
+"""A jump that replays so much leaves snapshots."""
+
+MANY = 3
+"""So many jumps through one gap, and it is worth the time to part it."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -114,6 +121,7 @@ class Keeper:
         self._unproved = False
         self._witness: Snapshot | None = None
         self._visited: int | None = None
+        self._passed = Counter[int]()
         self._writing: asyncio.Future[Snapshot] | None = None
         self._to_write: asyncio.TimerHandle | None = None
         self._wrote_for = 0.0
@@ -229,13 +237,21 @@ class Keeper:
         self._witness = Snapshot(icount, "", SnapshotKind.PERIODIC, (), digest=await self._launcher.digest(walker))
         self._thrift.waited(time.monotonic() - began)
 
-    def lacks(self, low: int, high: int) -> bool:
-        """True if a run from ``low`` to ``high`` would leave snapshots, if its machine can be saved."""
+    def passes(self, low: int, high: int) -> bool:
+        """Note that a jump goes from ``low`` to ``high``; True if it is to leave snapshots, if its machine can.
+
+        It takes three times as long then. So the first ones through a gap that is not long leave none: most never come
+        again, and while nothing moves the gap is parted anyway.
+        """
         if self._full:
             return False
         places = [low, *(known.icount for known in self.timeline.snapshots if low < known.icount < high), high]
         seconds = self.timeline.cost.seconds
-        return any(seconds(one, two) >= self._spacing * WIDE_GAP for one, two in pairwise(places))
+        lacks = any(seconds(one, two) >= self._spacing * WIDE_GAP for one, two in pairwise(places))
+        if not lacks or not self._must_pay or seconds(low, high) >= LONG_SECONDS:
+            return lacks
+        self._passed[low] += 1
+        return self._passed[low] >= MANY
 
     def lays_ladder(self, low: int, here: int) -> bool:
         """True if the next run in reverse from ``low`` to ``here`` would lay one, if its machine can be saved."""

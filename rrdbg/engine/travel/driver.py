@@ -139,7 +139,7 @@ class Driver:
         """True if snapshots are to be laid on the way from ``snapshot`` to ``target``."""
         low, high = snapshot.icount, target.icount
         again = self._goes_back_a_little(target) and self._keeper.lays_ladder(low, high)
-        return again or self._keeper.lacks(low, high)
+        return again or self._keeper.passes(low, high)
 
     def _goes_back_a_little(self, target: Position) -> bool:
         """True if ``target`` lies before the cursor and no snapshot between them."""
