@@ -22,6 +22,7 @@ from rrdbg.engine.machines.mapping import Blank, Mapping
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
 from rrdbg.engine.snapshots.keeper import Keeper
+from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.errors import RecordingError
 from rrdbg.links import watchdog
 from rrdbg.model.timeline.line import Timeline
@@ -158,7 +159,7 @@ async def spoiled(recording: Path, kind: SnapshotKind, code: str | None = None) 
     """Keep a snapshot in which one byte of RAM is not what it was, or in which ``code`` comes next."""
     with Recording.open(recording) as opened:
         launcher = await Launcher.create(opened)
-        keeper = Keeper(launcher, load_timeline(opened), spacing=60)
+        keeper = Keeper(launcher, Shelf(launcher, load_timeline(opened)), spacing=60)
         icount = keeper.timeline.landing_before(Position(keeper.timeline.end.icount // 2))
         walker, _ = await launcher.start(keeper.timeline.snapshots[0], keeper.timeline)
         try:

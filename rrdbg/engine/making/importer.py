@@ -23,6 +23,7 @@ from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.making.first_replay import FirstReplay
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.snapshots.prover import FAILURES
+from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.errors import Divergence, QemuLaunchError, UsageError
 from rrdbg.links.images import copy_state, create_empty, create_overlay, describe_image, plain_qcow2
 from rrdbg.links.process import find_qemu, qemu_version
@@ -269,7 +270,7 @@ class Importer:
             launcher = await Launcher.create(recording)
             # A spacing that is never reached: QEMU 10 and 11 may hang when they save while a disk request waits for the
             # log, and then one could not tell whether the recording is sound.
-            keeper = Keeper(launcher, load_timeline(recording), math.inf)
+            keeper = Keeper(launcher, Shelf(launcher, load_timeline(recording)), math.inf)
             try:
                 async with asyncio.timeout(LOAD_SECONDS):
                     walker, _ = await launcher.start(keeper.timeline.snapshots[0], keeper.timeline)
@@ -279,7 +280,7 @@ class Importer:
                 finally:
                     await walker.machine.close()
             finally:
-                keeper.close()
+                keeper.shelf.close()
                 await launcher.close()
 
     def _no_travelling(self, why: str) -> Divergence:

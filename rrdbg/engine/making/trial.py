@@ -17,6 +17,7 @@ from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.making.recorder import Recorded, Recorder, RecordRequest
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.snapshots.prover import FAILURES
+from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.errors import Divergence, Stalled, UsageError
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.model.timeline.position import Position
@@ -130,7 +131,7 @@ class _Trial:
         timeline = load_timeline(recording)
         self._recorded = recorded
         self._launcher = launcher
-        self._keeper = Keeper(launcher, timeline)
+        self._keeper = Keeper(launcher, Shelf(launcher, timeline))
         self._say = say
         self._patience = patience
         self._thorough = thorough
