@@ -149,6 +149,7 @@ class Debugger:
         await self._see_enough_for(line)
         stub = self._server.stub
         aftermath = stub.aftermath = Aftermath()
+        stub.unsaid = ""  # whoever waits for this is told by an error
         try:
             answer = await self._gdb.execute(f"-interpreter-exec console {quoted(self._one_line(line))}")
         except GdbError as error:
