@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
-from rrdbg.commands.arguments import nothing_more, read_stretch
+from rrdbg.commands.arguments import nothing_more, read_bounds
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.linux.kernel import no_kernel
@@ -153,7 +153,7 @@ async def _loaded(session: Session, text: str, path: str, line: str) -> Result:
     examples=("info switches", "info switches from 50% to 60%"),
 )  # fmt: skip
 async def _info_switches(session: Session, text: str) -> Result:
-    _, start, end = await read_stretch(session, f"switches {text}")
+    start, end = await read_bounds(session, text, "info switches")
     known = await (await session.linux.switches()).ensure(start, end)
     return SwitchSummary(tuple(known.summary(start, end)), len(known.between(start, end)), start, end)
 
@@ -212,7 +212,7 @@ async def _seek_task(session: Session, text: str) -> list[Result]:
 async def _strace(session: Session, text: str) -> AsyncGenerator[Result, None]:
     text, task = read_task(text)
     name, rest = _syscall(text)
-    _, start, end = await read_stretch(session, f"strace {rest}")
+    start, end = await read_bounds(session, rest, "strace")
     reader = await session.linux.tasks()
     session.found.clear()
     found = syscalls(session.replay, reader, start, end, task=task, name=name)
