@@ -147,9 +147,9 @@ async def _loaded(session: Session, text: str, path: str, line: str) -> Result:
 @LINUX.command(
     "info switches", Category.QUERIES, "Tell which tasks of a Linux guest have run, how often and how long.",
     arguments="[from POSITION] [to POSITION]",
-    details="The switches from one task to another are found in one pass, which takes about a millisecond for each and "
-    "is kept with the recording: later only what was not looked at is. From then on each line of 'calls', 'tprintf', "
-    "'writes' and their kind says in which task it was. Ctrl-C keeps what was found.",
+    details="The switches from one task to another are found in one pass, by QEMU's plugin if it can be had ('info "
+    "accelerator'), and kept with the recording: later only what was not looked at is. From then on each line of "
+    "'calls', 'tprintf', 'writes' and their kind says in which task it was. Ctrl-C keeps what was found.",
     examples=("info switches", "info switches from 50% to 60%"),
 )  # fmt: skip
 async def _info_switches(session: Session, text: str) -> Result:
