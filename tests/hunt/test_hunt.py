@@ -25,8 +25,9 @@ from rrdbg.model.hunt.course import Course
 from rrdbg.model.hunt.criterion import Criterion
 from rrdbg.model.hunt.perturbation import Aspect, Perturbation
 from rrdbg.model.timeline.deliveries import Deliveries
+from rrdbg.store.layout import Layout
 from rrdbg.store.library import Library
-from rrdbg.store.recording import Layout, Recording, adopt
+from rrdbg.store.recording import Recording, adopt
 from tests.cli.conftest import Cli, bare_metal
 from tests.conftest import GUEST_DIR, failing_clearly
 from tests.guests.build import build, symbol

@@ -28,9 +28,10 @@ from rrdbg.links import watchdog
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
+from rrdbg.store.layout import Layout
 from rrdbg.store.pages import PAGE, Pages, page_sum, read_table
 from rrdbg.store.ram_block import known_block
-from rrdbg.store.recording import Layout, Recording
+from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline
 from tests.forward import from_start
 from tests.keeper.conftest import Run

@@ -34,9 +34,10 @@ from rrdbg.model.machine.handmade_drives import HandMadeDrive
 from rrdbg.model.timeline.fence import last_reachable
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.foreign import utc
+from rrdbg.store.layout import Layout, make_directory
 from rrdbg.store.logformat import KNOWN_VERSIONS
 from rrdbg.store.manifest import Manifest
-from rrdbg.store.recording import Layout, Recording, adopt, make_directory
+from rrdbg.store.recording import Recording, adopt
 from rrdbg.store.replaylog import LogSummary, summarise
 from rrdbg.store.timeline_file import load_timeline
 
