@@ -35,7 +35,7 @@ from rrdbg.model.timeline.fence import last_reachable
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.layout import Layout, make_directory
-from rrdbg.store.logend import put_quit_last
+from rrdbg.store.logend import put_end_right
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.recording import adopt
 from rrdbg.store.replaylog import LogSummary, summarise
@@ -462,7 +462,7 @@ class Recorder:
 
     def _summary(self) -> LogSummary:
         try:
-            return put_quit_last(self._layout.log, summarise(self._layout.log))
+            return put_end_right(self._layout.log, summarise(self._layout.log))
         except RecordingError as error:
             raise RecordingError(
                 f"QEMU left an incomplete log ({error}); the disk may be full. {self._layout.root} cannot be replayed."
