@@ -297,7 +297,10 @@ class Stub:
 
     async def _register(self, rest: bytes) -> bytes:
         layout, segment = await self._shown_layout(), await self.code_segment()
-        return layout.register(await self.window.register_packet(), segment, number(rest)) or _MALFORMED
+        shown = layout.register(await self.window.register_packet(), segment, number(rest))
+        if shown is None and segment is None:  # else numbers are not QEMU's
+            shown = await (await self.replay.machine()).register_digits(number(rest))
+        return shown or _MALFORMED
 
     async def code_segment(self) -> CodeSegment | None:
         """How the CPU that the client sees reads its code; None where there is one way only."""
