@@ -51,7 +51,7 @@ _REASONS = {
     "guest-reset": "the guest reset itself",
     "guest-panic": "the guest panicked",
 }
-_SEVERAL_CPUS = "not supported for 'smp'"
+_SEVERAL_CPUS = ("not supported for 'smp'", "not supported with multiple CPUs")  # 7.2, 10.0
 _POLL_SECONDS = 0.05
 _REACTION_SECONDS = 5.0
 """How long QEMU may take to answer when a recording is to end."""
@@ -295,7 +295,7 @@ class Recorder:
         try:
             process = await QemuProcess.start(command, files=files, passed=state, confined=confined)
         except QemuLaunchError as error:
-            if _SEVERAL_CPUS in str(error):
+            if any(words in str(error) for words in _SEVERAL_CPUS):
                 raise _too_many("several") from None
             raise
         finally:
