@@ -34,9 +34,10 @@ from rrdbg.model.timeline.deliveries import Deliveries
 from rrdbg.model.timeline.fence import last_reachable
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.files import checksum, write_atomically
+from rrdbg.store.layout import Layout, make_directory
 from rrdbg.store.logend import put_quit_last
 from rrdbg.store.manifest import Manifest
-from rrdbg.store.recording import Layout, adopt, make_directory
+from rrdbg.store.recording import adopt
 from rrdbg.store.replaylog import LogSummary, summarise
 
 SPINNING_BYTES = 2_000_000
