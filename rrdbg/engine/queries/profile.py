@@ -76,6 +76,8 @@ class _Sampler:
         convention = await self._convention_of(machine)
         if convention is None:
             return Sample(walker.position, (pc,), running)
+        if convention.odd and (process := await machine.register("psp")) is not None:
+            registers["psp"] = process  # newer QEMUs tell it, but not with the others
         words = _Words(machine, convention.word)
         sp = next((registers[name] for name, number in convention.numbers.items() if number == convention.sp), 0)
         await words.know(sp)

@@ -297,7 +297,20 @@ class Stub:
 
     async def _register(self, rest: bytes) -> bytes:
         layout, segment = await self._shown_layout(), await self.code_segment()
-        return layout.register(await self.window.register_packet(), segment, number(rest)) or _MALFORMED
+        found = layout.register(await self.window.register_packet(), segment, number(rest))
+        return found or await self._register_beyond(number(rest)) or _MALFORMED
+
+    async def _register_beyond(self, wanted: int) -> bytes | None:
+        """A register that QEMU describes and leaves out of ``g``, such as a Cortex-M's two stack pointers."""
+        if self._layout:
+            return None
+        machine = await self.replay.machine()
+        file = machine.register_file
+        register = next((each for each in file.registers.values() if each.number == wanted), None)
+        value = await machine.register(register.name) if register else None
+        return (
+            None if register is None or value is None else value.to_bytes(register.size, file.byte_order).hex().encode()
+        )
 
     async def code_segment(self) -> CodeSegment | None:
         """How the CPU that the client sees reads its code; None where there is one way only."""
