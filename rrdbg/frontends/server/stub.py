@@ -298,7 +298,7 @@ class Stub:
     async def _register(self, rest: bytes) -> bytes:
         layout, segment = await self._shown_layout(), await self.code_segment()
         shown = layout.register(await self.window.register_packet(), segment, number(rest))
-        if shown is None and segment is None:  # else numbers are not QEMU's
+        if shown is None and not self._layout:  # else numbers are not QEMU's
             shown = await (await self.replay.machine()).register_digits(number(rest))
         return shown or _MALFORMED
 
