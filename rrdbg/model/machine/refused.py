@@ -105,7 +105,7 @@ _BOARDS = (
     (
         ("pseries",),
         "takes new random numbers of the host whenever a snapshot is loaded, and the log has none for that",
-        "use another one, such as mac99 or ppce500",
+        "use another one, such as mac99 or g3beige",
     ),
     # sd_ocr_powerup finds the card powered up already (tried on 7.2 and 11.1).
     (
