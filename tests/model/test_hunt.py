@@ -95,7 +95,7 @@ def test_aspects_have_names() -> None:
 
 def test_only_what_the_machine_has_is_varied() -> None:
     assert Aspect.DISK not in useful(ALWAYS, COMMAND)
-    everything = (*COMMAND, "-drive", "file=root.img,format=raw,if=virtio")
+    everything = (*COMMAND, "-drive", "file=root.img,format=raw,if=virtio", "-nic", "user,model=virtio-net-pci")
     assert useful(ALWAYS, everything, typed=True) == ALWAYS
     # A drive makes a guest slow where idle time jumps; a PC has one unless it is told to have none.
     assert Aspect.IDLE not in usual(COMMAND)
