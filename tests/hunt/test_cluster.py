@@ -80,7 +80,7 @@ async def test_what_fails_comes_back_and_what_passes_does_not(racy: Path, tmp_pa
     here = await LocalTries(panics, 1).make(await guest.known(), fails, tmp_path / "here")
     assert here.course.same_as(failed.course)
     with Recording.open(tmp_path / "failed", trusted=True) as recording:
-        assert Course.of(recording.log.deliveries, None) == replace(failed.course, end=None)
+        assert Course.of(recording.log.deliveries, None) == replace(failed.course, ending=b"")
         assert b"PANIC" in recording.layout.console.read_bytes()
 
 

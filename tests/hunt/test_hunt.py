@@ -159,7 +159,8 @@ def test_runs_that_are_the_same_are_not_counted(hunt: Hunt, racy: Path) -> None:
     jumped = [run for run in hunted.runs if "idle" in run["perturbation"]]
     assert len(jumped) > 1
     assert [run["same_as"] for run in jumped[1:]] == [jumped[0]["number"]] * (len(jumped) - 1)
-    assert hunted.end["different"] == 8 - sum(run["same_as"] is not None for run in hunted.runs)
+    assert hunted.end["same"] == sum(run["same_as"] is not None for run in hunted.runs)
+    assert hunted.end["different"] == 8 - hunted.end["same"]
 
 
 def test_a_hunt_ends_when_enough_is_shown(hunt: Hunt, racy: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from rrdbg.errors import UsageError
 from rrdbg.model.hunt import course, tally
-from rrdbg.model.hunt.course import Course, sample_numbers
+from rrdbg.model.hunt.course import Course, Courses, sample_numbers
 from rrdbg.model.hunt.criterion import parse_criterion
 from rrdbg.model.hunt.perturbation import (
     ALWAYS,
@@ -95,7 +95,7 @@ def test_aspects_have_names() -> None:
 
 def test_only_what_the_machine_has_is_varied() -> None:
     assert Aspect.DISK not in useful(ALWAYS, COMMAND)
-    everything = (*COMMAND, "-drive", "file=root.img,format=raw,if=virtio")
+    everything = (*COMMAND, "-drive", "file=root.img,format=raw,if=virtio", "-nic", "user,model=virtio-net-pci")
     assert useful(ALWAYS, everything, typed=True) == ALWAYS
     # A drive makes a guest slow where idle time jumps; a PC has one unless it is told to have none.
     assert Aspect.IDLE not in usual(COMMAND)
@@ -128,6 +128,30 @@ def test_a_run_that_was_ended_earlier_is_the_same_as_far_as_it_goes() -> None:
     assert whole.same_as(whole)
     assert not whole.same_as(other)
     assert not cut.same_as(other)
+
+
+def test_among_many_the_same_one_is_found_as_by_looking_at_each() -> None:
+    """Runs that part anywhere, of which some were ended by us, and some came again."""
+    dice = random.Random(7)
+    courses, kept = Courses(), dict[int, Course]()
+    trunk = sorted(dice.sample(range(10**6), 400))
+    for number in range(600):
+        place, shift = dice.randrange(400), dice.randrange(3)
+        own = dice.random() < 0.5
+        icounts = [*trunk[:place], *(icount + shift for icount in trunk[place:])]
+        length = 400 if own else dice.randrange(401)
+        course = Course.of(deliveries(icounts[:length]), 10**6 if own else None)
+        found = courses.add(course, number)
+        alike = [run for run, known in kept.items() if known.same_as(course)]
+        assert found in alike if alike else found is None
+        if found is None:
+            kept[number] = course
+    assert 100 < len(kept) < 500
+
+
+def test_a_run_that_went_on_where_another_ended_by_itself_was_not_the_same() -> None:
+    icounts = list(range(100))
+    assert not Course.of(deliveries(icounts[:50]), 60).same_as(Course.of(deliveries(icounts), None))
 
 
 def test_guests_that_end_elsewhere_were_not_the_same() -> None:

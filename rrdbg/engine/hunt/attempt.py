@@ -111,8 +111,8 @@ async def attempt(guest: Guest, perturbation: Perturbation, directory: Path) -> 
     """
     request = RecordRequest(
         guest.command, directory, perturbation.rate, until_console=guest.until, timeout=guest.timeout,
-        max_icount=guest.max_icount, sleeps=not perturbation.jumps, disk_rate=perturbation.disk, noted=False,
-        program=guest.program,
+        max_icount=guest.max_icount, sleeps=not perturbation.jumps, disk_rate=perturbation.disk,
+        packets_late=perturbation.packets, noted=False, program=guest.program,
     )  # fmt: skip
     if guest.beginning is None:
         request = replace(request, command=perturbation.words(guest.command))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rrdbg.engine.hunt.attempt import Guest, Tried, Tries, keep
 from rrdbg.errors import QemuDied, RecordingError, Stalled, WorkerFailed
+from rrdbg.model.hunt.course import Courses
 from rrdbg.model.hunt.perturbation import Choices, Perturbation
 from rrdbg.model.hunt.tally import Tally, runs_needed
 from rrdbg.store.library import Library
@@ -99,7 +100,7 @@ class Hunter:
         self._name = name
         self._on_run = on_run
         self._on_broken = on_broken
-        self._seen: list[Run] = []
+        self._seen = {failed: Courses() for failed in (False, True)}
         self._broken = 0
         self._same = 0
         self._numbers: Iterator[int] = itertools.count(request.first)
@@ -167,22 +168,14 @@ class Hunter:
         perturbation = self.request.choices.of_run(self.request.seed, number)
         tried = await self._tries.make(self.request.guest, perturbation, directory)
         self.instructions += tried.icount
-        run = self._counted(Run(number, perturbation, tried))
-        if run.failed and run.same_as is None and len(self.kept) < self.request.keep:
+        failed = tried.failed is not None
+        same_as = self._seen[failed].add(tried.course, number)
+        self._same = 0 if same_as is None else self._same + 1
+        self.tally = self.tally.plus(failed=failed, repeated=same_as is not None)
+        run = Run(number, perturbation, tried, same_as)
+        if failed and same_as is None and len(self.kept) < self.request.keep:
             run = replace(run, recording=keep(directory, self._library, self._name))
             self.kept.append(run)
-        return run
-
-    def _counted(self, run: Run) -> Run:
-        for known in self._seen:
-            if (known.failed is None) == (run.failed is None) and run.tried.course.same_as(known.tried.course):
-                run = replace(run, same_as=known.number)
-                break
-        else:
-            self._seen.append(run)
-        repeated = run.same_as is not None
-        self._same = self._same + 1 if repeated else 0
-        self.tally = self.tally.plus(failed=run.failed is not None, repeated=repeated)
         return run
 
     def _over(self) -> Reason | None:

@@ -10,6 +10,7 @@ import asyncio
 import datetime
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.machines.confined import Confinement
 from rrdbg.engine.machines.disks import image_node, read_only_node
 from rrdbg.engine.making.beginning import Beginning
+from rrdbg.engine.making.late_packets import LatePackets
 from rrdbg.engine.making.program import Program
 from rrdbg.errors import QemuDied, QemuLaunchError, RecordingError, Stalled, UsageError
 from rrdbg.links.images import create_empty, create_overlay, describe_image, image_format, plain_qcow2, snapshot_tags
@@ -29,6 +31,7 @@ from rrdbg.links.serial_line import SerialLine, TypedInput
 from rrdbg.links.words import Images, disk_node, opened_files, record_words
 from rrdbg.model.machine.drives import Disk
 from rrdbg.model.machine.invocation import Invocation, prepare
+from rrdbg.model.machine.network import recorded_backends
 from rrdbg.model.timeline.cost import CostMap, expected_rates
 from rrdbg.model.timeline.deliveries import Deliveries
 from rrdbg.model.timeline.fence import last_reachable
@@ -67,8 +70,9 @@ class RecordRequest:
     user's own qcow2 images, which then hold that snapshot of their content. One that is ``passing`` is thrown away at
     once, and so is not noted as the user's; its guest sees nothing of the host, nor does anybody see it.
     ``until_console`` may be several texts, any of which ends it. Idle time takes as long as the guest thinks if it
-    ``sleeps``, and each disk takes at most ``disk_rate`` requests in a second. What is not ``noted`` as the user's can
-    be adopted later. With a ``beginning`` it goes on from there, and sees nothing of the host.
+    ``sleeps``, each disk takes at most ``disk_rate`` requests in a second, and packets come to the guest up to
+    ``packets_late`` ms late. What is not ``noted`` as the user's can be adopted later. With a ``beginning`` it goes on
+    from there, and sees nothing of the host.
     The ``program`` is found out about unless it is known.
     """
 
@@ -83,6 +87,7 @@ class RecordRequest:
     passing: bool = False
     sleeps: bool = True
     disk_rate: int | None = None
+    packets_late: int | None = None
     beginning: Beginning | None = None
     program: Program | None = None
     noted: bool = True
@@ -271,7 +276,9 @@ class Recorder:
             self._line = await SerialLine.open(self.invocation.line, self.type)
             try:
                 self._on_line(self._line.where)
-                return await self._run([*command, *confinement.options(), *self._throttles()], confined)
+                async with LatePackets(self._delayed(), self._request.packets_late or 0) as packets:
+                    words = [*command, *confinement.options(), *self._throttles(), *packets.options]
+                    return await self._run(words, confined, packets.sockets)
             finally:
                 await self._line.close()
         finally:
@@ -288,12 +295,12 @@ class Recorder:
         self._typed = TypedInput(typed.with_suffix(".in"))
         return typed
 
-    async def _run(self, command: Sequence[str], confined: Sequence[str]) -> float:
+    async def _run(self, command: Sequence[str], confined: Sequence[str], sockets: Sequence[socket.socket]) -> float:
         files = opened_files(self.invocation, self._layout.bundled)
         beginning = self._request.beginning
         state = [beginning.open(sleeps=self.invocation.sleeps)] if beginning else []
         try:
-            process = await QemuProcess.start(command, files=files, passed=state, confined=confined)
+            process = await QemuProcess.start(command, sockets, files=files, passed=state, confined=confined)
         except QemuLaunchError as error:
             if any(words in str(error) for words in _SEVERAL_CPUS):
                 raise _too_many("several") from None
@@ -337,6 +344,10 @@ class Recorder:
             task.result()
         finally:
             task.cancel()
+
+    def _delayed(self) -> Sequence[str]:
+        late = self._request.packets_late is not None
+        return recorded_backends(self.invocation.machine_words()) if late else ()
 
     def _throttles(self) -> list[str]:
         rate = self._request.disk_rate

@@ -28,14 +28,13 @@ from rrdbg.model.hunt.perturbation import (
     ALWAYS,
     BY_THE_HOST,
     IN_THE_MIDDLE,
-    PLAIN_SHIFT,
     Aspect,
     Choices,
+    machine_of,
     parse_aspects,
     useful,
     usual,
 )
-from rrdbg.model.machine.invocation import prepare
 from rrdbg.model.timeline.position import parse_count
 from rrdbg.store.library import Library
 
@@ -45,8 +44,6 @@ NOT_FOUND = 3
 _RUN_SECONDS = 60.0
 _PREDICATE_SECONDS = 600.0
 _SEEDS = 1_000_000
-_ANY_DATE = "2000-01-01"
-"""For a machine that is only looked at."""
 
 _DESCRIPTION = """
 Record run after run of a guest, each perturbed in another way that hardware may, too, until one fails; keep the
@@ -182,7 +179,7 @@ async def _tries(arguments: argparse.Namespace, guest: Guest, judge: CriteriaJud
     if guest.beginning:
         invocation = guest.beginning.invocation
     else:
-        invocation = prepare(guest.command, shift=str(PLAIN_SHIFT), clock_base=_ANY_DATE)
+        invocation = machine_of(guest.command)
     programs = (known.value for known in _criteria(arguments) if known.kind == "python")
     for source in (
         *(file.source for file in invocation.bundled), *(disk.source for disk in invocation.disks), *programs,
@@ -231,7 +228,7 @@ def _keys(arguments: argparse.Namespace, command: Sequence[str]) -> tuple[Keys, 
     keys = tuple(Keys(prompt.encode(), text.encode()) for prompt, text in arguments.keys)
     if keys and arguments.begin:
         raise UsageError("With --from nobody types to the guest; leave --type out.")
-    if keys and not prepare(command, shift=str(PLAIN_SHIFT), clock_base=_ANY_DATE).line.types:
+    if keys and not machine_of(command).line.types:
         raise UsageError("--type needs a serial port to type to: give QEMU -serial stdio or -nographic.")
     if any(not known.prompt for known in keys):
         raise UsageError("--type needs a PROMPT that the guest prints before it is typed to.")

@@ -65,7 +65,8 @@ class Report:
         left = self._hunter.seconds_left
         elapsed = time.monotonic() - self._hunter.began
         self._line.show(
-            f"[{tally.runs:,} runs  {tally.different:,} different  {tally.failures:,} failed{_share(tally.rate)}  "
+            f"[{tally.runs:,} runs  {tally.different:,} different  {tally.repeated:,} the same  "
+            f"{tally.failures:,} failed{_share(tally.rate)}  "
             f"{60 * tally.runs / elapsed:.0f} a minute, {self._speed(elapsed)} instructions a second  "
             f"at most {self._bound()} fail"
             f"{'' if left is None else f'  {left:.0f} s left at most'} (Ctrl-C stops)]"
@@ -79,7 +80,7 @@ class Report:
         if self._json:
             self._print(
                 "hunt", ended=reason or "interrupted", seed=hunter.request.seed, runs=tally.runs,
-                different=tally.different, failures=tally.failures, rate=tally.rate,
+                different=tally.different, same=tally.repeated, failures=tally.failures, rate=tally.rate,
                 confidence=hunter.request.confidence,
                 at_most=tally.at_most(hunter.request.confidence), seconds=round(elapsed, 1),
                 instructions=hunter.instructions, kept=[str(run.recording) for run in hunter.kept],
@@ -87,12 +88,16 @@ class Report:
             return
         why = _REASONS[reason] if reason else "it was interrupted"
         rows = [
-            (f"{tally.runs:,}", f"{tally.different:,}", f"{tally.failures:,}", f"{100 * tally.rate:.2f} %",
-             self._bound(), f"{60 * tally.runs / max(elapsed, 1e-3):.0f}", self._speed(elapsed), f"{elapsed:.1f}"),
+            (f"{tally.runs:,}", f"{tally.different:,}", f"{tally.repeated:,}", f"{tally.failures:,}",
+             f"{100 * tally.rate:.2f} %", self._bound(),
+             f"{60 * tally.runs / max(elapsed, 1e-3):.0f}", self._speed(elapsed), f"{elapsed:.1f}"),
         ]  # fmt: skip
         print(f"The hunt has ended: {why}.")
-        confidence = f"At most ({100 * hunter.request.confidence:g} % sure)"
-        print(table(("Runs", "Different", "Failed", "Rate", confidence, "A minute", "Instructions/s", "Seconds"), rows))
+        headings = (
+            "Runs", "Different", "The same", "Failed", "Rate",
+            f"At most ({100 * hunter.request.confidence:g} % sure)", "A minute", "Instructions/s", "Seconds",
+        )  # fmt: skip
+        print(table(headings, rows))
         for run in hunter.kept:
             print(f"Open run {run.number} with: rrdbg replay {shlex.quote(str(run.recording))}")
         sys.stdout.flush()

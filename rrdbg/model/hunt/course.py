@@ -8,6 +8,7 @@ two is known to within 2 %.
 from __future__ import annotations
 
 import functools
+from bisect import bisect_left
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -16,42 +17,82 @@ from rrdbg.model.timeline.deliveries import Deliveries
 _EACH = 64
 """Samples are at each delivery up to this many, then at every second one up to twice as many, and so on."""
 
+_BYTES = 8
+"""Of a sample."""
+
+_NOTHING = bytes(_BYTES)
+"""How a run ends of which nothing is known, as nothing came: it is like all others of that kind, and like no other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """One run's; ``end`` is the instruction at which the guest came to its own end, None where we ended it."""
+    """One run's: so many deliveries, and the ``samples``, one behind the other.
+
+    ``ending`` is a hash of all of it, if the guest came to its own end; empty if we ended it.
+    """
 
     count: int
-    samples: tuple[bytes, ...]
-    end: int | None
+    samples: bytes
+    ending: bytes
 
     @classmethod
     def of(cls, deliveries: Deliveries, end: int | None) -> Course:
-        """The course of a run with these deliveries."""
-        count, done, samples = len(deliveries), 0, []
-        running = blake2b(digest_size=8)
-        for number in sample_numbers(count):
+        """The course of a run with these deliveries, that the guest ended at ``end``; None if we ended it."""
+        count, done, samples = len(deliveries), 0, bytearray()
+        running = blake2b(digest_size=_BYTES)
+        for number in (*sample_numbers(count), count):
             running.update(deliveries.icounts[done:number].tobytes() + deliveries.kinds[done:number])
-            samples.append(running.digest())
+            samples += running.digest()
             done = number
-        return cls(count, tuple(samples), end)
+        del samples[-_BYTES:]  # of the whole, which is a sample only by chance
+        running.update(f"ends at {end}".encode())
+        ending = b"" if end is None else running.digest()
+        return cls(count, bytes(samples), ending or (b"" if count else _NOTHING))
+
+    @property
+    def key(self) -> bytes:
+        """Of two courses one begins with the other's if it shows nothing that the other does not."""
+        return self.samples + self.ending
 
     def common(self, other: Course) -> int:
         """How many deliveries both have at the same places before they part; a lower bound within 2 %."""
         numbers = sample_numbers(min(self.count, other.count))
-        alike = 0
-        for number, ours, theirs in zip(numbers, self.samples, other.samples, strict=False):
-            if ours != theirs:
-                break
-            alike = number
-        return alike
+        # A sample is of all before it, so where one differs all later ones do.
+        places = range(0, len(numbers) * _BYTES, _BYTES)
+        alike = bisect_left(places, 1, key=lambda at: self.samples[at : at + _BYTES] != other.samples[at : at + _BYTES])
+        return numbers[alike - 1] if alike else 0
 
     def same_as(self, other: Course) -> bool:
         """Whether one shows nothing that the other does not, as far as both were recorded."""
-        if self.end is not None and other.end is not None and (self.end, self.count) != (other.end, other.count):
-            return False
-        place = len(sample_numbers(min(self.count, other.count))) - 1
-        return self.samples[place] == other.samples[place] if place >= 0 else self.count == other.count
+        return self.key.startswith(other.key) or other.key.startswith(self.key)
+
+
+class Courses:
+    """Courses that all differ, each with the number of its run; one more is looked up in no time among thousands.
+
+    >>> from rrdbg.model.timeline.deliveries import Delivery
+    >>> first, cut = (Course.of(Deliveries.of((i, Delivery.INTERRUPT) for i in range(n)), None) for n in (9, 5))
+    >>> courses = Courses()
+    >>> courses.add(first, 1), courses.add(cut, 2)
+    (None, 1)
+    """
+
+    def __init__(self) -> None:
+        # Sorted, and none begins with another: then only its neighbours can be the same as one more.
+        self._keys: list[bytes] = []
+        self._runs: list[int] = []
+
+    def add(self, course: Course, run: int) -> int | None:
+        """Which run has been the same as this one; if none has it is kept, and the answer is None."""
+        key = course.key
+        place = bisect_left(self._keys, key)
+        if place < len(self._keys) and self._keys[place].startswith(key):
+            return self._runs[place]
+        if place and key.startswith(self._keys[place - 1]):
+            return self._runs[place - 1]
+        self._keys.insert(place, key)
+        self._runs.insert(place, run)
+        return None
 
 
 @functools.lru_cache(maxsize=4096)

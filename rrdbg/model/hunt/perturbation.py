@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
 from rrdbg.errors import UsageError
-from rrdbg.model.machine.invocation import architecture_of, prepare
+from rrdbg.model.machine.invocation import Invocation, architecture_of, prepare
+from rrdbg.model.machine.network import recorded_backends
 from rrdbg.model.machine.options import Option, format_properties, parse_options, parse_properties, words_of
 
 PLAIN_SHIFT = 5
@@ -30,6 +31,9 @@ _RATES = (50, 100, 200, 500, 1000, 2000, 5000)
 
 _SLOWEST_KEYS_MS = 500
 """From somebody who types ahead to somebody who looks before."""
+
+_LATEST_PACKETS_MS = (1, 2, 5, 10, 20, 50, 100, 200)
+"""From the next room to another continent."""
 
 _LATEST_NS = 1_000_000
 """A system management interrupt may take a millisecond of the guest's time, and not say so."""
@@ -52,6 +56,7 @@ class Aspect(StrEnum):
     FIRMWARE = "firmware"
     DISK = "disk"
     TYPING = "typing"
+    PACKETS = "packets"
     LATER = "later"
     MEMORY = "memory"
     CPU = "cpu"
@@ -65,10 +70,11 @@ ALWAYS = (
     Aspect.FIRMWARE,
     Aspect.DISK,
     Aspect.TYPING,
+    Aspect.PACKETS,
 )
 """Those that are used unless others are chosen; memory and CPU only from what the user lists."""
 
-BY_THE_HOST = (Aspect.DISK, Aspect.TYPING)
+BY_THE_HOST = (Aspect.DISK, Aspect.TYPING, Aspect.PACKETS)
 """What goes by the host's clock, so that no run with it can be made again."""
 
 IN_THE_MIDDLE = (Aspect.SHIFT, Aspect.IDLE, Aspect.LATER)
@@ -84,8 +90,9 @@ class Perturbation:
     long. ``random`` is the seed of the random numbers that the machine gives to its guest, ``date`` what its clock
     says at the start, ``firmware`` the characters of configuration items that the firmware has to read besides,
     ``disk`` the requests in a second that each disk may take, ``typing`` the ms between a prompt and what is typed
-    there; ``memory`` and ``cpu`` are the values of ``-m`` and ``-cpu``. Where a recording begins in another one the
-    clock is ``later`` by so many ns, as if firmware had taken that time.
+    there, ``packets`` the ms by which packets come late at most; ``memory`` and ``cpu`` are the values of ``-m`` and
+    ``-cpu``. Where a recording begins in another one the clock is ``later`` by so many ns, as if firmware had taken
+    that time.
     """
 
     shift: int | None = None
@@ -95,6 +102,7 @@ class Perturbation:
     firmware: int | None = None
     disk: int | None = None
     typing: int | None = None
+    packets: int | None = None
     later: int | None = None
     memory: str | None = None
     cpu: str | None = None
@@ -199,6 +207,8 @@ class Choices:
                 return dice.choice((None, *_RATES))
             case Aspect.TYPING:
                 return dice.randrange(1, _SLOWEST_KEYS_MS + 1)
+            case Aspect.PACKETS:
+                return dice.choice((None, *_LATEST_PACKETS_MS))
             case Aspect.LATER:
                 return dice.randrange(1, _LATEST_NS + 1)
             case Aspect.MEMORY:
@@ -207,13 +217,21 @@ class Choices:
                 return dice.choice(self.cpus) if self.cpus else None
 
 
-def useful(aspects: Sequence[Aspect], command: Sequence[str], *, typed: bool = False) -> tuple[Aspect, ...]:
-    """Those of ``aspects`` that there can be in the machine of ``command``: disks, and firmware that looks for items;
-    and something that is ``typed``.
+def machine_of(command: Sequence[str]) -> Invocation:
+    """The machine of the user's QEMU ``command``, to be looked at before any run.
 
     :raises UsageError: such a machine cannot be recorded.
     """
-    invocation = prepare(command, shift=str(PLAIN_SHIFT), clock_base=_FIRST_DATE.isoformat())
+    return prepare(command, shift=str(PLAIN_SHIFT), clock_base=_FIRST_DATE.isoformat())
+
+
+def useful(aspects: Sequence[Aspect], command: Sequence[str], *, typed: bool = False) -> tuple[Aspect, ...]:
+    """Those of ``aspects`` that there can be in the machine of ``command``: disks, networks, and firmware that looks
+    for items; and something that is ``typed``.
+
+    :raises UsageError: such a machine cannot be recorded.
+    """
+    invocation = machine_of(command)
     missing = set()
     if not invocation.disks:
         missing.add(Aspect.DISK)
@@ -221,6 +239,8 @@ def useful(aspects: Sequence[Aspect], command: Sequence[str], *, typed: bool = F
         missing.add(Aspect.FIRMWARE)
     if not typed:
         missing.add(Aspect.TYPING)
+    if not recorded_backends(invocation.machine_words()):
+        missing.add(Aspect.PACKETS)
     return tuple(aspect for aspect in aspects if aspect not in missing)
 
 

@@ -41,6 +41,16 @@ def has_network(words: Sequence[str]) -> bool:
     return any(option in ("-netdev", "-nic") and not value.startswith("none") for option, value in following)
 
 
+def recorded_backends(words: Sequence[str]) -> tuple[str, ...]:
+    """The ids of the backends whose packets are recorded in a machine with these ``words``.
+
+    >>> recorded_backends(["-netdev", "user,id=n", "-object", "qom-type=filter-replay,id=rrdbg-net1,netdev=n"])
+    ('n',)
+    """
+    objects = [parse_properties(value, "qom-type") for option, value in pairwise(words) if option == "-object"]
+    return tuple(known["netdev"] for known in objects if known["qom-type"] == "filter-replay")
+
+
 class Networks:
     """The network backends of one command line, as they are met; ``machine`` is the machine's type, on x86 only."""
 
