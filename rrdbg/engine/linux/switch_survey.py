@@ -4,7 +4,9 @@ So it does in every version of QEMU, also where plugins can read neither registe
 is the plugin knows if it has counted as QEMU does. It counts an instruction that faults twice, and is put right where
 handlers of exceptions begin, since the log tells when the next one comes; from QEMU 11.1 on it is told of exceptions.
 At fences it is looked at whether it is right: between two at which it was, with each exception where it had to come,
-what it has noted counts. What follows a fence at which it was not is left to whoever makes stops.
+what it has noted counts. What follows a fence at which it was not is left to whoever makes stops. Before 11.1 one thing
+is not seen: code that overwrites the very block it runs in is counted twice as well, and the next handler sets that
+right, too; switches in between would be one instruction off. Linux itself has no such code.
 """
 
 from __future__ import annotations
@@ -90,7 +92,10 @@ async def survey_switches(
             return
         try:
             await survey.arrive(Position(landing))
-            survey.listen(await _views(survey.walker.machine, reader.kernel, layout, seen))
+            views = await _views(survey.walker.machine, reader.kernel, layout, seen)
+            if views is None:
+                return
+            survey.listen(views)
             report = Stretch.alone(timeline.cost, start.icount, end.icount, replay.on_progress).at
             known, reached = survey.tally(0), start
             for fence in _fences(timeline, start, end):
@@ -174,16 +179,20 @@ async def _handlers(machine: Machine, memory: KernelMemory) -> Sequence[int]:
     return sorted({int.from_bytes(entry, "little") for entry in entries} - {0})
 
 
-async def _views(machine: Machine, kernel: Kernel, layout: TaskLayout, seen: _Seen) -> Sequence[View]:
-    """Where ``machine``, which stands still, has the kernel's memory in its own."""
+async def _views(machine: Machine, kernel: Kernel, layout: TaskLayout, seen: _Seen) -> Sequence[View] | None:
+    """Where ``machine``, which stands still, has the kernel's memory in its own; None if part of it is in no RAM."""
     ranges = await ram_of(machine.qmp)
 
-    def host(frame: int) -> int:
-        return next(part.host + frame - part.start for part in ranges if 0 <= frame - part.start < part.length)
+    def host(frame: int) -> int | None:
+        found = (part.host + frame - part.start for part in ranges if 0 <= frame - part.start < part.length)
+        return next(found, None)
 
+    variable, first_task = host(seen.variable), host(seen.first_task)
+    if variable is None or first_task is None:
+        return None
     size = max(layout.pid, layout.tgid, layout.comm) + _PAGE
     return [
-        View(layout.variable, 8, host(seen.variable)),
-        View(kernel.addresses["init_task"], size, host(seen.first_task)),
+        View(layout.variable, 8, variable),
+        View(kernel.addresses["init_task"], size, first_task),
         *(View((part.start + seen.distance) & _MASK, part.length, part.host) for part in ranges),
     ][:MOST_VIEWS]
