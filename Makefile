@@ -45,7 +45,8 @@ fuzz: setup ## Let each fuzzer try other inputs for an hour (FUZZ_SECONDS=60); w
 
 # A small part with QEMU 10.0; the whole is test-matrix.
 test-newer: $(QEMU_10)/complete
-	$(call with,$(QEMU_10)) $(PYTEST) tests/matrix tests/engine/test_oracle.py tests/peripherals/test_drives.py -k 'cells or single_step_back or under_way'
+	$(call with,$(QEMU_10)) $(PYTEST) tests/matrix tests/engine/test_oracle.py tests/peripherals/test_drives.py \
+		tests/bugs/test_cortex_m.py -k 'cells or single_step_back or under_way or lead_to_the_cause'
 
 test-matrix: lint $(QEMU_10)/complete $(QEMU_11)/complete ## Travel in guests of three architectures with three QEMUs
 	RRDBG_JUMPS=200 RRDBG_MODES=500 RRDBG_KILLS=50 $(PYTEST) -m '' $(TRAVEL) $(LONG) $(ARGS)

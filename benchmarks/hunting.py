@@ -22,7 +22,7 @@ from benchmarks.guests import BUILT
 from rrdbg.model.timeline.position import Position
 from rrdbg.render.text import table
 from rrdbg.store.history import Console
-from rrdbg.store.recording import Layout
+from rrdbg.store.layout import Layout
 from tests.guests.build import QEMU_OPTIONS, build
 from tests.guests.linux import build_linux
 

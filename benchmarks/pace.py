@@ -36,11 +36,15 @@ _SEED = 1
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What was measured on one guest: seconds, bytes, and how many jumps were made and ended elsewhere."""
+    """What was measured on one guest: seconds, bytes, and how many jumps were made and ended elsewhere.
+
+    ``forecast`` is how long the log says, before any replay, that one takes.
+    """
 
     instructions: int
     recording: float
     log: int
+    forecast: float
     replay: float
     opening: float
     indexing: float
@@ -94,6 +98,7 @@ async def _measure(recording: Path, jumps: int) -> Pace:
     forget(recording)
     with Recording.open(recording) as opened:
         manifest = opened.manifest
+        timeline = load_timeline(opened)
     # Nobody's first replay also finds out what the RAM is: that takes a start, and is kept.
     async with from_start(recording):
         pass
@@ -107,7 +112,8 @@ async def _measure(recording: Path, jumps: int) -> Pace:
     times, wrong = await _jumps(recording, jumps)
     return Pace(
         manifest.icount, round(manifest.seconds, 2), (recording / "replay.bin").stat().st_size,
-        round(replay, 2), round(opening, 2), round(indexed.seconds, 2), indexed.snapshots, indexed.size,
+        round(timeline.cost.seconds(0, timeline.end.icount), 2), round(replay, 2), round(opening, 2),
+        round(indexed.seconds, 2), indexed.snapshots, indexed.size,
         len(times), round(Series.of(times).p50, 3), round(Series.of(times).p95, 3), wrong,
     )  # fmt: skip
 
@@ -143,12 +149,13 @@ Made by `make bench` (`python -m benchmarks.pace`); do not edit.
 
 Guests that nobody here wrote, on 2 cores{busy}, with QEMU {qemu}: Debian with systemd from a disk, waiting at its
 prompt; UEFI (OVMF) at its shell; Linux with busybox, waiting; memtest86+; U-Boot on aarch64; and the two guests of the
-[other benchmarks](benchmarks.md). *replay* is a replay without a stop, *opening* the first `rrdbg replay` at the end,
-*index* `rrdbg index` with proofs. Each jump to a random place, by a session that has machines waiting as the shell has,
-was compared with a forward run: registers and all RAM.
+[other benchmarks](benchmarks.md). *forecast* is how long a replay takes by what
+`rrdbg record` says at its end, *replay* one without a stop, *opening* the first `rrdbg replay` at the end, *index*
+`rrdbg index` with proofs. Each jump to a random place, by a session that has machines waiting as the shell has, was
+compared with a forward run: registers and all RAM.
 
-| guest | recorded | log | replay | opening | index | snapshots | jump p50 | p95 | wrong |
-|---|---|---|---|---|---|---|---|---|---|
+| guest | recorded | log | forecast | replay | opening | index | snapshots | jump p50 | p95 | wrong |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -156,7 +163,8 @@ def page(qemu: str, load: float, found: dict[str, Pace]) -> str:
     """The table, as Markdown."""
     busy = f" ({load:.1f} of them busy with other work)" if load >= 0.5 else ""
     rows = [
-        f"| {name} | {pace.recording:.1f} s | {pace.log / 1e6:.1f} MB | {pace.replay:.1f} s "
+        f"| {name} | {pace.recording:.1f} s | {pace.log / 1e6:.1f} MB | {pace.forecast:.1f} s | "
+        f"{pace.replay:.1f} s "
         f"({pace.replay / pace.recording:.2f}x) | {pace.opening:.1f} s ({pace.opening / pace.replay:.2f}x) | "
         f"{pace.indexing:.1f} s ({pace.indexing / pace.replay:.2f}x) | {pace.snapshots}, {pace.size / 1e6:,.0f} MB | "
         f"{pace.p50 * 1000:.0f} ms | {pace.p95 * 1000:.0f} ms | {pace.wrong} of {pace.jumps} |"

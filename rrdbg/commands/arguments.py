@@ -76,6 +76,18 @@ async def read_stretch(session: Session, text: str) -> tuple[str, Position, Posi
     return match["what"], *await read_ends(session, match["start"] or "", match["end"] or "")
 
 
+async def read_bounds(session: Session, text: str, command: str) -> tuple[Position, Position]:
+    """``[from POSITION] [to POSITION]`` and nothing else: where ``command`` is to look.
+
+    :raises UsageError: there is something else, or the stretch is empty.
+    :raises RrdbgError: a position is none.
+    """
+    what, start, end = await read_stretch(session, f"{command} {text}")
+    if more := what.removeprefix(command).strip():
+        raise UsageError(f"'{more}' is not understood; write {command} [from POSITION] [to POSITION].")
+    return start, end
+
+
 async def read_ends(session: Session, first: str, last: str) -> tuple[Position, Position]:
     """The two positions of a stretch; where one is not written, it is the start or the end of the recording.
 

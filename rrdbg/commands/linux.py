@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
-from rrdbg.commands.arguments import nothing_more, read_stretch
+from rrdbg.commands.arguments import nothing_more, read_bounds
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.linux.kernel import no_kernel
@@ -147,13 +147,13 @@ async def _loaded(session: Session, text: str, path: str, line: str) -> Result:
 @LINUX.command(
     "info switches", Category.QUERIES, "Tell which tasks of a Linux guest have run, how often and how long.",
     arguments="[from POSITION] [to POSITION]",
-    details="The switches from one task to another are found in one pass, which takes about a millisecond for each and "
-    "is kept with the recording: later only what was not looked at is. From then on each line of 'calls', 'tprintf', "
-    "'writes' and their kind says in which task it was. Ctrl-C keeps what was found.",
+    details="The switches from one task to another are found in one pass, by QEMU's plugin if it can be had ('info "
+    "accelerator'), and kept with the recording: later only what was not looked at is. From then on each line of "
+    "'calls', 'tprintf', 'writes' and their kind says in which task it was. Ctrl-C keeps what was found.",
     examples=("info switches", "info switches from 50% to 60%"),
 )  # fmt: skip
 async def _info_switches(session: Session, text: str) -> Result:
-    _, start, end = await read_stretch(session, f"switches {text}")
+    start, end = await read_bounds(session, text, "info switches")
     known = await (await session.linux.switches()).ensure(start, end)
     return SwitchSummary(tuple(known.summary(start, end)), len(known.between(start, end)), start, end)
 
@@ -212,7 +212,7 @@ async def _seek_task(session: Session, text: str) -> list[Result]:
 async def _strace(session: Session, text: str) -> AsyncGenerator[Result, None]:
     text, task = read_task(text)
     name, rest = _syscall(text)
-    _, start, end = await read_stretch(session, f"strace {rest}")
+    start, end = await read_bounds(session, rest, "strace")
     reader = await session.linux.tasks()
     session.found.clear()
     found = syscalls(session.replay, reader, start, end, task=task, name=name)

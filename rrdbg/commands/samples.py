@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
-from rrdbg.commands.arguments import read_address, read_stretch
+from rrdbg.commands.arguments import read_address, read_bounds, read_stretch
 from rrdbg.commands.listing import Listing
 from rrdbg.commands.program import Names
 from rrdbg.commands.registry import Category, Registry, Takes
@@ -152,7 +152,7 @@ async def who_runs(session: Session) -> Who | None:
     examples=("info ran", "info ran from 90%"),
 )  # fmt: skip
 async def _info_ran(session: Session, text: str) -> AsyncGenerator[Result, None]:
-    _, start, end = await read_stretch(session, f"ran {text}")
+    start, end = await read_bounds(session, text, "info ran")
     if await kernel_of(session.replay):  # where nothing tells of Linux it is not looked for
         known = await (await session.linux.switches()).ensure(start, end)
         yield SwitchSummary(tuple(known.summary(start, end)), len(known.between(start, end)), start, end)

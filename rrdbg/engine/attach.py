@@ -19,6 +19,7 @@ from rrdbg.engine.machines.source import Running, Waiting, given
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.snapshots.keeper import Keeper
+from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.errors import LinkError, QemuLaunchError, QmpError, UsageError
 from rrdbg.links.attached import AttachedQemu
 from rrdbg.links.inspection import Inspection, InternalSnapshot, inspect, internal_snapshots
@@ -224,7 +225,7 @@ async def attach(
     budget = default_budget(shutil.disk_usage(log.parent).free, 0) if budget is None else budget
     machines = AttachedMachines(recording, qemu, writable=save_snapshots, budget=budget)
     walker, here = await machines.stand(timeline)
-    replay = Replay(recording, machines, Keeper(machines, timeline, spacing), walker)
+    replay = Replay(recording, machines, Keeper(machines, Shelf(machines, timeline), spacing), walker)
     replay.place(Position(summary.deliveries.plain_at_or_before(min(here, end))))
     return replay
 

@@ -33,6 +33,7 @@ from rrdbg.engine.search.scan import Accept
 from rrdbg.engine.search.watch import watched_step
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.snapshots.prover import prove_next
+from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.engine.travel.cursor import Cursor, Steps
 from rrdbg.engine.travel.driver import TRIES
 from rrdbg.engine.travel.finder import Finder
@@ -144,7 +145,7 @@ class Replay:
         replay = cls(
             recording,
             launcher,
-            Keeper(launcher, timeline, spacing, budget),
+            Keeper(launcher, Shelf(launcher, timeline, budget), spacing),
             spares=spares,
             parallel=Parallel(launcher, executor) if executor else None,
             accelerator=Accelerator.of(launcher),
@@ -159,7 +160,7 @@ class Replay:
             if self._parallel:
                 await self._parallel.close()
             await self._cursor.close()
-            self._keeper.close()
+            self._keeper.shelf.close()
             self.hits.close()
             await self._launcher.settle(self.timeline)
         finally:
@@ -207,7 +208,7 @@ class Replay:
     def catch_up(self) -> None:
         """Take up what other sessions have found in the recording, as each movement does as it begins."""
         if not self._cursor.moves:
-            self._keeper.catch_up()
+            self._keeper.shelf.catch_up()
 
     @property
     def processes(self) -> tuple[ProcessInfo, ...]:
@@ -228,7 +229,7 @@ class Replay:
     @property
     def snapshot_room(self) -> tuple[int, int]:
         """How many bytes the snapshots take, and how many they may."""
-        return self._launcher.room(self.timeline), self._keeper.budget
+        return self._launcher.room(self.timeline), self._keeper.shelf.budget
 
     async def spares_ready(self) -> None:
         """Wait until the machines are there that the next movement will probably need."""
@@ -518,7 +519,7 @@ class Replay:
         icount = self.timeline.deliveries.plain_at_or_before(self._cursor.position.icount)
         known = self.timeline.snapshot_at(icount)
         if known and known.kind is not SnapshotKind.INITIAL:
-            return self._keeper.adopt(known, name)
+            return self._keeper.shelf.adopt(known, name)
         async with self._cursor.moving():
             origin = self._cursor.position
             try:
@@ -568,19 +569,19 @@ class Replay:
         :raises LinkError: snapshots cannot be proved here.
         """
         await self._cursor.idle.stop()
-        return not self._launcher.single and await prove_next(self._launcher, self._keeper)
+        return not self._launcher.single and await prove_next(self._launcher, self._keeper.shelf)
 
     def mark(self, name: str, position: Position, text: str) -> None:
         """Note what was found at a position, to be seen on the timeline under ``name``."""
-        self._keeper.mark(name, position, text)
+        self._keeper.shelf.mark(name, position, text)
 
     def note_runs(self, start: Position, end: Position, runs: Sequence[Mark]) -> None:
         """Note who ran on a stretch, to be seen on the timeline in the place of what was known of that."""
-        self._keeper.runs(start, end, runs)
+        self._keeper.shelf.runs(start, end, runs)
 
     def bookmark(self, name: str, bookmark: Bookmark | None) -> None:
         """Name a place, or (None) take the name away, and keep that with the recording."""
-        self._keeper.bookmark(name, bookmark)
+        self._keeper.shelf.bookmark(name, bookmark)
 
     async def _all_meant_here(self, points: Sequence[Point]) -> tuple[Point, ...]:
         self.spaces.keep(points)
@@ -590,7 +591,7 @@ class Replay:
         return Stop(reason, self._cursor.position, await self.pc())
 
     async def _hit_stop(self, hit: Hit) -> Stop:
-        self._keeper.mark(STOPS, self._cursor.position, hit.text)
+        self._keeper.shelf.mark(STOPS, self._cursor.position, hit.text)
         if hit.space is not None and await self.space_of(hit.point.address) is None:
             hit = replace(hit, space=None)
         return Stop(hit.reason, self._cursor.position, await self.pc(), (hit,))

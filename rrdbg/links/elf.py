@@ -9,6 +9,7 @@ from rrdbg.links.elf_tables import NOTE, SYMBOL_TABLE, ElfTables, reading
 from rrdbg.model.linux.kernel import KernelFile, build_id_in
 from rrdbg.model.linux.mapped import ProgramFile
 
+_WORD = 8
 _RELOCATABLE = 1
 _PERCPU = b".data..percpu\0"
 _KERNEL_HALF = 1 << 63
@@ -22,7 +23,7 @@ def read_kernel_file(path: Path) -> KernelFile:
     :raises UsageError: it cannot be read, or is damaged.
     """
     with reading(path) as elf:
-        return _kernel(path, elf) if elf else KernelFile(str(path), "", {})
+        return _kernel(path, elf) if elf and elf.word == _WORD else KernelFile(str(path), "", {})
 
 
 def read_program(path: Path) -> ProgramFile:
@@ -31,7 +32,7 @@ def read_program(path: Path) -> ProgramFile:
     :raises UsageError: it cannot be read, or is none for a little-endian 64-bit machine.
     """
     with reading(path) as elf:
-        if elf is None:
+        if elf is None or elf.word != _WORD:
             raise UsageError(f"{path} is no ELF file of a 64-bit little-endian machine.")
         note: tuple[int, bytes] | None = None
         for section in elf.sections:

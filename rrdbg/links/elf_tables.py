@@ -1,4 +1,4 @@
-"""The tables of an ELF file of the user's, for a little-endian 64-bit machine.
+"""The tables of an ELF file of the user's, for a little-endian machine.
 
 A kernel with all its debugging information has a gigabyte; only what is asked for is read, and that within bounds.
 """
@@ -16,11 +16,6 @@ from rrdbg.errors import UsageError
 SYMBOL_TABLE, NOTE, NO_BITS = 2, 7, 8
 """Kinds of sections."""
 
-_IDENT = b"\x7fELF\x02\x01"
-_HEADER = struct.Struct("<QQQIHHHHHH")
-_HEADER_AT = 24
-_SECTION = struct.Struct("<IIQQQQIIQQ")
-_SYMBOL = struct.Struct("<IBBHQQ")
 _MOST_BYTES = 256 << 20
 
 
@@ -49,16 +44,46 @@ class Symbol(NamedTuple):
     size: int
 
 
+class _Form(NamedTuple):
+    """How the tables lie in a file for machines of one size; the fields of a symbol are in another order by it."""
+
+    word: int
+    header: struct.Struct
+    section: struct.Struct
+    symbol: struct.Struct
+    value: int
+    size: int
+    info: int
+    of: int
+
+
+_FORMS = {
+    b"\x7fELF\x02\x01": _Form(
+        8, struct.Struct("<QQQIHHHHHH"), struct.Struct("<IIQQQQIIQQ"), struct.Struct("<IBBHQQ"), 4, 5, 1, 3
+    ),
+    b"\x7fELF\x01\x01": _Form(
+        4, struct.Struct("<IIIIHHHHHH"), struct.Struct("<IIIIIIIIII"), struct.Struct("<IIIBBH"), 1, 2, 3, 5
+    ),
+}
+"""By what such a file begins with."""
+
+_HEADER_AT = 24
+_HEAD = _HEADER_AT + max(form.header.size for form in _FORMS.values())
+
+
 class ElfTables:
     """An ELF file's header and sections; made by :func:`reading`."""
 
-    def __init__(self, file: BinaryIO, head: bytes) -> None:
+    def __init__(self, file: BinaryIO, head: bytes, form: _Form) -> None:
         self._file = file
-        self.kind = int.from_bytes(head[16:18], "little")
-        """1 for one that is to be linked, such as a kernel's module."""
-        self.entry, _, place, _, _, _, _, size, count, self._names = _HEADER.unpack_from(head, _HEADER_AT)
+        self._form = form
+        self.word = form.word
+        """Bytes of an address: 8 or 4."""
+        self.kind, self.machine = (int.from_bytes(head[at : at + 2], "little") for at in (16, 18))
+        """The kind is 1 for one that is to be linked, such as a kernel's module."""
+        self.entry, _, place, _, _, _, _, size, count, self._names = form.header.unpack_from(head, _HEADER_AT)
         table = _part(file, place, size * count)
-        self.sections = [Section(*_SECTION.unpack_from(table, number * size)) for number in range(count)]
+        self.sections = [Section(*form.section.unpack_from(table, number * size)) for number in range(count)]
 
     def content(self, section: Section) -> bytes:
         """The bytes of ``section``."""
@@ -71,10 +96,12 @@ class ElfTables:
     def symbols(self, section: Section, wanted: Callable[[int, int], bool]) -> Iterator[Symbol]:
         """What the symbol table ``section`` has that has a name, and is ``wanted`` for its kind and section."""
         table, texts = self.content(section), self.content(self.sections[section.link])
-        for name, info, _, of, value, size in _SYMBOL.iter_unpack(table[: len(table) - len(table) % _SYMBOL.size]):
-            if name and wanted(info & 15, of):
+        form = self._form
+        for fields in form.symbol.iter_unpack(table[: len(table) - len(table) % form.symbol.size]):
+            name, kind, of = fields[0], fields[form.info] & 15, fields[form.of]
+            if name and wanted(kind, of):
                 text = texts[name : texts.index(b"\0", name)].decode("latin-1")
-                yield Symbol(text, info & 15, of, value, size)
+                yield Symbol(text, kind, of, fields[form.value], fields[form.size])
 
 
 @contextmanager
@@ -85,8 +112,9 @@ def reading(path: Path) -> Iterator[ElfTables | None]:
     """
     try:
         with path.open("rb") as file:
-            head = _part(file, 0, _HEADER_AT + _HEADER.size)
-            yield ElfTables(file, head) if head.startswith(_IDENT) else None
+            head = file.read(_HEAD)
+            form = _FORMS.get(head[: len(next(iter(_FORMS)))])
+            yield ElfTables(file, head, form) if form else None
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror}.") from None
     except (struct.error, IndexError, ValueError):

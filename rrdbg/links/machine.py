@@ -283,11 +283,16 @@ class Machine:
         place = 2 * register.offset
         digits = packet[place : place + 2 * register.size]
         if len(digits) < 2 * register.size:
-            digits = await self._look(b"p%x" % register.number)
-        try:
-            return int.from_bytes(bytes.fromhex(digits.decode()), self._registers.byte_order) if digits else None
-        except ValueError:
-            return None  # an error, such as E14
+            digits = await self.register_digits(register.number) or b""
+        return int.from_bytes(bytes.fromhex(digits.decode()), self._registers.byte_order) if digits else None
+
+    async def register_digits(self, number: int) -> bytes | None:
+        """The register with QEMU's ``number``, as a ``p`` packet gives it; None if there is none, or no access.
+
+        Also one that the ``g`` packet leaves out, such as ``msp`` of a Cortex-M (10.0).
+        """
+        digits = await self._look(b"p%x" % number)
+        return digits if digits and not digits.startswith(b"E") else None
 
     async def pc(self) -> int:
         """The linear address of the next instruction, as breakpoints count it."""

@@ -15,6 +15,7 @@ _FUNCTION, _NO_KIND = 2, 0
 _CODE = 4
 _FRAMES = b".debug_frame\0"
 _COMPRESSED = 1 << 11
+_ARM = 40
 _PAGE = 0x1000
 
 
@@ -28,15 +29,13 @@ class ProgramFile:
 
 
 def read_program_file(path: Path) -> ProgramFile:
-    """The functions of the ELF file at ``path``, for a little-endian 64-bit machine.
+    """The functions of the ELF file at ``path``, for a little-endian machine.
 
     :raises UsageError: it cannot be read, is damaged, or is none of such a machine.
     """
     with reading(path) as elf:
         if elf is None:
-            raise UsageError(
-                f"{path} is no little-endian 64-bit ELF file; stacks of such guests alone are read without GDB."
-            )
+            raise UsageError(f"{path} is no little-endian ELF file; stacks of such guests alone are read without GDB.")
         return _read(path, elf)
 
 
@@ -50,22 +49,24 @@ def _read(path: Path, elf: ElfTables) -> ProgramFile:
     )
     found: dict[int, Function] = {}
     frames = None
+    # The lowest bit of a function's address says that it is in Thumb code.
+    even = ~1 if elf.machine == _ARM else ~0
     for section in elf.sections:
         if section.kind == SYMBOL_TABLE:
-            for function in _functions(elf, section, set(code)):
+            for function in _functions(elf, section, set(code), even):
                 known = found.get(function.address)
                 if known is None or known.size < function.size:
                     found[function.address] = function
         elif names[section.name :].startswith(_FRAMES) and section.kind != NO_BITS and not section.flags & _COMPRESSED:
-            frames = CallFrames(elf.content(section))
+            frames = CallFrames(elf.content(section), elf.word)
     return ProgramFile(Functions([found[address] for address in sorted(found)]), frames, extent)
 
 
-def _functions(elf: ElfTables, table: Section, code: set[int]) -> list[Function]:
+def _functions(elf: ElfTables, table: Section, code: set[int], even: int) -> list[Function]:
     symbols = elf.symbols(table, lambda kind, of: of in code and kind in (_FUNCTION, _NO_KIND))
     # Assemblers leave their own labels, and Arm's mark what is code.
     return [
-        Function(symbol.address, symbol.size, symbol.name)
+        Function(symbol.address & even, symbol.size, symbol.name)
         for symbol in symbols
         if not symbol.name.startswith((".", "$"))
     ]

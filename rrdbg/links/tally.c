@@ -117,7 +117,7 @@ EXPORT int qemu_plugin_version = API_VERSION;
 
 /* --- The file ----------------------------------------------------------------------------------------------------- */
 
-enum { EXECUTION = 0, FRAME = 4, BLOCKS = 8 }; /* or READS, WRITES, READS | WRITES */
+enum { EXECUTION = 0, FRAME = 4, BLOCKS = 8, HANDLER = 16, SWITCH = 32, RENAME = 64 }; /* or READS, WRITES, both */
 
 struct point {
     uint64_t kind;
@@ -140,11 +140,26 @@ struct hit {
     uint64_t point;
     uint64_t pc;
     uint64_t address; /* where a frame's first byte is to the instruction; how long a block is; else 0 */
-    uint64_t told;    /* the bytes before and after it are known, and kept beside the hits */
+    uint64_t told;    /* the bytes before and after it, or who runs, are known, and kept beside the hits */
 };
 
 struct delivery {
     uint64_t first, last; /* between which counts it may come */
+};
+
+enum { MOST_VIEWS = 16 };
+
+/* Memory of the guest's kernel, and where it is in this process: QEMU has the guest's RAM mapped. */
+struct view {
+    uint64_t start, length, host;
+};
+
+/* How a Linux kernel says who runs: by a pointer, to a structure with these offsets of members. */
+struct tasks {
+    uint64_t variable, pid, tgid, comm;
+    uint64_t listening; /* whether it is time to; the views are known then */
+    uint64_t view_count;
+    struct view views[MOST_VIEWS];
 };
 
 struct tally {
@@ -163,6 +178,8 @@ struct tally {
     uint64_t value_size;    /* room for the bytes before a write, and for those after it */
     uint64_t delivery_count;
     uint64_t round; /* how often blocks have been asked for anew; all of them are told again then */
+    uint64_t counter; /* where in this process the counter is, which may be put right there while the guest stands */
+    struct tasks tasks;
     struct point points[];
     /* programs, registers, code, exceptions, deliveries, the latest hits, two values for each */
 };
@@ -217,6 +234,8 @@ enum { COUNTER_SIZE = sizeof(uint64_t) };
 static uint64_t executed(void) { return *counted(); }
 #endif
 
+static void put_right(uint64_t now, uint64_t expected) { *counted() += expected - now; }
+
 /* Counting comes before calling. */
 enum { COUNTED_ITSELF = 1 };
 
@@ -229,6 +248,10 @@ static void count(struct qemu_plugin_insn *insn) {
 }
 
 static uint64_t executed(void) { return counter; }
+
+static void put_right(uint64_t now, uint64_t expected) { counter += expected - now; }
+
+static uint64_t *counted(void) { return &counter; }
 
 /* Calling comes before counting. */
 enum { COUNTED_ITSELF = 0 };
@@ -264,6 +287,8 @@ static bool counts(const struct point *point) {
     return true;
 }
 #endif
+
+#include "tasks.h"
 
 static void on_execution(unsigned int vcpu, void *data) {
     const struct point *point = data;
@@ -350,6 +375,7 @@ static void tell_block(struct qemu_plugin_tb *tb, const struct point *point) {
 }
 
 static void instrument(struct qemu_plugin_tb *tb) {
+    tally->counter = (uintptr_t)counted();
     size_t length = qemu_plugin_tb_n_insns(tb);
     for (struct point *point = tally->points; point < tally->points + tally->point_count; point++)
         if (point->kind == BLOCKS)
@@ -362,6 +388,7 @@ static void instrument(struct qemu_plugin_tb *tb) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         uint64_t address = qemu_plugin_insn_vaddr(insn);
         count(insn);
+        follow_tasks(insn, address);
         for (struct point *point = tally->points; point < tally->points + tally->point_count; point++)
             if (point->kind == EXECUTION && point->start == address)
                 qemu_plugin_register_vcpu_insn_exec_cb(
@@ -389,7 +416,7 @@ static void on_exception(unsigned int vcpu, int kind, uint64_t from, uint64_t to
     }
     uint64_t expected = exceptions[tally->exceptions_met++];
     tally->unexpected += now != expected && now != expected + 1;
-    *counted() += expected - now;
+    put_right(now, expected);
 }
 
 static void on_translation(struct qemu_plugin_tb *tb, void *data) {
@@ -426,7 +453,7 @@ static bool open_tally(const char *path) {
     values = (uint8_t *)&latest[tally->kept];
     lowest = UINT64_MAX;
     for (struct point *point = tally->points; point < tally->points + tally->point_count; point++) {
-        if (point->kind == EXECUTION || point->kind == BLOCKS)
+        if (point->kind == EXECUTION || point->kind >= BLOCKS)
             continue;
         if (point->kind == FRAME) {
             uint64_t low = point->start % PAGE, high = low + (point->end - point->start);

@@ -31,15 +31,25 @@ KEPT_VALUES = 1 << 14
 LONGEST_VALUE = 64
 """Bytes of a value that is kept with a hit."""
 
-_HEADER = struct.Struct("=17Q")
-_WANTED, _ROUND = 16, 128
+KEPT_TASKS = 1 << 18
+"""How many switches from one task to another, and new names: 19 MB, of a second or two of a busy guest at most."""
+
+MOST_VIEWS = 16
+"""Stretches of the kernel's memory that a file has room for."""
+
+_HEADER = struct.Struct("=24Q")
+_WANTED, _ROUND, _LISTENING = 16, 128, 176
+_VIEW = struct.Struct("=3Q")
+_VIEWS = MOST_VIEWS * _VIEW.size
+_TASK = struct.Struct("<II16s")
+_OPEN, _TOLD = 0, 1
 _LAST = (1 << 64) - 1
 _POINT = struct.Struct("=6Q")
 _PROGRAM = struct.Struct("=2Q")
 _REGISTER = struct.Struct("=Q32s")
 _HIT = struct.Struct("=5Q")
 
-_EXECUTION, _FRAME, _BLOCKS = 0, 4, 8
+_EXECUTION, _FRAME, _BLOCKS, _HANDLER, _SWITCH, _RENAME = 0, 4, 8, 16, 32, 64
 _KINDS = {WatchKind.READ: 1, WatchKind.WRITE: 2, WatchKind.ACCESS: 3}
 
 
@@ -51,8 +61,52 @@ class Code:
     length: int
 
 
-Place = Point | PhysicalPlace | Code
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """The instruction at ``address`` is the first of a handler of exceptions; no hit, but a help to count exactly."""
+
+    address: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlace:
+    """Before the instruction at ``address`` another task has become the running one, or this one ``renames`` it."""
+
+    address: int
+    renames: bool = False
+
+
+Place = Point | PhysicalPlace | Code | Handler | TaskPlace
 """What the plugin can look for."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLayout:
+    """How a Linux kernel says who runs: the address of a pointer to a structure with members at these offsets."""
+
+    variable: int
+    pid: int
+    tgid: int
+    comm: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """``length`` bytes at ``start`` in the kernel's memory, which QEMU has at the address ``host`` of its own."""
+
+    start: int
+    length: int
+    host: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTask:
+    """What the plugin has read of the task whose structure is at ``address``."""
+
+    address: int
+    pid: int
+    tgid: int
+    comm: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +129,8 @@ class Sighting:
     where it makes an access. A write to a place has the virtual ``address`` that the instruction knows its first byte
     by; each such is told at least once, and not again each time. Of a write that was judged ``change`` is what it did;
     without it somebody has to look whether there is a change at all. A block of :class:`Code` has its length in
-    ``address``, and may come again, where QEMU has translated it anew.
+    ``address``, and may come again, where QEMU has translated it anew. At a :class:`TaskPlace` the ``task`` is the one
+    that runs from there on, by its new name; None if it was given none, or while that is ``open``.
     """
 
     executed: int
@@ -83,6 +138,8 @@ class Sighting:
     pc: int
     address: int = 0
     change: ValueChange | None = None
+    task: SeenTask | None = None
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +148,9 @@ class Tally:
 
     ``wanted`` is how much was executed before the hit that was asked for, None if that is still to come. An access
     counts its own instruction. ``exceptions`` is how many came where they were expected, None if one did not, or the
-    plugin was not told of them. ``met`` is how many executions there were at points, or writes that were judged,
-    whether they counted or not.
+    plugin was not told of them; ``unexpected`` is how many did not, and what else must not be. ``met`` is how many
+    executions there were at points, or writes that were judged, whether they counted or not. ``counter`` is where in
+    QEMU the plugin counts instructions; 0 before any.
     """
 
     hits: int
@@ -100,6 +158,8 @@ class Tally:
     latest: tuple[Sighting, ...]
     exceptions: int | None = None
     met: int = 0
+    unexpected: int = 0
+    counter: int = 0
 
 
 def create_tally(
@@ -108,12 +168,14 @@ def create_tally(
     judging: Judging | None = None,
     exceptions: Sequence[int] = (),
     deliveries: Sequence[tuple[int, int]] | None = None,
+    tasks: TaskLayout | None = None,
 ) -> None:
     """Make the file that tells the plugin to look for ``points``, those of ``judging`` under their conditions.
 
     ``exceptions`` are how many instructions are executed before each exception that will come, as QEMU counts them.
     With ``deliveries`` the points are watched for writes, and only those count that change something: each is between
-    which counts of the plugin's an interrupt or exception may come, in their order.
+    which counts of the plugin's an interrupt or exception may come, in their order. ``tasks`` is needed by
+    :class:`TaskPlace`, of which nothing is noted before :func:`listen`.
     """
     judging = judging or Judging()
     looked_for, programs, code = bytearray(), bytearray(), bytearray()
@@ -125,16 +187,18 @@ def create_tally(
             programs += _PROGRAM.pack(len(code), len(program.code))
             code += program.code
             count += 1
-        end = point.address if isinstance(point, Breakpoint) else min(point.address + point.length, _LAST)
+        end = min(point.address + _length(point), _LAST)
         kind = _kind(point)
         looked_for += _POINT.pack(kind, point.address, end, first, count, bool(condition and condition.unclear))
     code += bytes(-len(code) % 8)
     kept, size = (KEPT, 0) if deliveries is None else (KEPT_VALUES, _value_size(points))
     kept = KEPT_BLOCKS if any(isinstance(point, Code) for point in points) else kept
+    kept, size = (KEPT_TASKS, 16) if tasks else (kept, size)
     content = _HEADER.pack(
         len(points), kept, 0, 0, 0, judging.byte_order == "big", count, len(judging.registers), len(code),
-        len(exceptions), 0, 0, 0, deliveries is not None, size, len(deliveries or ()), 0,
-    ) + looked_for + programs  # fmt: skip
+        len(exceptions), 0, 0, 0, deliveries is not None, size, len(deliveries or ()), 0, 0,
+        *((tasks.variable, tasks.pid, tasks.tgid, tasks.comm) if tasks else (0, 0, 0, 0)), 0, 0,
+    ) + bytes(_VIEWS) + looked_for + programs  # fmt: skip
     content += b"".join(_REGISTER.pack(number, name.encode()) for number, name in judging.registers.items())
     content += code + array("Q", exceptions).tobytes()
     content += array("Q", chain.from_iterable(deliveries or ())).tobytes()
@@ -159,38 +223,60 @@ def tell_anew(path: Path) -> None:
         file.write(number.to_bytes(8, sys.byteorder))
 
 
+def listen(path: Path, views: Sequence[View]) -> None:
+    """From here on tasks are noted, which are seen through ``views``; the guest must stand still."""
+    with path.open("r+b") as file:
+        file.seek(_LISTENING)
+        file.write(struct.pack("=2Q", 1, len(views)))
+        file.write(b"".join(_VIEW.pack(view.start, view.length, view.host) for view in views))
+
+
 def read_tally(path: Path, points: Sequence[Place], most: int = KEPT) -> Tally:
     """What the plugin has found of ``points``, for which the file was made; at most the ``most`` latest hits."""
     raw = path.read_bytes()
     header = _HEADER.unpack_from(raw)
     _, kept, wanted, executed, hits = header[:5]
-    listed, heard, unexpected, met, _, size = header[9:15]
+    listed, heard, unexpected, met, _, size, _, _, counter = header[9:18]
     values = len(raw) - kept * 2 * size
     ring = values - kept * _HIT.size
     latest = []
     for number in range(max(0, hits - min(most, kept)), hits):
         place = number % kept
         done, point, pc, address, told = _HIT.unpack_from(raw, ring + place * _HIT.size)
-        change = _change(raw, values + place * 2 * size, size, points[point]) if told else None
-        latest.append(Sighting(done, points[point], pc, address, change))
-    told = heard if listed and not unexpected else None
-    return Tally(hits, executed if 0 < wanted <= hits else None, tuple(latest), told, met)
+        at = values + place * 2 * size
+        if isinstance(points[point], TaskPlace):
+            task = SeenTask(address, *_TASK.unpack_from(raw, at)) if told == _TOLD else None
+            latest.append(Sighting(done, points[point], pc, task=task, open=told == _OPEN))
+        else:
+            change = _change(raw, at, size, points[point]) if told else None
+            latest.append(Sighting(done, points[point], pc, address, change))
+    come = heard if listed and not unexpected else None
+    return Tally(hits, executed if 0 < wanted <= hits else None, tuple(latest), come, met, unexpected, counter)
 
 
 def _kind(point: Place) -> int:
     if isinstance(point, Code):
         return _BLOCKS
+    if isinstance(point, Handler):
+        return _HANDLER
+    if isinstance(point, TaskPlace):
+        return _RENAME if point.renames else _SWITCH
     if isinstance(point, PhysicalPlace):
         return _FRAME
     return _EXECUTION if isinstance(point, Breakpoint) else _KINDS[point.kind]
 
 
+def _length(point: Place) -> int:
+    """In bytes of what is watched; code that is executed has none."""
+    return 0 if isinstance(point, Breakpoint | Handler | TaskPlace) else point.length
+
+
 def _value_size(points: Sequence[Place]) -> int:
     """Room for one value of each of ``points`` that is short enough; a multiple of eight."""
-    lengths = [point.length for point in points if not isinstance(point, Breakpoint) and point.length <= LONGEST_VALUE]
+    lengths = [length for point in points if (length := _length(point)) <= LONGEST_VALUE]
     return -(-max(lengths, default=0) // 8) * 8
 
 
 def _change(raw: bytes, start: int, size: int, point: Place) -> ValueChange:
-    assert not isinstance(point, Breakpoint), "only watched places have values"
-    return ValueChange(raw[start : start + point.length], raw[start + size : start + size + point.length])
+    length = _length(point)
+    return ValueChange(raw[start : start + length], raw[start + size : start + size + length])

@@ -11,7 +11,7 @@ from rrdbg.errors import UsageError
 from rrdbg.model.machine.invocation import Addition, BundledFile, Invocation
 from rrdbg.model.machine.options import Option, format_properties, parse_properties
 from rrdbg.store.clock import first_moment
-from rrdbg.store.recording import Layout
+from rrdbg.store.layout import Layout
 
 _BUNDLED = ("kernel", "initrd", "bios", "dtb")
 

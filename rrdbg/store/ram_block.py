@@ -9,8 +9,9 @@ from rrdbg.errors import RecordingError
 from rrdbg.model.document import Document, DocumentError
 from rrdbg.model.machine.ram import PAGE, RamBlock
 from rrdbg.store.files import write_atomically
+from rrdbg.store.layout import Layout
 from rrdbg.store.opening import read_inside
-from rrdbg.store.recording import Layout, Recording
+from rrdbg.store.recording import Recording
 
 _MOST_BYTES = 1 << 46
 

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -184,7 +183,8 @@ def is_qemu_of(entry: Path, root: Path) -> bool:
         words = (entry / "cmdline").read_bytes()
     except OSError:
         return False
-    return entry.name.isdecimal() and b"qemu-system" in words.split(b"\0")[0] and bytes(root) in words
+    # It may have been started by a dynamic loader of its own; the one who starts it is Python.
+    return b"qemu-system" in words and bytes(root) in words and b"python" not in words.split(b"\0")[0]
 
 
 def test_s8_nobody_else_reads_a_recording_whatever_the_umask(cli: Cli, tmp_path: Path) -> None:
@@ -196,17 +196,13 @@ def test_s8_nobody_else_reads_a_recording_whatever_the_umask(cli: Cli, tmp_path:
     assert (tmp_path / "recording").stat().st_mode & 0o777 == 0o700
 
 
-def armv7m(path: Path) -> Path:
-    """An image for a Cortex-M: a stack, and a reset handler that stays where it is."""
-    path.write_bytes(struct.pack("<II", 0x2000_1000, 9) + b"\xfe\xe7")
-    return path
-
-
 def test_f9_what_cannot_be_opened_is_refused_at_once(cli: Cli, tmp_path: Path) -> None:
-    """The SD card of this board aborts QEMU when a snapshot is loaded (7.2: an assertion in sd_ocr_powerup)."""
-    board = ("qemu-system-arm", "-M", "lm3s6965evb", "-nographic", "-kernel", str(armv7m(tmp_path / "image.bin")))
+    """No rule knows this board, whose replays stand still at their start (7.2)."""
+    image = tmp_path / "image.bin"
+    image.write_bytes(b"\xfe\xff\xff\xea")  # a loop
+    board = ("qemu-system-arm", "-M", "akita", "-nographic", "-kernel", str(image))
     refused = cli("record", "-o", str(tmp_path / "recording"), "--", *board, check=2)
-    assert "does not replay: QEMU did not start:" in refused.stderr
+    assert "does not replay: The replay stands still at 0" in refused.stderr
     assert "--no-check" in refused.stderr
     assert not (tmp_path / "recording").exists()
     cli("record", "--no-check", "-o", str(tmp_path / "recording"), "--max-icount", "1e6", "--", *board)

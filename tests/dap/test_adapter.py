@@ -147,6 +147,8 @@ async def _variables(editor: Editor) -> None:
         "variables"
     ]
     assert [letter["name"] for letter in letters] == ["2", "3", "4"]
+    assert [letter["evaluateName"] for letter in letters] == [f"task->log[{number}]" for number in (2, 3, 4)]
+    await _members(editor, frame, named["task"], log)
     registers = await parts(editor, scopes[1])
     (pc,) = [register["value"] for register in registers if register["name"] == "rip"]
     assert int(pc, 16) == int(frame["instructionPointerReference"], 16)
@@ -159,6 +161,31 @@ async def _variables(editor: Editor) -> None:
     await editor.move("stepBack", threadId=1)
     assert "moved since" in await editor.refused("scopes", frameId=frame["id"])
     assert "moved since" in await editor.refused("variables", variablesReference=99)
+
+
+async def _members(editor: Editor, frame: Message, task: Message, log: Message) -> None:
+    """A member is asked for again by the expression that it has, and watched by its name in what it is a part of."""
+    whole = await editor.ask("evaluate", expression="tasks", frameId=frame["id"], context="watch")
+    third = (await parts(editor, whole, start=3, count=1))[0]
+    assert (third["name"], third["evaluateName"]) == ("3", "tasks[3]")
+    named = {member["name"]: member for member in await parts(editor, third)}
+    assert named["magic"]["evaluateName"] == "tasks[3].magic"
+    again = await editor.ask("evaluate", expression="tasks[3].magic", frameId=frame["id"], context="watch")
+    assert again["result"] == named["magic"]["value"]
+
+    async def watched(name: str, parent: Message | None = None, **words: int) -> str:
+        reference = {} if parent is None else {"variablesReference": parent["variablesReference"]}
+        return str((await editor.ask("dataBreakpointInfo", name=name, **reference, **words))["dataId"])
+
+    magic = await watched("tasks[3].magic")
+    assert await watched("magic", third) == magic
+    assert await watched("3.magic", whole) == magic
+    assert await watched("tasks[3].magic", task) == magic, "a whole expression, as some editors send it"
+    letter = await watched("task->log[3]", frameId=frame["id"])
+    assert letter.endswith(":1")
+    assert await watched("3", log) == await watched("log[3]", task) == letter
+    for wrong in ("no_such", "no_such.magic", "99999"):
+        assert await watched(wrong, third) == "None", wrong
 
 
 async def _data(editor: Editor) -> None:
@@ -321,15 +348,18 @@ async def _what_if(editor: Editor) -> None:
     (task,) = [part for part in await parts(editor, (await scopes())[0]) if part["name"] == "task"]
     change = {"variablesReference": task["variablesReference"], "name": "log_used", "value": "7"}
     assert "'what-if on'" in await editor.refused("setVariable", **change)
+    watched = {"expression": "task->log_used", "value": "8"}
+    assert "'what-if on'" in await editor.refused("setExpression", **watched)
     await editor.ask("evaluate", expression="what-if on", context="repl")
     assert (await editor.event("capabilities"))["capabilities"] == {"supportsStepBack": False}
     await editor.stop()
     (task,) = [part for part in await parts(editor, (await scopes())[0]) if part["name"] == "task"]
     made = await editor.ask("setVariable", **change | {"variablesReference": task["variablesReference"]})
     assert (made["value"], await used()) == ("7", "7")
+    assert ((await editor.ask("setExpression", **watched))["value"], await used()) == ("8", "8")
     place_of = (await editor.ask("evaluate", expression="&task->log_used", context="watch"))["memoryReference"]
     told = await editor.ask("readMemory", memoryReference=place_of, count=8)
-    assert base64.b64decode(told["data"]) == (7).to_bytes(8, "little")
+    assert base64.b64decode(told["data"]) == (8).to_bytes(8, "little")
     registers = (await scopes())[1]
     assert (await editor.ask("setVariable", **registers_of(registers, "rax", "0x1234")))["value"] == "4660"
     assert {"rax": "0x1234"}.items() <= {part["name"]: part["value"] for part in await parts(editor, registers)}.items()

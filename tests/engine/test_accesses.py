@@ -92,7 +92,7 @@ def test_a_watched_single_step_stops_twice(
     point = Watchpoint(99, counter, 8, WatchKind.ACCESS)
 
     async def check() -> None:
-        for change in busy.changes(counter)[:10]:
+        for change in [index for index in busy.changes(counter) if index < len(busy) - 12][:10]:
             first = max(change - 5, 0)
             await replay.seek(busy[first].position)
             seen = []

@@ -184,7 +184,7 @@ def test_snapshots_that_others_use_stay(workload: Path, tmp_path: Path) -> None:
                 snapshot for snapshot in keeper.timeline.snapshots if snapshot.icount > 1
             ]  # which is laid anew at once
             assert known
-            keeper.drop(*known)
+            keeper.shelf.drop(*known)
             assert set((root / "snapshots").iterdir()) == files, "they are left for the one that has them"
             there = known[-1].icount
             assert beside.seek(there + 10).position.icount == there + 10

@@ -98,7 +98,7 @@ def test_a_spare_of_a_dropped_snapshot_is_not_given_away(run: Run[Any], provided
         await replay.spares_ready()
         old = {known.pid for known in replay.processes if known.position and known.position.icount == snapshot.icount}
         assert len(old) == 2
-        replay._keeper.drop(snapshot)
+        replay._keeper.shelf.drop(snapshot)
         await replay.reverse_stepi()
         assert replay.position == busy[1999].position
         assert await (await replay.machine()).register_packet() == busy[1999].packet

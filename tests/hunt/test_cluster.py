@@ -22,7 +22,8 @@ from rrdbg.engine.search.parallel.cluster import Calls, Cluster
 from rrdbg.frontends.cli.main import main
 from rrdbg.model.hunt.course import Course
 from rrdbg.model.hunt.perturbation import Perturbation
-from rrdbg.store.recording import Layout, Recording
+from rrdbg.store.layout import Layout
+from rrdbg.store.recording import Recording
 from rrdbg.store.workfolder import WorkFolder
 from tests.cli.conftest import Cli, bare_metal
 from tests.conftest import GUEST_DIR

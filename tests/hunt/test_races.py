@@ -14,7 +14,8 @@ import pytest
 import rrdbg
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.history import Console
-from rrdbg.store.recording import Layout, Recording
+from rrdbg.store.layout import Layout
+from rrdbg.store.recording import Recording
 from tests.cli.conftest import Cli, bare_metal
 from tests.conftest import GUEST_DIR, failing_clearly
 from tests.guests.build import build

@@ -16,7 +16,7 @@ from rrdbg.model.hunt.keys import Keys
 from rrdbg.model.hunt.perturbation import ALWAYS, Aspect, Perturbation, useful
 from rrdbg.model.timeline.events import EventKind
 from rrdbg.store.history import history
-from rrdbg.store.recording import Layout
+from rrdbg.store.layout import Layout
 from tests.cli.conftest import bare_metal
 from tests.conftest import GUEST_DIR
 from tests.guests.build import build

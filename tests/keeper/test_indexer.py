@@ -22,14 +22,16 @@ from rrdbg.engine.machines.mapping import Blank, Mapping
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
 from rrdbg.engine.snapshots.keeper import Keeper
+from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.errors import RecordingError
 from rrdbg.links import watchdog
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
+from rrdbg.store.layout import Layout
 from rrdbg.store.pages import PAGE, Pages, page_sum, read_table
 from rrdbg.store.ram_block import known_block
-from rrdbg.store.recording import Layout, Recording
+from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline
 from tests.forward import from_start
 from tests.keeper.conftest import Run
@@ -158,7 +160,7 @@ async def spoiled(recording: Path, kind: SnapshotKind, code: str | None = None) 
     """Keep a snapshot in which one byte of RAM is not what it was, or in which ``code`` comes next."""
     with Recording.open(recording) as opened:
         launcher = await Launcher.create(opened)
-        keeper = Keeper(launcher, load_timeline(opened), spacing=60)
+        keeper = Keeper(launcher, Shelf(launcher, load_timeline(opened)), spacing=60)
         icount = keeper.timeline.landing_before(Position(keeper.timeline.end.icount // 2))
         walker, _ = await launcher.start(keeper.timeline.snapshots[0], keeper.timeline)
         try:

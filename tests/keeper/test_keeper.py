@@ -19,6 +19,7 @@ from rrdbg.engine.machines.live_ram import LiveRam
 from rrdbg.engine.machines.mapping import Mapping, Taken
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.snapshots.keeper import Keeper
+from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.errors import Interrupted, RecordingError
 from rrdbg.links.machine import Machine
 from rrdbg.model.timeline.cost import CostMap, Piece
@@ -88,7 +89,8 @@ def test_a_pass_gives_what_each_snapshot_can_be_proved_against(
         with Recording.open(copied) as recording:
             launcher = await Launcher.create(recording)
             try:
-                keeper = Keeper(launcher, load_timeline(recording), spacing=0.03, digests=True, on_snapshot=seen.append)
+                shelf = Shelf(launcher, load_timeline(recording))
+                keeper = Keeper(launcher, shelf, spacing=0.03, digests=True, on_snapshot=seen.append)
                 walker, _ = await launcher.start(keeper.timeline.snapshots[0], keeper.timeline, saving=True)
                 await keeper.advance(walker, keeper.timeline.end.icount, None)
                 await walker.machine.close()
@@ -102,7 +104,7 @@ def test_a_pass_gives_what_each_snapshot_can_be_proved_against(
                     await again.run_to(witness.icount)
                     assert await launcher.digest(again) == witness.digest
                     await again.machine.close()
-                keeper.close()
+                keeper.shelf.close()
             finally:
                 await launcher.close()
 
@@ -167,10 +169,23 @@ def expensive(timeline: Timeline, seconds: float) -> Timeline:
     return replace(timeline, cost=CostMap((Piece(0, timeline.end.icount, seconds),)))
 
 
+def test_one_jump_through_a_short_gap_leaves_none_and_many_do(run: Run[Any], copied: Path) -> None:
+    async def check() -> None:
+        async with await Replay.open(copied) as replay:
+            keeper, end = replay._keeper, replay.timeline.end.icount
+            keeper.shelf.timeline = expensive(replay.timeline, 1.0)
+            assert [keeper.passes(0, end) for _ in range(4)] == [False, False, True, True]
+            assert not keeper.passes(0, 1), "there is no gap"
+            keeper.shelf.timeline = expensive(replay.timeline, 20.0)
+            assert keeper.passes(end // 2, end), "it is long"
+
+    run(check())
+
+
 def test_going_back_twice_lays_a_ladder_that_goes_with_the_session(run: Run[Any], copied: Path) -> None:
     async def check() -> None:
         async with await Replay.open(copied, spacing=60) as replay:
-            replay._keeper.timeline = expensive(replay.timeline, 20)
+            replay._keeper.shelf.timeline = expensive(replay.timeline, 20)
             await replay.seek(Position(replay.timeline.landing_before(Position(replay.timeline.end.icount * 3 // 4))))
             before = replay.position
             await replay.reverse_stepi()

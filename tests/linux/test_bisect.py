@@ -181,6 +181,20 @@ async def test_in_each_front_end(session: Session, told: Told, tasks_recording: 
     assert any(f"{place} (" in line for line in lines), lines
 
 
+async def test_scan_lists_what_the_task_finds_changed(session: Session, told: Told, tasks_recording: Path) -> None:
+    """Its own memory at its own writes alone; and an end that others have brought about where it goes on."""
+    common = ("--scan", "--no-gdb", "--json", "--good", str(told.start.icount))
+    for pid, times in told.wrote.items():
+        places = await writes(session, told.victim, 8, pid, told)
+        assert len(places) == times
+        lines = await rrdbg_says(
+            "bisect", str(tasks_recording), "--memory", f"{told.victim:#x}:8==0x3", "--task", str(pid), *common
+        )
+        found = [json.loads(line) for line in lines]
+        assert [each["position"]["icount"] for each in found] == [place.icount + 1 for place in places], pid
+        assert [each["holds"] for each in found] == [number == 2 for number in range(1, times + 1)]
+
+
 async def rrdbg_says(*words: str, status: int = 0) -> list[str]:
     """The lines that a process of rrdbg's prints."""
     process = await asyncio.create_subprocess_exec(

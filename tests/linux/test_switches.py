@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
+from rrdbg.engine.linux import switches
 from rrdbg.engine.linux.guest import LinuxGuest
-from rrdbg.engine.linux.switches import current_task, current_variable
+from rrdbg.engine.linux.switch_survey import Found
+from rrdbg.engine.linux.switches import SwitchFinder, current_task, current_variable
 from rrdbg.engine.linux.tasks import running_at
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.queries.tracks import timeline_tracks, who_ran
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import OutOfRange
 from rrdbg.model.hits.stop import Breakpoint
 from rrdbg.model.linux.switches import Switch, Switches
@@ -25,6 +29,9 @@ from rrdbg.store.switches_file import load_switches
 from tests.linux.asked import printed
 
 pytestmark = [pytest.mark.linux, pytest.mark.timeout(600)]
+
+Stopping = Callable[..., AsyncGenerator[Found, None]]
+"""What finds switches with a stop at each."""
 
 _FEW, _MANY = 6, 200
 _MOST_STEPS = 400
@@ -107,20 +114,80 @@ async def test_switches_are_those_that_single_steps_find(tasks: Replay) -> None:
     assert await finder.preceding(third.position) == expected[1]
 
 
+@pytest.fixture(params=["with stops", "by the plugin"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the list is made: with a stop at each switch, or by the plugin after the first one."""
+    monkeypatch.setattr(switches, "FEW", 1 << 30 if request.param == "with stops" else 1)
+    return str(request.param)
+
+
+async def anew(replay: Replay, guest: LinuxGuest, start: Position, end: Position) -> Switches:
+    """The list of a stretch, as if nothing had been found before."""
+    replay.recording.layout.switches.unlink(missing_ok=True)
+    return await SwitchFinder(replay, await guest.tasks()).ensure(start, end)
+
+
 @pytest.mark.matrix
-async def test_200_switches_between_programs(tasks: Replay) -> None:
+async def test_200_switches_between_programs(tasks: Replay, way: str) -> None:
     """Where programs begin, wait for one another and end, each switch is stepped through."""
     guest = LinuxGuest(tasks)
     entries = await entries_of(tasks, guest, printed(tasks, "tasks: symbols"), _MANY)
     assert len(entries) == _MANY + 1
     expected = await stepped(tasks, entries[:_MANY], guest)
     start, end = entries[0], entries[_MANY]
-    known = await (await guest.switches()).ensure(start, end)
+    known = await anew(tasks, guest, start, end)
+    assert (await tasks.accelerator.info()).passes == (way == "by the plugin")
+    assert known.covered == ((start, end),)
     assert found_in(known, start, end) == expected
     # Where a switch is, the one before it does not run any more, and runs until then.
     for switch in expected:
         assert known.task_at(switch.position) == switch.task
     assert {"cat", "md5sum"} <= {switch.task.comm for switch in expected}
+
+
+@pytest.mark.matrix
+async def test_the_plugin_finds_what_stops_find(tasks: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a boot, new names included, is the same list in both ways, and no part of the plugin's was in doubt."""
+    guest = LinuxGuest(tasks)
+    start, end = printed(tasks, "tasks: symbols"), tasks.timeline.end
+    monkeypatch.setattr(switches, "FEW", 1 << 30)
+    expected = await anew(tasks, guest, start, end)
+    assert any(switch.goes_on for switch in expected.switches[1:]), "execve gives a new name"
+    monkeypatch.setattr(switches, "FEW", 1)
+    monkeypatch.setattr(SwitchFinder, "_stopping", once(SwitchFinder._stopping))
+    assert await anew(tasks, guest, start, end) == expected
+
+
+def once(ways: Stopping) -> Stopping:
+    """``ways``, which may be called once: at the beginning of a list, where nobody knows yet how many there are."""
+    called: list[Position] = []
+
+    def only_once(
+        finder: SwitchFinder, points: Sequence[Breakpoint], note: Any, start: Position, end: Position
+    ) -> AsyncGenerator[Found, None]:
+        assert not called, f"the plugin was not believed at {start}"
+        called.append(start)
+        return ways(finder, points, note, start, end)
+
+    return only_once
+
+
+async def test_a_plugin_that_counts_wrongly_is_not_believed(tasks: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = LinuxGuest(tasks)
+    entries = await entries_of(tasks, guest, START, _FEW)
+    start, end = entries[0], entries[_FEW]
+    expected = await anew(tasks, guest, start, end)
+    monkeypatch.setattr(switches, "FEW", 1)
+    counts_right = Survey.counts_right
+    asked: list[bool] = []
+
+    def wrongly(survey: Survey) -> bool:
+        asked.append(counts_right(survey))
+        return False
+
+    monkeypatch.setattr(Survey, "counts_right", wrongly)
+    assert await anew(tasks, guest, start, end) == expected
+    assert asked == [True], "it was right indeed, and the rest was found with stops"
 
 
 def test_what_is_missing_and_what_is_known() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rrdbg.commands.session import Session
 from rrdbg.engine.linux.guest import LinuxGuest
 from rrdbg.engine.linux.syscalls import syscalls
 from rrdbg.engine.linux.tasks import TaskReader
@@ -16,6 +17,7 @@ from rrdbg.model.linux.syscalls import Syscall
 from rrdbg.model.linux.task import Task
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.history import Console
+from tests.linux.asked import answers
 
 pytestmark = [pytest.mark.linux, pytest.mark.timeout(600)]
 
@@ -72,3 +74,22 @@ def test_how_calls_are_shown() -> None:
     )
     assert shown("write", 1, 0x1000, 40, result=40, t1=b"x" * 40) == f'write(1, "{"x" * 32}"..., 40) = 40'
     assert shown("unheard_of", 1, 0, 255, 0, 0, 0, result=None) == "unheard_of(0x1, 0, 0xff, 0, 0, 0) = ?"
+    assert shown("mmap", 0, 4096, 5, 0x812, 3, 0).startswith(
+        "mmap(NULL, 4096, PROT_READ|PROT_EXEC, MAP_PRIVATE|MAP_FIXED|MAP_DENYWRITE, 3, 0)"
+    )
+    assert shown("newfstatat", 3, 0x1000, 0x2000, 0x1000, t1=b"") == 'newfstatat(3, "", 0x2000, AT_EMPTY_PATH) = 0'
+    assert shown("faccessat2", (1 << 64) - 100, 0x1000, 4, 0x200, t1=b"/") == (
+        'faccessat2(AT_FDCWD, "/", R_OK, AT_EACCESS) = 0'
+    )
+    assert shown("access", 0x1000, 0, t0=b"/") == 'access("/", F_OK) = 0'
+    assert shown("clone", 0x1200011, 0, 0, 0, 0, result=7) == (
+        "clone(CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD, NULL, NULL, NULL, 0) = 7"
+    )
+    assert shown("clone", 17, 0, 0, 0, 0).startswith("clone(SIGCHLD, NULL")
+    assert shown("clone", 0, 0, 0, 0, 0).startswith("clone(0, NULL")
+
+
+@pytest.mark.parametrize("line", ["strace foo", "strace 1400000000 1405000000", "info switches 1", "info ran sh"])
+async def test_words_that_mean_nothing_are_refused(tasks: Replay, line: str) -> None:
+    with pytest.raises(UsageError, match=r"is not understood; write \S+"):
+        await answers(Session(tasks), line)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RrdbgError
+from rrdbg.model.timeline.snapshot import SnapshotKind
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 from tests.conftest import GUEST_DIR
@@ -43,12 +44,13 @@ async def measure(name: str, words: Sequence[str], jumps: int, seed: int) -> Mea
         expected = await forward(root, wanted)
         async with await Replay.open(root) as replay:
             outcome: Outcome = await jump(replay, [place for place in wanted if place in expected], expected)
-            snapshots = len(replay.timeline.snapshots)
+            # Rungs of a ladder go with the session, and are not proved.
+            kept = [known for known in replay.timeline.snapshots if known.kind is not SnapshotKind.LADDER]
             while await replay.prove_next():
                 pass
             proved = sum(bool(snapshot.sound) for snapshot in replay.timeline.snapshots)
     return Measured(
-        name, version, "", timeline.end.icount, snapshots, outcome.jumps, outcome.exact, outcome.recovered,
+        name, version, "", timeline.end.icount, len(kept), outcome.jumps, outcome.exact, outcome.recovered,
         sum(place not in expected for place in wanted),
         tuple(f"{count} times: {sentence}" for sentence, count in outcome.errors.most_common()), proved,
     )  # fmt: skip

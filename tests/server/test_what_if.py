@@ -20,9 +20,13 @@ async def test_writes_are_refused_by_default(workload: Path, workload_guest: Pat
         await debugger.seek(PLACE)
         with pytest.raises(GdbError, match="nothing can be changed; 'monitor what-if on'"):
             await debugger.gdb.console("set var $rax = 1")
-        # GDB has a sentence of its own for memory, and drops ours.
-        with pytest.raises(GdbError, match="Cannot access memory"):
-            await debugger.gdb.console("set var counter = 1")
+        # GDB has a sentence of its own for memory, and drops ours; it is told again where GDB shows what it is told.
+        for line in ("stepi", "monitor when", "reverse-stepi"):
+            with pytest.raises(GdbError, match="Cannot access memory"):
+                await debugger.gdb.console("set var counter = 1")
+            for repeated in (False, True):
+                told = (await debugger.gdb.execute(f'-interpreter-exec console "{line}"')).text
+                assert ("memory was not written. The guest is a recording" in told) is not repeated, told
 
 
 async def test_a_changed_guest_runs_on_and_leaves_the_recording_alone(

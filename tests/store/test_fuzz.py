@@ -19,10 +19,11 @@ from rrdbg.store.clock import MARKS
 from rrdbg.store.files import write_atomically
 from rrdbg.store.history import Console, counts
 from rrdbg.store.hits_file import load_hits
+from rrdbg.store.layout import Layout
 from rrdbg.store.logevents import CharWrite, events
 from rrdbg.store.logformat import Kind
 from rrdbg.store.manifest import Manifest
-from rrdbg.store.recording import Layout, Recording, adopt
+from rrdbg.store.recording import Recording, adopt
 from rrdbg.store.replaylog import summarise
 from rrdbg.store.timeline_file import load_timeline
 from tests.fuzz import altered, bounded_memory, fuzz, mutilated

@@ -1,4 +1,4 @@
-"""A quit that QEMU noted where the running slice began comes last; all else in a log stays as it is."""
+"""A request to end that QEMU noted where the running slice began comes behind it; all else in a log stays as it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rrdbg.store.logend import put_quit_last
+from rrdbg.store.logend import put_end_right
 from rrdbg.store.logformat import Kind, Shutdown
 from rrdbg.store.replaylog import summarise
 from tests.store.logwriter import OLD, VERSIONS, Item, write_log
@@ -29,11 +29,26 @@ def test_the_end_is_where_the_guest_was(version: int, after: list[int], last: li
     log = tmp_path / "log"
     before = [ran(100), (Kind.INTERRUPT, None)]
     log.write_bytes(write_log(version, [*before, QUIT, *map(ran, after), *last]))
-    summary = put_quit_last(log, summarise(log))
+    summary = put_end_right(log, summarise(log))
     assert log.read_bytes() == write_log(version, [*before, *map(ran, after), QUIT, *last])
     assert summary == summarise(log)
     assert summary.shutdown is not None
     assert summary.shutdown.icount == summary.total == 100 + sum(after)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("begun", [0, 100])
+def test_a_guest_ends_where_it_powered_off(version: int, begun: int, tmp_path: Path) -> None:
+    """As QEMU 10.0 logs it; it goes on for a while until it is stopped."""
+    log = tmp_path / "log"
+    before: list[Item] = [ran(begun), (Kind.INTERRUPT, None)] if begun else []
+    after = [(Kind.CHECKPOINT_CLOCK_WARP_ACCOUNT, None), QUIT, ran(1 << 26), KILLED]
+    log.write_bytes(write_log(version, [*before, OFF, ran(4118), *after]))
+    summary = put_end_right(log, summarise(log))
+    assert log.read_bytes() == write_log(version, [*before, ran(4118), OFF, *after])
+    assert summary == summarise(log)
+    assert summary.shutdown is not None
+    assert summary.shutdown.icount == begun + 4118
 
 
 @pytest.mark.parametrize(
@@ -50,7 +65,7 @@ def test_another_log_stays(items: list[Item], tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(write_log(OLD, items))
     before = summarise(log)
-    assert put_quit_last(log, before) == before
+    assert put_end_right(log, before) == before
     assert log.read_bytes() == write_log(OLD, items)
 
 
@@ -65,6 +80,6 @@ def test_a_number_that_looks_like_one(clock: int, counts: list[int], tmp_path: P
     head = [ran(3), (Kind.CLOCK_HOST, clock)]
     tail = [ran(count) for count in (*counts, 0x0C000000, 0x0C0C)]
     log.write_bytes(write_log(OLD, [*head, QUIT, *tail, KILLED]))
-    summary = put_quit_last(log, summarise(log))
+    summary = put_end_right(log, summarise(log))
     assert log.read_bytes() == write_log(OLD, [*head, *tail, QUIT, KILLED])
     assert summary == summarise(log)

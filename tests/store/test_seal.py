@@ -10,7 +10,8 @@ import pytest
 
 from rrdbg.errors import RecordingError
 from rrdbg.store import files, seal
-from rrdbg.store.recording import Layout, Recording, adopt
+from rrdbg.store.layout import Layout
+from rrdbg.store.recording import Recording, adopt
 
 
 @pytest.fixture

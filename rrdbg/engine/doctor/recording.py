@@ -17,10 +17,11 @@ from rrdbg.model.machine.qemu_versions import about_version
 from rrdbg.model.machine.safety import snapshot_hazard
 from rrdbg.model.size import counted
 from rrdbg.store.files import checksum_inside
+from rrdbg.store.layout import Layout
 from rrdbg.store.logformat import KNOWN_VERSIONS
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.opening import is_inside
-from rrdbg.store.recording import Layout, Recording
+from rrdbg.store.recording import Recording
 from rrdbg.store.replaylog import LogSummary, summarise
 from rrdbg.store.sharing import take_lock
 from rrdbg.store.timeline_file import load_timeline

@@ -15,10 +15,11 @@ from rrdbg.errors import RecordingError
 from rrdbg.model.hunt.course import Course
 from rrdbg.model.hunt.keys import Keys
 from rrdbg.model.hunt.perturbation import Perturbation
+from rrdbg.store.layout import Layout
 from rrdbg.store.library import Library
 from rrdbg.store.logevents import events
 from rrdbg.store.logformat import Kind
-from rrdbg.store.recording import Layout, adopt
+from rrdbg.store.recording import adopt
 
 _OWN_ENDS = ("the guest ", "QEMU ended")
 """How the reasons begin for which a guest ends by itself."""

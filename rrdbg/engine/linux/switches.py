@@ -11,17 +11,20 @@ that begins and ends in one go is known by its own name.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from rrdbg.engine.linux.kernel import keep_kernel
 from rrdbg.engine.linux.memory import KernelMemory
+from rrdbg.engine.linux.switch_survey import Found, survey_switches
 from rrdbg.engine.linux.tasks import TaskReader, running_at
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.search.sieve import FEW
 from rrdbg.errors import HostError, OutOfRange, RspError, UsageError
 from rrdbg.links.machine import Machine
+from rrdbg.links.tally import TaskLayout, TaskPlace
 from rrdbg.model.hits.stop import Breakpoint, NotedHit
 from rrdbg.model.linux.kernel import Kernel
 from rrdbg.model.linux.switches import MOST_SWITCHES, Switch, Switches
@@ -60,6 +63,11 @@ class TaskAt:
     def of(cls, kernel: Kernel, variable: int) -> TaskAt:
         """For ``kernel``, which says how its tasks look."""
         return cls(variable, *(kernel.offsets[f"task_struct.{name}"] for name in ("pid", "tgid", "comm")))
+
+    @property
+    def layout(self) -> TaskLayout:
+        """The same, for the plugin."""
+        return TaskLayout(self.variable, self.pid, self.tgid, self.comm)
 
     async def __call__(self, machine: Machine, point: Breakpoint | None = None) -> Task:
         """The task.
@@ -182,28 +190,60 @@ class SwitchFinder:
 
     async def _pass(self, start: Position, end: Position) -> AsyncGenerator[Switch, None]:
         """The switches from ``start`` to ``end``, which were missing, as they are found; kept at the end, however."""
-        points, accept = await self._places()
+        points, note = await self._places()
         found = await self._goes_on(start)
         reached = start
-        hits = self._replay.scan(points, start, end, accept)
         try:
-            async with aclosing(hits):
-                async for hit in hits:
-                    assert isinstance(hit, NotedHit)
-                    assert isinstance(hit.note, Switch)
-                    found.append(replace(hit.note, position=hit.position))
-                    # An instruction begins once, so there is no other one at this icount.
-                    reached = Position(hit.position.icount + 1)
+            async with aclosing(self._parts(points, note, start, end)) as parts:
+                async for part in parts:
+                    found += part.switches
+                    reached = part.reached
                     if len(self.known.switches) + len(found) > MOST_SWITCHES:
                         raise UsageError(
                             f"There are more than {MOST_SWITCHES:,} switches; ask about a shorter stretch."
                         )
-                    yield found[-1]
-            reached = end
+                    for switch in part.switches:
+                        yield switch
         finally:
             if reached > start:
                 self.known = self.known.added(start, reached, found)
                 self._keep()
+
+    async def _parts(
+        self, points: Sequence[Breakpoint], note: _Note, start: Position, end: Position
+    ) -> AsyncGenerator[Found, None]:
+        """The switches by parts: with stops, and when these are many by the plugin, as far as it tells them."""
+        reached, stops = start, 0
+        async with aclosing(self._stopping(points, note, start, end)) as parts:
+            async for part in parts:
+                yield part
+                reached, stops = part.reached, stops + len(part.switches)
+                if stops >= FEW and note.task_at.variable and not self._replay.accelerator.is_off:
+                    break
+        if reached < end:
+            places = [TaskPlace(point.address, renames=point.number == _RENAME) for point in points]
+            async with aclosing(
+                survey_switches(self._replay, self._reader, places, note.task_at.layout, reached, end)
+            ) as parts:
+                async for part in parts:
+                    yield part
+                    reached = part.reached
+        if reached < end:
+            async with aclosing(self._stopping(points, note, reached, end)) as parts:
+                async for part in parts:
+                    yield part
+
+    async def _stopping(
+        self, points: Sequence[Breakpoint], note: _Note, start: Position, end: Position
+    ) -> AsyncGenerator[Found, None]:
+        """The switches, with a stop at each."""
+        async with aclosing(self._replay.scan(points, start, end, note)) as hits:
+            async for hit in hits:
+                assert isinstance(hit, NotedHit)
+                assert isinstance(hit.note, Switch)
+                # An instruction begins once, so there is no other one at this icount.
+                yield Found([replace(hit.note, position=hit.position)], Position(hit.position.icount + 1))
+        yield Found([], end)
 
     def _take_up(self) -> None:
         """Take up what other sessions have found since this one last read or wrote; quick if they have not."""

@@ -15,7 +15,8 @@ from rrdbg.model.machine.description.describe import describe
 from rrdbg.model.machine.invocation import Invocation
 from rrdbg.model.machine.network import has_network
 from rrdbg.model.machine.options import Option
-from rrdbg.store.recording import Layout, Recording
+from rrdbg.store.layout import Layout
+from rrdbg.store.recording import Recording
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from rrdbg.links.words import disk_node
 from rrdbg.model.machine.drives import Disk
 from rrdbg.model.machine.invocation import Invocation
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
-from rrdbg.store.recording import Layout, Recording
+from rrdbg.store.layout import Layout
+from rrdbg.store.recording import Recording
 
 Delta = Callable[[int], Path | None]
 """The file that holds what was written to the disk of a number, if anything was."""

@@ -23,6 +23,7 @@ from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.making.first_replay import FirstReplay
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.snapshots.prover import FAILURES
+from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.errors import Divergence, QemuLaunchError, UsageError
 from rrdbg.links.images import copy_state, create_empty, create_overlay, describe_image, plain_qcow2
 from rrdbg.links.process import find_qemu, qemu_version
@@ -33,9 +34,10 @@ from rrdbg.model.machine.handmade_drives import HandMadeDrive
 from rrdbg.model.timeline.fence import last_reachable
 from rrdbg.store.files import checksum, write_atomically
 from rrdbg.store.foreign import utc
+from rrdbg.store.layout import Layout, make_directory
 from rrdbg.store.logformat import KNOWN_VERSIONS
 from rrdbg.store.manifest import Manifest
-from rrdbg.store.recording import Layout, Recording, adopt, make_directory
+from rrdbg.store.recording import Recording, adopt
 from rrdbg.store.replaylog import LogSummary, summarise
 from rrdbg.store.timeline_file import load_timeline
 
@@ -269,7 +271,7 @@ class Importer:
             launcher = await Launcher.create(recording)
             # A spacing that is never reached: QEMU 10 and 11 may hang when they save while a disk request waits for the
             # log, and then one could not tell whether the recording is sound.
-            keeper = Keeper(launcher, load_timeline(recording), math.inf)
+            keeper = Keeper(launcher, Shelf(launcher, load_timeline(recording)), math.inf)
             try:
                 async with asyncio.timeout(LOAD_SECONDS):
                     walker, _ = await launcher.start(keeper.timeline.snapshots[0], keeper.timeline)
@@ -279,7 +281,7 @@ class Importer:
                 finally:
                     await walker.machine.close()
             finally:
-                keeper.close()
+                keeper.shelf.close()
                 await launcher.close()
 
     def _no_travelling(self, why: str) -> Divergence:

@@ -37,9 +37,10 @@ from rrdbg.model.timeline.deliveries import Deliveries
 from rrdbg.model.timeline.fence import last_reachable
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.files import checksum, write_atomically
-from rrdbg.store.logend import put_quit_last
+from rrdbg.store.layout import Layout, make_directory
+from rrdbg.store.logend import put_end_right
 from rrdbg.store.manifest import Manifest
-from rrdbg.store.recording import Layout, adopt, make_directory
+from rrdbg.store.recording import adopt
 from rrdbg.store.replaylog import LogSummary, summarise
 
 SPINNING_BYTES = 2_000_000
@@ -53,7 +54,7 @@ _REASONS = {
     "guest-reset": "the guest reset itself",
     "guest-panic": "the guest panicked",
 }
-_SEVERAL_CPUS = "not supported for 'smp'"
+_SEVERAL_CPUS = ("not supported for 'smp'", "not supported with multiple CPUs")  # 7.2, 10.0
 _POLL_SECONDS = 0.05
 _REACTION_SECONDS = 5.0
 """How long QEMU may take to answer when a recording is to end."""
@@ -301,7 +302,7 @@ class Recorder:
         try:
             process = await QemuProcess.start(command, sockets, files=files, passed=state, confined=confined)
         except QemuLaunchError as error:
-            if _SEVERAL_CPUS in str(error):
+            if any(words in str(error) for words in _SEVERAL_CPUS):
                 raise _too_many("several") from None
             raise
         finally:
@@ -472,7 +473,7 @@ class Recorder:
 
     def _summary(self) -> LogSummary:
         try:
-            return put_quit_last(self._layout.log, summarise(self._layout.log))
+            return put_end_right(self._layout.log, summarise(self._layout.log))
         except RecordingError as error:
             raise RecordingError(
                 f"QEMU left an incomplete log ({error}); the disk may be full. {self._layout.root} cannot be replayed."

@@ -12,14 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.making.recorder import Recorded, Recorder, RecordRequest
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.snapshots.prover import FAILURES
+from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.errors import Divergence, Stalled, UsageError
 from rrdbg.links.qmp import SnapshotNotNow
-from rrdbg.model.timeline.position import Position
+from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
@@ -64,8 +66,10 @@ async def check(request: RecordRequest) -> None:
 
     :raises UsageError: it cannot; the message says what happens when one tries.
     :raises RrdbgError: it cannot be recorded at all.
+    :raises Interrupted: it was given up.
     """
-    tried = await try_out(request, _MOMENT_SECONDS, patience=_PATIENCE_SECONDS)
+    with interrupted_at(lambda: START, "it was tried whether this guest can be replayed"):
+        tried = await try_out(request, _MOMENT_SECONDS, patience=_PATIENCE_SECONDS)
     if tried.failed is None:
         return
     advice = _ADVICE_SEMIHOSTING if tried.semihosting else _ADVICE
@@ -130,7 +134,7 @@ class _Trial:
         timeline = load_timeline(recording)
         self._recorded = recorded
         self._launcher = launcher
-        self._keeper = Keeper(launcher, timeline)
+        self._keeper = Keeper(launcher, Shelf(launcher, timeline))
         self._say = say
         self._patience = patience
         self._thorough = thorough

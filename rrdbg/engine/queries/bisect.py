@@ -84,6 +84,16 @@ class Bisector:
             skipped, elsewhere,
         )  # fmt: skip
 
+    async def ends(self) -> tuple[Position, Position]:
+        """The good end, and the bad one, or instead of this where the task has had its memory last.
+
+        :raises Undecided: it has none.
+        """
+        bad = self.bisection.bad
+        if self.bisection.task and (await self._probe(bad, quiet=True)).verdict is Verdict.AWAY:
+            bad = await self._last_with_memory()
+        return self.bisection.good, bad
+
     async def _check_ends(self) -> None:
         good, bad = self.bisection.good, self.bisection.bad
         probe = self._probes.get(good) or await self._probe(good)

@@ -20,6 +20,7 @@ from rrdbg.links.machine import Machine
 from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Breakpoint, NotedHit
 from rrdbg.model.hits.task_runs import TaskRuns
+from rrdbg.model.program.code_mode import CodeMode
 from rrdbg.model.program.tracing import Conversion, Tracepoint
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
@@ -36,21 +37,32 @@ MOST_CALLS = 2048
 
 @dataclass(frozen=True, slots=True)
 class _Convention:
-    """Where a call leaves what we want: on the ``stack`` (bytes of a return address there) or in ``link``."""
+    """Where a call leaves what we want: on the ``stack`` (bytes of a return address there) or in ``link``.
+
+    ``odd`` tells that the lowest bit of an address of code says something else.
+    """
 
     sp: str
     result: str
     stack: int = 0
     link: str = ""
+    odd: bool = False
 
 
+_X86_64 = _Convention("rsp", "rax", stack=8)
+_SHORT = _Convention("rsp", "rax", stack=4)
+"""32-bit code on the same CPU."""
+
+_ARM = _Convention("sp", "r0", link="lr", odd=True)
 _CONVENTIONS = {
-    "rsp": _Convention("rsp", "rax", stack=8),
+    "rsp": _X86_64,
     "esp": _Convention("esp", "eax", stack=4),
     "x30": _Convention("sp", "x0", link="x30"),
     "ra": _Convention("sp", "a0", link="ra"),
+    "cpsr": _ARM,
+    "xpsr": _ARM,
 }
-"""By a register that only this architecture has: x86-64, x86, AArch64, RISC-V."""
+"""By a register that no architecture before it has: x86-64, x86, AArch64, RISC-V, Arm and Cortex-M."""
 
 
 @dataclass(slots=True)
@@ -210,7 +222,7 @@ class _Entries:
 async def _returning(machine: Machine, point: Breakpoint) -> tuple[int, int]:
     """Where a call may be returning: the stack pointer and the register of results."""
     registers = await machine.registers()
-    convention = _convention(registers)
+    convention = await _convention(machine, registers)
     return registers[convention.sp], registers[convention.result]
 
 
@@ -243,10 +255,10 @@ def _user_only(sp: int, space: int | None) -> int | None:
 async def _return(machine: Machine) -> tuple[int, int]:
     """At a function's entry: the address that it will return to, and the stack pointer then."""
     registers = await machine.registers()
-    convention = _convention(registers)
+    convention = await _convention(machine, registers)
     sp = registers[convention.sp]
     if convention.link:
-        return registers[convention.link], sp
+        return registers[convention.link] & (~1 if convention.odd else ~0), sp
     try:
         raw = await machine.read_memory(sp, convention.stack)
     except RspError:
@@ -254,8 +266,10 @@ async def _return(machine: Machine) -> tuple[int, int]:
     return int.from_bytes(raw, machine.register_file.byte_order), sp + convention.stack
 
 
-def _convention(registers: dict[str, int]) -> _Convention:
+async def _convention(machine: Machine, registers: dict[str, int]) -> _Convention:
     found = next((_CONVENTIONS[name] for name in _CONVENTIONS if name in registers), None)
     if found is None:
         raise UsageError("How functions are called on this architecture is not known; use tprintf.")
+    if found is _X86_64 and (segment := await machine.code_segment()) and segment.mode is not CodeMode.BITS64:
+        return _SHORT
     return found

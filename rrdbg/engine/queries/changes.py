@@ -8,13 +8,15 @@ no formula nobody can watch: those are asked at each single step.
 
 Memory that each process has of its own is meant in the address space at the end of the stretch. Where another one is in
 use at its start, it is looked at for the first time just before the first write to it.
+
+For one task those changes count that it finds: what others do while it does not run is one change, where it goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rrdbg.engine.queries.evaluate import answer
 from rrdbg.engine.queries.predicates import FormulaPredicate, Predicate
@@ -24,6 +26,7 @@ from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.bisection import Judgement, Verdict
 from rrdbg.model.hits.predicate import NOT_THERE, ByteOrder, Formula, Question
 from rrdbg.model.hits.stop import Hit, Watchpoint
+from rrdbg.model.hits.task_runs import TaskRuns
 from rrdbg.model.program.agent import BadExpression, NeedMemory, NeedRegister
 from rrdbg.model.timeline.position import Position
 
@@ -86,16 +89,39 @@ class _Known:
             return judgement
 
 
-async def changes(replay: Replay, predicate: Predicate, start: Position, end: Position) -> AsyncGenerator[Change, None]:
-    """Each change of the value that ``predicate`` is founded on, from ``start`` to ``end``; moves the cursor."""
+async def changes(
+    replay: Replay, predicate: Predicate, start: Position, end: Position, task: TaskRuns | None = None
+) -> AsyncGenerator[Change, None]:
+    """Each change of the value that ``predicate`` is founded on, from ``start`` to ``end``; moves the cursor.
+
+    With ``task`` those that it finds, which must run at both ends.
+    """
     found = (
         _watched(replay, predicate, start, end)
         if isinstance(predicate, FormulaPredicate)
-        else _stepped(replay, predicate, start, end)
+        else _stepped(replay, predicate, start, end, task)
     )
-    async with aclosing(found) as listed:
+    async with aclosing(_found_by(task, found, end) if task else found) as listed:
         async for change in listed:
             yield change
+
+
+async def _found_by(task: TaskRuns, found: AsyncGenerator[Change, None], end: Position) -> AsyncGenerator[Change, None]:
+    """The changes that the task finds, each where it does."""
+    held: Change | None = None
+    async with aclosing(found):
+        async for change in found:
+            place = task.at_or_after(change.position)
+            if place is None or place > end:
+                break
+            if held and held.position == place:
+                held = replace(held, now=change.now)
+                continue
+            if held and held.before != held.now:
+                yield held
+            held = replace(change, position=place)
+    if held and held.before != held.now:
+        yield held
 
 
 async def _watched(
@@ -190,13 +216,17 @@ async def _grouped(hits: AsyncIterator[Hit]) -> AsyncGenerator[tuple[Position, l
 
 
 async def _stepped(
-    replay: Replay, predicate: Predicate, start: Position, end: Position
+    replay: Replay, predicate: Predicate, start: Position, end: Position, task: TaskRuns | None = None
 ) -> AsyncGenerator[Change, None]:
     await replay.seek(start)
     last = await predicate.judge(replay)
     while replay.position < end:
         await replay.stepi()
         here = replay.position
+        if task and not task.begins_at(here):
+            here = task.at_or_after(here) or end
+            await replay.seek(min(here, end))
+            here = replay.position
         now = await predicate.judge(replay)
         if replay.position != here:
             await replay.seek(here)

@@ -15,7 +15,8 @@ from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.model.linux.task import Running
-from rrdbg.model.program.call_frames import CONVENTIONS, CallFrames, Convention, stack
+from rrdbg.model.program.call_frames import CONVENTIONS, I386_ON_X86_64, CallFrames, Convention, stack
+from rrdbg.model.program.code_mode import CodeMode
 from rrdbg.model.timeline.position import Position
 
 MOST_FRAMES = 64
@@ -48,6 +49,8 @@ async def profile(
 
     ``who`` tells which task runs. The cursor stays.
 
+    Of 16-bit code of x86 there is the innermost address alone.
+
     :raises UsageError: how stacks look on the guest's architecture is not known.
     """
     architecture = replay.recording.manifest.invocation.architecture
@@ -69,17 +72,29 @@ class _Sampler:
     async def __call__(self, walker: Walker) -> Sample:
         machine = walker.machine
         registers, pc = await machine.registers(), await machine.pc()
-        words = _Words(machine, self._convention.word)
-        sp = next(
-            (registers[name] for name, number in self._convention.numbers.items() if number == self._convention.sp), 0
-        )
+        running = await self._who(machine) if self._who else None
+        convention = await self._convention_of(machine)
+        if convention is None:
+            return Sample(walker.position, (pc,), running)
+        if convention.odd and (process := await machine.register("psp")) is not None:
+            registers["psp"] = process  # newer QEMUs tell it, but not with the others
+        words = _Words(machine, convention.word)
+        sp = next((registers[name] for name, number in convention.numbers.items() if number == convention.sp), 0)
         await words.know(sp)
         while True:
-            found = stack(self._frames, self._convention, pc, registers, words.read, MOST_FRAMES)
+            found = stack(self._frames, convention, pc, registers, words.read, MOST_FRAMES)
             if not await words.know_missed():
                 break
-        running = await self._who(machine) if self._who else None
         return Sample(walker.position, found, running)
+
+    async def _convention_of(self, machine: Machine) -> Convention | None:
+        """How the code that runs calls: that of x86 by its mode, and None of 16-bit code, which no rule is for."""
+        segment = await machine.code_segment()
+        if segment is None or segment.mode is CodeMode.BITS64:
+            return self._convention
+        if segment.mode is CodeMode.BITS16:
+            return None
+        return I386_ON_X86_64 if self._convention is CONVENTIONS["x86_64"] else self._convention
 
 
 class _Words:

@@ -14,7 +14,7 @@ from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import LinkError, PluginError
 from rrdbg.links.plugin import Plugin, find_plugin
 from rrdbg.links.registers import RegisterFile
-from rrdbg.links.tally import Judging, Place
+from rrdbg.links.tally import Judging, Place, TaskLayout
 from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.accelerator import AcceleratorInfo
 from rrdbg.model.hits.condition import Condition
@@ -89,16 +89,20 @@ class Accelerator:
         judging: Judging | None = None,
         *,
         changes: bool = False,
+        tasks: TaskLayout | None = None,
     ) -> Survey | None:
         """A machine at or before ``icount`` that tallies ``points`` from there on, which the caller ends; or None.
 
         With ``judging`` only hits under its conditions count, with ``changes`` only writes that change something.
+        ``tasks`` are for places of tasks.
         """
         plugin = await self._ready()
         if plugin is None or self._launcher is None or ((judging or changes) and not plugin.judges):
             return None
         try:
-            survey = await Survey.start(self._launcher, plugin, timeline, icount, points, judging, changes=changes)
+            survey = await Survey.start(
+                self._launcher, plugin, timeline, icount, points, judging, changes=changes, tasks=tasks
+            )
         except LinkError as error:
             self.give_up(error)
             return None

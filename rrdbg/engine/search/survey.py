@@ -17,7 +17,20 @@ from rrdbg.engine.machines.ground import More
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.links.plugin import Plugin
-from rrdbg.links.tally import KEPT, Judging, Place, Tally, create_tally, read_tally, tell_anew, want_hit
+from rrdbg.links.process_memory import read_number, write_number
+from rrdbg.links.tally import (
+    KEPT,
+    Judging,
+    Place,
+    Tally,
+    TaskLayout,
+    View,
+    create_tally,
+    listen,
+    read_tally,
+    tell_anew,
+    want_hit,
+)
 from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.timeline.deliveries import Deliveries, Delivery
 from rrdbg.model.timeline.line import Timeline
@@ -59,10 +72,12 @@ class Survey:
         judging: Judging | None = None,
         *,
         changes: bool = False,
+        tasks: TaskLayout | None = None,
     ) -> Survey:
         """Start a machine on the snapshot at or before ``icount``; the plugin judges conditions by ``judging``.
 
-        With ``changes`` all points are watched for writes, and only those that change something are hits.
+        With ``changes`` all points are watched for writes, and only those that change something are hits. With
+        ``tasks`` it looks for tasks from ``icount`` on, where :meth:`listen` is to be called.
 
         :raises QemuLaunchError: QEMU could not load it, or not the plugin.
         """
@@ -70,14 +85,15 @@ class Survey:
         assert snapshot is not None, "a timeline has an initial snapshot"
 
         deliveries = timeline.deliveries
-        told = deliveries.of_kind(Delivery.EXCEPTION, snapshot.icount) if plugin.hears_exceptions else ()
+        heard_from = snapshot.icount if plugin.hears_exceptions else icount if tasks else None
+        told = () if heard_from is None else deliveries.of_kind(Delivery.EXCEPTION, heard_from)
         exceptions = [place - snapshot.icount for place in told]
 
         late = 0 if plugin.hears_exceptions else 1
         delivered = _counted(deliveries, snapshot.icount, late) if changes else None
 
         def more(directory: Path) -> list[str]:
-            create_tally(directory / _FILE, points, judging, exceptions, delivered)
+            create_tally(directory / _FILE, points, judging, exceptions, delivered, tasks)
             return plugin.words(directory / _FILE)
 
         walker, _ = await launcher.start(snapshot, timeline, more=More(more, (plugin.path,)))
@@ -108,6 +124,29 @@ class Survey:
     def tell_anew(self) -> None:
         """From here on each block of code is told of again when it is executed first."""
         tell_anew(self._file)
+
+    def listen(self, views: Sequence[View]) -> None:
+        """From here on tasks are noted, which are seen through ``views``, and counted exactly if that can be.
+
+        :raises LinkError: QEMU's memory cannot be reached.
+        """
+        counter = self.tally(0).counter
+        if counter:
+            write_number(self.walker.machine.process.pid, counter, self.walker.position.icount - self._origin)
+        listen(self._file, views)
+
+    def icount(self, executed: int) -> int:
+        """The icount at which the plugin, if it is right, has counted ``executed``."""
+        return self._origin + executed
+
+    def counts_right(self) -> bool:
+        """Whether the plugin has counted as many instructions as QEMU.
+
+        :raises LinkError: QEMU's memory cannot be reached.
+        """
+        counter = self.tally(0).counter
+        counted = read_number(self.walker.machine.process.pid, counter) if counter else 0
+        return self.icount(counted) == self.walker.position.icount
 
     @property
     def is_exact(self) -> bool:

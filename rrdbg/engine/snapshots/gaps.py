@@ -43,7 +43,7 @@ class Gaps:
 
         :raises LinkError: a machine does not come through.
         """
-        self._keeper.catch_up()
+        self._keeper.shelf.catch_up()
         timeline = self._keeper.timeline
         spacing = self._spacing(timeline)
         gap = self._next(timeline, spacing, cursor)
@@ -78,8 +78,8 @@ class Gaps:
     def _has_room(self, timeline: Timeline) -> bool:
         launcher, keeper = self._launcher, self._keeper
         return (
-            not keeper.full
-            and launcher.room(timeline) < keeper.budget * BUDGET_SHARE
+            not keeper.shelf.full
+            and launcher.room(timeline) < keeper.shelf.budget * BUDGET_SHARE
             and 2 * launcher.ram <= available() * MEMORY_SHARE
         )
 

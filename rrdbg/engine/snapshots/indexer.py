@@ -19,6 +19,7 @@ from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.snapshots.conversion import convert
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.snapshots.prover import failure, prove_next
+from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.errors import Divergence, QemuDied, RecordingError
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
@@ -93,7 +94,7 @@ class Indexer:
         # What is measured now replaces what was: an older map may come from a busier machine.
         fresh = replace(timeline, cost=timeline.cost.forgotten())
         self.keeper = Keeper(
-            launcher, fresh, spacing, budget, digests=prove, on_snapshot=self._passed.put_nowait
+            launcher, Shelf(launcher, fresh, budget), spacing, digests=prove, on_snapshot=self._passed.put_nowait
         )  # fmt: skip
 
     async def run(self) -> Indexed:
@@ -120,7 +121,7 @@ class Indexer:
                     task.cancel()
                 await asyncio.gather(*running, return_exceptions=True)
         finally:
-            self.keeper.close()
+            self.keeper.shelf.close()
         await self._launcher.settle(self.keeper.timeline)
         snapshots = self.keeper.timeline.snapshots
         return Indexed(
@@ -144,7 +145,7 @@ class Indexer:
         keeper = self.keeper
         end = keeper.timeline.end.icount
         walker, seconds = await self._launcher.start(keeper.timeline.snapshots[0], keeper.timeline, saving=True)
-        keeper.loaded(keeper.timeline.snapshots[0], seconds)
+        keeper.shelf.loaded(keeper.timeline.snapshots[0], seconds)
         try:
             await keeper.advance(walker, end, lambda icount: self._tell(icount, began))
             if self._prove:
@@ -192,7 +193,7 @@ class Indexer:
 
     async def _prove_rest(self) -> None:
         """Prove what the pass has come by without a stop; it may have been interrupted just there."""
-        while await prove_next(self._launcher, self.keeper):
+        while await prove_next(self._launcher, self.keeper.shelf):
             self._proved = sum(bool(snapshot.sound) for snapshot in self.keeper.timeline.snapshots)
 
     async def _prove_one(self, snapshot: Snapshot, reached: Snapshot) -> None:
@@ -204,12 +205,12 @@ class Indexer:
         if self.keeper.timeline.snapshot_at(snapshot.icount) is None:
             return
         if why is None:
-            self.keeper.proved(snapshot)
+            self.keeper.shelf.proved(snapshot)
             self._proved += 1
         elif snapshot.kind is SnapshotKind.INITIAL:
             raise Divergence(f"The recording does not replay twice the same way: {why}. Record again.")
         else:
-            self.keeper.distrust(listed, why)
+            self.keeper.shelf.distrust(listed, why)
             self._unsound.append(Unsound(snapshot, why))
 
     def _tell(self, icount: int, began: float) -> None:

@@ -14,9 +14,8 @@ still only taken where a replay breakpoint stopped the guest.
 from __future__ import annotations
 
 import asyncio
-import logging
-import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,21 +23,18 @@ from itertools import pairwise
 
 from rrdbg.engine.machines.source import Machines
 from rrdbg.engine.machines.walk import Walker
+from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.errors import HostError, ImageError, QemuDied, QmpError
 from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.links.unbroken import unbroken
 from rrdbg.links.watchdog import ProgressCallback
-from rrdbg.model.timeline.bookmark import Bookmark
 from rrdbg.model.timeline.cost import Piece
 from rrdbg.model.timeline.line import Timeline
-from rrdbg.model.timeline.mark import Mark
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
-from rrdbg.model.travel.spacing import PROOF_SECONDS, TARGET_SECONDS, default_budget, rungs, to_drop
+from rrdbg.model.travel.spacing import PROOF_SECONDS, TARGET_SECONDS, rungs
 from rrdbg.model.travel.thrift import INDEXING_SHARE, SAVING_SHARE, Thrift
-from rrdbg.store.kept_timeline import KeptTimeline
 from rrdbg.store.sharing import InUseError
-from rrdbg.store.timeline_file import unlink_snapshot
 
 SPACING_SECONDS = TARGET_SECONDS / 2
 """Replay time after which the next snapshot is due; it is taken at the end of a piece, a little later."""
@@ -60,22 +56,17 @@ _SHORTEST_PIECE = 0.002
 
 _LEAST_CUT = 0.05
 
-_FILLED = 0.9
-"""The part of the budget that is left full when it was used up."""
-
-_WRITES_LATER = 20
-"""How many times as long as the last writing of the timeline took the next one waits.
-
-That is 20 ms for fifty snapshots, which each new one need not pay.
-"""
-
 MOST_AT_FIRST = 256 << 20
 """Bytes in use with which a guest may begin for the first snapshot of ours to be laid at once, which takes 0.1 s."""
 
 WIDE_GAP = 1.5
 """Spacings that a gap must have to be parted."""
 
-_log = logging.getLogger(__name__)
+LONG_SECONDS = 1.5
+"""A jump that replays so much leaves snapshots."""
+
+MANY = 3
+"""So many jumps through one gap, and it is worth the time to part it."""
 
 
 class _TooSlow(Exception):
@@ -83,7 +74,7 @@ class _TooSlow(Exception):
 
 
 class Keeper:
-    """Knows the timeline of one recording, and keeps its snapshots dense enough and within ``budget`` bytes.
+    """Keeps the snapshots on the ``shelf`` of one recording dense enough.
 
     ``spacing`` is in seconds of replay; None is :data:`SPACING_SECONDS`, or more where saving would not pay. With
     ``digests``, each snapshot that :meth:`advance` takes or passes gets the
@@ -95,18 +86,17 @@ class Keeper:
     def __init__(
         self,
         launcher: Machines,
-        timeline: Timeline,
+        shelf: Shelf,
         spacing: float | None = None,
-        budget: int | None = None,
         *,
         digests: bool = False,
         on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None,
     ) -> None:
+        self.shelf = shelf
+        """What the recording has."""
         self._launcher = launcher
         self._spacing = spacing or SPACING_SECONDS
         self._must_pay = spacing is None
-        self._budget = budget
-        self._full = not launcher.writable
         self._thrift = Thrift(INDEXING_SHARE if digests else SAVING_SHARE)
         self._slowness = 1.0
         self._digests = digests
@@ -114,24 +104,14 @@ class Keeper:
         self._unproved = False
         self._witness: Snapshot | None = None
         self._visited: int | None = None
+        self._passed = Counter[int]()
         self._writing: asyncio.Future[Snapshot] | None = None
-        self._to_write: asyncio.TimerHandle | None = None
-        self._wrote_for = 0.0
         self._fatal: set[int] = set()  # where a QEMU has died as it saved; the movement is made once more
-        self.timeline = timeline
-        self._kept_timeline = KeptTimeline(launcher.recording, timeline)
-
-    def catch_up(self) -> None:
-        """Take up what other sessions have found in the recording since."""
-        self.timeline = self._kept_timeline.renewed(self.timeline)
 
     @property
-    def budget(self) -> int:
-        """How many bytes all snapshots together may take."""
-        if self._budget is not None:
-            return self._budget
-        free = shutil.disk_usage(self._launcher.recording.layout.root).free
-        return default_budget(free, self._launcher.room(self.timeline), self._launcher.ram)
+    def timeline(self) -> Timeline:
+        """The recording's timeline, as the shelf has it."""
+        return self.shelf.timeline
 
     @property
     def _piece_seconds(self) -> float:
@@ -146,11 +126,6 @@ class Keeper:
             yield
         finally:
             self._spacing, self._must_pay = before
-
-    @property
-    def full(self) -> bool:
-        """True if no more snapshots are taken, since they cannot be kept, or there was no room for one."""
-        return self._full
 
     async def advance(
         self, walker: Walker, icount: int, on_progress: ProgressCallback | None, *, reverse: bool = False
@@ -200,7 +175,7 @@ class Keeper:
             return
         began = time.monotonic()
         await walker.run_to(first)
-        self._measured(Piece(0, first, time.monotonic() - began))
+        self.shelf.measured(Piece(0, first, time.monotonic() - began))
         await self._begin(walker, SnapshotKind.PERIODIC)
 
     async def _leave(self, walker: Walker, icount: int, *, rung: bool) -> None:
@@ -215,7 +190,7 @@ class Keeper:
         if known:
             if self._digests:
                 checked = replace(known, digest=await self._launcher.digest(walker))
-                self._keep(checked)
+                self.shelf.keep(checked)
                 self._on_snapshot(checked)
                 self._unproved = self._launcher.mapped_bytes(walker) is not None
         elif due:
@@ -229,13 +204,21 @@ class Keeper:
         self._witness = Snapshot(icount, "", SnapshotKind.PERIODIC, (), digest=await self._launcher.digest(walker))
         self._thrift.waited(time.monotonic() - began)
 
-    def lacks(self, low: int, high: int) -> bool:
-        """True if a run from ``low`` to ``high`` would leave snapshots, if its machine can be saved."""
-        if self._full:
+    def passes(self, low: int, high: int) -> bool:
+        """Note that a jump goes from ``low`` to ``high``; True if it is to leave snapshots, if its machine can.
+
+        It takes three times as long then. So the first ones through a gap that is not long leave none: most never come
+        again, and while nothing moves the gap is parted anyway.
+        """
+        if self.shelf.full:
             return False
         places = [low, *(known.icount for known in self.timeline.snapshots if low < known.icount < high), high]
         seconds = self.timeline.cost.seconds
-        return any(seconds(one, two) >= self._spacing * WIDE_GAP for one, two in pairwise(places))
+        lacks = any(seconds(one, two) >= self._spacing * WIDE_GAP for one, two in pairwise(places))
+        if not lacks or not self._must_pay or seconds(low, high) >= LONG_SECONDS:
+            return lacks
+        self._passed[low] += 1
+        return self._passed[low] >= MANY
 
     def lays_ladder(self, low: int, here: int) -> bool:
         """True if the next run in reverse from ``low`` to ``here`` would lay one, if its machine can be saved."""
@@ -266,112 +249,12 @@ class Keeper:
         """
         saved = await unbroken(self._save(walker, kind), walker.machine.close)
         named = replace(saved, name=name)
-        self._keep(named, at_once=True)
-        self._thin()
+        self.shelf.keep(named, at_once=True)
+        self.shelf.thin()
         return named
 
     async def _save(self, walker: Walker, kind: SnapshotKind) -> Snapshot:
         return await (await self._launcher.save(walker, kind, digest=self._digests))
-
-    def adopt(self, snapshot: Snapshot, name: str | None) -> Snapshot:
-        """Make a snapshot that is there already one of the user's."""
-        adopted = replace(snapshot, kind=SnapshotKind.NAMED, name=name)
-        self._keep(adopted, at_once=True)
-        return adopted
-
-    def loaded(self, snapshot: Snapshot, seconds: float) -> None:
-        """Note how long a load of ``snapshot`` took; it is written down with the next change."""
-        known = self.timeline.snapshot_at(snapshot.icount)
-        if known is not None:
-            self.timeline = self.timeline.with_snapshot(replace(known, load_seconds=round(seconds, 4)))
-
-    def proved(self, snapshot: Snapshot) -> None:
-        """Note that a second process has proved ``snapshot`` sound."""
-        known = self.timeline.snapshot_at(snapshot.icount)
-        if known is not None:
-            self._keep(replace(known, sound=True))
-
-    def distrust(self, snapshot: Snapshot, why: str) -> None:
-        """Do not load ``snapshot`` any more: one of ours is dropped, one of the user's stays, marked as unsound."""
-        _log.warning("The snapshot at %s is not used any more: %s", f"{snapshot.icount:,}", why)
-        if snapshot.kind is SnapshotKind.NAMED:
-            self._keep(replace(snapshot, sound=False), at_once=True)
-        else:
-            self.drop(snapshot)
-
-    def bookmark(self, name: str, bookmark: Bookmark | None) -> None:
-        """Name a place, or (None) take the name away, and keep that with the recording.
-
-        :raises HostError: the disk is full.
-        """
-        self.catch_up()
-        bookmarks = {known: place for known, place in self.timeline.bookmarks.items() if known != name}
-        if bookmark:
-            bookmarks[name] = bookmark
-        self.timeline = replace(self.timeline, bookmarks=bookmarks)
-        self._write()
-
-    def mark(self, name: str, position: Position, text: str) -> None:
-        """Note what was found at a position, under a name such as ``stops``; written down with the next change."""
-        self.timeline = self.timeline.with_mark(name, Mark(position, text))
-
-    def runs(self, start: Position, end: Position, runs: Sequence[Mark]) -> None:
-        """Note who ran on a stretch, in the place of what was known of that; as for :meth:`mark`."""
-        self.timeline = self.timeline.with_runs(start, end, runs)
-
-    def drop(self, *snapshots: Snapshot) -> None:
-        """Forget ``snapshots`` for good: first they are no longer listed, then their files are deleted."""
-        if not snapshots:
-            return
-        for snapshot in snapshots:
-            self.timeline = self.timeline.without_snapshot(snapshot.icount)
-        if self._launcher.recording.writable:
-            self._write()
-            with self._launcher.recording.others_absent() as alone:
-                if alone:  # or else the files go when the recording is opened next
-                    # Another session may have kept one at the same place, in the same files.
-                    listed = {file for known in self.timeline.snapshots for file in known.files}
-                    for snapshot in snapshots:
-                        if listed.isdisjoint(snapshot.files):
-                            unlink_snapshot(self._launcher.recording, snapshot)
-                    self._launcher.forgotten(self.timeline)
-
-    def close(self) -> None:
-        """Drop the temporary snapshots, and write down the costs that were measured last."""
-        try:
-            self.drop(*(snapshot for snapshot in self.timeline.snapshots if snapshot.kind is SnapshotKind.LADDER))
-            self._write()
-        except (HostError, InUseError) as error:
-            # What was kept last still holds; the temporary ones are removed when it is opened next.
-            _log.warning("%s", error)
-
-    def _keep(self, snapshot: Snapshot, *, at_once: bool = False) -> None:
-        self.timeline = self.timeline.with_snapshot(snapshot)
-        if at_once:
-            self._write()
-        elif self._to_write is None:
-            self._to_write = asyncio.get_running_loop().call_later(_WRITES_LATER * self._wrote_for, self._write_now)
-
-    def _write_now(self) -> None:
-        try:
-            self._write()
-        except InUseError as error:
-            _log.warning("What was found is kept later: %s", error)
-        except HostError as error:
-            self._no_more(error)
-
-    def _write(self) -> None:
-        if self._to_write:
-            self._to_write.cancel()
-            self._to_write = None
-        began = time.monotonic()
-        self.timeline = self._kept_timeline.save(self.timeline)
-        self._wrote_for = time.monotonic() - began
-
-    def _no_more(self, error: Exception) -> None:
-        # Snapshots only save time: without room for more, travel goes on with those there are.
-        self._full = True
-        _log.warning("No more snapshots are taken: %s", error)
 
     def _learn(self, here: int, reached: int, seconds: float) -> None:
         """A run from ``here`` has ``reached`` a place in so many seconds: what is near it will be as slow."""
@@ -379,10 +262,7 @@ class Keeper:
         if expected >= _TELLING_SECONDS:
             slowness = min(max(seconds / expected, 1 / _MOST_SLOW), _MOST_SLOW)
             self._slowness = (self._slowness + slowness) / 2
-        self._measured(Piece(here, reached, seconds))
-
-    def _measured(self, piece: Piece) -> None:
-        self.timeline = replace(self.timeline, cost=self.timeline.cost.with_piece(piece))
+        self.shelf.measured(Piece(here, reached, seconds))
 
     def _next_goal(self, here: int, icount: int, *, soon: bool) -> int:
         """Where the next piece from ``here`` to ``icount`` ends; as ``soon`` as can be where one was given up.
@@ -438,22 +318,16 @@ class Keeper:
         return places
 
     def _rungs(self, low: int, here: int) -> list[int]:
-        if self._full:
+        if self.shelf.full:
             return []
         plain = self.timeline.deliveries.plain_at_or_before
         places = {plain(place) for place in rungs(self.timeline.cost, low, here)}
         return sorted(place for place in places if low < place < here)
 
-    @property
-    def _crowded(self) -> bool:
-        """True if there is no room for more snapshots, and none may be dropped, since others work with them."""
-        with self._launcher.recording.others_absent() as alone:
-            return not alone and self._launcher.room(self.timeline) > self.budget
-
     async def _begin(self, walker: Walker, kind: SnapshotKind) -> None:
         """Save a snapshot where ``walker`` stands, if that can be; it is written while the guest goes on."""
         icount = walker.position.icount
-        if self._full or icount in self._fatal or self._crowded or not self._launcher.saves(walker):
+        if self.shelf.full or icount in self._fatal or self.shelf.crowded or not self._launcher.saves(walker):
             return
         began = time.monotonic()
         try:
@@ -464,7 +338,7 @@ class Keeper:
             self._fatal.add(icount)
             raise
         except (QmpError, ImageError, HostError, OSError) as error:
-            self._no_more(error)
+            self.shelf.no_more(error)
             return
         self._thrift.saved(time.monotonic() - began)
         # Of RAM that is not mapped a checksum takes 0.3 s: the next snapshot has one.
@@ -491,25 +365,9 @@ class Keeper:
             self._writing = None
             self._thrift.waited(time.monotonic() - began)
             try:
-                self._keep(writing.result())
+                self.shelf.keep(writing.result())
             except (QmpError, ImageError, HostError, InUseError, OSError) as error:
-                self._no_more(error)
+                self.shelf.no_more(error)
             else:
                 self._on_snapshot(writing.result())
-                self._thin()
-
-    def _thin(self) -> None:
-        """Drop what is over the budget, but for snapshots that a machine stands on."""
-        budget = self.budget
-        if self._launcher.room(self.timeline) <= budget or self._crowded:
-            return
-        # Room for the next ones, too: to find which pages are still needed all tables are read.
-        while (excess := self._launcher.room(self.timeline) - int(budget * _FILLED)) > 0:
-            timeline = self.timeline
-            # Pages that others have, too, give no room back; so some are dropped, and then it is looked again.
-            sizes = sum(snapshot.size for snapshot in timeline.snapshots)
-            over = to_drop(timeline.snapshots, timeline.cost, timeline.end.icount, sizes - excess)
-            droppable = [snapshot for snapshot in over if not self._launcher.in_use(snapshot)]
-            if not droppable:
-                return
-            self.drop(*droppable)
+                self.shelf.thin()

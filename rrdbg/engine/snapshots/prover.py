@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rrdbg.engine.machines.source import Machines
-from rrdbg.engine.snapshots.keeper import Keeper
+from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.errors import Divergence, QemuDied, QemuLaunchError, RspError, Stalled
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
@@ -54,7 +54,7 @@ async def failure(launcher: Machines, timeline: Timeline, snapshot: Snapshot, ic
     return None if later == digest else f"registers or RAM differ at {icount:,}"
 
 
-async def prove_next(launcher: Machines, keeper: Keeper) -> bool:
+async def prove_next(launcher: Machines, shelf: Shelf) -> bool:
     """Prove the first snapshot that nobody has proved yet, by a replay from the one before; False if there is none.
 
     An unsound one is dropped, or marked if it is the user's. May be cancelled at any moment.
@@ -62,7 +62,7 @@ async def prove_next(launcher: Machines, keeper: Keeper) -> bool:
     :raises QmpError: the guest's memory cannot be read here at all.
     :raises Divergence: the replay from the one before, which was proved, does not come through.
     """
-    timeline = keeper.timeline
+    timeline = shelf.timeline
     last: Snapshot | None = None
     for snapshot in timeline.snapshots:
         if last and snapshot.sound is None and snapshot.kind is not SnapshotKind.LADDER:
@@ -73,9 +73,9 @@ async def prove_next(launcher: Machines, keeper: Keeper) -> bool:
             here, after = await digests(launcher, timeline, last, (snapshot.icount, max(later, snapshot.icount)))
             why = await failure(launcher, timeline, replace(snapshot, digest=here), max(later, snapshot.icount), after)
             if why is None:
-                keeper.proved(snapshot)
+                shelf.proved(snapshot)
             else:
-                keeper.distrust(snapshot, why)
+                shelf.distrust(snapshot, why)
             return True
         if snapshot.sound:
             last = snapshot

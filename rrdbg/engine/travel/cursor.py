@@ -44,7 +44,7 @@ class Cursor:
     ) -> None:
         self._keeper = keeper
         self._launcher = launcher
-        self.spares = Spares(launcher, keeper, spares)
+        self.spares = Spares(launcher, keeper.shelf, spares)
         """The machines that wait to be needed."""
         self.idle = Idle(launcher, keeper, self.spares)
         """What is done while nothing moves."""
@@ -161,7 +161,7 @@ class Cursor:
         try:
             if self.moves == 1:
                 await self.idle.stop()
-                self._keeper.catch_up()
+                self._keeper.shelf.catch_up()
             yield
         except asyncio.CancelledError:
             self.spares.abandon()

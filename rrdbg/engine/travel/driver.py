@@ -84,7 +84,7 @@ class Driver:
             except Divergence:
                 continue
             for known in suspects:
-                self._keeper.distrust(known, str(error))
+                self._keeper.shelf.distrust(known, str(error))
             return walker
         raise error
 
@@ -139,7 +139,7 @@ class Driver:
         """True if snapshots are to be laid on the way from ``snapshot`` to ``target``."""
         low, high = snapshot.icount, target.icount
         again = self._goes_back_a_little(target) and self._keeper.lays_ladder(low, high)
-        return again or self._keeper.lacks(low, high)
+        return again or self._keeper.passes(low, high)
 
     def _goes_back_a_little(self, target: Position) -> bool:
         """True if ``target`` lies before the cursor and no snapshot between them."""
@@ -156,7 +156,7 @@ class Driver:
                 raise
             walker = await self._start(earlier, saving=saving)
             # An earlier one can be loaded, so the trouble is this one and not QEMU.
-            self._keeper.distrust(snapshot, str(error))
+            self._keeper.shelf.distrust(snapshot, str(error))
         try:
             await self._keeper.advance(walker, snapshot.icount, None)
         except BaseException:
@@ -173,7 +173,7 @@ class Driver:
             await unbroken(_end(starting))
             raise
         self._rates = replace(self._rates, start_seconds=seconds)
-        self._keeper.loaded(snapshot, seconds)
+        self._keeper.shelf.loaded(snapshot, seconds)
         self._spares.came_from(walker, snapshot)
         return walker
 

@@ -55,7 +55,7 @@ class Idle:
         await self._spares.ready()
         await asyncio.sleep(THINKING_SECONDS)
         try:
-            while await prove_next(self._launcher, self._keeper) or await self._gaps.fill_next(cursor):
+            while await prove_next(self._launcher, self._keeper.shelf) or await self._gaps.fill_next(cursor):
                 pass
         except (RrdbgError, OSError) as error:
             # Whatever is wrong is for a movement to find out, and to tell.

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from rrdbg.engine.machines.source import Machines
 from rrdbg.engine.machines.walk import Walker
-from rrdbg.engine.snapshots.keeper import Keeper
+from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.errors import RrdbgError
 from rrdbg.links.memory import available, resident
 from rrdbg.model.timeline.position import Position
@@ -60,9 +60,9 @@ class _Making:
 class Spares:
     """At most ``count`` spare machines for one cursor."""
 
-    def __init__(self, launcher: Machines, keeper: Keeper, count: int) -> None:
+    def __init__(self, launcher: Machines, shelf: Shelf, count: int) -> None:
         self._launcher = launcher
-        self._keeper = keeper
+        self._shelf = shelf
         self._count = 0 if launcher.single else count
         self._waiting: list[_Spare] = []
         self._making: _Making | None = None
@@ -122,7 +122,7 @@ class Spares:
         if spare is None or seconds >= less_than:
             return None
         self._waiting.remove(spare)
-        return Taken(spare.walker, plan_walk(self._keeper.timeline, spare.walker.position, target))
+        return Taken(spare.walker, plan_walk(self._shelf.timeline, spare.walker.position, target))
 
     def came_from(self, walker: Walker, snapshot: Snapshot) -> None:
         """Note on which snapshot a machine was started, which may be given back here one day."""
@@ -166,7 +166,7 @@ class Spares:
         return best, least
 
     def _price(self, icount: int, target: Position, rates: Rates) -> float:
-        timeline = self._keeper.timeline
+        timeline = self._shelf.timeline
         if icount > timeline.landing_before(target):
             return math.inf
         here = Position(icount)
@@ -177,7 +177,7 @@ class Spares:
         return spare.walker.machine.usable and self._is_trusted(spare.snapshot)
 
     def _is_trusted(self, snapshot: Snapshot) -> bool:
-        known = self._keeper.timeline.snapshot_at(snapshot.icount)
+        known = self._shelf.timeline.snapshot_at(snapshot.icount)
         return known is not None and known.files == snapshot.files and known.sound is not False
 
     async def _provide(self, cursor: Position) -> None:
@@ -190,7 +190,7 @@ class Spares:
             if wish is None:
                 return
             task = asyncio.create_task(self._make(wish))
-            run = self._keeper.timeline.cost.seconds(wish.snapshot.icount, wish.icount)
+            run = self._shelf.timeline.cost.seconds(wish.snapshot.icount, wish.icount)
             self._making = _Making(wish, task, time.monotonic() + (wish.snapshot.load_seconds or 0.0) + run)
             task.add_done_callback(self._made)
             # To be cancelled here does not end the spare.
@@ -200,7 +200,7 @@ class Spares:
         """The next spare to make, once there is room for it; what nobody wishes for makes room, the oldest first."""
         for spare in [spare for spare in self._waiting if not self._is_sound(spare)]:
             self._discard(spare)
-        wanted = wishes(self._keeper.timeline, cursor)[: self._count]
+        wanted = wishes(self._shelf.timeline, cursor)[: self._count]
         icounts = [spare.walker.position.icount for spare in self._waiting]
         missing, unneeded = unmet(wanted, icounts)
         spendable = [self._waiting[index] for index in unneeded]
@@ -226,9 +226,9 @@ class Spares:
         return sum(resident(spare.walker.machine.process.pid) for spare in self._waiting)
 
     async def _make(self, wish: Wish) -> None:
-        walker, seconds = await self._launcher.start(wish.snapshot, self._keeper.timeline, Role.SPARE)
+        walker, seconds = await self._launcher.start(wish.snapshot, self._shelf.timeline, Role.SPARE)
         try:
-            self._keeper.loaded(wish.snapshot, seconds)
+            self._shelf.loaded(wish.snapshot, seconds)
             await walker.run_to(wish.icount)
         except BaseException:
             await walker.machine.close()

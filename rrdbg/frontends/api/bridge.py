@@ -22,10 +22,13 @@ class Bridge:
         self._task: asyncio.Task[Any] | None = None
         self._stopped = False
 
-    def stop(self) -> None:
-        """On the loop: cancel what is waited for, and refuse what is asked from now on."""
+    async def stop(self) -> None:
+        """On the loop: cancel what is waited for, until it has ended, and refuse what is asked from now on."""
         self._stopped = True
-        self._cancel()
+        if task := self._task:
+            task.cancel()
+            # Of one that ends after the loop does Python prints a traceback.
+            await asyncio.wait((task,))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``. Ctrl-C cancels it, and is over when ``work`` has come to a defined end.

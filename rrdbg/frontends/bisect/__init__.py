@@ -95,10 +95,6 @@ async def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             f"--resume goes on with what {arguments.resume} says; no other predicate or --task, no --log or --scan."
         )
-    if task and arguments.scan:
-        raise UsageError(
-            "--scan lists what changes, whoever runs; 'writes EXPR --task NAME' lists what one task writes."
-        )
     recording = arguments.recording or (head.recording if head else None)
     gdb = gdb_of(arguments)
     api = await AsyncReplay.open(
@@ -153,7 +149,8 @@ async def _scan(api: AsyncReplay, judge: Predicate, between: Bisection, report: 
     waiting.begin()
     ever = False
     try:
-        async with aclosing(changes(api.cursor, judge, between.good, between.bad)) as found:
+        good, bad = await Bisector(api.cursor, judge, between).ends()
+        async with aclosing(changes(api.cursor, judge, good, bad, between.task)) as found:
             async for change in found:
                 waiting.end()
                 ever |= report.change(change)

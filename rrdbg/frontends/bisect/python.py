@@ -79,7 +79,7 @@ class PythonPredicate:
             raise
 
     async def _abandon(self, bridge: Bridge, ended: asyncio.Future[Judgement]) -> None:
-        bridge.stop()
+        await bridge.stop()
         await asyncio.wait((ended,), timeout=_END_SECONDS)
 
     def _call(self, replay: Replay) -> Judgement:

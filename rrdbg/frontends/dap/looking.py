@@ -134,8 +134,22 @@ async def _set_variable(session: Session, arguments: Document) -> Body:
     if not session.debugger.in_what_if:
         raise UsageError(_UNCHANGEABLE)
     parent: Parent = session.referred(arguments["variablesReference"].integer())
-    made = await assigned(session, *await parent.assignable(session, name), value)
+    return _told(await assigned(session, *await parent.assignable(session, name), value))
+
+
+def _told(made: Body) -> Body:
+    """What an editor is told of a value that it has set."""
     return {key: made[key] for key in made if key not in ("name", "evaluateName", "memoryReference")}
+
+
+@LOOKING.answers("setExpression", "supportsSetExpression")
+async def _set_expression(session: Session, arguments: Document) -> Body:
+    """The same of what is watched."""
+    if not session.debugger.in_what_if:
+        raise UsageError(_UNCHANGEABLE)
+    frame = arguments.get("frameId")
+    level = 0 if frame is None else session.level(frame.integer())
+    return _told(await assigned(session, arguments["expression"].text(), level, arguments["value"].text()))
 
 
 @LOOKING.answers("completions", "supportsCompletionsRequest")

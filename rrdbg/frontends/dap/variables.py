@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rrdbg.errors import GdbError, RrdbgError, UsageError
 from rrdbg.frontends.dap.channel import Body
 from rrdbg.frontends.dap.session import Session
+from rrdbg.frontends.shared.members import members
 from rrdbg.links.mi import quoted
 from rrdbg.model.shown import shown
 
 MOST_PARTS = 1000
 """Members of one value that are listed at once."""
 
-_ACCESS = ("public", "private", "protected")
+_RELATIVE = re.compile(r"(?P<member>\w+)(?P<rest>(?:\.|->|\[).*)")
+"""The way from a member on, as an editor may write it."""
 
 
 class Parent(Protocol):
@@ -91,29 +93,24 @@ class Members:
     level: int
 
     async def parts(self, session: Session, start: int, count: int) -> list[Body]:
-        """Those of a base class, or of one access, as if they were its own."""
-        told: list[Body] = []
-        for child in await self._children(session, self.name, start, count):
-            told.append(_variable(session, child, child["exp"], self.level))
-        return told
-
-    async def _children(self, session: Session, name: str, start: int, count: int) -> list[dict[str, Any]]:
-        listed = await session.mi(f"-var-list-children --all-values {name} {start} {start + count}")
-        found: list[dict[str, Any]] = []
-        for child in _listed(listed):
-            if child["exp"] in _ACCESS and "type" not in child:
-                found += await self._children(session, child["name"], 0, count)
-            else:
-                found.append(child)
-        return found
+        """Those of one access, as if they were its own."""
+        found = await members(session.mi, self.name, start, count)
+        return [_variable(session, member.made, member.name, self.level, member.expression) for member in found]
 
     async def expression(self, session: Session, name: str) -> tuple[str, int]:
-        """The way to the member from the variable."""
-        for child in await self._children(session, self.name, 0, MOST_PARTS):
-            if child["exp"] == name:
-                path = await session.mi(f"-var-info-path-expression {child['name']}")
-                return str(path["path_expr"]), self.level
+        """The way to a member from the variable; ``name`` may go on from there, or be a whole expression by itself."""
+        if whole := await self._member(session, name):
+            return whole, self.level
+        if relative := _RELATIVE.fullmatch(name):
+            begun = await self._member(session, relative["member"])
+            return (f"{begun}{relative['rest']}" if begun else name), self.level
         raise UsageError(f"There is no member {name}.")
+
+    async def _member(self, session: Session, name: str) -> str:
+        """The expression of a member; empty if there is none of that name, or none that has an expression."""
+        first, count = (int(name), 1) if name.isdecimal() else (0, MOST_PARTS)
+        found = await members(session.mi, self.name, first, count)
+        return next((member.expression for member in found if member.name == name), "")
 
     assignable = expression
 
@@ -142,7 +139,7 @@ async def evaluated(session: Session, expression: str, level: int) -> Body:
         await session.mi(f"-data-evaluate-expression {where} {quoted(expression)}")
         raise
     session.held.append(made["name"])
-    return _variable(session, made, expression, level)
+    return _variable(session, made, expression, level, expression)
 
 
 async def assigned(session: Session, expression: str, level: int, value: str) -> Body:
@@ -158,21 +155,17 @@ async def assigned(session: Session, expression: str, level: int, value: str) ->
     return await evaluated(session, expression, level)
 
 
-def _variable(session: Session, made: dict[str, Any], name: str, level: int) -> Body:
+def _variable(session: Session, made: dict[str, Any], name: str, level: int, expression: str) -> Body:
     value, many = shown(str(made.get("value", ""))), int(made.get("numchild", 0))
     parts = many > 0 or made.get("dynamic") == "1"
     body: Body = {
-        "name": name, "value": value, "type": str(made.get("type", "")), "evaluateName": name,
+        "name": name, "value": value, "type": str(made.get("type", "")),
         "variablesReference": session.reference(Members(made["name"], level)) if parts else 0,
     }  # fmt: skip
+    if expression:
+        body["evaluateName"] = expression
     if str(made.get("type", "")).endswith("]"):
         body["indexedVariables"] = many
     if value.startswith("0x"):
         body["memoryReference"] = value.split()[0]
     return body
-
-
-def _listed(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The children in an answer of GDB's; older ones wrap each in a record."""
-    for child in values.get("children", []):
-        yield child.get("child", child)

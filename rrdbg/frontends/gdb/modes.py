@@ -4,6 +4,8 @@ GDB reads code, and finds registers and addresses, as the architecture has them 
 CPU of 16 or 32 bits, so that the code is shown right. But then it would set breakpoints of 64-bit code at half their
 address, and judge conditions by registers that are none or others. So where points are set, and where the guest moves
 while there are such points, it must see the CPU as QEMU describes it, by whose numbers of registers we judge, too.
+Where a 32-bit program is debugged on a CPU of 64 bits, what that program's variables are in has other numbers: there
+it must see a CPU of 32 bits.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from rrdbg.errors import RrdbgError, UsageError
 from rrdbg.frontends.gdb import debug_adapter
 from rrdbg.frontends.gdb.client import Client
 from rrdbg.frontends.gdb.watchpoints import KINDS
-from rrdbg.model.program.code_mode import lines_to_see
+from rrdbg.model.program.code_mode import CodeMode, lines_to_see
 
 DESCRIBED, NEEDED, HERE = "described", "needed", "here"
 _SETTING = ("break", "tbreak", "hbreak", "thbreak", "dprintf", "condition", "watch", "rwatch", "awatch")
@@ -30,6 +32,7 @@ _MOVING = (
 _LOOK = "rrdbg look-as {}"
 _WAY_OUT = "rrdbg way-out"
 _FAR = 1 << 32
+_SHORT_PROGRAM = re.compile(rb"\x7fELF\x01\x01.{12}\x03\0", re.DOTALL)
 _SPEAKS_MI = re.compile(rb"\0--?i(?:nterpreter)?[=\0]mi")
 
 
@@ -96,12 +99,12 @@ class Modes:
 
 @contextlib.contextmanager
 def as_described() -> Iterator[None]:
-    """GDB sees the CPU inside as QEMU describes it, by whose numbers of registers code is compiled."""
+    """GDB sees all of the CPU inside that the program names, by whose numbers of registers code is compiled."""
     connection = _connection()
     if connection is None:
         yield
         return
-    mode = _described(connection)
+    mode = _whole(connection)
     if _sees_as(mode):
         yield
         return
@@ -120,8 +123,25 @@ def _connection() -> gdb.RemoteTargetConnection | None:
     return connection if isinstance(connection, gdb.RemoteTargetConnection) and not running else None
 
 
-def _described(connection: gdb.RemoteTargetConnection) -> str:
-    return (connection.send_packet("qRrdbg.described") or b"").decode()
+def _whole(connection: gdb.RemoteTargetConnection) -> str:
+    """The mode in which GDB has all that the program names: as QEMU describes the CPU, or the program's own."""
+    described, here = (
+        (connection.send_packet(packet) or b"").decode() for packet in ("qRrdbg.described", "qRrdbg.mode")
+    )
+    long = described == CodeMode.BITS64
+    return CodeMode.BITS32 if long and here != CodeMode.BITS64 and _is_32_bit_program() else described
+
+
+def _is_32_bit_program() -> bool:
+    """Whether the file whose symbols are in use is for a 32-bit x86 CPU."""
+    space = gdb.current_progspace()
+    if space is None or space.filename is None:
+        return False
+    try:
+        with Path(space.filename).open("rb") as file:
+            return _SHORT_PROGRAM.match(file.read(20)) is not None
+    except OSError:
+        return False  # it has gone since GDB has read it
 
 
 def _follow() -> None:
@@ -135,7 +155,7 @@ def _see_described() -> bool:
     False if GDB does so already.
     """
     connection = _connection()
-    mode = _described(connection) if connection else ""
+    mode = _whole(connection) if connection else ""
     if connection is None or _sees_as(mode):
         return False
     _see_as(connection, mode)

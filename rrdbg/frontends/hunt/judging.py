@@ -17,7 +17,7 @@ from rrdbg.frontends.shared.opening import gdb_of
 from rrdbg.model.hits.bisection import Verdict
 from rrdbg.model.hits.predicate import MemoryTest
 from rrdbg.model.hunt.criterion import ENDS, Criterion
-from rrdbg.store.recording import Layout
+from rrdbg.store.layout import Layout
 
 
 class CriteriaJudge:

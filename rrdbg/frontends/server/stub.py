@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
@@ -99,7 +99,10 @@ class Stub:
         self.commanding = False
         """True while a monitor command is carried out."""
         self.unsaid = ""
-        """Why the client's last write to memory was refused, for which a GDB has a sentence of its own."""
+        """Why the client's last write to memory was refused, for which a GDB has a sentence of its own.
+
+        A front end that knows of this says it at once, and empties it; else it is said as soon as a GDB lets us.
+        """
         self._handlers: dict[bytes, Handler] = {
             **{name: self._fixed(answer) for name, answer in FIXED.items()},
             b"qSupported": self._supported, b"qXfer:features:read:": self._description, b"qRcmd,": self._monitor,
@@ -232,6 +235,12 @@ class Stub:
         self.unsaid = _REFUSED
         return await self._refuse(rest)
 
+    def _say_unsaid(self) -> None:
+        """Tell why memory was not written: GDB takes words only while the guest moves, or a command is carried out."""
+        if self.unsaid:
+            self._say(f"rrdbg: memory was not written. {self.unsaid}\n")
+        self.unsaid = ""
+
     async def _no_reply(self, _: bytes) -> None:
         return None
 
@@ -239,8 +248,9 @@ class Stub:
 
     async def _supported(self, rest: bytes) -> bytes:
         wanted = rest.lstrip(b":").split(b";")
-        known = {word: f"{word}+".encode() in wanted for word in _WORDS}
-        self._features = ClientFeatures(**known)
+        if wanted != [b""]:  # else only an extension of GDB's asks, which has told before what it knows
+            self._features = ClientFeatures(**{word: f"{word}+".encode() in wanted for word in _WORDS})
+        known = asdict(self._features)
         return ";".join([*_FEATURES, *(f"{word}+" for word in _WORDS if known[word])]).encode()
 
     async def _current(self, _: bytes) -> bytes:
@@ -287,7 +297,10 @@ class Stub:
 
     async def _register(self, rest: bytes) -> bytes:
         layout, segment = await self._shown_layout(), await self.code_segment()
-        return layout.register(await self.window.register_packet(), segment, number(rest)) or _MALFORMED
+        shown = layout.register(await self.window.register_packet(), segment, number(rest))
+        if shown is None and not self._layout:  # else numbers are not QEMU's
+            shown = await (await self.replay.machine()).register_digits(number(rest))
+        return shown or _MALFORMED
 
     async def code_segment(self) -> CodeSegment | None:
         """How the CPU that the client sees reads its code; None where there is one way only."""
@@ -423,6 +436,7 @@ class Stub:
 
     async def _moved(self, movement: Callable[[], Awaitable[bytes]]) -> bytes:
         """The stop reply of a movement; whatever happens, GDB gets one, since it believes that the guest runs."""
+        self._say_unsaid()
         try:
             return await self._attempted(movement)
         finally:
@@ -487,6 +501,7 @@ class Stub:
 
     async def _monitor(self, rest: bytes) -> bytes:
         line = bytes.fromhex(rest.decode()).decode(errors="replace").strip()
+        self._say_unsaid()
         before = self.state
         self.commanding = True
         try:

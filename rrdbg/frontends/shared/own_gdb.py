@@ -43,6 +43,9 @@ _HITS = {
 }
 _WATCHES = ("wpt", "hw-rwpt", "hw-awpt")
 _FINISH = ("finish", "fin")
+_OF_32_BITS = f'currently "{CodeMode.BITS32}"'
+"""In what GDB says of the architecture that a file of symbols is for."""
+
 _NO_CALLER = re.compile("not meaningful in the outermost frame|Initial frame selected; you can(?:no|')t go up")
 _NEXT = re.compile(r"^=> 0x[0-9a-f]+.*$", re.MULTILINE)
 _IN_SCRIPT = re.compile(r"^\S+block\.gdb:\d+: Error in sourced command file:\n")
@@ -72,6 +75,8 @@ class Debugger:
         self._gdb = gdb
         self._seen = server.stub.state
         self._described = described_as(replay.recording.manifest.invocation.architecture)
+        self._short = False
+        """Whether the symbols are those of a 32-bit program, though the CPU has 64 bits."""
         self._names: frozenset[str] = frozenset()
         self._ending: asyncio.Task[None] | None = None
         self._running_out: asyncio.Task[Any] | None = None
@@ -149,6 +154,7 @@ class Debugger:
         await self._see_enough_for(line)
         stub = self._server.stub
         aftermath = stub.aftermath = Aftermath()
+        stub.unsaid = ""  # whoever waits for this is told by an error
         try:
             answer = await self._gdb.execute(f"-interpreter-exec console {quoted(self._one_line(line))}")
         except GdbError as error:
@@ -263,9 +269,12 @@ class Debugger:
     async def _connect(self, symbols: Path | None) -> None:
         for line in _SETTINGS:
             await self._gdb.console(line)
-        for line in await symbol_lines(self._replay, symbols):
+        lines = await symbol_lines(self._replay, symbols)
+        for line in lines:
             await self._gdb.console(line)
         if self._described:
+            if lines:
+                self._short = _OF_32_BITS in await self._gdb.console("show architecture")
             # The file may be for another mode than that in which QEMU describes the CPU.
             await self._gdb.console(f"set architecture {self._described}")
         await self._gdb.console(f"target remote {self._server.address}")
@@ -288,21 +297,34 @@ class Debugger:
         Before a 64-bit kernel has begun GDB sees a CPU of 32 bits. It would set points at half their address, read a
         condition for registers that are none there, and compile it for some that mean something else later on.
         """
-        if self._described is None or self._sees_as(self._described):
+        whole = await self._whole()
+        if whole is None or self._sees_as(whole):
             return
         word = (_WORD.match(line) or [""])[0]
         if self.canonical(word) in _LOOK:
             return
         if _SETS.match(line) or any(map(_is_far, await self._points())):
-            await self._see_as(self._described)
+            await self._see_as(whole)
+
+    async def _whole(self) -> CodeMode | None:
+        """The mode in which GDB has all that the guest's program names: as QEMU describes the CPU.
+
+        But where a 32-bit program is debugged on a CPU of 64 bits, that of the program: what its variables are in has
+        other numbers there.
+        """
+        if not self._short:
+            return self._described
+        segment = await self._server.stub.code_segment()
+        return self._described if segment is None or segment.mode is CodeMode.BITS64 else CodeMode.BITS32
 
     @asynccontextmanager
     async def _as_described(self) -> AsyncIterator[None]:
-        """GDB sees the CPU inside as QEMU describes it, whatever mode it is in."""
-        if self._described is None or self._sees_as(self._described):
+        """GDB sees all of the CPU inside (:meth:`_whole`), whatever mode it is in."""
+        whole = await self._whole()
+        if whole is None or self._sees_as(whole):
             yield
             return
-        await self._see_as(self._described)
+        await self._see_as(whole)
         try:
             yield
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from rrdbg.engine.replay import Replay
 from rrdbg.engine.window import Window
 from rrdbg.errors import GdbError, RrdbgError
 from rrdbg.frontends.repl.runner import Runner
+from rrdbg.frontends.shared.members import members
 from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.links.mi import quoted
 from rrdbg.model.shown import shown
@@ -27,10 +27,6 @@ _AROUND = 400
 
 _MOST_PARTS = 200
 _MOST_VALUE = 2000
-_BRACKETED = re.compile(r"\((\w+)\)(?=->|\.|\[)")
-"""A name for which GDB would not need the brackets that it writes."""
-
-_ACCESS = ("public", "private", "protected")
 
 
 class Places:
@@ -216,19 +212,14 @@ def _points(variable: Told) -> bool:
 
 
 async def _children(debugger: Debugger, name: str) -> list[Told]:
-    listed = await debugger.ask(f"-var-list-children --all-values {name} 0 {_MOST_PARTS}")
-    found: list[Told] = []
-    for child in listed.get("children", []):
-        child = child.get("child", child)
-        if child["exp"] in _ACCESS and "type" not in child:
-            found += await _children(debugger, child["name"])
-            continue
-        path = (await debugger.ask(f"-var-info-path-expression {child['name']}"))["path_expr"]
-        found.append({
-            "name": shown(child["exp"]), "expression": _BRACKETED.sub(r"\1", path), "value": _value(child),
-            "type": shown(child.get("type", "")), "argument": False, "parts": int(child.get("numchild", 0)) > 0,
-        })  # fmt: skip
-    return found
+    return [
+        {
+            "name": shown(member.name), "expression": member.expression, "value": _value(member.made),
+            "type": shown(member.made.get("type", "")), "argument": False,
+            "parts": int(member.made.get("numchild", 0)) > 0,
+        }
+        for member in await members(debugger.ask, name, 0, _MOST_PARTS)
+    ]  # fmt: skip
 
 
 def _names(symbols: Told) -> list[Told]:

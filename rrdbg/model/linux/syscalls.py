@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,21 +26,22 @@ _OTHER_NAMES = {
 _SIGNATURES = """
 read fBu; write fbu; open sOo; close f; stat sp; fstat fp; lstat sp; poll pui; lseek fli; mmap puPMfx; mprotect puP
 munmap pu; brk p; rt_sigaction ippu; rt_sigprocmask ippu; ioctl fxp; pread64 fBul; pwrite64 fbul; readv fpu
-writev fpu; access so; pipe p; select ipppp; dup f; dup2 ff; nanosleep pp; getpid; socket iii; connect fpu
-accept fpp; sendto fbuxpu; recvfrom fBuxpp; bind fpu; listen fi; clone xpppx; fork; vfork; execve spp; exit i
-wait4 ipxp; kill ii; uname p; fcntl fix; flock fi; fsync f; truncate sl; ftruncate fl; getdents64 fpu; getcwd pu
+writev fpu; access sX; pipe p; select ipppp; dup f; dup2 ff; nanosleep pp; getpid; socket iii; connect fpu
+accept fpp; sendto fbuxpu; recvfrom fBuxpp; bind fpu; listen fi; clone Cpppx; fork; vfork; execve spp; exit i
+wait4 ipwp; kill ii; uname p; fcntl fix; flock fi; fsync f; truncate sl; ftruncate fl; getdents64 fpu; getcwd pu
 chdir s; fchdir f; rename ss; mkdir so; rmdir s; creat so; link ss; unlink s; symlink ss; readlink sBu; chmod so
-fchmod fo; chown sii; umask o; getuid; getgid; geteuid; getegid; getppid; setsid; setpgid ii; getpgrp; mount sssxp
+fchmod fo; chown sii; umask o; getuid; getgid; geteuid; getegid; getppid; setsid; setpgid ii; getpgrp; mount sssmp
 umount2 sx; reboot xxxp; sethostname pu; gettid; tkill ii; tgkill iii; futex pixppu; set_tid_address p
-clock_gettime ip; clock_nanosleep iipp; exit_group i; openat dsOo; mkdirat dso; mknodat dsox; fchownat dsiix
-newfstatat dspx; unlinkat dsx; renameat dsds; linkat dsdsx; symlinkat sds; readlinkat dsBu; fchmodat dso
-faccessat dso; pipe2 pO; dup3 ffO; prlimit64 iipp; getrandom Bux; statx dsxxp; rseq puxx; clone3 pu; faccessat2 dsox
+clock_gettime ip; clock_nanosleep iipp; exit_group i; openat dsOo; mkdirat dso; mknodat dsox; fchownat dsiiA
+newfstatat dspA; unlinkat dsA; renameat dsds; linkat dsdsA; symlinkat sds; readlinkat dsBu; fchmodat dso
+faccessat dsX; pipe2 pO; dup3 ffO; prlimit64 iipp; getrandom BuR; statx dsAxp; rseq puxx; clone3 pu; faccessat2 dsXE
 set_robust_list pu; arch_prctl xp; prctl ixxxx; sched_yield; sysinfo p; getpgid i; getsid i; sigaltstack pp
 madvise pui; sendfile ffpu; pause; alarm u; init_module pus; finit_module fsx; delete_module sO; socketpair iiip
 getsockname fpp; shutdown fi; setsockopt fiipu; getsockopt fiipp
 """
 """By name, a letter for each argument: f file descriptor, d one or AT_FDCWD, s path, b and B data that go in and come
-out (the next argument says how many), O flags of open, P and M of mmap, o mode, i, l, u and x numbers, p pointer."""
+out (the next argument says how many), o mode, i, l, u and x numbers, p pointer. Flags: O of open, P and M of mmap, A
+and E of paths, X of access, C of clone, m of mount, w of wait, R of getrandom."""
 
 _OPEN = (
     (0o1, "O_WRONLY"), (0o2, "O_RDWR"), (0o100, "O_CREAT"), (0o200, "O_EXCL"), (0o400, "O_NOCTTY"), (0o1000, "O_TRUNC"),
@@ -47,8 +49,43 @@ _OPEN = (
     (0o2000000, "O_CLOEXEC"), (0o10000000, "O_PATH"), (0o100000, "O_LARGEFILE"),
 )  # fmt: skip
 _PROTECTION = ((1, "PROT_READ"), (2, "PROT_WRITE"), (4, "PROT_EXEC"))
-_MAPPING = ((1, "MAP_SHARED"), (2, "MAP_PRIVATE"), (0x10, "MAP_FIXED"), (0x20, "MAP_ANONYMOUS"))
-_FLAGS = {"O": (_OPEN, "O_RDONLY"), "P": (_PROTECTION, "PROT_NONE"), "M": (_MAPPING, "0")}
+_MAPPING = (
+    (1, "MAP_SHARED"), (2, "MAP_PRIVATE"), (0x10, "MAP_FIXED"), (0x20, "MAP_ANONYMOUS"), (0x40, "MAP_32BIT"),
+    (0x100, "MAP_GROWSDOWN"), (0x800, "MAP_DENYWRITE"), (0x1000, "MAP_EXECUTABLE"), (0x2000, "MAP_LOCKED"),
+    (0x4000, "MAP_NORESERVE"), (0x8000, "MAP_POPULATE"), (0x10000, "MAP_NONBLOCK"), (0x20000, "MAP_STACK"),
+    (0x40000, "MAP_HUGETLB"), (0x80000, "MAP_SYNC"), (0x100000, "MAP_FIXED_NOREPLACE"),
+)  # fmt: skip
+_AT = (
+    (0x100, "AT_SYMLINK_NOFOLLOW"), (0x200, "AT_REMOVEDIR"), (0x400, "AT_SYMLINK_FOLLOW"), (0x800, "AT_NO_AUTOMOUNT"),
+    (0x1000, "AT_EMPTY_PATH"), (0x2000, "AT_STATX_FORCE_SYNC"), (0x4000, "AT_STATX_DONT_SYNC"),
+    (0x8000, "AT_RECURSIVE"),
+)  # fmt: skip
+_AT_EACCESS = ((0x200, "AT_EACCESS"), *(known for known in _AT if known[0] != 0x200))
+_ACCESS = ((1, "X_OK"), (2, "W_OK"), (4, "R_OK"))
+_CLONE = (
+    (0x100, "CLONE_VM"), (0x200, "CLONE_FS"), (0x400, "CLONE_FILES"), (0x800, "CLONE_SIGHAND"), (0x1000, "CLONE_PIDFD"),
+    (0x2000, "CLONE_PTRACE"), (0x4000, "CLONE_VFORK"), (0x8000, "CLONE_PARENT"), (0x10000, "CLONE_THREAD"),
+    (0x20000, "CLONE_NEWNS"), (0x40000, "CLONE_SYSVSEM"), (0x80000, "CLONE_SETTLS"), (0x100000, "CLONE_PARENT_SETTID"),
+    (0x200000, "CLONE_CHILD_CLEARTID"), (0x400000, "CLONE_DETACHED"), (0x800000, "CLONE_UNTRACED"),
+    (0x1000000, "CLONE_CHILD_SETTID"), (0x2000000, "CLONE_NEWCGROUP"), (0x4000000, "CLONE_NEWUTS"),
+    (0x8000000, "CLONE_NEWIPC"), (0x10000000, "CLONE_NEWUSER"), (0x20000000, "CLONE_NEWPID"),
+    (0x40000000, "CLONE_NEWNET"), (0x80000000, "CLONE_IO"),
+)  # fmt: skip
+_MOUNT = (
+    (1, "MS_RDONLY"), (2, "MS_NOSUID"), (4, "MS_NODEV"), (8, "MS_NOEXEC"), (0x10, "MS_SYNCHRONOUS"),
+    (0x20, "MS_REMOUNT"), (0x400, "MS_NOATIME"), (0x800, "MS_NODIRATIME"), (0x1000, "MS_BIND"), (0x2000, "MS_MOVE"),
+    (0x4000, "MS_REC"), (0x8000, "MS_SILENT"), (0x20000, "MS_UNBINDABLE"), (0x40000, "MS_PRIVATE"),
+    (0x80000, "MS_SLAVE"), (0x100000, "MS_SHARED"), (0x200000, "MS_RELATIME"), (0x1000000, "MS_STRICTATIME"),
+)  # fmt: skip
+_WAIT = (
+    (1, "WNOHANG"), (2, "WSTOPPED"), (4, "WEXITED"), (8, "WCONTINUED"), (0x1000000, "WNOWAIT"),
+    (0x20000000, "__WNOTHREAD"), (0x40000000, "__WALL"), (0x80000000, "__WCLONE"),
+)  # fmt: skip
+_RANDOM = ((1, "GRND_NONBLOCK"), (2, "GRND_RANDOM"), (4, "GRND_INSECURE"))
+_FLAGS = {
+    "O": (_OPEN, "O_RDONLY"), "P": (_PROTECTION, "PROT_NONE"), "M": (_MAPPING, "0"), "A": (_AT, "0"),
+    "E": (_AT_EACCESS, "0"), "X": (_ACCESS, "F_OK"), "m": (_MOUNT, "0"), "w": (_WAIT, "0"), "R": (_RANDOM, "0"),
+}  # fmt: skip
 _AT_FDCWD = -100
 _RESTARTS = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
 _MOST_ERROR = 4095
@@ -130,7 +167,9 @@ def _argument(letter: str, value: int, text: bytes | None) -> str:
             return str(value)
         case "o":
             return f"0{value & 0xFFFF_FFFF:o}"
-        case "O" | "P" | "M":
+        case "C":
+            return _cloned(value)
+        case _ if letter in _FLAGS:
             return _flags(value & 0xFFFF_FFFF, *_FLAGS[letter])
         case "x":
             return f"{value:#x}" if value else "0"
@@ -145,6 +184,15 @@ def _flags(value: int, known: Sequence[tuple[int, str]], none: str) -> str:
         names.insert(0, none)
     shown = [*names, *([f"{left:#x}"] if left else [])]
     return "|".join(shown) or none
+
+
+def _cloned(value: int) -> str:
+    """The flags of clone, whose last byte is the signal that tells the parent of the end."""
+    number = value & 0xFF
+    names = {known.value: known.name for known in signal.Signals}
+    ends_with = [names.get(number, str(number))] if number else []
+    flags = [] if ends_with and not value >> 8 else [_flags(value & 0xFFFF_FF00, _CLONE, "0")]
+    return "|".join([*flags, *ends_with])
 
 
 def _quoted(data: bytes) -> str:

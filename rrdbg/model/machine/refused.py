@@ -105,7 +105,7 @@ _BOARDS = (
     (
         ("pseries",),
         "takes new random numbers of the host whenever a snapshot is loaded, and the log has none for that",
-        "use another one, such as mac99 or ppce500",
+        "use another one, such as mac99 or g3beige",
     ),
     # sd_ocr_powerup finds the card powered up already (tried on 7.2 and 11.1).
     (
@@ -117,6 +117,13 @@ _BOARDS = (
     (
         ("malta", "mipssim", "magnum", "pica61", "fuloong2e", "boston", "loongson3"),
         "has a MIPS CPU, whose registers QEMU's gdbstub does not describe",
+        "use a board with another CPU",
+    ),
+    # Registers or RAM differ right after the load; later "Missing character write event" (11.1), or
+    # replay_checkpoint: replay_mutex_locked() (7.2). Of 200 jumps one was wrong and some aborted.
+    (
+        ("s390-ccw",),
+        "is in another state once a snapshot was loaded, or aborts QEMU as it replays",
         "use a board with another CPU",
     ),
     (("raspi2", "raspi3", "raspi4"), "has 4 CPUs, and QEMU records one", "use raspi0 or raspi1ap, which have one"),

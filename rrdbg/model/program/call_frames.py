@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Read = Callable[[int], int | None]
 """The word at an address; None where that is not known."""
@@ -22,6 +22,8 @@ _MOST_BITS = 70
 """Of a number that has any length."""
 
 _MASK = (1 << 64) - 1
+_RETURN_OF_EXCEPTION = 0xFFFF_FF00
+_FRAME_OF_EXCEPTION = {number: 4 * place for place, number in enumerate((0, 1, 2, 3, 12, 14))}
 
 _OFFSET, _VALUE_OFFSET, _REGISTER, _EXPRESSION, _VALUE_EXPRESSION, _UNDEFINED = range(6)
 _Rule = tuple[int, int | bytes]
@@ -35,9 +37,10 @@ class _Unclear(Exception):
 class Convention:
     """How an architecture calls, in DWARF's numbers of registers: by name those that a stack is unwound with.
 
-    ``sp`` and ``fp`` are the stack's and the frame's pointer; ``link`` holds the return address of a function that has
-    not stored it, if there is such a register. By frame pointer the caller's one and the return address lie at
-    ``saved`` and ``returning`` bytes from it.
+    ``sp`` and ``fp`` are the stack's and the frame's pointer (-1: compilers do not agree on one); ``link`` holds the
+    return address of a function that has not stored it, if there is such a register. By frame pointer the caller's one
+    and the return address lie at ``saved`` and ``returning`` bytes from it. ``odd`` tells that the lowest bit of an
+    address of code says something else.
     """
 
     numbers: Mapping[str, int]
@@ -47,8 +50,11 @@ class Convention:
     returning: int
     word: int = 8
     link: int | None = None
+    odd: bool = False
 
 
+_I386 = ("ax", "cx", "dx", "bx", "sp", "bp", "si", "di")
+_ARM = (*(f"r{number}" for number in range(13)), "sp", "lr")
 _X86 = ("rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", *(f"r{number}" for number in range(8, 16)))
 _RISCV = (
     *("zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "fp", "s1"),
@@ -60,8 +66,14 @@ CONVENTIONS = {
     "x86_64": Convention({name: number for number, name in enumerate(_X86)}, 7, 6, 0, 8),
     "aarch64": Convention({**{f"x{number}": number for number in range(31)}, "sp": 31}, 31, 29, 0, 8, link=30),
     "riscv64": Convention({name: number for number, name in enumerate(_RISCV)}, 2, 8, -16, -8, link=1),
+    "i386": Convention({f"e{name}": number for number, name in enumerate(_I386)}, 4, 5, 0, 4, word=4),
+    "arm": Convention({name: number for number, name in enumerate(_ARM)}, 13, -1, 0, 0, word=4, link=14, odd=True),
+    "riscv32": Convention({name: number for number, name in enumerate(_RISCV)}, 2, 8, -8, -4, word=4, link=1),
 }
 """By QEMU's name of the architecture."""
+
+I386_ON_X86_64 = replace(CONVENTIONS["i386"], numbers={f"r{name}": number for number, name in enumerate(_I386)})
+"""32-bit code on a CPU whose registers have 64 bits."""
 
 
 @dataclass(slots=True)
@@ -94,7 +106,7 @@ class CallFrames:
     """The content of a ``.debug_frame`` for a little-endian machine with words of ``word`` bytes."""
 
     def __init__(self, section: bytes, word: int = 8) -> None:
-        self._word = word
+        self.word = word
         described = sorted(_entries(section, word), key=lambda each: each.start)
         self._described = described
         self._starts = [each.start for each in described]
@@ -105,15 +117,23 @@ class CallFrames:
         ``registers`` are by DWARF's numbers, ``sp`` is that of the stack pointer. Where there is no caller the address
         is 0.
         """
-        index = bisect_right(self._starts, pc) - 1
-        if index < 0 or pc >= self._described[index].end:
+        found = self._of(pc)
+        if found is None:
             return None
-        found = self._described[index]
         try:
-            state = _state_at(found, pc, self._word)
-            return _unwound(state, found.common.returning, registers, sp, read)
+            state = _state_at(found, pc, self.word)
+            return _unwound(state, found.common.returning, registers, sp, read, (1 << 8 * self.word) - 1)
         except (_Unclear, IndexError):
             return 0, {}
+
+    def are_of_one(self, pc: int, other: int) -> bool:
+        """Whether two addresses are of one function."""
+        found = self._of(pc)
+        return found is not None and found.start <= other < found.end
+
+    def _of(self, pc: int) -> _Described | None:
+        index = bisect_right(self._starts, pc) - 1
+        return self._described[index] if index >= 0 and pc < self._described[index].end else None
 
 
 def stack(
@@ -121,22 +141,51 @@ def stack(
 ) -> tuple[int, ...]:
     """The addresses of the frames at ``pc``, the innermost first: by ``frames``, and else by the frame pointer.
 
-    At most ``most``. A caller's address is that of its call's return.
+    At most ``most``. A caller's address is where its call returns to; that of a handler is where its exception came.
     """
-    known = {number: registers[name] for name, number in convention.numbers.items() if name in registers}
-    found, here = [pc], pc
+    mask = (1 << 8 * convention.word) - 1
+    known = {number: registers[name] & mask for name, number in convention.numbers.items() if name in registers}
+    described = frames if frames and frames.word == convention.word else None
+    found, here, at_rest = [pc], pc, True
     while len(found) < most:
         below = known.get(convention.sp, 0)
-        above = frames.caller(here, known, convention.sp, read) if frames else None
+        above = described.caller(here, known, convention.sp, read) if described else None
         if above is None:
             above = _by_pointer(convention, known, read)
         back, known = above
-        if not back or known.get(convention.sp, 0) < below:
+        interrupted = convention.odd and back >= _RETURN_OF_EXCEPTION
+        if interrupted:
+            below = 0  # it may have another stack
+            back, known = _before_exception(back, known, registers.get("psp"), read)
+        elif convention.odd:
+            back &= ~1
+        top = known.get(convention.sp, 0)
+        # Only what calls nothing can do without a place on the stack, and then is not called by itself.
+        still = top == below and (not at_rest or (described is not None and described.are_of_one(here, back)))
+        if not back or top < below or still:
             break
         found.append(back)
         # The call lies before it; the function may have ended with it.
-        here = back - 1
+        here, at_rest = (back, True) if interrupted else (back - 1, False)
     return tuple(found)
+
+
+def _before_exception(
+    returns: int, known: Mapping[int, int], process: int | None, read: Read
+) -> tuple[int, dict[int, int]]:
+    """Where a Cortex-M's exception came, whose handler goes back by the value ``returns``, and the registers then.
+
+    The CPU has put them on the stack in use there: the ``process`` one, where QEMU tells that, or the main one.
+    """
+    top = process if returns & 4 else known.get(13)
+    back = None if top is None else read(top + 24)
+    status = None if top is None else read(top + 28)
+    if top is None or back is None or status is None:
+        return 0, {}
+    restored = {number: read(top + place) for number, place in _FRAME_OF_EXCEPTION.items()}
+    size = (0x20 if returns & 0x10 else 0x68) + (4 if status & 1 << 9 else 0)
+    registers = {number: value for number, value in restored.items() if value is not None}
+    return back & ~1, {**known, **registers, 13: top + size}
 
 
 def _by_pointer(convention: Convention, known: Mapping[int, int], read: Read) -> tuple[int, dict[int, int]]:
@@ -150,19 +199,19 @@ def _by_pointer(convention: Convention, known: Mapping[int, int], read: Read) ->
 
 
 def _unwound(
-    state: _State, returning: int, registers: Mapping[int, int], sp: int, read: Read
+    state: _State, returning: int, registers: Mapping[int, int], sp: int, read: Read, mask: int
 ) -> tuple[int, dict[int, int]]:
     kind, value = state.cfa
     if kind == _EXPRESSION and isinstance(value, bytes):
-        cfa = _evaluate(value, registers, read, None)
+        cfa = _evaluate(value, registers, read, None, mask)
     elif kind == _OFFSET and isinstance(value, int) and state.cfa_register in registers:
-        cfa = registers[state.cfa_register] + value & _MASK
+        cfa = registers[state.cfa_register] + value & mask
     else:
         raise _Unclear
     above = {**registers, sp: cfa}
     back = registers.get(returning)
     for number, rule in state.rules.items():
-        found = _restored(rule, cfa, registers, read)
+        found = _restored(rule, cfa, registers, read, mask)
         if number == returning:
             back = found
         if found is None:
@@ -172,18 +221,18 @@ def _unwound(
     return back or 0, above
 
 
-def _restored(rule: _Rule, cfa: int, registers: Mapping[int, int], read: Read) -> int | None:
+def _restored(rule: _Rule, cfa: int, registers: Mapping[int, int], read: Read, mask: int) -> int | None:
     match rule:
         case (kind, int(offset)) if kind == _OFFSET:
-            return read(cfa + offset & _MASK)
+            return read(cfa + offset & mask)
         case (kind, int(offset)) if kind == _VALUE_OFFSET:
-            return cfa + offset & _MASK
+            return cfa + offset & mask
         case (kind, int(number)) if kind == _REGISTER:
             return registers.get(number)
         case (kind, bytes(program)) if kind == _EXPRESSION:
-            return read(_evaluate(program, registers, read, cfa))
+            return read(_evaluate(program, registers, read, cfa, mask))
         case (kind, bytes(program)) if kind == _VALUE_EXPRESSION:
-            return _evaluate(program, registers, read, cfa)
+            return _evaluate(program, registers, read, cfa, mask)
     return None
 
 
@@ -361,12 +410,12 @@ _OF_A_REGISTER = frozenset((0x05, 0x07, 0x08, 0x09, 0x0C, 0x0D, 0x10, 0x11, 0x12
 _CONSTANTS = {8: (1, False), 9: (1, True), 10: (2, False), 11: (2, True), 12: (4, False), 13: (4, True), 14: (8, False)}
 
 
-def _evaluate(program: bytes, registers: Mapping[int, int], read: Read, first: int | None) -> int:
+def _evaluate(program: bytes, registers: Mapping[int, int], read: Read, first: int | None, mask: int) -> int:
     """The value of a DWARF expression: what compilers and kernels say of stacks, and no more."""
     reader, values = _Reader(program), [] if first is None else [first]
     for _ in range(_MOST_OPERATIONS):
         if not reader.left:
-            return values[-1] & _MASK
+            return values[-1] & mask
         code = reader.number(1)
         if 0x70 <= code <= 0x8F:
             if code - 0x70 not in registers:
@@ -380,7 +429,7 @@ def _evaluate(program: bytes, registers: Mapping[int, int], read: Read, first: i
         elif code in (0x10, 0x11):
             values.append(reader.uleb() if code == 0x10 else reader.sleb())
         elif code == 0x06:
-            word = read(values.pop() & _MASK)
+            word = read(values.pop() & mask)
             if word is None:
                 raise _Unclear
             values.append(word)
