@@ -1,7 +1,7 @@
 """Which perturbations of ``rrdbg hunt`` change the order of a guest's events: writes a table for docs/howto/hunt.md.
 
 Each aspect is varied alone, over some runs, and a run with the same values is made a second time. Two runs are the same
-if all their interrupts and exceptions come at the same instructions, and they end at the same one.
+if all their interrupts, exceptions and inputs come at the same instructions, and they end at the same one.
 
     python -m benchmarks.perturbations --runs 6 -- qemu-system-x86_64 -m 16M -nodefaults -serial stdio -kernel guest.elf
 """

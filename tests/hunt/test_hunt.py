@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,10 @@ from rrdbg.engine.making.recorder import Recorded
 from rrdbg.engine.replay import Replay
 from rrdbg.frontends.cli.main import main
 from rrdbg.frontends.hunt.judging import CriteriaJudge
+from rrdbg.frontends.hunt.report import Report
 from rrdbg.model.hunt.course import Course
 from rrdbg.model.hunt.criterion import Criterion
+from rrdbg.model.hunt.explanation import Explanation
 from rrdbg.model.hunt.perturbation import Aspect, Perturbation
 from rrdbg.model.timeline.deliveries import Deliveries
 from rrdbg.store.layout import Layout
@@ -148,6 +151,7 @@ def test_each_kind_of_criterion_is_asked_at_the_end(found_one: Hunted, hunt: Hun
 def test_nothing_is_found_where_nothing_fails(hunt: Hunt, racy: Path) -> None:
     hunted = hunt(racy, *MOON, "--runs", "3", "--minutes", "1", check=3)
     assert (hunted.end["ended"], hunted.end["runs"], hunted.end["kept"]) == ("runs", 3, [])
+    assert hunted.end["endings"] == Counter(run["ended"] for run in hunted.runs)
     assert hunted.end["instructions"] == sum(run["icount"] for run in hunted.runs)
     assert not hunted.recordings
     assert not hunted.left
@@ -309,3 +313,12 @@ async def test_a_slow_disk_needs_nothing_to_be_replayed(workload_guest: Path, tm
         await replay.seek(replay.timeline.end)
         assert b"done" in replay.recording.layout.console.read_bytes()
         assert replay.position == replay.timeline.end
+
+
+def test_a_failure_that_needs_no_perturbation_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    tried = Tried("the guest panicked", 1, 1.0, Course.of(Deliveries(), 1), "panic")
+    run = Run(1, Perturbation(shift=3), tried)
+    Report(json=False, quiet=True).explained(run, Explanation(3, 3, Perturbation()))
+    assert "each plain run may fail" in capsys.readouterr().out
+    Report(json=False, quiet=True).explained(run, Explanation(3, 3, Perturbation(shift=3)))
+    assert "What that needs of it: shift=3." in capsys.readouterr().out

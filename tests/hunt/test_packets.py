@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rrdbg.engine.hunt.attempt import Guest, attempt
+from rrdbg.engine.hunt.attempt import Guest, attempt, course_of
 from rrdbg.engine.making.late_packets import LatePackets
 from rrdbg.engine.replay import Replay
 from rrdbg.frontends.cli.main import main
@@ -75,8 +75,9 @@ def ticks_before_packets(path: Path) -> list[int]:
 
 
 async def test_other_events_come_before_a_late_packet(guest: Guest, tmp_path: Path) -> None:
-    plain = (await attempt(guest, Perturbation(), tmp_path / "plain")).directory
-    late = (await attempt(guest, LATE, tmp_path / "late")).directory
+    recorded = await attempt(guest, Perturbation(), tmp_path / "plain"), await attempt(guest, LATE, tmp_path / "late")
+    assert not course_of(recorded[0]).same_as(course_of(recorded[1]))
+    plain, late = (known.directory for known in recorded)
     before, after = ticks_before_packets(plain), ticks_before_packets(late)
     assert len(before) == len(after) == 3
     # The guest waits for each answer, and its timer goes on; that the host is busy makes a packet late, too.

@@ -160,6 +160,23 @@ def test_guests_that_end_elsewhere_were_not_the_same() -> None:
     assert not Course.of(deliveries([]), None).same_as(Course.of(same, None))
 
 
+def test_what_is_not_known_to_be_the_same_counts() -> None:
+    """A guest that polls may have gone anywhere, and we ended it; its own end says more."""
+    nothing = Course.of(deliveries([]), None)
+    assert not nothing.same_as(nothing)
+    assert [Courses().add(nothing, number) for number in range(2)] == [None, None]
+    courses = Courses()
+    assert [courses.add(Course.of(deliveries([]), end), end) for end in (5, 6, 5)] == [None, None, 5]
+
+
+def test_what_comes_without_an_interrupt_is_part_of_it() -> None:
+    same = deliveries([10, 20, 30])
+    typed, later = Course.of(same, None, [(15, 7)]), Course.of(same, None, [(16, 7)])
+    assert not typed.same_as(later)
+    assert typed.same_as(Course.of(same, None, [(15, 7)]))
+    assert typed.common(later) == 1
+
+
 def test_samples_are_few_and_close() -> None:
     numbers = sample_numbers(1_000_000)
     assert len(numbers) < 1000

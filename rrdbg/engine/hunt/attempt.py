@@ -15,11 +15,17 @@ from rrdbg.errors import RecordingError
 from rrdbg.model.hunt.course import Course
 from rrdbg.model.hunt.keys import Keys
 from rrdbg.model.hunt.perturbation import Perturbation
+from rrdbg.store.layout import Layout
 from rrdbg.store.library import Library
+from rrdbg.store.logevents import events
+from rrdbg.store.logformat import Kind
 from rrdbg.store.recording import adopt
 
 _OWN_ENDS = ("the guest ", "QEMU ended")
 """How the reasons begin for which a guest ends by itself."""
+
+_INPUTS = (Kind.INPUT, Kind.CHAR_READ, Kind.NET)
+"""What a guest that polls is told by no interrupt."""
 
 
 class Judge(Protocol):
@@ -135,7 +141,8 @@ async def attempt(guest: Guest, perturbation: Perturbation, directory: Path) -> 
 def course_of(recorded: Recorded) -> Course:
     """How the run went."""
     own = recorded.ended.startswith(_OWN_ENDS)
-    return Course.of(recorded.deliveries, recorded.end if own else None)
+    inputs = [(event.icount, int(event.kind)) for event in events(Layout(recorded.directory).log, _INPUTS)]
+    return Course.of(recorded.deliveries, recorded.end if own else None, inputs)
 
 
 def keep(directory: Path, library: Library, name: str) -> Path:

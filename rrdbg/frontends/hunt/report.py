@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 import time
+from collections import Counter
 
 from rrdbg.engine.hunt.hunter import Hunter, Reason, Run
 from rrdbg.frontends.shared.progress import ProgressLine
@@ -30,6 +31,7 @@ class Report:
         self._line = ProgressLine(quiet=quiet or json)
         self._quiet = quiet
         self._hunter: Hunter
+        self._endings: Counter[str] = Counter()
 
     def begin(self, hunter: Hunter) -> None:
         """What is to be done."""
@@ -40,6 +42,7 @@ class Report:
 
     def run(self, run: Run) -> None:
         """One more has ended."""
+        self._endings[run.tried.ended] += 1
         if self._json:
             self._print(
                 "run", number=run.number, seed=f"{self._hunter.request.seed}:{run.number}",
@@ -80,8 +83,8 @@ class Report:
         if self._json:
             self._print(
                 "hunt", ended=reason or "interrupted", seed=hunter.request.seed, runs=tally.runs,
-                different=tally.different, same=tally.repeated, failures=tally.failures, rate=tally.rate,
-                confidence=hunter.request.confidence,
+                different=tally.different, same=tally.repeated, endings=self._endings, failures=tally.failures,
+                rate=tally.rate, confidence=hunter.request.confidence,
                 at_most=tally.at_most(hunter.request.confidence), seconds=round(elapsed, 1),
                 instructions=hunter.instructions, kept=[str(run.recording) for run in hunter.kept],
             )  # fmt: skip
@@ -98,6 +101,8 @@ class Report:
             f"At most ({100 * hunter.request.confidence:g} % sure)", "A minute", "Instructions/s", "Seconds",
         )  # fmt: skip
         print(table(headings, rows))
+        if self._endings:
+            print("How they ended:", "; ".join(f"{why} ({count:,})" for why, count in self._endings.most_common()))
         for run in hunter.kept:
             print(f"Open run {run.number} with: rrdbg replay {shlex.quote(str(run.recording))}")
         sys.stdout.flush()
@@ -116,14 +121,16 @@ class Report:
                 passed=explanation.passed and str(explanation.passed),
             )  # fmt: skip
             return
-        if needed is not None:
+        if needed == Perturbation():
+            print("It fails each time, with the same perturbation and without any: each plain run may fail.")
+        elif needed is not None:
             print(f"It fails each time with the same perturbation. What that needs of it: {needed}.")
         else:
             print(f"With the same perturbation {again} of {tries} runs failed again, so chance decides, too.")
         if explanation.passed:
             print(
-                f"The most similar run that passes has {explanation.common:,} interrupts and exceptions at the same "
-                f"places:\n  rrdbg bisect-boot --good {shlex.quote(str(explanation.passed))} "
+                f"The most similar run that passes has {explanation.common:,} events from outside at the same places:\n"
+                f"  rrdbg bisect-boot --good {shlex.quote(str(explanation.passed))} "
                 f"--bad {shlex.quote(str(run.recording))}\n  in the shell: compare {explanation.passed.name}"
             )
 

@@ -1,32 +1,32 @@
-"""The course of a run: at which instructions interrupts and exceptions came, small enough to keep for thousands.
+"""The course of a run: at which instructions something came to the guest, small enough to keep for thousands.
 
-Two runs whose courses are the same have gone the same way as far as interrupts are concerned, and the second one has
-shown nothing new. A course is a hash of its beginning after each of some numbers of deliveries, so the common part of
-two is known to within 2 %.
+That is interrupts, exceptions, keys, serial bytes and packets. Two runs whose courses are the same have gone the same
+way as far as these are concerned, and the second one has shown nothing new. A course is a hash of its beginning after
+each of some numbers of events, so the common part of two is known to within 2 %.
 """
 
 from __future__ import annotations
 
 import functools
+from array import array
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from operator import itemgetter
 
 from rrdbg.model.timeline.deliveries import Deliveries
 
 _EACH = 64
-"""Samples are at each delivery up to this many, then at every second one up to twice as many, and so on."""
+"""Samples are at each event up to this many, then at every second one up to twice as many, and so on."""
 
 _BYTES = 8
 """Of a sample."""
 
-_NOTHING = bytes(_BYTES)
-"""How a run ends of which nothing is known, as nothing came: it is like all others of that kind, and like no other."""
-
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """One run's: so many deliveries, and the ``samples``, one behind the other.
+    """One run's: so many events, and the ``samples``, one behind the other.
 
     ``ending`` is a hash of all of it, if the guest came to its own end; empty if we ended it.
     """
@@ -36,26 +36,35 @@ class Course:
     ending: bytes
 
     @classmethod
-    def of(cls, deliveries: Deliveries, end: int | None) -> Course:
-        """The course of a run with these deliveries, that the guest ended at ``end``; None if we ended it."""
-        count, done, samples = len(deliveries), 0, bytearray()
+    def of(cls, deliveries: Deliveries, end: int | None, inputs: Sequence[tuple[int, int]] = ()) -> Course:
+        """The course of a run that the guest ended at ``end``; None if we ended it.
+
+        ``inputs`` are icount and kind of what came besides the deliveries.
+        """
+        icounts, kinds = deliveries.icounts, deliveries.kinds
+        if inputs:
+            came = sorted((*zip(icounts, kinds, strict=True), *inputs), key=itemgetter(0))
+            icounts, kinds = array("Q", map(itemgetter(0), came)), bytes(map(itemgetter(1), came))
+        count, done, samples = len(icounts), 0, bytearray()
         running = blake2b(digest_size=_BYTES)
         for number in (*sample_numbers(count), count):
-            running.update(deliveries.icounts[done:number].tobytes() + deliveries.kinds[done:number])
+            running.update(icounts[done:number].tobytes() + kinds[done:number])
             samples += running.digest()
             done = number
         del samples[-_BYTES:]  # of the whole, which is a sample only by chance
         running.update(f"ends at {end}".encode())
-        ending = b"" if end is None else running.digest()
-        return cls(count, bytes(samples), ending or (b"" if count else _NOTHING))
+        return cls(count, bytes(samples), b"" if end is None else running.digest())
 
     @property
     def key(self) -> bytes:
-        """Of two courses one begins with the other's if it shows nothing that the other does not."""
+        """Of two courses one begins with the other's if it shows nothing that the other does not.
+
+        It is empty where we ended a run to which nothing came: nobody knows what that is like.
+        """
         return self.samples + self.ending
 
     def common(self, other: Course) -> int:
-        """How many deliveries both have at the same places before they part; a lower bound within 2 %."""
+        """How many events both have at the same places before they part; a lower bound within 2 %."""
         numbers = sample_numbers(min(self.count, other.count))
         # A sample is of all before it, so where one differs all later ones do.
         places = range(0, len(numbers) * _BYTES, _BYTES)
@@ -64,7 +73,8 @@ class Course:
 
     def same_as(self, other: Course) -> bool:
         """Whether one shows nothing that the other does not, as far as both were recorded."""
-        return self.key.startswith(other.key) or other.key.startswith(self.key)
+        ours, theirs = self.key, other.key
+        return bool(ours and theirs) and (ours.startswith(theirs) or theirs.startswith(ours))
 
 
 class Courses:
@@ -85,6 +95,8 @@ class Courses:
     def add(self, course: Course, run: int) -> int | None:
         """Which run has been the same as this one; if none has it is kept, and the answer is None."""
         key = course.key
+        if not key:
+            return None
         place = bisect_left(self._keys, key)
         if place < len(self._keys) and self._keys[place].startswith(key):
             return self._runs[place]
@@ -97,7 +109,7 @@ class Courses:
 
 @functools.lru_cache(maxsize=4096)
 def sample_numbers(count: int) -> tuple[int, ...]:
-    """After which deliveries of ``count`` a sample is taken.
+    """After which events of ``count`` a sample is taken.
 
     >>> list(sample_numbers(3)), list(sample_numbers(70))[-5:], len(sample_numbers(100_000))
     ([1, 2, 3], [66, 67, 68, 69, 70], 737)
