@@ -84,6 +84,7 @@ def test_the_shells_verbs(work: rrdbg.Replay, busy: Oracle, workload_guest: Path
     assert work.position == busy[changes[-2]].position
     found = work.bisect(f"counter >= {after}", busy[0].position, here)
     assert found.position == work.position == busy[changes[-1]].position
+    assert (found.before, found.after) == (0, 1), "numbers, as of all values"
     first = work.first("counter")
     assert first.before == 0
     assert work.position == first.position < busy[0].position

@@ -89,7 +89,8 @@ async def bisect(session: Session, symbols: GdbSymbols, condition: str, start: P
     between, predicate = await bisection(session, FormulaPredicate(formula), start, end)
     turn = await Bisector(session.replay, predicate, between).run()
     await session.replay.seek(turn.place)
-    return Change(turn.place, condition, turn.old, turn.new, await symbols.frame(), turn.told_elsewhere)
+    values = read_value(turn.old), read_value(turn.new)
+    return Change(turn.place, condition, *values, await symbols.frame(), turn.told_elsewhere)
 
 
 async def calls(
