@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from rrdbg.engine.replay import Replay
 from rrdbg.links import qmp, watchdog
-from rrdbg.links.scheduling import Processors
+from rrdbg.links.scheduling import Processors, Threads
 
 
 async def test_a_guest_that_waits_needs_nobody_to_ask(
@@ -60,3 +65,42 @@ def test_machines_that_run_are_spread_over_the_processors() -> None:
     second = Processors(1)
     with second.one() as chosen:
         assert chosen == sorted(second.all)[1 % count]
+
+
+@pytest.fixture
+def spinning() -> Iterator[Callable[[], int]]:
+    """Starts processes that do nothing else than to run, named as QEMU names the thread that executes the guest."""
+    with ExitStack() as started:
+
+        def start() -> int:
+            process = started.enter_context(subprocess.Popen([sys.executable, "-c", _SPIN], stdout=subprocess.PIPE))
+            started.callback(process.kill)
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"named\n"
+            return process.pid
+
+        yield start
+
+
+_SPIN = """
+open("/proc/self/comm", "w").write("CPU 0/TCG")
+print("named", flush=True)
+while True:
+    pass
+"""
+
+
+def test_a_machine_leaves_a_processor_where_others_are_busy(spinning: Callable[[], int]) -> None:
+    """A session of somebody else's keeps to the same one, so the kernel can put neither elsewhere."""
+    machine, other = spinning(), spinning()
+    processors = Processors(0)
+    home, *rest = sorted(processors.all)
+    os.sched_setaffinity(other, {home})
+    threads = Threads(machine, processors)
+    for _ in range(100):
+        with threads.together():
+            time.sleep(0.06)  # what is measured is what it gets meanwhile
+        with threads.together():
+            if os.sched_getaffinity(machine) != {home}:
+                return
+    assert not rest, "It stays beside the other one."
