@@ -16,7 +16,8 @@ from rrdbg.commands.subject import PHYSICAL_DETAILS, TASK_DETAILS, Scopes, Subje
 from rrdbg.engine.queries.calls import Call, calls
 from rrdbg.model.hits.stop import Hit, WatchKind
 from rrdbg.model.program.function import NO_VALUE, UNKNOWN, Function
-from rrdbg.model.program.tracing import Format
+from rrdbg.model.program.guest_string import GuestString
+from rrdbg.model.program.tracing import Conversion, Format, TracedValue
 from rrdbg.model.results import Message, Result
 from rrdbg.model.shown import on_one_line
 from rrdbg.render.text import times, value_text
@@ -144,12 +145,17 @@ async def _calls(session: Session, text: str) -> AsyncGenerator[Result, None]:
     with listing.keeping():
         async with aclosing(found):
             async for call in found:
-                values = [on_one_line(form.show(value)) for form, value in zip(forms, call.arguments, strict=False)]
+                values = [_argument(form, value) for form, value in zip(forms, call.arguments, strict=False)]
                 returned = await _returned(session, function.result, call)
                 yield await _call(
                     session, what, call, dict(zip(names, values, strict=False)), returned, scope.said(call.space)
                 )
     yield Message(f"{what} was called {times(len(session.found))} between {start} and {end}.")
+
+
+def _argument(form: Conversion, value: TracedValue) -> str:
+    """As GDB shows it in a frame, a string with its address and between quotes."""
+    return on_one_line(str(value) if isinstance(value, GuestString) else form.show(value))
 
 
 async def _returned(session: Session, form: str, call: Call) -> str:

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from rrdbg.errors import UsageError
 from rrdbg.model.program.agent import Expression
-from rrdbg.model.program.tracing import Format, Print, Tracepoint, assemble, read_listings, split_arguments
+from rrdbg.model.program.guest_string import GuestString
+from rrdbg.model.program.tracing import Format, Print, TracedValue, Tracepoint, assemble, read_listings, split_arguments
+
+RUN = GuestString(0x1000, b"run")
 
 
 @pytest.mark.parametrize(
@@ -23,11 +26,11 @@ from rrdbg.model.program.tracing import Format, Print, Tracepoint, assemble, rea
         ("%#lx %X %o", [0xABCDEF012, 0xAB, 8], "0xabcdef012 AB 10"),
         ("%p", [0x104128], "0x104128"),
         ("%c%c", [0x41, 0x100 + 0x42], "AB"),
-        ("[%s] %.2s %6s", [b"run", b"run", b"run"], "[run] ru    run"),
+        ("[%s] %.2s %6s", [RUN, RUN, RUN], "[run] ru    run"),
         ('100%%\\n\\t\\\\\\"', [], '100%\n\t\\"'),
     ],
 )
-def test_formats_are_those_of_c(form: str, values: list[int | bytes], printed: str) -> None:
+def test_formats_are_those_of_c(form: str, values: list[TracedValue], printed: str) -> None:
     assert Format.read(form).show(values) == printed
 
 
@@ -36,7 +39,7 @@ def test_what_is_written_is_taken_apart() -> None:
     assert wanted.location == "heap.c:44"
     assert wanted.arguments == ("f(a, b)", "ring[i, 2]", "','")
     assert (wanted.start, wanted.end) == ("10%", "@oops")
-    assert wanted.format.show([b"x", 1, 65]) == 'x: 1, "A"'
+    assert wanted.format.show([GuestString(0x1000, b"x"), 1, 65]) == 'x: 1, "A"'
 
 
 def test_a_range_alone() -> None:

@@ -51,6 +51,17 @@ async def test_results(opened: Opened, wild_write: tuple[Path, Path]) -> None:
         assert await _returned(session, "%p", call) == f"{call.returned:#x}", "that is no code"
 
 
+async def test_a_string_reads_as_gdb_shows_it(opened: Opened, heapbug: Path) -> None:
+    async with opened(heapbug) as user:
+        found = [known for known in await user.results("calls log_append") if isinstance(known, Found)]
+        assert len(found) > 2
+        for known in found[:3]:
+            text = known.fields["text"]
+            assert f", text={text}" in known.text
+            await user(f"seek {known.position}")
+            assert f"\ntext = {text}\n" in f"{await user('info args')}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "cell"), [("a\nb\tc", r"a\nb\tc"), ("\x1b]52;c;x\x07\u202e", r"\x1b]52;c;x\x07\u202e"), ("äöü", "äöü")]
 )

@@ -21,7 +21,7 @@ from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Breakpoint, NotedHit
 from rrdbg.model.hits.task_runs import TaskRuns
 from rrdbg.model.program.code_mode import CodeMode
-from rrdbg.model.program.tracing import Conversion, Tracepoint
+from rrdbg.model.program.tracing import Conversion, TracedValue, Tracepoint
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 
@@ -76,7 +76,7 @@ class Call:
     position: Position
     return_address: int
     sp_after: int
-    arguments: tuple[int | bytes | str, ...] = ()
+    arguments: tuple[TracedValue, ...] = ()
     returned: int | None = None
     end: Position | None = None
     space: int | None = None
@@ -196,7 +196,7 @@ class _Seen:
     """
 
     back: tuple[int, int] | None
-    arguments: tuple[int | bytes | str, ...]
+    arguments: tuple[TracedValue, ...]
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Breakpoint, NotedHit
 from rrdbg.model.hits.task_runs import TaskRuns
 from rrdbg.model.program.agent import BadExpression
-from rrdbg.model.program.tracing import LONGEST_STRING, Conversion, Format, Tracepoint
+from rrdbg.model.program.guest_string import LONGEST, GuestString
+from rrdbg.model.program.tracing import Conversion, Format, TracedValue, Tracepoint
 from rrdbg.model.timeline.position import Position
 
 _PAGE = 4096
@@ -71,12 +72,10 @@ class _Tracer:
         return self._form.show(await values_at(machine, tracepoint, self._form.conversions))
 
 
-async def values_at(
-    machine: Machine, point: Tracepoint, conversions: Sequence[Conversion]
-) -> tuple[int | bytes | str, ...]:
+async def values_at(machine: Machine, point: Tracepoint, conversions: Sequence[Conversion]) -> tuple[TracedValue, ...]:
     """The values of ``point``'s expressions where ``machine`` stands, or why one cannot be told."""
     packet = await machine.register_packet()
-    values: list[int | bytes | str] = []
+    values: list[TracedValue] = []
     for expression, conversion in zip(point.expressions, conversions, strict=True):
         try:
             value = await evaluate(expression, machine, packet)
@@ -86,14 +85,17 @@ async def values_at(
     return tuple(values)
 
 
-async def _string(machine: Machine, address: int) -> bytes:
+async def _string(machine: Machine, address: int) -> GuestString:
     """The bytes up to a zero, read page by page, since the next page may not be mapped."""
-    text = b""
-    while len(text) < LONGEST_STRING:
-        part = await machine.read_memory(address, min(_PAGE - address % _PAGE, LONGEST_STRING - len(text)))
+    text, here = b"", address
+    while len(text) < LONGEST:
+        try:
+            part = await machine.read_memory(here, min(_PAGE - here % _PAGE, LONGEST - len(text)))
+        except RspError as error:
+            return GuestString(address, problem=str(error))
         found, zero, _ = part.partition(b"\0")
         text += found
         if zero:
-            return text
-        address += len(part)
-    return text + b"..."
+            return GuestString(address, text)
+        here += len(part)
+    return GuestString(address, text, whole=False)

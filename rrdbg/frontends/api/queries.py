@@ -25,7 +25,8 @@ from rrdbg.links.symbols import GdbSymbols
 from rrdbg.model.hits.predicate import ExpressionFormula
 from rrdbg.model.hits.stop import Breakpoint, Hit
 from rrdbg.model.program.agent import Expression
-from rrdbg.model.program.tracing import Conversion, Format, Tracepoint
+from rrdbg.model.program.guest_string import GuestString
+from rrdbg.model.program.tracing import Conversion, Format, TracedValue, Tracepoint
 from rrdbg.model.results import Changed, Frame
 from rrdbg.model.timeline.events import NOTABLE, EventKind, GuestEvent
 from rrdbg.model.timeline.position import Position
@@ -110,9 +111,9 @@ async def calls(
             yield Call(call.position, function, caller, named, call.returned, call.end)
 
 
-def _argument(form: Conversion, value: int | bytes | str) -> int | str:
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
+def _argument(form: Conversion, value: TracedValue) -> int | str:
+    if isinstance(value, GuestString):
+        return value.text
     return int(form.show(value), 0) if isinstance(value, int) else value
 
 

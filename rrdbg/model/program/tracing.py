@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from rrdbg.errors import UsageError
 from rrdbg.model.program.agent import Expression
+from rrdbg.model.program.guest_string import GuestString
 
 _CONVERSION = re.compile(
     r"%(?P<flags>[-+ #0]*)(?P<width>\d*)(?P<precision>\.\d*)?(?P<size>hh|h|ll|l|j|z|t)?(?P<letter>.?)", re.DOTALL
@@ -22,8 +23,8 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _SCOPE = re.compile(r"^Scope: (0x[0-9a-f]+)$", re.MULTILINE)
 _OPERATION = re.compile(r" *\d+  \S")
-LONGEST_STRING = 1000
-"""Bytes that ``%s`` prints at most."""
+TracedValue = int | GuestString | str
+"""What was found at a hit: a number, a string, or why there is neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,12 @@ class Conversion:
     letter: str
     bits: int
 
-    def show(self, value: int | bytes | str) -> str:
-        """``value``, a number or (for ``%s``) the bytes of a string; a text stands for itself."""
+    def show(self, value: TracedValue) -> str:
+        """``value``, a number or (for ``%s``) a string; a text stands for itself."""
         if isinstance(value, str):
             return value
-        if isinstance(value, bytes):
-            return self.template % value.decode(errors="replace")
+        if isinstance(value, GuestString):
+            return value.text if value.problem else self.template % value.text
         value &= (1 << self.bits) - 1
         match self.letter:
             case "d" | "i":
@@ -105,7 +106,7 @@ class Format:
         """Those that take an argument, in order."""
         return tuple(piece for piece in self.pieces if isinstance(piece, Conversion))
 
-    def show(self, values: Sequence[int | bytes | str]) -> str:
+    def show(self, values: Sequence[TracedValue]) -> str:
         """The text with ``values`` filled in, one for each conversion."""
         left = iter(values)
         return "".join(piece if isinstance(piece, str) else piece.show(next(left)) for piece in self.pieces)
