@@ -35,11 +35,12 @@ def touches(*accesses: tuple[int, int, bool]) -> list[tuple[Touch, int, bool]]:
 def test_memory_is_shared_where_one_side_reads_what_the_other_has_written() -> None:
     sharing = Sharing()
     sharing.runs(touches((1, SHARED, True), (2, OWN, True), (3, OWN, False), (4, STACK, True)))
-    sharing.interrupts([(SHARED + 4, False), (STACK, True), (STACK, False)])
+    sharing.interrupts([(9, SHARED + 4, False), (9, STACK, True), (9, STACK, False)])
     sharing.runs(touches((11, STACK, True), (12, STACK, False), (13, OWN, False)))
-    sharing.interrupts([(SHARED, True)])
+    sharing.interrupts([(0x101, SHARED, True)])
     sharing.runs(touches((21, SHARED, False), (21, SHARED, True), (22, OWN, True)))
-    assert [[touch.icount for touch in stretch] for stretch in sharing.places()] == [[1], [21]]
+    first, last = Touch(1, 0x101, common=True), Touch(21, 0x115)
+    assert sharing.places() == [[first], [last]]
 
 
 def drawn(places: Places, seed: int, count: int) -> list[tuple[int, int] | None]:

@@ -64,7 +64,7 @@ class _Lookout:
             if icount < walker.position.icount:
                 continue  # it came while something else interrupted the code
             await self._until(await self._interrupted(icount))
-            self._sharing.interrupts((access.address, access.writes) for access in survey.accesses())
+            self._sharing.interrupts((access.pc, access.address, access.writes) for access in survey.accesses())
         return self._sharing.places()
 
     def _interrupts(self, start: int) -> Iterator[int]:

@@ -25,11 +25,13 @@ class Places:
     """The places of ``stretches``, of which each run gets one, and none twice.
 
     Half of the runs draw a stretch of code between two interrupts first, since a race in what runs often is in many of
-    them; half draw an instruction first, since one in what runs seldom is in few.
+    them, and there an instruction that no interrupt executes; half draw any instruction first, since one in what runs
+    seldom is in few.
     """
 
     def __init__(self, stretches: Sequence[Sequence[Touch]]) -> None:
-        self._stretches = [_by_code(stretch) for stretch in stretches]
+        own = ([touch for touch in stretch if not touch.common] for stretch in stretches)
+        self._stretches = [_by_code(stretch) for stretch in own if stretch]
         self._all = _by_code([touch for stretch in stretches for touch in stretch])
         self._drawn: dict[int, tuple[Iterator[Drawn], list[Drawn]]] = {}
 
@@ -52,7 +54,7 @@ class Places:
         dice, made = random.Random(f"rrdbg hunt {seed} places"), set[Drawn]()
         while self._all:
             for _ in range(_DRAWS):
-                instructions = dice.choice(self._stretches) if dice.random() < 0.5 else self._all
+                instructions = dice.choice(self._stretches) if self._stretches and dice.random() < 0.5 else self._all
                 one = dice.choice(dice.choice(instructions)).icount, dice.choice(LATE_MS) * 1_000_000
                 if one not in made:
                     break

@@ -9,7 +9,7 @@ again by the other side is no sharing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _WORD = 3
 """Memory is told apart by words of 2**3 bytes."""
@@ -17,10 +17,14 @@ _WORD = 3
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """The instruction at ``pc`` touches memory; behind it is ``icount``, with nothing to interrupt in between."""
+    """The instruction at ``pc`` touches memory; behind it is ``icount``, with nothing to interrupt in between.
+
+    It is ``common`` if what interrupts executes it, too: a lock's, or the scheduler's.
+    """
 
     icount: int
     pc: int
+    common: bool = False
 
 
 class Sharing:
@@ -29,6 +33,7 @@ class Sharing:
     def __init__(self) -> None:
         self._writer: dict[int, bool] = {}
         self._shared: set[int] = set()
+        self._interrupting: set[int] = set()
         self._stretches: list[list[tuple[Touch, int]]] = []
 
     def runs(self, accesses: Iterable[tuple[Touch, int, bool]]) -> None:
@@ -40,9 +45,10 @@ class Sharing:
             stretch.append((touch, word))
         self._stretches.append(stretch)
 
-    def interrupts(self, accesses: Iterable[tuple[int, bool]]) -> None:
-        """What has interrupted it touches these addresses, and whether it writes them."""
-        for address, writes in accesses:
+    def interrupts(self, accesses: Iterable[tuple[int, int, bool]]) -> None:
+        """What has interrupted it: which instruction touches which address, and whether it writes that."""
+        for pc, address, writes in accesses:
+            self._interrupting.add(pc)
             self._note(address >> _WORD, writes, interrupts=True)
 
     def _note(self, word: int, writes: bool, *, interrupts: bool) -> None:
@@ -55,7 +61,11 @@ class Sharing:
         """Of each stretch in which shared memory was touched, where; each icount once."""
         found = []
         for stretch in self._stretches:
-            touched = {touch.icount: touch for touch, word in stretch if word in self._shared}
+            touched = {
+                touch.icount: replace(touch, common=touch.pc in self._interrupting)
+                for touch, word in stretch
+                if word in self._shared
+            }
             if touched:
                 found.append([*touched.values()])
         return found
