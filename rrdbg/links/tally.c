@@ -117,7 +117,7 @@ EXPORT int qemu_plugin_version = API_VERSION;
 
 /* --- The file ----------------------------------------------------------------------------------------------------- */
 
-enum { EXECUTION = 0, FRAME = 4, BLOCKS = 8, HANDLER = 16, SWITCH = 32, RENAME = 64 }; /* or READS, WRITES, both */
+enum { EXECUTION = 0, FRAME = 4, BLOCKS = 8, HANDLER = 16, SWITCH = 32, RENAME = 64, ACCESSES = 128 }; /* or READS, WRITES, both */
 
 struct point {
     uint64_t kind;
@@ -140,7 +140,7 @@ struct hit {
     uint64_t point;
     uint64_t pc;
     uint64_t address; /* where a frame's first byte is to the instruction; how long a block is; else 0 */
-    uint64_t told;    /* the bytes before and after it, or who runs, are known, and kept beside the hits */
+    uint64_t told;    /* the bytes before and after it, or who runs, are kept beside the hits; or as accesses.h has it */
 };
 
 struct delivery {
@@ -289,6 +289,7 @@ static bool counts(const struct point *point) {
 #endif
 
 #include "tasks.h"
+#include "accesses.h"
 
 static void on_execution(unsigned int vcpu, void *data) {
     const struct point *point = data;
@@ -399,6 +400,9 @@ static void instrument(struct qemu_plugin_tb *tb) {
 #endif
         if (accesses)
             qemu_plugin_register_vcpu_mem_cb(insn, on_access, NO_REGISTERS, asked_for(), (void *)(uintptr_t)address);
+        if (everything)
+            qemu_plugin_register_vcpu_mem_cb(insn, on_any_access, NO_REGISTERS, READS | WRITES,
+                                             (void *)(uintptr_t)address);
         if (frames)
             qemu_plugin_register_vcpu_mem_cb(insn, on_write, NO_REGISTERS, WRITES, (void *)(uintptr_t)address);
     }
@@ -453,6 +457,8 @@ static bool open_tally(const char *path) {
     values = (uint8_t *)&latest[tally->kept];
     lowest = UINT64_MAX;
     for (struct point *point = tally->points; point < tally->points + tally->point_count; point++) {
+        if (point->kind == ACCESSES)
+            everything = point;
         if (point->kind == EXECUTION || point->kind >= BLOCKS)
             continue;
         if (point->kind == FRAME) {

@@ -6,10 +6,11 @@ read as soon as the guest stands still.
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -34,6 +35,9 @@ LONGEST_VALUE = 64
 KEPT_TASKS = 1 << 18
 """How many switches from one task to another, and new names: 19 MB, of a second or two of a busy guest at most."""
 
+KEPT_ACCESSES = 1 << 18
+"""How many of all accesses to memory: 10 MB, of some hundred thousand instructions."""
+
 MOST_VIEWS = 16
 """Stretches of the kernel's memory that a file has room for."""
 
@@ -49,7 +53,7 @@ _PROGRAM = struct.Struct("=2Q")
 _REGISTER = struct.Struct("=Q32s")
 _HIT = struct.Struct("=5Q")
 
-_EXECUTION, _FRAME, _BLOCKS, _HANDLER, _SWITCH, _RENAME = 0, 4, 8, 16, 32, 64
+_EXECUTION, _FRAME, _BLOCKS, _HANDLER, _SWITCH, _RENAME, _ACCESSES = 0, 4, 8, 16, 32, 64, 128
 _KINDS = {WatchKind.READ: 1, WatchKind.WRITE: 2, WatchKind.ACCESS: 3}
 
 
@@ -76,7 +80,14 @@ class TaskPlace:
     renames: bool = False
 
 
-Place = Point | PhysicalPlace | Code | Handler | TaskPlace
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All accesses to memory are hits, of which :func:`read_accesses` tells."""
+
+    address: int = 0
+
+
+Place = Point | PhysicalPlace | Code | Handler | TaskPlace | Everything
 """What the plugin can look for."""
 
 
@@ -143,6 +154,17 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """The instruction at ``pc`` reads or ``writes`` ``length`` bytes; ``executed`` counts it, too."""
+
+    executed: int
+    pc: int
+    address: int
+    length: int
+    writes: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
     """What was found so far: how many ``hits`` in all, and the ``latest`` ones, in their order.
 
@@ -193,6 +215,7 @@ def create_tally(
     code += bytes(-len(code) % 8)
     kept, size = (KEPT, 0) if deliveries is None else (KEPT_VALUES, _value_size(points))
     kept = KEPT_BLOCKS if any(isinstance(point, Code) for point in points) else kept
+    kept = KEPT_ACCESSES if any(isinstance(point, Everything) for point in points) else kept
     kept, size = (KEPT_TASKS, 16) if tasks else (kept, size)
     content = _HEADER.pack(
         len(points), kept, 0, 0, 0, judging.byte_order == "big", count, len(judging.registers), len(code),
@@ -254,7 +277,28 @@ def read_tally(path: Path, points: Sequence[Place], most: int = KEPT) -> Tally:
     return Tally(hits, executed if 0 < wanted <= hits else None, tuple(latest), come, met, unexpected, counter)
 
 
+def read_accesses(path: Path, most: int) -> Iterator[Access]:
+    """The latest accesses to memory, ``most`` of them if there is room for so many, the oldest first.
+
+    The file must have been made for :class:`Everything`.
+    """
+    with path.open("rb") as file:
+        header = _HEADER.unpack(file.read(_HEADER.size))
+        kept, hits = header[1], header[4]
+        ring = os.fstat(file.fileno()).st_size - kept * _HIT.size
+        first = hits - min(most, kept, hits)
+        while first < hits:
+            place = first % kept
+            count = min(hits - first, kept - place)
+            file.seek(ring + place * _HIT.size)
+            for done, _, pc, address, told in _HIT.iter_unpack(file.read(count * _HIT.size)):
+                yield Access(done, pc, address, told & 0xFF, told > 0xFF)
+            first += count
+
+
 def _kind(point: Place) -> int:
+    if isinstance(point, Everything):
+        return _ACCESSES
     if isinstance(point, Code):
         return _BLOCKS
     if isinstance(point, Handler):
@@ -268,7 +312,7 @@ def _kind(point: Place) -> int:
 
 def _length(point: Place) -> int:
     """In bytes of what is watched; code that is executed has none."""
-    return 0 if isinstance(point, Breakpoint | Handler | TaskPlace) else point.length
+    return 0 if isinstance(point, Breakpoint | Handler | TaskPlace | Everything) else point.length
 
 
 def _value_size(points: Sequence[Place]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
 import subprocess
 import time
@@ -15,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from rrdbg.engine.hunt.attempt import Guest, Tried, attempt, course_of
+from rrdbg.engine.hunt.attempt import Guest, LocalTries, Tried, attempt, course_of
 from rrdbg.engine.hunt.explainer import Explainer
-from rrdbg.engine.hunt.hunter import Run
+from rrdbg.engine.hunt.hunter import Hunter, HuntRequest, Reason, Run
 from rrdbg.engine.making.recorder import Recorded
 from rrdbg.engine.replay import Replay
 from rrdbg.frontends.cli.main import main
@@ -26,7 +27,8 @@ from rrdbg.frontends.hunt.report import Report
 from rrdbg.model.hunt.course import Course
 from rrdbg.model.hunt.criterion import Criterion
 from rrdbg.model.hunt.explanation import Explanation
-from rrdbg.model.hunt.perturbation import Aspect, Perturbation
+from rrdbg.model.hunt.perturbation import Aspect, Choices, Perturbation
+from rrdbg.model.hunt.tally import Tally
 from rrdbg.model.timeline.deliveries import Deliveries
 from rrdbg.store.layout import Layout
 from rrdbg.store.library import Library
@@ -313,6 +315,71 @@ async def test_a_slow_disk_needs_nothing_to_be_replayed(workload_guest: Path, tm
         await replay.seek(replay.timeline.end)
         assert b"done" in replay.recording.layout.console.read_bytes()
         assert replay.position == replay.timeline.end
+
+
+def hunter_at(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tally: Tally, elapsed: float, **limits: float | None
+) -> Hunter:
+    """A hunt that has got so far after ``elapsed`` seconds."""
+    request = HuntRequest(Guest(("qemu-system-x86_64",)), 1, Choices(), **limits)  # type: ignore[arg-type]  # as the tests have them
+    hunter = Hunter(request, LocalTries(_Panics(), 2), Library(tmp_path), "hunt")
+    hunter.tally = tally
+    hunter.began = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0 + elapsed)
+    return hunter
+
+
+@pytest.mark.parametrize(
+    ("tally", "elapsed", "limits", "left"),
+    [
+        (Tally(), 5.0, {}, None),
+        (Tally(), 5.0, {"below": 0.001}, None),  # nothing tells how fast runs are
+        (Tally(), 5.0, {"seconds": 60.0}, 55.0),
+        (Tally(100), 50.0, {"runs": 300}, 100.0),
+        # 2,995 different runs without a failure show it, and only every second one of these 1,000 was different.
+        (Tally(1000, 0, 500), 100.0, {"below": 0.001}, 2495 * 0.2),
+        (Tally(1000, 0, 500), 100.0, {"below": 0.001, "confidence": 0.99}, (4603 - 500) * 0.2),
+        (Tally(100), 10.0, {"below": 0.5, "confidence": 0.9}, 0.0),
+        # Where one has failed nobody knows when, or whether, it will be shown.
+        (Tally(1000, 1), 100.0, {"below": 0.001}, None),
+        (Tally(1000, 1), 100.0, {"below": 0.001, "runs": 1010}, 1.0),
+        (Tally(1000), 100.0, {"below": 0.001, "seconds": 130.0}, 30.0),
+        (Tally(10), 100.0, {"seconds": 60.0}, 0.0),
+    ],
+)
+def test_how_long_it_takes_to_the_wanted_confidence(
+    tally: Tally, elapsed: float, limits: dict[str, float], left: float | None, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    found = hunter_at(monkeypatch, tmp_path, tally, elapsed, **limits).seconds_left
+    assert found == (None if left is None else pytest.approx(left))
+
+
+def test_the_line_and_the_table_show_what_was_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("rrdbg.frontends.shared.progress.ProgressLine.show", lambda self, text: shown.append(text))
+    hunter = hunter_at(monkeypatch, tmp_path, Tally(1000, 0, 500), 100.0, below=0.001)
+    hunter.instructions = 3_000_000_000
+    report = Report(json=False, quiet=True)
+    report.begin(hunter)
+    report.show()
+    (line,) = shown
+    assert line == (
+        "[1,000 runs  500 different  500 the same  0 failed  600 a minute, 30 M instructions a second  "
+        "at most 0.597 % fail  499 s left at most (Ctrl-C stops)]"
+    )
+    report.end(Reason.TIME)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "The hunt has ended: the time is up."
+    assert re.split(r"  +", told[1].strip()) == [
+        "Runs", "Different", "The same", "Failed", "Rate", "At most (95 % sure)", "A minute", "Instructions/s",
+        "Seconds",
+    ]  # fmt: skip
+    assert re.split(r"  +", told[2].strip()) == [
+        "1,000", "500", "500", "0", "0.00 %", "0.597 %", "600", "30 M", "100.0",
+    ]  # fmt: skip
 
 
 def test_a_failure_that_needs_no_perturbation_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:

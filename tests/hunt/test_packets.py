@@ -78,10 +78,11 @@ async def test_other_events_come_before_a_late_packet(guest: Guest, tmp_path: Pa
     recorded = await attempt(guest, Perturbation(), tmp_path / "plain"), await attempt(guest, LATE, tmp_path / "late")
     assert not course_of(recorded[0]).same_as(course_of(recorded[1]))
     plain, late = (known.directory for known in recorded)
-    before, after = ticks_before_packets(plain), ticks_before_packets(late)
-    assert len(before) == len(after) == 3
-    # The guest waits for each answer, and its timer goes on; that the host is busy makes a packet late, too.
-    assert after[2] > before[2]
+    assert len(ticks_before_packets(plain)) == 3
+    # The guest waits for each answer, of which the last is 142 ms late, and its timer goes on, each 10 ms. How many
+    # ticks come in a plain run the host decides: a busy one makes a packet late, too.
+    _, second, third = ticks_before_packets(late)
+    assert third > second
     with Recording.open(late, trusted=True) as recording:
         words = " ".join(recording.manifest.invocation.machine_words())
         assert "filter-replay" in words

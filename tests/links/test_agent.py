@@ -71,7 +71,7 @@ EXPORT int judge(const char *path) {
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("agent")
-    for name in ("tally.c", "tasks.h", "agent.h", "watch.h"):
+    for name in ("tally.c", "tasks.h", "accesses.h", "agent.h", "watch.h"):
         (folder / name).write_bytes(resources.files("rrdbg.links").joinpath(name).read_bytes())
     count, end = len(REGISTERS), BASE + len(MEMORY)
     source = HARNESS % (len(MEMORY), count, count, count, count, count, count, BASE, end, BASE)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from rrdbg.engine.hunt.beginnings import Beginnings
 from rrdbg.engine.hunt.typing import Typing
 from rrdbg.engine.making.beginning import Beginning
 from rrdbg.engine.making.program import Program
@@ -40,7 +41,7 @@ class Guest:
     """What is run: the user's QEMU ``command``, until it prints one of ``until``, for ``timeout`` seconds at most.
 
     With a ``beginning`` all runs go on from there, and ``command`` is what that was recorded with. ``keys`` are typed
-    to its serial port.
+    to its serial port. ``beginnings`` has what runs begin with that have a place of their own.
     """
 
     command: Sequence[str]
@@ -50,6 +51,7 @@ class Guest:
     beginning: Beginning | None = None
     program: Program | None = None
     keys: Sequence[Keys] = ()
+    beginnings: Beginnings | None = None
 
     async def known(self) -> Guest:
         """The same with what there is to know of its QEMU.
@@ -120,13 +122,16 @@ async def attempt(guest: Guest, perturbation: Perturbation, directory: Path) -> 
         max_icount=guest.max_icount, sleeps=not perturbation.jumps, disk_rate=perturbation.disk,
         packets_late=perturbation.packets, noted=False, program=guest.program,
     )  # fmt: skip
-    if guest.beginning is None:
+    beginning = guest.beginning
+    if perturbation.place is not None and guest.beginnings:
+        beginning = await guest.beginnings.at(perturbation.place)
+    if beginning is None:
         request = replace(request, command=perturbation.words(guest.command))
     else:
-        before = guest.beginning.invocation
+        before = beginning.invocation
         request = replace(
             request,
-            beginning=replace(guest.beginning, later=perturbation.later or 0),
+            beginning=replace(beginning, later=perturbation.later or 0),
             shift=before.shift if perturbation.shift is None else perturbation.rate,
             sleeps=before.sleeps and not perturbation.jumps,
         )

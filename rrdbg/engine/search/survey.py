@@ -9,7 +9,7 @@ fence nothing is uncertain: there the number of hits so far is exact, as far as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from rrdbg.links.plugin import Plugin
 from rrdbg.links.process_memory import read_number, write_number
 from rrdbg.links.tally import (
     KEPT,
+    Access,
     Judging,
     Place,
     Tally,
@@ -27,6 +28,7 @@ from rrdbg.links.tally import (
     View,
     create_tally,
     listen,
+    read_accesses,
     read_tally,
     tell_anew,
     want_hit,
@@ -60,6 +62,7 @@ class Survey:
         """True if it knows the physical address of any RAM that is written to."""
         self._points = points
         self._origin = walker.position.icount
+        self._told = 0
 
     @classmethod
     async def start(
@@ -125,14 +128,35 @@ class Survey:
         """From here on each block of code is told of again when it is executed first."""
         tell_anew(self._file)
 
+    def begin(self) -> None:
+        """From here on :meth:`accesses` tells, and the plugin counts from here as QEMU does.
+
+        :raises LinkError: QEMU's memory cannot be reached.
+        """
+        tally = self.tally(0)
+        self._told = tally.hits
+        self._count_anew(tally.counter)
+
+    def accesses(self) -> Iterator[Access]:
+        """The accesses to memory since this was asked last: the latest, if there was no room for all.
+
+        :raises LinkError: QEMU's memory cannot be reached.
+        """
+        tally = self.tally(0)
+        yield from read_accesses(self._file, tally.hits - self._told)
+        self._told = tally.hits
+        self._count_anew(tally.counter)
+
+    def _count_anew(self, counter: int) -> None:
+        if counter:
+            write_number(self.walker.machine.process.pid, counter, self.walker.position.icount - self._origin)
+
     def listen(self, views: Sequence[View]) -> None:
         """From here on tasks are noted, which are seen through ``views``, and counted exactly if that can be.
 
         :raises LinkError: QEMU's memory cannot be reached.
         """
-        counter = self.tally(0).counter
-        if counter:
-            write_number(self.walker.machine.process.pid, counter, self.walker.position.icount - self._origin)
+        self._count_anew(self.tally(0).counter)
         listen(self._file, views)
 
     def icount(self, executed: int) -> int:

@@ -6,7 +6,10 @@ import argparse
 import asyncio
 import math
 import random
+import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,8 +19,8 @@ from rrdbg.engine.hunt.hunter import Hunter, HuntRequest
 from rrdbg.engine.making.recorder import RecordRequest
 from rrdbg.engine.making.trial import check
 from rrdbg.engine.search.parallel.cluster import Cluster
-from rrdbg.errors import Interrupted, LinkError, UsageError
-from rrdbg.frontends.hunt.beginning import find_beginning
+from rrdbg.errors import Interrupted, LinkError, PluginError, UsageError
+from rrdbg.frontends.hunt.beginning import Middle, find_middle
 from rrdbg.frontends.hunt.explaining import explain
 from rrdbg.frontends.hunt.judging import CriteriaJudge
 from rrdbg.frontends.hunt.report import Report
@@ -137,13 +140,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 async def run(arguments: argparse.Namespace) -> int:
     """Hunt, and tell what was found."""
-    request = await _request(arguments)
-    judge = CriteriaJudge(_criteria(arguments), _judging(arguments))
-    tries = await _tries(arguments, request.guest, judge)
-    try:
-        return await _hunt(arguments, request, judge, tries)
-    finally:
-        await tries.close()
+    async with AsyncExitStack() as stack:
+        request = await _request(arguments, stack)
+        judge = CriteriaJudge(_criteria(arguments), _judging(arguments))
+        tries = await _tries(arguments, request.guest, judge)
+        try:
+            return await _hunt(arguments, request, judge, tries)
+        finally:
+            await tries.close()
 
 
 async def _hunt(arguments: argparse.Namespace, request: HuntRequest, judge: CriteriaJudge, tries: Tries) -> int:
@@ -190,7 +194,7 @@ async def _tries(arguments: argparse.Namespace, guest: Guest, judge: CriteriaJud
     return ClusterTries(await Cluster.connect(arguments.dask), judge)
 
 
-async def _request(arguments: argparse.Namespace) -> HuntRequest:
+async def _request(arguments: argparse.Namespace, stack: AsyncExitStack) -> HuntRequest:
     command: Sequence[str] = [*arguments.command, *arguments.theirs]
     if not command and not arguments.begin:
         raise UsageError("A QEMU command is missing; write: rrdbg hunt --until-console TEXT -- qemu-system-x86_64 ...")
@@ -204,23 +208,52 @@ async def _request(arguments: argparse.Namespace) -> HuntRequest:
         raise UsageError("--confidence is a number of percent, more than 0 and less than 100.")
     seed, first = _seed(arguments.seed)
     keys = _keys(arguments, command)
+    middle: Middle | None = None
     if arguments.begin:
         if arguments.memory or arguments.cpu:
             raise UsageError("--memory and --cpu are what a machine starts with, and --from goes on with one.")
         aspects = parse_aspects(arguments.vary or ",".join(IN_THE_MIDDLE))
         if wrong := [aspect for aspect in aspects if aspect not in IN_THE_MIDDLE]:
             raise UsageError(f"With --from runs can differ in {', '.join(IN_THE_MIDDLE)}, and not in {wrong[0]}.")
-        command, beginning = await find_beginning(arguments.begin)
+        middle = await find_middle(arguments.begin, stack)
+        command = middle.command
     else:
-        aspects, beginning = _aspects(arguments, command), None
+        aspects = _aspects(arguments, command)
     choices = Choices(aspects, tuple(arguments.memory), tuple(arguments.cpu), arguments.repeatable)
     until = tuple(text for text in (arguments.until_console, arguments.done_console) if text)
     longest = parse_count(arguments.max_icount) if arguments.max_icount else None
+    guest = Guest(command, until, arguments.timeout, longest, keys=keys)
+    if middle:
+        guest = replace(guest, beginning=middle.beginning)
+        if Aspect.PLACE in aspects:
+            guest, choices = await _with_places(arguments, middle, guest, choices)
     return HuntRequest(
-        Guest(command, until, arguments.timeout, longest, beginning, keys=keys), seed, choices, first, arguments.runs,
+        guest, seed, choices, first, arguments.runs,
         arguments.minutes and 60 * arguments.minutes, arguments.keep, arguments.go_on, arguments.below,
         arguments.confidence / 100,
     )  # fmt: skip
+
+
+async def _with_places(
+    arguments: argparse.Namespace, middle: Middle, guest: Guest, choices: Choices
+) -> tuple[Guest, Choices]:
+    """The same with places of their own for the runs, if there can be some and nobody has asked for them by name."""
+    if arguments.dask:
+        if arguments.vary:
+            raise UsageError("With --dask all runs begin at one place, whose state each worker has; leave 'place' out.")
+        why = "With --dask all runs begin at one place."
+    else:
+        try:
+            places = await middle.places()
+            return replace(guest, beginnings=middle.beginnings), replace(choices, places=places)
+        except PluginError as error:
+            if arguments.vary:
+                raise
+            why = f"All runs begin at one place: {error}"
+    if not arguments.quiet and not arguments.json:
+        print(why, file=sys.stderr)
+    left = tuple(aspect for aspect in choices.aspects if aspect is not Aspect.PLACE)
+    return guest, replace(choices, aspects=left)
 
 
 def _keys(arguments: argparse.Namespace, command: Sequence[str]) -> tuple[Keys, ...]:

@@ -39,6 +39,11 @@ class Report:
         request = hunter.request
         varied = ", ".join(request.choices.aspects) or "nothing"
         self._line.say(f"Hunting with seed {request.seed}, {self._hunter.jobs} at a time; runs differ in: {varied}.")
+        if places := request.choices.places:
+            self._line.say(
+                f"{places.instructions:,} instructions touch memory that is shared with what interrupts them, at "
+                f"{len(places):,} places."
+            )
 
     def run(self, run: Run) -> None:
         """One more has ended."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
 from rrdbg.errors import UsageError
+from rrdbg.model.hunt.places import Places
 from rrdbg.model.machine.invocation import Invocation, architecture_of, prepare
 from rrdbg.model.machine.network import recorded_backends
 from rrdbg.model.machine.options import Option, format_properties, parse_options, parse_properties, words_of
@@ -38,6 +39,9 @@ _LATEST_PACKETS_MS = (1, 2, 5, 10, 20, 50, 100, 200)
 _LATEST_NS = 1_000_000
 """A system management interrupt may take a millisecond of the guest's time, and not say so."""
 
+_ELSEWHERE = 4
+"""Each fourth run has no place of its own."""
+
 _JUMP = "jump"
 _ITEM = 40
 _MOST_ITEMS = 8
@@ -58,6 +62,7 @@ class Aspect(StrEnum):
     TYPING = "typing"
     PACKETS = "packets"
     LATER = "later"
+    PLACE = "place"
     MEMORY = "memory"
     CPU = "cpu"
 
@@ -77,7 +82,7 @@ ALWAYS = (
 BY_THE_HOST = (Aspect.DISK, Aspect.TYPING, Aspect.PACKETS)
 """What goes by the host's clock, so that no run with it can be made again."""
 
-IN_THE_MIDDLE = (Aspect.SHIFT, Aspect.IDLE, Aspect.LATER)
+IN_THE_MIDDLE = (Aspect.SHIFT, Aspect.IDLE, Aspect.LATER, Aspect.PLACE)
 """And those that can differ where a recording begins in another one."""
 
 
@@ -92,7 +97,7 @@ class Perturbation:
     ``disk`` the requests in a second that each disk may take, ``typing`` the ms between a prompt and what is typed
     there, ``packets`` the ms by which packets come late at most; ``memory`` and ``cpu`` are the values of ``-m`` and
     ``-cpu``. Where a recording begins in another one the clock is ``later`` by so many ns, as if firmware had taken
-    that time.
+    that time; ``place`` is the icount where it does, if that is another one than for all runs.
     """
 
     shift: int | None = None
@@ -104,6 +109,7 @@ class Perturbation:
     typing: int | None = None
     packets: int | None = None
     later: int | None = None
+    place: int | None = None
     memory: str | None = None
     cpu: str | None = None
 
@@ -170,18 +176,29 @@ def _dated(options: Sequence[Option], date: str | None) -> list[Option]:
 class Choices:
     """What runs may differ in: the aspects, and the values of those that the user lists.
 
-    If they are ``repeatable`` idle time ends at once in all of them, and the host has no part in any.
+    If they are ``repeatable`` idle time ends at once in all of them, and the host has no part in any. With ``places``
+    most of them begin at one of these.
     """
 
     aspects: tuple[Aspect, ...] = ALWAYS
     memory: tuple[str, ...] = ()
     cpus: tuple[str, ...] = ()
     repeatable: bool = False
+    places: Places | None = None
 
     def of_run(self, seed: int, number: int) -> Perturbation:
         """What the run ``number`` of the hunt with ``seed`` has; the same each time it is asked. Run 0 is plain."""
-        chosen = self._chosen(seed, number) if number else Perturbation()
+        chosen = Perturbation()
+        if number:
+            chosen = self._placed(seed, number) or self._chosen(seed, number)
         return replace(chosen, idle=_JUMP) if self.repeatable else chosen
+
+    def _placed(self, seed: int, number: int) -> Perturbation | None:
+        """A run with a place of its own, else as the recording; not each, since races may be elsewhere, too."""
+        if self.places is None or number % _ELSEWHERE == 0:
+            return None
+        drawn = self.places.of_run(seed, number - number // _ELSEWHERE)
+        return drawn and Perturbation(place=drawn[0], later=drawn[1])
 
     def _chosen(self, seed: int, number: int) -> Perturbation:
         # Each aspect has a generator of its own, so that leaving one out changes no other.
@@ -211,6 +228,8 @@ class Choices:
                 return dice.choice((None, *_LATEST_PACKETS_MS))
             case Aspect.LATER:
                 return dice.randrange(1, _LATEST_NS + 1)
+            case Aspect.PLACE:
+                return None
             case Aspect.MEMORY:
                 return dice.choice(self.memory) if self.memory else None
             case Aspect.CPU:
