@@ -172,8 +172,10 @@ class Scan:
                 self._fence_stop = reply
                 break
             self.stops += 1
-            if reply.watched:
+            if self._watchpoints:
+                # Not each stop that a watchpoint makes says so.
                 self._check_delivery()
+            if reply.watched:
                 for hit in await self._watch_hits(reply, self._walker.position):
                     yield hit
                 continue
