@@ -23,6 +23,7 @@ from rrdbg.engine.machines.confined import Confinement
 from rrdbg.engine.machines.disks import image_node, read_only_node
 from rrdbg.engine.making.beginning import Beginning
 from rrdbg.engine.making.late_packets import LatePackets
+from rrdbg.engine.making.processors import check_processors, check_refusal
 from rrdbg.engine.making.program import Program
 from rrdbg.errors import QemuDied, QemuLaunchError, RecordingError, Stalled, UsageError
 from rrdbg.links.images import create_empty, create_overlay, describe_image, image_format, plain_qcow2, snapshot_tags
@@ -54,7 +55,6 @@ _REASONS = {
     "guest-reset": "the guest reset itself",
     "guest-panic": "the guest panicked",
 }
-_SEVERAL_CPUS = ("not supported for 'smp'", "not supported with multiple CPUs")  # 7.2, 10.0
 _POLL_SECONDS = 0.05
 _REACTION_SECONDS = 5.0
 """How long QEMU may take to answer when a recording is to end."""
@@ -302,15 +302,14 @@ class Recorder:
         try:
             process = await QemuProcess.start(command, sockets, files=files, passed=state, confined=confined)
         except QemuLaunchError as error:
-            if any(words in str(error) for words in _SEVERAL_CPUS):
-                raise _too_many("several") from None
+            check_refusal(error)
             raise
         finally:
             for file in state:
                 os.close(file)
         began = time.monotonic()
         try:
-            await _check_processors(process)
+            await check_processors(process)
             if beginning:
                 await beginning.load(process, state[0], self._request.tag or "")
             with self._layout.console.open("rb") as console:
@@ -482,24 +481,6 @@ class Recorder:
 
 def _throttle(index: int) -> str:
     return f"rrdbg-throttle{index}"
-
-
-async def _check_processors(process: QemuProcess) -> None:
-    """Ask QEMU itself: there are boards with several, and devices that are CPUs.
-
-    :raises UsageError: the machine has, or may get, more than one.
-    """
-    found = await process.guard(process.qmp.execute("query-cpus-fast"))
-    count = len(found) if isinstance(found, list) else 1
-    if count > 1:
-        raise _too_many(str(count))
-
-
-def _too_many(count: str) -> UsageError:
-    return UsageError(
-        f"This cannot be recorded: the machine has {count} CPUs, and QEMU records one; leave -smp and -device ...-cpu "
-        "out, or take a board that has one."
-    )
 
 
 def _shutdown_reason(event: object) -> str:
