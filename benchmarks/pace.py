@@ -63,7 +63,7 @@ async def main() -> int:
     load = round(await busy_processors(), 1)
     found: dict[str, Pace] = {}
     for name in arguments.guest or [*REAL_GUESTS, *GUESTS]:
-        found[name] = await _measure(await _recorded(name, arguments.folder / version), arguments.jumps)
+        found[name] = await _measure(await recorded(name, arguments.folder / version), arguments.jumps)
         print(f"{name}: {found[name]}", flush=True)
         content = {"qemu": version, "load": load, "guests": {key: asdict(pace) for key, pace in found.items()}}
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def _recorded(name: str, folder: Path) -> Path:
+async def recorded(name: str, folder: Path) -> Path:
     """The recording of the guest ``name``, made if there is none."""
     if name in GUESTS:
         return (await GUESTS[name](folder)).recording

@@ -205,8 +205,8 @@ async def _seek_task(session: Session, text: str) -> list[Result]:
     arguments="[--task NAME|PID] [--syscall NAME] [from POSITION] [to POSITION]", takes=(Takes.TEXT,),
     details="Nobody needs to have traced them. Each line has the position where the call begins, its arguments, what "
     "it gave, and in how many instructions, those of other tasks that ran meanwhile included; it comes when the call "
-    "has come back, or last. 'seek @NUMBER' goes there. Of x86-64 guests; calls of 32-bit programs are left out. It "
-    "takes some milliseconds a call.",
+    "has come back, or last. 'seek @NUMBER' goes there. Of x86-64, aarch64 and, from Linux 6.5 on, riscv64 guests; "
+    "calls of 32-bit programs are left out. It takes some milliseconds a call.",
     examples=("strace", "strace --task sh from 90%", "strace --syscall openat", "> calls.csv strace --task 1"),
 )  # fmt: skip
 async def _strace(session: Session, text: str) -> AsyncGenerator[Result, None]:

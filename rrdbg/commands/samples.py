@@ -12,14 +12,16 @@ from rrdbg.commands.arguments import read_address, read_bounds, read_stretch
 from rrdbg.commands.listing import Listing
 from rrdbg.commands.program import Names
 from rrdbg.commands.registry import Category, Registry, Takes
+from rrdbg.commands.scope import task_runs
 from rrdbg.commands.session import Session
 from rrdbg.engine.linux.kernel import kernel_of
 from rrdbg.engine.linux.tasks import running_at
 from rrdbg.engine.queries.levels import Level, levels
 from rrdbg.engine.queries.profile import Sample, Who, profile
-from rrdbg.engine.queries.sampling import spacing
+from rrdbg.engine.queries.sampling import instructions, spacing
 from rrdbg.errors import UsageError
 from rrdbg.model.program.function import Function
+from rrdbg.model.program.scope import read_task
 from rrdbg.model.results import Found, Message, Result, StackFrame, StackSample, SwitchSummary
 from rrdbg.model.size import counted
 from rrdbg.model.timeline.mark import Mark
@@ -36,28 +38,31 @@ _LONGEST_NAME = 200
 
 @SAMPLES.command(
     "profile", Category.QUERIES, "List the guest's stack at every so many instructions, without stopping.",
-    arguments="[FUNCTION] [from POSITION] [to POSITION] [--every N]", takes=(Takes.FUNCTION,),
+    arguments="[FUNCTION] [from POSITION] [to POSITION] [--every N] [--task NAME|PID]", takes=(Takes.FUNCTION,),
     details="About a thousand stacks of the stretch, or one at every N instructions: exact, and the same each time. "
-    "With FUNCTION only those in which it is called. The cursor stays. Ctrl-C keeps what was listed, and tells how to "
-    "go on. The page ('rrdbg web') draws it as a flame chart, and 'rrdbg profile' writes it for other programs.",
-    examples=("profile", "profile from 50% to 60%", "profile schedule from 90% --every 1000"),
+    "With FUNCTION only those in which it is called; with --task only those of one task of a Linux guest, or of any "
+    "thread of the process with this number. The cursor stays. Ctrl-C keeps what was listed, and tells how to go on. "
+    "The page ('rrdbg web') draws it as a flame chart, and 'rrdbg profile' writes it for other programs.",
+    examples=("profile", "profile from 50% to 60%", "profile schedule from 90% --every 1000", "profile --task sh"),
 )  # fmt: skip
 async def _profile(session: Session, text: str) -> AsyncGenerator[Result, None]:
+    text, task = read_task(text)
     text, every = _read_every(text)
     what, start, end = await read_stretch(session, f"profile {text}")
     names = await session.names()
     wanted = await _wanted(session, names, what.removeprefix("profile").strip())
-    every = every or spacing(start, end)
-    count = (end.icount - start.icount) // every
+    runs = await task_runs(session, task, start, end)
+    whole = instructions(start, end, runs)
+    every = every or spacing(whole)
+    count = whole // every
     if count > MOST_SAMPLES:
         raise UsageError(
             f"These would be {count:,} stacks, and {MOST_SAMPLES:,} are the most; take --every "
-            f"{spacing(start, end):,}, or a shorter stretch."
+            f"{spacing(whole):,}, or a shorter stretch."
         )
     taken, innermost = 0, Counter[str]()
-    samples = profile(
-        session.replay, every, start, end, names.program.frames if names.program else None, await who_runs(session)
-    )
+    frames, who = names.program.frames if names.program else None, await who_runs(session)
+    samples = profile(session.replay, every, start, end, frames, who, runs)
     listing = Listing(session, start)
     with listing.keeping():
         async with aclosing(samples):
@@ -70,10 +75,11 @@ async def _profile(session: Session, text: str) -> AsyncGenerator[Result, None]:
                     yield named
     told = innermost.total()
     of = f", and {wanted} is called in {told:,} of them" if wanted else ""
+    by = f" in task {runs}" if runs else ""
     often = [(name, number / told) for name, number in innermost.most_common(_TOP) if number * 100 >= told]
     most = ", ".join(f"{name} ({share:.0%})" for name, share in often)
     yield Message(
-        f"{counted(taken, 'stack')}, {counted(every, 'instruction')} apart, between {start} and {end}{of}."
+        f"{counted(taken, 'stack')}, {counted(every, 'instruction')} apart, between {start} and {end}{by}{of}."
         + (f" Most often what ran is {most}." if most else "")
     )
 
@@ -111,7 +117,9 @@ def _read_every(text: str) -> tuple[str, int]:
             if every < 1:
                 raise UsageError("Stacks are at least one instruction apart; write --every 1000000 or 1e6.")
         elif word.startswith("--"):
-            raise UsageError(f"'{word}' is not understood; write profile [FUNCTION] [from ...] [to ...] [--every N].")
+            raise UsageError(
+                f"'{word}' is not understood; write profile [FUNCTION] [from ...] [to ...] [--every N] [--task ...]."
+            )
         else:
             rest.append(word)
     return " ".join(rest), every
@@ -157,7 +165,7 @@ async def _info_ran(session: Session, text: str) -> AsyncGenerator[Result, None]
         known = await (await session.linux.switches()).ensure(start, end)
         yield SwitchSummary(tuple(known.summary(start, end)), len(known.between(start, end)), start, end)
         return
-    every = spacing(start, end)
+    every = spacing(instructions(start, end))
     names = await session.names()
     runs: list[Mark] = []
     listing = Listing(session, start)

@@ -169,10 +169,10 @@ class Tally:
     """What was found so far: how many ``hits`` in all, and the ``latest`` ones, in their order.
 
     ``wanted`` is how much was executed before the hit that was asked for, None if that is still to come. An access
-    counts its own instruction. ``exceptions`` is how many came where they were expected, None if one did not, or the
-    plugin was not told of them; ``unexpected`` is how many did not, and what else must not be. ``met`` is how many
-    executions there were at points, or writes that were judged, whether they counted or not. ``counter`` is where in
-    QEMU the plugin counts instructions; 0 before any.
+    counts its own instruction. ``exceptions`` is how many came where they were expected, None if one did not, and 0
+    if the plugin was not told of them; ``unexpected`` is how many did not, and what else must not be. ``met`` is how
+    many executions there were at points, or writes that were judged, whether they counted or not. ``counter`` is where
+    in QEMU the plugin counts instructions; 0 before any.
     """
 
     hits: int
@@ -259,7 +259,7 @@ def read_tally(path: Path, points: Sequence[Place], most: int = KEPT) -> Tally:
     raw = path.read_bytes()
     header = _HEADER.unpack_from(raw)
     _, kept, wanted, executed, hits = header[:5]
-    listed, heard, unexpected, met, _, size, _, _, counter = header[9:18]
+    heard, unexpected, met, _, size, _, _, counter = header[10:18]
     values = len(raw) - kept * 2 * size
     ring = values - kept * _HIT.size
     latest = []
@@ -273,7 +273,7 @@ def read_tally(path: Path, points: Sequence[Place], most: int = KEPT) -> Tally:
         else:
             change = _change(raw, at, size, points[point]) if told else None
             latest.append(Sighting(done, points[point], pc, address, change))
-    come = heard if listed and not unexpected else None
+    come = None if unexpected else heard
     return Tally(hits, executed if 0 < wanted <= hits else None, tuple(latest), come, met, unexpected, counter)
 
 

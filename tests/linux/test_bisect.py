@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -27,9 +26,9 @@ from rrdbg.model.program.agent import NeedMemory
 from rrdbg.model.results import Found, Message, Stopped
 from rrdbg.model.timeline.position import Position
 from tests.extension.conftest import output_of
-from tests.guests.build import symbol
 from tests.guests.linux.tasks import Tasks
-from tests.linux.asked import answers, console_of, printed
+from tests.linux.asked import answers
+from tests.linux.told import Told, told_by
 
 pytestmark = [pytest.mark.linux, pytest.mark.matrix, pytest.mark.timeout(600)]
 
@@ -49,20 +48,6 @@ class AtLeast:
         return Judgement(Verdict.BAD if value >= self.least else Verdict.GOOD, str(value))
 
 
-@dataclass(frozen=True)
-class Told:
-    """What the guest has said of itself: where ``victim`` lies, how often each process has written to it."""
-
-    victim: int
-    wrote: dict[int, int]
-    start: Position
-    end: Position
-
-    @property
-    def stretch(self) -> str:
-        return f"from {self.start.icount} to {self.end.icount}"
-
-
 @pytest.fixture
 async def session(tasks: Replay) -> AsyncIterator[Session]:
     """The shell's commands on it, with a GDB."""
@@ -74,14 +59,7 @@ async def session(tasks: Replay) -> AsyncIterator[Session]:
 
 @pytest.fixture
 def told(tasks: Replay, tasks_guest: Tasks) -> Told:
-    text = console_of(tasks.recording.layout.root)
-    main = re.search(r"witness: main (0x[0-9a-f]+)", text)
-    assert main
-    moved = int(main[1], 16) - symbol(tasks_guest.program, "main").address
-    wrote = {int(pid): int(times) for pid, times in re.findall(r"witness: (\d+) wrote (\d+) times", text)}
-    assert sorted(wrote.values()) == [3, 5]
-    victim = symbol(tasks_guest.program, "victim").address + moved
-    return Told(victim, wrote, printed(tasks, "witness: main"), tasks.timeline.end)
+    return told_by(tasks, tasks_guest)
 
 
 async def writes(session: Session, address: int, size: int, task: int, told: Told) -> list[Position]:

@@ -151,6 +151,7 @@ def test_runs_hold_what_begins_and_what_ends_in_them() -> None:
         ("--task 42 victim", "victim", "42"),
         ("victim --task sh from 50% to end", "victim from 50% to end", "sh"),
         ("victim from 50% --task sh --physical", "victim from 50% --physical", "sh"),
+        ("schedule --task sh --every 1000 from 50%", "schedule --every 1000 from 50%", "sh"),
         ('victim --task "Web Content"', "victim", "Web Content"),
         ('f,"--task sh" ', 'f,"--task sh" ', ""),
         ("a --task", "a --task", ""),

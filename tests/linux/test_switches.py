@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import pairwise
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
-from rrdbg.engine.linux import switches
+from rrdbg.engine.linux import switch_survey, switches
 from rrdbg.engine.linux.guest import LinuxGuest
 from rrdbg.engine.linux.switch_survey import Found
 from rrdbg.engine.linux.switches import SwitchFinder, current_task, current_variable
@@ -24,6 +24,7 @@ from rrdbg.errors import OutOfRange
 from rrdbg.model.hits.stop import Breakpoint
 from rrdbg.model.linux.switches import Switch, Switches
 from rrdbg.model.linux.task import Task
+from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.switches_file import load_switches
 from tests.linux.asked import printed
@@ -187,7 +188,45 @@ async def test_a_plugin_that_counts_wrongly_is_not_believed(tasks: Replay, monke
 
     monkeypatch.setattr(Survey, "counts_right", wrongly)
     assert await anew(tasks, guest, start, end) == expected
-    assert asked == [True], "it was right indeed, and the rest was found with stops"
+    assert asked, "the plugin was asked"
+    assert all(asked), "it was right indeed"
+
+
+async def test_one_fence_in_doubt_ends_the_plugin_for_that_stretch_alone(
+    tasks: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest = LinuxGuest(tasks)
+    entries = await entries_of(tasks, guest, START, _FEW)
+    start, end = entries[0], entries[_FEW]
+    expected = await anew(tasks, guest, start, end)
+    between = [Position(tasks.timeline.deliveries.plain_after(entries[number].icount)) for number in (2, 4)]
+
+    def fences(_: Timeline, start: Position, end: Position) -> Iterator[Position]:
+        yield from (fence for fence in (*between, end) if fence > start)
+
+    stretches: list[tuple[Position, Position]] = []
+    counts_right, stopping = Survey.counts_right, SwitchFinder._stopping
+    asked: list[Position] = []
+
+    def wrong_once(survey: Survey) -> bool:
+        asked.append(survey.walker.position)
+        return counts_right(survey) and asked != between[:1]
+
+    def noted(
+        finder: SwitchFinder, points: Sequence[Breakpoint], note: Any, start: Position, end: Position
+    ) -> AsyncGenerator[Found, None]:
+        stretches.append((start, end))
+        return stopping(finder, points, note, start, end)
+
+    monkeypatch.setattr(switches, "FEW", 1)
+    monkeypatch.setattr(switch_survey, "_fences", fences)
+    monkeypatch.setattr(Survey, "counts_right", wrong_once)
+    monkeypatch.setattr(SwitchFinder, "_stopping", noted)
+    assert await anew(tasks, guest, start, end) == expected
+    assert asked == [between[0], between[1], end]
+    _, (low, high), *left = stretches
+    assert low < high == between[0], "what is in doubt is found with stops"
+    assert all(low > between[0] for low, _ in left), "and behind it at most a name that is not given by the end"
 
 
 def test_what_is_missing_and_what_is_known() -> None:

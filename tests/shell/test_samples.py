@@ -79,7 +79,7 @@ async def who_ran(user: User, functions: Functions, busy: Oracle) -> None:
     start, end = busy[0].position, busy[60].position
     results = await user.results(f"info ran from {start} to {end}")
     expected: list[tuple[int, str]] = []
-    for icount in places(busy, spacing(start, end), end):
+    for icount in places(busy, spacing(end.icount - start.icount), end):
         name = name_at(functions, busy[busy.index(Position(icount))].pc) or "ring 0"
         if not expected or expected[-1][1] != name:
             expected.append((icount, name))

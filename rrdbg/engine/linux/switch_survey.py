@@ -4,9 +4,10 @@ So it does in every version of QEMU, also where plugins can read neither registe
 is the plugin knows if it has counted as QEMU does. It counts an instruction that faults twice, and is put right where
 handlers of exceptions begin, since the log tells when the next one comes; from QEMU 11.1 on it is told of exceptions.
 At fences it is looked at whether it is right: between two at which it was, with each exception where it had to come,
-what it has noted counts. What follows a fence at which it was not is left to whoever makes stops. Before 11.1 one thing
-is not seen: code that overwrites the very block it runs in is counted twice as well, and the next handler sets that
-right, too; switches in between would be one instruction off. Linux itself has no such code.
+what it has noted counts. A stretch before a fence at which it was not is left to whoever makes stops, and behind that
+another survey begins. Before 11.1 one thing is not seen: code that overwrites the very block it runs in is counted
+twice as well, and the next handler sets that right, too; switches in between would be one instruction off. Linux itself
+has no such code.
 """
 
 from __future__ import annotations
@@ -57,10 +58,11 @@ _MASK = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All ``switches`` from the end of what was found before up to ``reached``."""
+    """All ``switches`` from the end of what was found before up to ``reached``; if it is in doubt, none is known."""
 
     switches: Sequence[Switch]
     reached: Position
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,10 @@ class _Seen:
 async def survey_switches(
     replay: Replay, reader: TaskReader, places: Sequence[TaskPlace], layout: TaskLayout, start: Position, end: Position
 ) -> AsyncGenerator[Found, None]:
-    """The switches from ``start`` on and before ``end``, by parts; not all where they cannot be had this way."""
+    """The switches from ``start`` on and before ``end``, by parts; none where they cannot be had this way.
+
+    A part that is in doubt is the last one.
+    """
     seen = await replay.visit(start, lambda walker: _look(walker, reader, layout))
     if seen is None:
         return
@@ -102,6 +107,7 @@ async def survey_switches(
                 await survey.arrive(fence, report)
                 tally = survey.tally(0)
                 if not _is_right(survey, known, tally):
+                    yield Found((), fence, in_doubt=True)
                     return
                 noted = survey.tally(tally.hits - known.hits).latest
                 settled = noted[:-1] if noted and noted[-1].open else noted
@@ -130,7 +136,12 @@ def _fences(timeline: Timeline, start: Position, end: Position) -> Iterator[Posi
 
 def _is_right(survey: Survey, before: Tally, after: Tally) -> bool:
     """Whether what was noted between two fences is all, and right."""
-    return after.hits - before.hits <= KEPT_TASKS and after.unexpected == before.unexpected and survey.counts_right()
+    return (
+        after.hits - before.hits <= KEPT_TASKS
+        and after.unexpected == before.unexpected
+        and survey.is_exact
+        and survey.counts_right()
+    )
 
 
 def _switch(survey: Survey, sighting: Sighting) -> Switch | None:

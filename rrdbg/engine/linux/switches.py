@@ -43,6 +43,9 @@ _SWITCHED, _CURRENT = "rrdbg.switched", "rrdbg.current"
 """How the kernel's file calls the instruction behind which the new task runs, and the variable that says so."""
 
 _SWITCH, _RENAME = -1, -2
+_MOST_IN_VAIN = 3
+"""After so many surveys that tell nothing the rest is left to stops."""
+
 _MOST_STEPS = 2_000
 _PAGE = 4096
 
@@ -212,7 +215,7 @@ class SwitchFinder:
     async def _parts(
         self, points: Sequence[Breakpoint], note: _Note, start: Position, end: Position
     ) -> AsyncGenerator[Found, None]:
-        """The switches by parts: with stops, and when these are many by the plugin, as far as it tells them."""
+        """The switches by parts: with stops, and when these are many by the plugin, but where that is in doubt."""
         reached, stops = start, 0
         async with aclosing(self._stopping(points, note, start, end)) as parts:
             async for part in parts:
@@ -220,18 +223,27 @@ class SwitchFinder:
                 reached, stops = part.reached, stops + len(part.switches)
                 if stops >= FEW and note.task_at.variable and not self._replay.accelerator.is_off:
                     break
-        if reached < end:
-            places = [TaskPlace(point.address, renames=point.number == _RENAME) for point in points]
+        places = [TaskPlace(point.address, renames=point.number == _RENAME) for point in points]
+        in_vain = 0
+        while reached < end:
+            begun, until = reached, end
             async with aclosing(
                 survey_switches(self._replay, self._reader, places, note.task_at.layout, reached, end)
             ) as parts:
                 async for part in parts:
-                    yield part
-                    reached = part.reached
-        if reached < end:
-            async with aclosing(self._stopping(points, note, reached, end)) as parts:
-                async for part in parts:
-                    yield part
+                    if part.in_doubt:
+                        until = part.reached
+                    else:
+                        yield part
+                        reached = part.reached
+            in_vain = in_vain + 1 if reached == begun else 0
+            if in_vain == _MOST_IN_VAIN:
+                until = end
+            if reached < until:
+                async with aclosing(self._stopping(points, note, reached, until)) as parts:
+                    async for part in parts:
+                        yield part
+                reached = until
 
     async def _stopping(
         self, points: Sequence[Breakpoint], note: _Note, start: Position, end: Position

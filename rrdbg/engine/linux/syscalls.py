@@ -1,15 +1,15 @@
-"""The system calls that a guest's programs have made, though nobody traced them: x86-64's, by ``syscall``.
+"""The system calls that a guest's programs have made, though nobody traced them.
 
 The kernel's one function for them is given the registers of the program, and comes back to one place, where the result
-stands among them. So two breakpoints tell all; which call comes back is known by its task. Their names are those of the
-functions in the kernel's own table. Calls of 32-bit programs go another way, and are not told of.
+stands among them, as far from the stack's end as they were (:mod:`rrdbg.model.linux.syscall_abi`). So two breakpoints
+tell all; which call comes back is known by its task. Their names are those of the functions in the kernel's own table.
+Calls of 32-bit programs go another way, and are not told of.
 """
 
 from __future__ import annotations
 
 import contextlib
-import struct
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -23,16 +23,12 @@ from rrdbg.errors import RspError, UsageError
 from rrdbg.links.elf import read_kernel_file
 from rrdbg.links.machine import Machine
 from rrdbg.model.hits.stop import Breakpoint, NotedHit
+from rrdbg.model.linux.syscall_abi import ABIS, SyscallAbi
 from rrdbg.model.linux.syscalls import LONGEST_TEXT, SHOWN_DATA, SIGNATURES, Syscall, syscall_name
 from rrdbg.model.linux.task import Task
 from rrdbg.model.timeline.position import START, Position
 
-_FUNCTION, _TABLE = "do_syscall_64", "sys_call_table"
-_REGISTERS = struct.Struct("<21Q")
-_NUMBER, _RESULT_AT = 15, 80
-_ARGUMENT_PLACES = (14, 13, 12, 7, 9, 8)
-"""rdi, rsi, rdx, r10, r8, r9 in the kernel's struct pt_regs."""
-
+_TABLE = "sys_call_table"
 _KERNEL_HALF = 1 << 63
 _MOST_CALLS = 1024
 _PAGE = 4096
@@ -45,7 +41,7 @@ class _Entered:
 
     task: Task
     name: str
-    arguments: tuple[int, ...]
+    arguments: Sequence[int]
     texts: dict[int, bytes]
 
 
@@ -55,44 +51,62 @@ class _Left:
 
     task: Task
     name: str
-    arguments: tuple[int, ...]
+    arguments: Sequence[int]
     result: int
     texts: dict[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """What the first call of a recording tells of all: where they come ``back``, and what they are called.
+
+    There the program's registers are saved ``distance`` bytes from the stack's end.
+    """
+
+    abi: SyscallAbi
+    back: int
+    distance: int
+    names: dict[int, str]
+    task_at: TaskAt
 
 
 @dataclass(frozen=True, slots=True)
 class _Note:
     """Notes what a call is where a machine stands at one of the two places; only those that are ``wanted`` count."""
 
-    task_at: TaskAt
-    names: dict[int, str]
+    first: _First
     task: str
     name: str
 
     async def __call__(self, machine: Machine, point: Breakpoint) -> object:
-        task = await self.task_at(machine)
-        # What comes back may have another name by now: execve gives one.
-        if point.number == _ENTRY and self.task and not task.is_called(self.task):
-            return False
+        abi, after = self.first.abi, point.number == _EXIT
         registers = await machine.registers()
-        place = registers["rsp"] if point.number == _EXIT else _saved(registers)
-        saved = _REGISTERS.unpack(await machine.read_memory(place, _REGISTERS.size))
-        name = self.names.get(saved[_NUMBER]) or f"syscall_{saved[_NUMBER] & 0xFFFF_FFFF}"
+        place = registers[abi.stack] + self.first.distance if after else _saved(abi, registers)
+        saved = abi.read(await machine.read_memory(place, abi.size), after=after)
+        if saved is None:
+            return False
+        name = self.first.names.get(saved.number) or f"syscall_{saved.number}"
         if self.name and name != self.name:
             return False
-        arguments = tuple(saved[at] for at in _ARGUMENT_PLACES)
-        if point.number == _ENTRY:
-            return _Entered(task, name, arguments, await _texts(machine, name, arguments, None))
-        result = int.from_bytes(await machine.read_memory(place + _RESULT_AT, 8), "little")
-        return _Left(task, name, arguments, result, await _texts(machine, name, arguments, result))
+        task = await self.first.task_at(machine)
+        # What comes back may have another name by now: execve gives one.
+        if not after and self.task and not task.is_called(self.task):
+            return False
+        if not after:
+            return _Entered(task, name, saved.arguments, await _texts(machine, name, saved.arguments, None))
+        texts = await _texts(machine, name, saved.arguments, saved.result)
+        return _Left(task, name, saved.arguments, saved.result, texts)
 
 
-def _saved(registers: Mapping[str, int]) -> int:
-    """Where the program's registers are saved: the argument that is a pointer of the kernel's; Linux 5.12 moved it."""
-    return registers["rdi"] if registers["rdi"] & _KERNEL_HALF else registers["rsi"]
+def _saved(abi: SyscallAbi, registers: Mapping[str, int]) -> int:
+    """Where the program's registers are saved: the first of the function's arguments that is a pointer of the kernel's.
+
+    Linux 5.12 has moved it on x86-64.
+    """
+    return next(registers[name] for name in abi.given if registers[name] & _KERNEL_HALF)
 
 
-async def _texts(machine: Machine, name: str, arguments: tuple[int, ...], result: int | None) -> dict[int, bytes]:
+async def _texts(machine: Machine, name: str, arguments: Sequence[int], result: int | None) -> dict[int, bytes]:
     """What arguments point to: paths and data that go in, before the call; data that came out, after it."""
     found = {}
     for number, letter in enumerate(SIGNATURES.get(name, "")):
@@ -131,23 +145,26 @@ async def syscalls(
     What does not comes last. Only those of the ``task`` with that name or number, and called ``name``, if these
     are not empty.
 
-    :raises UsageError: this is no x86-64 Linux, or makes no system call.
+    :raises UsageError: it is not known how this kernel is called, or no system call is made.
     """
-    entry = reader.kernel.addresses.get(_FUNCTION)
-    if entry is None:
+    addresses = reader.kernel.addresses
+    abi = next((abi for abi in ABIS if abi.function in addresses), None)
+    if abi is None:
+        *others, last = (abi.function for abi in ABIS)
         raise UsageError(
-            f"System calls are known of x86-64 guests so far, whose kernel has a symbol {_FUNCTION}; this one has none."
+            "System calls are known of kernels of x86-64, aarch64 and, from Linux 6.5 on, riscv64, which have a symbol "
+            f"{', '.join(others)} or {last}; this one has none."
         )
-    first = await _learn(replay, reader, entry)
-    points = [Breakpoint(_ENTRY, entry), Breakpoint(_EXIT, first.back)]
-    hits = replay.scan(points, start, end, _Note(first.task_at, first.names, task, name))
+    first = await _learn(replay, reader, abi)
+    points = [Breakpoint(_ENTRY, addresses[abi.function]), Breakpoint(_EXIT, first.back)]
+    hits = replay.scan(points, start, end, _Note(first, task, name))
     open_calls: dict[int, Syscall] = {}
     async with aclosing(hits):
         async for hit in hits:
             assert isinstance(hit, NotedHit)
             note = hit.note
             if isinstance(note, _Entered):
-                call = Syscall(hit.position, note.task, note.name, note.arguments, note.texts)
+                call = Syscall(hit.position, note.task, note.name, note.arguments, note.texts, abi=abi)
                 if unfinished := open_calls.pop(note.task.address, None):
                     yield unfinished
                 open_calls[note.task.address] = call
@@ -158,43 +175,38 @@ async def syscalls(
         yield unfinished
 
 
-@dataclass(frozen=True, slots=True)
-class _First:
-    """What the first call of a recording tells of all: where they come ``back``, and what they are called."""
-
-    back: int
-    names: dict[int, str]
-    task_at: TaskAt
-
-
-async def _learn(replay: Replay, reader: TaskReader, entry: int) -> _First:
-    end = replay.timeline.end
-    async with aclosing(replay.scan([Breakpoint(_ENTRY, entry)], START, end)) as hits:
-        first = await anext(hits, None)
-    if first is None:
+async def _learn(replay: Replay, reader: TaskReader, abi: SyscallAbi) -> _First:
+    entry = reader.kernel.addresses[abi.function]
+    async with aclosing(replay.scan([Breakpoint(_ENTRY, entry)], START, replay.timeline.end)) as hits:
+        hit = await anext(hits, None)
+    if hit is None:
         raise UsageError("The guest has made no system call in this recording.")
-    target, symbols = first.position, symbols_kept(replay.recording)
+    target, symbols = hit.position, symbols_kept(replay.recording)
     functions = read_kernel_file(symbols).addresses if symbols else {}
 
     async def look(walker: Walker) -> _First:
         await walker.arrive(target)
         machine = walker.machine
-        stack = (await machine.registers())["rsp"]
-        back = int.from_bytes(await machine.read_memory(stack, 8), "little")
+        registers = await machine.registers()
+        stack = registers[abi.stack]
+        on_top = int.from_bytes(await machine.read_memory(stack, 8), "little")
         memory = await KernelMemory.of(machine)
         assert memory is not None, "a kernel that is called has page tables"
         with memory:
-            names = _names(memory, reader.kernel.addresses.get(_TABLE), functions)
-        return _First(back, names, TaskAt.of(reader.kernel, await current_variable(machine, reader)))
+            names = _names(memory, reader.kernel.addresses.get(_TABLE), functions, abi)
+        return _First(
+            abi, registers[abi.back] if abi.back else on_top, _saved(abi, registers) - stack - abi.pushed, names,
+            TaskAt.of(reader.kernel, await current_variable(machine, reader)),
+        )  # fmt: skip
 
     return await replay.visit(target, look)
 
 
-def _names(memory: KernelMemory, table: int | None, functions: Mapping[str, int]) -> dict[int, str]:
+def _names(memory: KernelMemory, table: int | None, functions: Mapping[str, int], abi: SyscallAbi) -> dict[int, str]:
     """What the calls are called, by number: by the functions in the kernel's table."""
     known: dict[int, str] = {}
     for symbol, address in functions.items():
-        if name := syscall_name(symbol):
+        if name := syscall_name(symbol, abi):
             known[address] = name
     raw = memory.read(table, 8 * _MOST_CALLS) if table else b""
     functions_by_number = (int.from_bytes(raw[at : at + 8], "little") for at in range(0, len(raw) - 7, 8))

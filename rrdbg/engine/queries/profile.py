@@ -14,6 +14,7 @@ from rrdbg.engine.queries.sampling import sampled
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import RspError, UsageError
 from rrdbg.links.machine import Machine
+from rrdbg.model.hits.task_runs import TaskRuns
 from rrdbg.model.linux.task import Running
 from rrdbg.model.program.call_frames import CONVENTIONS, I386_ON_X86_64, CallFrames, Convention, stack
 from rrdbg.model.program.code_mode import CodeMode
@@ -44,10 +45,11 @@ async def profile(
     end: Position,
     frames: CallFrames | None,
     who: Who | None = None,
+    runs: TaskRuns | None = None,
 ) -> AsyncGenerator[Sample, None]:
     """A sample at each multiple of ``every`` instructions from ``start`` on and before ``end``, as by :func:`sampled`.
 
-    ``who`` tells which task runs. The cursor stays.
+    ``who`` tells which task runs; with ``runs`` only stacks of that task are taken. The cursor stays.
 
     Of 16-bit code of x86 there is the innermost address alone.
 
@@ -58,7 +60,7 @@ async def profile(
     if convention is None:
         known = ", ".join(CONVENTIONS)
         raise UsageError(f"How a stack of {architecture} is unwound rrdbg does not know; it does of {known}.")
-    async with aclosing(sampled(replay, every, start, end, _Sampler(convention, frames, who))) as found:
+    async with aclosing(sampled(replay, every, start, end, _Sampler(convention, frames, who), runs)) as found:
         async for sample in found:
             yield sample
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 from rrdbg.engine.machines.progress import Stretch
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.replay import Replay
+from rrdbg.model.hits.task_runs import TaskRuns
 from rrdbg.model.timeline.position import Position
 
 _SAMPLES = 1000
@@ -22,22 +23,33 @@ _SAMPLES = 1000
 T = TypeVar("T")
 
 
-def spacing(start: Position, end: Position) -> int:
-    """How many instructions apart samples are unless somebody says so: a round number."""
-    wanted = max((end.icount - start.icount) // _SAMPLES, 1)
+def instructions(start: Position, end: Position, runs: TaskRuns | None = None) -> int:
+    """How many there are between two positions; with ``runs`` those of that task."""
+    return runs.instructions(start, end) if runs else end.icount - start.icount
+
+
+def spacing(count: int) -> int:
+    """How far apart samples of ``count`` instructions are unless somebody says so: a round number."""
+    wanted = max(count // _SAMPLES, 1)
     magnitude = int(10 ** (len(str(wanted)) - 1))
     return next(step * magnitude for step in (1, 2, 5, 10) if step * magnitude >= wanted)
 
 
 async def sampled(
-    replay: Replay, every: int, start: Position, end: Position, look: Callable[[Walker], Awaitable[T]]
+    replay: Replay,
+    every: int,
+    start: Position,
+    end: Position,
+    look: Callable[[Walker], Awaitable[T]],
+    runs: TaskRuns | None = None,
 ) -> AsyncGenerator[T, None]:
     """What ``look`` makes of a machine at each multiple of ``every`` instructions from ``start`` on and before ``end``.
 
-    In order; where something is delivered at just that icount, at the next one where nothing is. The cursor stays.
+    In order; where something is delivered at just that icount, at the next one where nothing is. With ``runs`` only
+    while that task runs. The cursor stays.
     """
     taken: asyncio.Queue[tuple[T] | None] = asyncio.Queue()
-    rounds = _Rounds(replay, every, start, end)
+    rounds = _Rounds(replay, every, start, end, runs)
 
     async def take(walker: Walker) -> None:
         async with aclosing(rounds.places(walker)) as places:
@@ -60,8 +72,9 @@ async def sampled(
 class _Rounds:
     """The places of samples, each once, also should a machine die on the way."""
 
-    def __init__(self, replay: Replay, every: int, start: Position, end: Position) -> None:
+    def __init__(self, replay: Replay, every: int, start: Position, end: Position, runs: TaskRuns | None) -> None:
         self._replay = replay
+        self._runs = runs
         self._every = every
         self._start = start
         self._end = end
@@ -77,6 +90,12 @@ class _Rounds:
             icount = wanted if plain.is_plain(wanted) else plain.plain_after(wanted)
             if Position(icount) >= end:
                 return
+            if self._runs and not self._runs.begins_at(Position(icount)):
+                following = self._runs.at_or_after(Position(icount))
+                if following is None:
+                    return
+                wanted = max(-(-following.icount // self._every) * self._every, wanted + self._every)
+                continue
             if icount > walker.position.icount:
                 await walker.run_to(icount, stretch.at)
             if Position(icount) >= start and Position(icount) > self._taken:

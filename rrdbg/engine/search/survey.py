@@ -55,8 +55,11 @@ class Interval:
 class Survey:
     """A machine that tallies ``points`` on its way; make it with :meth:`start`, end it with :meth:`close`."""
 
-    def __init__(self, walker: Walker, points: Sequence[Place], *, tells_physical: bool) -> None:
+    def __init__(
+        self, walker: Walker, points: Sequence[Place], heard_from: int | None, *, tells_physical: bool
+    ) -> None:
         self._hears = False
+        self._heard_from = heard_from
         self.walker = walker
         self.tells_physical = tells_physical
         """True if it knows the physical address of any RAM that is written to."""
@@ -100,7 +103,7 @@ class Survey:
             return plugin.words(directory / _FILE)
 
         walker, _ = await launcher.start(snapshot, timeline, more=More(more, (plugin.path,)))
-        return cls(walker, points, tells_physical=plugin.api > 1)
+        return cls(walker, points, heard_from, tells_physical=plugin.api > 1)
 
     async def close(self) -> None:
         """End the machine."""
@@ -116,8 +119,10 @@ class Survey:
     def tally(self, most: int = KEPT) -> Tally:
         """What was found up to where the machine stands, with at most the ``most`` latest hits."""
         tally = read_tally(self._file, self._points, most)
-        here = self.walker.position.icount
-        self._hears = tally.exceptions == self.walker.timeline.deliveries.count(Delivery.EXCEPTION, self._origin, here)
+        here, first = self.walker.position, self._heard_from
+        last = here.icount if here.phase else here.icount - 1
+        deliveries = self.walker.timeline.deliveries
+        self._hears = first is not None and tally.exceptions == deliveries.count(Delivery.EXCEPTION, first, last)
         return tally
 
     def want(self, number: int) -> None:

@@ -8,9 +8,10 @@ from contextlib import aclosing
 from rrdbg.commands.arguments import read_stretch
 from rrdbg.commands.program import Names, program_of
 from rrdbg.commands.samples import stack_sample, who_runs
+from rrdbg.commands.scope import task_runs
 from rrdbg.commands.session import Session
 from rrdbg.engine.queries.profile import profile
-from rrdbg.engine.queries.sampling import spacing
+from rrdbg.engine.queries.sampling import instructions, spacing
 from rrdbg.errors import UsageError
 from rrdbg.frontends.shared.long_work import Waiting
 from rrdbg.frontends.shared.opening import (
@@ -50,6 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="N",
         help="instructions from one sample to the next (default: about 1000 samples)",
     )
+    parser.add_argument("--task", metavar="NAME|PID", default="", help="stacks of this task of a Linux guest only")
     add_stretch(parser)
     add_symbols(parser)
     form = parser.add_mutually_exclusive_group()
@@ -74,12 +76,13 @@ async def run(arguments: argparse.Namespace) -> int:
             symbols = symbols_of(replay.recording, arguments.symbols)
             program = await program_of(replay, symbols)
             names = Names(program)
-            who = await who_runs(session)
             _, start, end = await read_stretch(session, f"profile from {arguments.start} to {arguments.end}")
-            every = arguments.every or spacing(start, end)
             replay.on_progress = waiting.show
             waiting.begin()
-            samples = profile(replay, every, start, end, program.frames if program else None, who)
+            runs = await task_runs(session, arguments.task, start, end)
+            who = await who_runs(session)
+            every = arguments.every or spacing(instructions(start, end, runs))
+            samples = profile(replay, every, start, end, program.frames if program else None, who, runs)
             async with aclosing(samples):
                 async for sample in samples:
                     named = await stack_sample(names, sample, every)

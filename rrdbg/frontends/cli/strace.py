@@ -18,7 +18,7 @@ from rrdbg.render.text import render
 
 _DESCRIPTION = """
 List the system calls that the programs of a recorded Linux guest have made: position, task, arguments, result, and how
-many instructions it took. x86-64 guests; calls of 32-bit programs are left out.
+many instructions it took. x86-64, aarch64 and riscv64 guests; calls of 32-bit programs are left out.
 """
 
 
@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 async def run(arguments: argparse.Namespace) -> int:
     """List them as they are found.
 
-    :raises UsageError: the guest is no x86-64 Linux that is known.
+    :raises UsageError: it is not known how the guest's kernel is called.
     """
     options = [task_words(arguments.task or ""), f"--syscall {arguments.syscall}" if arguments.syscall else ""]
     line = " ".join(["strace", *options, "from", arguments.start, "to", arguments.end])

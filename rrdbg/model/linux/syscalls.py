@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rrdbg.model.linux.syscall_abi import X86_64, SyscallAbi
 from rrdbg.model.linux.task import Task
 from rrdbg.model.timeline.position import Position
 
@@ -16,7 +17,6 @@ LONGEST_TEXT = 4096
 SHOWN_DATA = 32
 """Bytes of what is read or written that are shown, as strace does."""
 
-_PREFIX = "__x64_sys_"
 _OTHER_NAMES = {
     "newstat": "stat", "newlstat": "lstat", "newfstat": "fstat", "newuname": "uname", "umount": "umount2",
     "sendfile64": "sendfile",
@@ -83,7 +83,7 @@ _WAIT = (
 )  # fmt: skip
 _RANDOM = ((1, "GRND_NONBLOCK"), (2, "GRND_RANDOM"), (4, "GRND_INSECURE"))
 _FLAGS = {
-    "O": (_OPEN, "O_RDONLY"), "P": (_PROTECTION, "PROT_NONE"), "M": (_MAPPING, "0"), "A": (_AT, "0"),
+    "P": (_PROTECTION, "PROT_NONE"), "M": (_MAPPING, "0"), "A": (_AT, "0"),
     "E": (_AT_EACCESS, "0"), "X": (_ACCESS, "F_OK"), "m": (_MOUNT, "0"), "w": (_WAIT, "0"), "R": (_RANDOM, "0"),
 }  # fmt: skip
 _AT_FDCWD = -100
@@ -106,7 +106,7 @@ class Syscall:
     """One system call: who made it and where, with which values in its registers, and what it gave and when.
 
     ``texts`` are the bytes at those arguments that point to a path or to data, by their number. ``returned`` and
-    ``result`` are None if it has not come back.
+    ``result`` are None if it has not come back. ``abi`` says what some flags are called.
     """
 
     position: Position
@@ -116,6 +116,7 @@ class Syscall:
     texts: Mapping[int, bytes]
     returned: Position | None = None
     result: int | None = None
+    abi: SyscallAbi = X86_64
 
     @property
     def duration(self) -> int | None:
@@ -127,7 +128,7 @@ class Syscall:
         """What stands between the parentheses."""
         letters = SIGNATURES.get(self.name, "x" * _ARGUMENTS)
         return ", ".join(
-            _argument(letter, value, self.texts.get(number))
+            _argument(letter, value, self.texts.get(number), self.abi)
             for number, (letter, value) in enumerate(zip(letters, self.arguments, strict=False))
         )
 
@@ -146,13 +147,13 @@ class Syscall:
         return f"{self.name}({self.shown_arguments}) = {self.shown_result}"
 
 
-def syscall_name(symbol: str) -> str:
+def syscall_name(symbol: str, abi: SyscallAbi) -> str:
     """What strace calls the system call whose function the kernel calls ``symbol``; empty if it is none's."""
-    name = symbol.removeprefix(_PREFIX)
-    return "" if name in (symbol, "ni_syscall") else _OTHER_NAMES.get(name, name)
+    name = next((symbol.removeprefix(prefix) for prefix in abi.prefixes if symbol.startswith(prefix)), "")
+    return "" if name == "ni_syscall" else _OTHER_NAMES.get(name, name)
 
 
-def _argument(letter: str, value: int, text: bytes | None) -> str:
+def _argument(letter: str, value: int, text: bytes | None, abi: SyscallAbi) -> str:
     if text is not None:
         most = LONGEST_TEXT if letter == "s" else SHOWN_DATA
         return _quoted(text[:most]) + ("..." if len(text) > most else "")
@@ -169,6 +170,8 @@ def _argument(letter: str, value: int, text: bytes | None) -> str:
             return f"0{value & 0xFFFF_FFFF:o}"
         case "C":
             return _cloned(value)
+        case "O":
+            return _flags(value & 0xFFFF_FFFF, _open_flags(abi), "O_RDONLY")
         case _ if letter in _FLAGS:
             return _flags(value & 0xFFFF_FFFF, *_FLAGS[letter])
         case "x":
@@ -184,6 +187,11 @@ def _flags(value: int, known: Sequence[tuple[int, str]], none: str) -> str:
         names.insert(0, none)
     shown = [*names, *([f"{left:#x}"] if left else [])]
     return "|".join(shown) or none
+
+
+def _open_flags(abi: SyscallAbi) -> Sequence[tuple[int, str]]:
+    others = abi.open_flags or {}
+    return [(others.get(name, bit), name) for bit, name in _OPEN]
 
 
 def _cloned(value: int) -> str:

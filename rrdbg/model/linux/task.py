@@ -25,8 +25,8 @@ MEMBERS = (
 
 ADDRESSES = (
     "__switch_to", "init_task", "__per_cpu_offset", "current_task", "pcpu_hot", "__preempt_count", "__entry_task",
-    "vmcoreinfo_data", "vmcoreinfo_size", "vmcoreinfo_note", "do_syscall_64", "sys_call_table", "modules",
-    "__set_task_comm",
+    "vmcoreinfo_data", "vmcoreinfo_size", "vmcoreinfo_note", "do_syscall_64", "do_el0_svc", "do_trap_ecall_u",
+    "sys_call_table", "modules", "__set_task_comm",
 )  # fmt: skip
 """The functions and variables that are used."""
 

@@ -9,7 +9,9 @@ TASK = "--task"
 
 _WHO = r'--task\s+(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s"]+))'
 _TASK_BEFORE = re.compile(rf"{_WHO}(?P<rest>\s.*|)", re.DOTALL)
-_TASK_BEHIND = re.compile(rf"(?P<rest>.*?)(?<!\S){_WHO}(?P<behind>(?:\s+(?:from|to)\s+\S+|\s+--\w+)*)", re.DOTALL)
+_TASK_BEHIND = re.compile(
+    rf"(?P<rest>.*?)(?<!\S){_WHO}(?P<behind>(?:\s+(?:from|to|--every|--syscall)\s+\S+|\s+--\w+)*)", re.DOTALL
+)
 
 
 def read_scope(text: str, word: str) -> tuple[str, bool]:
