@@ -206,7 +206,8 @@ async def _seek_task(session: Session, text: str) -> list[Result]:
     details="Nobody needs to have traced them. Each line has the position where the call begins, its arguments, what "
     "it gave, and in how many instructions, those of other tasks that ran meanwhile included; it comes when the call "
     "has come back, or last. 'seek @NUMBER' goes there. Of x86-64, aarch64 and, from Linux 6.5 on, riscv64 guests; "
-    "calls of 32-bit programs are left out. It takes some milliseconds a call.",
+    "calls of 32-bit programs are left out. "
+    "It takes some milliseconds a call, of whatever task; with --task only while that one lives is looked at.",
     examples=("strace", "strace --task sh from 90%", "strace --syscall openat", "> calls.csv strace --task 1"),
 )  # fmt: skip
 async def _strace(session: Session, text: str) -> AsyncGenerator[Result, None]:
@@ -215,7 +216,8 @@ async def _strace(session: Session, text: str) -> AsyncGenerator[Result, None]:
     start, end = await read_bounds(session, rest, "strace")
     reader = await session.linux.tasks()
     session.found.clear()
-    found = syscalls(session.replay, reader, start, end, task=task, name=name)
+    low, high = await session.linux.life_of(task, start, end) if task else (start, end)
+    found = syscalls(session.replay, reader, low, high, task=task, name=name)
     async with aclosing(found):
         async for call in found:
             fields = {

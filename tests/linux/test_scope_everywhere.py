@@ -90,11 +90,11 @@ def test_on_the_command_line(tasks: Replay, told: Told, tmp_path: Path) -> None:
     found = [json.loads(line) for line in done.stdout.splitlines()]
     told_of = [each["fields"]["pid"] for each in found if each["kind"] == "found"]
     assert told_of == [str(pid)] * sum(lines.values())
-    stretch = ("--from", str(told.start.icount), "--to", str(told.start.icount + 3_000_000))
+    stretch = ("--from", str(told.start.icount), "--to", str(told.end.icount))
     done = cli("profile", str(recording), "--task", str(pid), "--every", str(_EVERY), "--json", *stretch)
     samples = [json.loads(line) for line in done.stdout.splitlines()]
     assert samples
-    assert {each["running"]["pid"] for each in samples} == {pid}
+    assert {each["running"]["task"]["pid"] for each in samples} == {pid}
     assert "--task NAME|PID" in cli("profile", "--help").stdout
     refused = cli("profile", str(recording), "--task", "nobody", *stretch, check=2)
     assert "No task nobody runs between" in refused.stderr

@@ -89,8 +89,7 @@ async def test_switches_are_those_that_single_steps_find(tasks: Replay) -> None:
     start, end = entries[0], entries[_FEW]
     known = await finder.ensure(start, end)
     assert found_in(known, start, end) == expected
-    first = known.switches[0]
-    assert (first.position, first.goes_on) == (start, True), "who runs where the list begins is known, too"
+    assert known.task_at(start), "who runs where the list begins is known, too"
     assert len({switch.task.pid for switch in expected}) > 2
 
     # The same from the file, and one by one.

@@ -15,6 +15,7 @@ from rrdbg.model.hits.stop import Breakpoint
 from rrdbg.model.linux.kernel import Kernel
 from rrdbg.model.linux.syscalls import Syscall
 from rrdbg.model.linux.task import Task
+from rrdbg.model.results import Found
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.history import Console
 from tests.linux.asked import answers
@@ -22,16 +23,21 @@ from tests.linux.asked import answers
 pytestmark = [pytest.mark.linux, pytest.mark.timeout(600)]
 
 
-async def test_what_cat_asks_of_the_kernel(tasks: Replay) -> None:
-    layout = tasks.recording.layout
-    guest = LinuxGuest(tasks)
-    reader = await guest.tasks()
-    banner = reader.kernel.banner
-    console = Console.read(layout.log, layout.console)
+def printed_by_cat(tasks: Replay, banner: str) -> Position:
+    """Where cat has printed the kernel's banner, after the kernel itself has."""
+    console = Console.read(tasks.recording.layout.log, tasks.recording.layout.console)
     own = console.find(banner, START)
     assert own
     printed = console.find(banner, own)
     assert printed
+    return printed
+
+
+async def test_what_cat_asks_of_the_kernel(tasks: Replay) -> None:
+    layout = tasks.recording.layout
+    reader = await LinuxGuest(tasks).tasks()
+    banner = reader.kernel.banner
+    printed = printed_by_cat(tasks, banner)
     start, end = Position(printed.icount - 100_000), Position(printed.icount + 300_000)
     found = [call async for call in syscalls(tasks, reader, start, end)]
     shown = [str(call) for call in found if call.task.comm == "cat"]
@@ -50,6 +56,22 @@ async def test_what_cat_asks_of_the_kernel(tasks: Replay) -> None:
     assert sorted(call.position for call in found) == hits
     only = [call async for call in syscalls(tasks, reader, start, end, task="cat", name="close")]
     assert [str(call) for call in only] == ["close(3) = 0"]
+
+
+async def test_of_one_task_only_its_life_is_looked_at(tasks: Replay) -> None:
+    """Also where a call that it makes gives it another name: busybox, run as exe, calls itself cat."""
+    guest = LinuxGuest(tasks)
+    reader = await guest.tasks()
+    end = printed_by_cat(tasks, reader.kernel.banner)
+    start, _ = await guest.life_of("cat", Position(end.icount - 3_000_000), end)
+    start = Position(start.icount - 200_000)
+    found = [call async for call in syscalls(tasks, reader, start, end)]
+    assert any((call.task.comm, call.name, call.result) == ("exe", "prctl", 0) for call in found)
+    for name in {call.task.comm for call in found}:
+        listed = await answers(Session(tasks), f"strace --task {name} from {start.icount} to {end.icount}")
+        assert [each.text.partition("  <")[0] for each in listed if isinstance(each, Found)] == [
+            f"{call.task}  {call}" for call in found if call.task.comm == name
+        ]
 
 
 async def test_a_stretch_without_any(tasks: Replay) -> None:

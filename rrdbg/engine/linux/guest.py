@@ -21,6 +21,7 @@ from rrdbg.model.hits.task_runs import TaskRuns
 from rrdbg.model.linux.btf import Btf
 from rrdbg.model.linux.kernel import Kernel
 from rrdbg.model.linux.mapped import MappedProgram, Module, ProgramFile
+from rrdbg.model.linux.switches import Stretch
 from rrdbg.model.linux.task import ListedTask, Running, Task
 from rrdbg.model.timeline.position import Position
 from rrdbg.store.linux_file import load_kernel
@@ -119,6 +120,18 @@ class LinuxGuest:
         if not any(low < end and start < high for low, high in runs):
             raise UsageError(f"No task {name} runs between {start} and {end}; 'info switches' lists those that do.")
         return TaskRuns(name, runs)
+
+    async def life_of(self, name: str, start: Position, end: Position) -> Stretch:
+        """From where the task, or process, that ``name`` says runs first between two positions, to where it runs last.
+
+        It may have another name by then, as execve gives one.
+
+        :raises UsageError: as :meth:`runs_of`.
+        """
+        low, high = (await self.runs_of(name, start, end)).within(start, end)
+        runs = list((await self.switches()).known.runs())
+        pids = {switch.task.pid for switch, _ in runs if switch.task.is_called(name)}
+        return low, max(high, *(min(until, end) for switch, until in runs if switch.task.pid in pids))
 
     async def _kernel(self) -> Kernel:
         kernel = await self.look()
