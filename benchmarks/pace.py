@@ -102,7 +102,7 @@ async def _measure(recording: Path, jumps: int) -> Pace:
     # Nobody's first replay also finds out what the RAM is: that takes a start, and is kept.
     async with from_start(recording):
         pass
-    replay = await _replay(recording)
+    replay = await plain_replay(recording)
     began = time.monotonic()
     async with await Replay.open(recording) as opened_replay:
         await opened_replay.seek(opened_replay.timeline.end)
@@ -118,7 +118,7 @@ async def _measure(recording: Path, jumps: int) -> Pace:
     )  # fmt: skip
 
 
-async def _replay(recording: Path) -> float:
+async def plain_replay(recording: Path) -> float:
     """Seconds of a replay from start to end without a stop."""
     async with from_start(recording) as walker:
         began = time.monotonic()

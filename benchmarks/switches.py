@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.pace import recorded
+from benchmarks.pace import plain_replay, recorded
 from benchmarks.processes import busy_processors
 from rrdbg.engine.linux.guest import LinuxGuest
 from rrdbg.engine.linux.kernel import kernel_of
@@ -26,7 +26,6 @@ from rrdbg.errors import RrdbgError
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.model.timeline.position import START
 from rrdbg.render.text import table
-from tests.forward import from_start
 from tests.guests.build import GuestError
 from tests.recordings import fresh_copy
 
@@ -60,7 +59,7 @@ async def main() -> int:
             await index(copy)
         for number in range(arguments.runs):
             run = Path(shutil.copytree(copy, Path(folder) / f"run-{number}"))
-            plain = await _replayed(run)
+            plain = await plain_replay(run)
             listed = await _listed(run)
             rows.append(
                 (
@@ -86,14 +85,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench", help="where the recordings are")
     parser.add_argument("--scratch", type=Path, help="where the copies lie (default: where temporary files do)")
     return parser.parse_args()
-
-
-async def _replayed(recording: Path) -> float:
-    """Seconds of a replay from start to end without a stop."""
-    async with from_start(recording) as walker:
-        began = time.monotonic()
-        await walker.run_to(walker.timeline.end.icount)
-        return time.monotonic() - began
 
 
 async def _listed(recording: Path) -> Listed:
