@@ -52,7 +52,7 @@ def test_the_commands_of_the_page_lead_to_the_cause(station: Path, elf: Path, tm
     for line in (
         "hard_fault_handler () at main.c",
         "pendsv_handler () at rtos.c",
-        "0x251 <hard_fault_handler>",
+        "0x24d <hard_fault_handler>",
         "in choose_task () at rtos.c",
         '"printer", next = 0x20000110 <heap+256>',
         "stmia\tr0!, {r4, r5, r6, r7}",

@@ -33,5 +33,5 @@ def build_rtos(board: str, out_dir: Path) -> Path:
     elf = out_dir.resolve() / f"rtos-{board}-{key.hexdigest()[:12]}.elf"
     if not elf.exists():
         elf.parent.mkdir(parents=True, exist_ok=True)
-        run_tool(*options, "-o", str(elf), "rtos.c", "main.c", "-lgcc", folder=SOURCES)
+        run_tool(*options, "-o", str(elf), "rtos.c", "main.c", folder=SOURCES)
     return elf
