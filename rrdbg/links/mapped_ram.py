@@ -6,19 +6,24 @@ which these are (/proc/PID/pagemap), and lets a process's parent write there (/p
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rrdbg.errors import QmpError
+from rrdbg.links.tracee import Tracee
 
 PAGE = 4096
 """Bytes in a page, which is what RAM is saved by."""
 
 _ENTRY = 8
 """Bytes in an entry of pagemap, of which the last one begins with three bits: present, swapped out, page of a file."""
+
+_AT_ONCE = 1 << 28
+"""Bytes in one call, which takes 2 GB at most."""
 
 _OWN = bytes(top >> 5 in (0b100, 0b010, 0b110) for top in range(256))
 _OWN_RUN = re.compile(b"\1+")
@@ -52,8 +57,27 @@ class MappedRam:
         except OSError as error:
             raise _not_allowed(self._pid, error) from None
 
-    def own_pages(self) -> list[int]:
-        """The numbers of the pages that the process, or we, have written to since it has mapped the file, in order.
+    def map(self, file: int, pieces: Sequence[tuple[int, int, int]]) -> bool:
+        """Have the process map ``pieces`` of what it has open as ``file``, as its own; False if that cannot be done.
+
+        Each is the number of its first page in RAM, that of its first page in the file, negative for zeros, and how
+        many pages they are. RAM must stay mapped from its own file in some place.
+        """
+        if not Tracee.possible:
+            return False
+        try:
+            with Tracee(self._pid) as held:
+                for first, there, count in pieces:
+                    where = (file, there * PAGE) if there >= 0 else (-1, 0)
+                    held.map(self.address + first * PAGE, count * PAGE, *where)
+        except PermissionError:
+            return False  # some containers allow to write to a child's memory, and this not
+        except OSError as error:
+            raise _not_allowed(self._pid, error) from None
+        return True
+
+    def own_pages(self) -> list[range]:
+        """The stretches of pages that the process, or we, have written to since they were mapped, in order.
 
         :raises QmpError: that is not told here.
         """
@@ -65,7 +89,26 @@ class MappedRam:
             raise _not_allowed(self._pid, error) from None
         # A gigabyte has 262,144 pages: they are looked through in C.
         own = (data or b"")[_ENTRY - 1 :: _ENTRY].translate(_OWN)
-        return [number for run in _OWN_RUN.finditer(own) for number in range(*run.span())]
+        return [range(*run.span()) for run in _OWN_RUN.finditer(own)]
+
+    def read_own(self, into: memoryview) -> None:
+        """Read those pages into ``into``, which is as large as the RAM, each to its place.
+
+        :raises QmpError: that is not allowed here.
+        """
+        own = self.own_pages()
+        try:
+            memory = os.open(f"/proc/{self._pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                for stretch in own:
+                    for start in range(stretch.start * PAGE, stretch.stop * PAGE, _AT_ONCE):
+                        part = into[start : min(start + _AT_ONCE, stretch.stop * PAGE)]
+                        if os.preadv(memory, [part], self.address + start) != len(part):
+                            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            finally:
+                os.close(memory)
+        except OSError as error:
+            raise _not_allowed(self._pid, error) from None
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[int, int], bytes]]:

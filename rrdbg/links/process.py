@@ -92,6 +92,14 @@ def in_front_of_qemu(words: Sequence[str], directory: Path = Path("/"), kind: st
     return [sys.executable, "-I", "-S", _STUB, str(os.getpid()), str(directory), kind, *words, "--"]
 
 
+def kept_clear(file: int) -> int:
+    """``file`` by a number to be passed to a QEMU, clear of those that it finds files by; the old one is closed."""
+    try:
+        return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, FIRST_SOCKET)
+    finally:
+        os.close(file)
+
+
 def socket_pair() -> tuple[socket.socket, socket.socket]:
     """Two connected sockets: ours, and one that a QEMU can be given."""
     ours, low = socket.socketpair()

@@ -27,7 +27,8 @@ from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.manifest import Manifest
 from rrdbg.store.opening import is_inside, open_inside, open_regular
-from rrdbg.store.pages import Pages, read_table
+from rrdbg.store.page_table import read_table
+from rrdbg.store.pages import Pages
 from rrdbg.store.ram_block import known_block
 from rrdbg.store.recording import Recording
 

@@ -13,34 +13,30 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-import sys
-import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.errors import RecordingError
-from rrdbg.store.files import punch, write_atomically
+from rrdbg.store.files import punch
 from rrdbg.store.opening import is_inside, open_inside, read_inside
+from rrdbg.store.page_table import together
 
 PAGE = 4096
 SUM_BYTES = 16
 NO_SUM = bytes(SUM_BYTES)
 """Of a page of zeros."""
 
-_CHUNK = 1024
-_PIECE = 32
-_MOST_TABLE = 1 << 28
-"""Bytes of a packed table; one of 64 GiB of RAM has 67 million unpacked."""
+LONG = 16
+"""Pages in a piece that is better mapped than copied."""
 
+_CHUNK = 1024
 _MOST_SUMS = 1 << 32
 _ZEROS = bytes(PAGE)
 _MOST_ZEROS = 512
 _NOTHING = bytes(_MOST_ZEROS * PAGE)
-
-Table = array
-"""Slots by page number (``array("I")``)."""
 
 
 def page_sum(page: bytes | memoryview) -> bytes:
@@ -50,50 +46,13 @@ def page_sum(page: bytes | memoryview) -> bytes:
     return hashlib.blake2b(page, digest_size=SUM_BYTES).digest()
 
 
-def write_table(path: Path, table: array[int]) -> None:
-    """Write a table, all or nothing."""
-    little = array("I", table)
-    if sys.byteorder == "big":
-        little.byteswap()
-    write_atomically(path, zlib.compress(little.tobytes(), 1))
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """``count`` pages of RAM from the number ``first`` on, which lie in the slots from ``slot`` on; all zeros if 0."""
 
-
-def read_table(path: Path, pages: int) -> array[int]:
-    """Read the table of a machine with so many ``pages``.
-
-    :raises RecordingError: it is missing or damaged.
-    """
-    try:
-        reader = zlib.decompressobj()
-        data = reader.decompress(read_inside(path.parent, path.name, _MOST_TABLE), 4 * pages + 1)
-    except (OSError, zlib.error) as error:
-        raise RecordingError(f"{path} cannot be read ({error}); 'rrdbg index' makes the snapshot again.") from None
-    if len(data) != 4 * pages or not reader.eof:
-        raise RecordingError(f"{path} is damaged; 'rrdbg index' makes the snapshot again.")
-    table = array("I", data)
-    if sys.byteorder == "big":
-        table.byteswap()
-    return table
-
-
-def in_use(table: array[int]) -> Iterator[int]:
-    """The numbers of the pages that hold anything but zeros, in order."""
-    return (number for number, slot in enumerate(table) if slot)
-
-
-def differing(table: array[int], other: array[int]) -> Iterator[int]:
-    """The numbers of the pages in which two tables differ, in order."""
-    # Most of a large guest is the same: comparing a thousand at once takes a microsecond.
-    for start in _unlike(table, other, range(0, len(table), _CHUNK), _CHUNK):
-        for piece in _unlike(table, other, range(start, min(start + _CHUNK, len(table)), _PIECE), _PIECE):
-            mine, theirs = table[piece : piece + _PIECE], other[piece : piece + _PIECE]
-            for number, (one, two) in enumerate(zip(mine, theirs, strict=True), piece):
-                if one != two:
-                    yield number
-
-
-def _unlike(table: array[int], other: array[int], starts: Iterable[int], size: int) -> Iterator[int]:
-    return (start for start in starts if table[start : start + size] != other[start : start + size])
+    first: int
+    slot: int
+    count: int
 
 
 class Pages:
@@ -145,44 +104,61 @@ class Pages:
         self._known_slots = count + len(new)
         return found
 
-    def runs(self, table: array[int], numbers: Iterable[int]) -> Iterator[tuple[int, memoryview]]:
-        """The contents that ``table`` names for the pages ``numbers``, which are in order, as few pieces as can be.
+    def pieces(self, table: array[int], stretches: Iterable[range]) -> Iterator[Piece]:
+        """Where the pages of ``stretches``, which are in order, lie by ``table``, as few pieces as can be.
 
-        Each comes with the number of its first page. What was saved together lies together: of the 5,000 pages in
-        which two snapshots of a Linux boot differ there are 1,500 pieces, and each piece costs some microseconds.
+        What was saved together lies together: of the 5,000 pages in which two snapshots of a Linux boot differ there
+        are 1,500 pieces, and each piece costs some microseconds.
+        """
+        for stretch in stretches:
+            first = stretch.start
+            while first < stretch.stop:
+                count = together(table, first, stretch.stop)
+                yield Piece(first, table[first], count)
+                first += count
+
+    def runs(self, pieces: Iterable[Piece]) -> Iterator[tuple[int, memoryview]]:
+        """The contents of ``pieces``, each with the number of its first page; many zeros come as several.
 
         :raises RecordingError: one of them is not there.
         """
         data = memoryview(self._mapped())
-        first = slot = count = 0
-        for number in numbers:
-            here = table[number]
-            expected = slot + count if slot else 0
-            if count and number == first + count and here == expected and (slot or count < _MOST_ZEROS):
-                count += 1
-                continue
-            if count:
-                yield first, self._piece(data, slot, count)
-            first, slot, count = number, here, 1
-        if count:
-            yield first, self._piece(data, slot, count)
+        for piece in pieces:
+            most = piece.count if piece.slot else _MOST_ZEROS
+            for done in range(0, piece.count, most):
+                yield piece.first + done, self._content(data, piece.slot, min(most, piece.count - done))
 
     def summed_runs(
-        self, table: array[int], numbers: Iterable[int]
+        self, table: array[int], stretches: Iterable[range]
     ) -> Iterator[tuple[int, memoryview, bytes | memoryview]]:
-        """The same, each piece with the checksums of its pages, one after another.
+        """The same of ``stretches`` by ``table``, each piece with the checksums of its pages, one after another.
 
         :raises RecordingError: one of them is not there.
         """
         sums = memoryview(self._all_sums())
-        for first, run in self.runs(table, numbers):
+        for first, run in self.runs(self.pieces(table, stretches)):
             slot, size = table[first], len(run) // PAGE * SUM_BYTES
             known = sums[(slot - 1) * SUM_BYTES : (slot - 1) * SUM_BYTES + size] if slot else bytes(size)
             if len(known) != size:
                 raise self._too_short()
             yield first, run, known
 
-    def _piece(self, data: memoryview, slot: int, count: int) -> memoryview:
+    def open(self) -> int | None:
+        """A file descriptor to map the pages by, slot N from ``(N - 1) * PAGE`` on; None if there are none.
+
+        :raises RecordingError: it is no regular file.
+        """
+        try:
+            with open_inside(self._folder, self._file.name) as file:
+                return os.dup(file.fileno())
+        except FileNotFoundError:
+            return None
+
+    def holds(self, piece: Piece) -> bool:
+        """Whether all of ``piece`` is there: a process that looks behind the end of a file it has mapped is ended."""
+        return not piece.slot or (piece.slot - 1 + piece.count) * PAGE <= len(self._mapped())
+
+    def _content(self, data: memoryview, slot: int, count: int) -> memoryview:
         if not slot:
             return memoryview(_NOTHING)[: count * PAGE]
         view = data[(slot - 1) * PAGE : (slot - 1 + count) * PAGE]

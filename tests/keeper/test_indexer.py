@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
+from rrdbg.engine.machines.blank import Blank
 from rrdbg.engine.machines.launcher import Launcher
-from rrdbg.engine.machines.mapping import Blank, Mapping
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
 from rrdbg.engine.snapshots.keeper import Keeper
@@ -29,7 +29,8 @@ from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.store.layout import Layout
-from rrdbg.store.pages import PAGE, Pages, page_sum, read_table
+from rrdbg.store.page_table import read_table
+from rrdbg.store.pages import PAGE, Pages, page_sum
 from rrdbg.store.ram_block import known_block
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import clean, load_timeline
@@ -70,11 +71,12 @@ def test_a_blank_becomes_what_is_wanted_whatever_it_waited_with(
 ) -> None:
     """While it waits it is given the memory of the snapshot that was wanted last; the checksums are of all RAM."""
     prepared: list[int] = []
-    warm = Mapping._warm
+    hold = Blank.hold
 
-    def noted(self: Mapping, blank: Blank, table: array[int]) -> None:
-        warm(self, blank, table)
-        prepared.append(blank.machine.process.pid)
+    def noted(self: Blank, table: array[int], pages: Pages, most: int | None = None) -> None:
+        hold(self, table, pages, most)
+        if most is not None:
+            prepared.append(self.machine.process.pid)
 
     async def check() -> None:
         await index(copied, spacing=DENSE)
@@ -99,7 +101,7 @@ def test_a_blank_becomes_what_is_wanted_whatever_it_waited_with(
                 await launcher.close()
             assert len(set(used) & set(prepared)) == len(used) - 2, "all but the first two"
 
-    monkeypatch.setattr(Mapping, "_warm", noted)
+    monkeypatch.setattr(Blank, "hold", noted)
     run(check())
     assert not qemus_in(copied)
 
@@ -340,7 +342,7 @@ def check_whole(recording: Path, snapshot: Snapshot) -> None:
         assert block
         table = read_table(recording / snapshot.files[1], block.pages)
         pages = Pages(recording / "ram")
-        for _, run, sums in pages.summed_runs(table, range(len(table))):
+        for _, run, sums in pages.summed_runs(table, [range(len(table))]):
             for number, at in enumerate(range(0, len(run), PAGE)):
                 assert sums[16 * number : 16 * number + 16] == page_sum(bytes(run[at : at + PAGE]))
 

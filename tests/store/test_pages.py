@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rrdbg.errors import RecordingError
-from rrdbg.store.pages import NO_SUM, PAGE, Pages, differing, page_sum, read_table, write_table
+from rrdbg.store.page_table import differing, in_use, read_table, together, write_table
+from rrdbg.store.pages import NO_SUM, PAGE, Pages, Piece, page_sum
 
 ZEROS = bytes(PAGE)
 
@@ -24,7 +26,7 @@ def put(pages: Pages, contents: list[bytes]) -> array[int]:
 
 
 def content(pages: Pages, table: array[int]) -> list[bytes]:
-    runs = [bytes(run) for _, run in pages.runs(table, range(len(table)))]
+    runs = [bytes(run) for _, run in pages.runs(pages.pieces(table, [range(len(table))]))]
     return [run[at : at + PAGE] for run in runs for at in range(0, len(run), PAGE)]
 
 
@@ -36,7 +38,7 @@ def test_a_page_is_kept_once(tmp_path: Path) -> None:
     assert content(pages, first) == [page(1), page(2), ZEROS, page(1)]
     assert pages.sums(first)[32:48] == NO_SUM
     assert bytes(pages.sums(first)[:16]) == page_sum(page(1))
-    summed = [(number, bytes(sums)) for number, _, sums in pages.summed_runs(first, range(4))]
+    summed = [(number, bytes(sums)) for number, _, sums in pages.summed_runs(first, [range(4)])]
     assert summed == [(0, page_sum(page(1)) + page_sum(page(2))), (2, NO_SUM), (3, page_sum(page(1)))]
 
 
@@ -76,7 +78,7 @@ def test_a_table_survives_and_a_damaged_one_is_told_of(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="cannot be read"):
         read_table(tmp_path / "t", 5000)
     with pytest.raises(RecordingError, match="too short"):
-        list(Pages(tmp_path / "ram").runs(array("I", [7]), [0]))
+        list(Pages(tmp_path / "ram").runs([Piece(0, 7, 1)]))
 
 
 @settings(deadline=None)
@@ -86,7 +88,36 @@ def test_tables_differ_where_they_differ(changes: list[tuple[int, int]]) -> None
     other = array("I", one)
     for place, value in changes:
         other[place] = value
-    assert list(differing(one, other)) == [place for place in range(3000) if one[place] != other[place]]
+    check_stretches(one, other)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2999), st.integers(1, 2500), st.integers(0, 5000)), max_size=5))
+def test_long_stretches_are_found_and_parted_where_they_lie_apart(fills: list[tuple[int, int, int]]) -> None:
+    """A guest that has filled a lot of memory: slots that follow each other by the thousand."""
+    one = array("I", bytes(4 * 3000))
+    for first, most, slot in fills:
+        count = min(most, 3000 - first)
+        one[first : first + count] = array("I", range(slot, slot + count))
+    check_stretches(one, array("I", bytes(4 * 3000)))
+    assert {number for stretch in in_use(one) for number in stretch} >= {n for n in range(3000) if one[n]}
+    first = 0
+    while first < 3000:
+        count = together(one, first, 3000)
+        step = 1 if one[first] else 0
+        assert list(one[first : first + count]) == [one[first] + step * n for n in range(count)]
+        first += count
+        assert first == 3000 or one[first] != one[first - count] + step * count, "as few as can be"
+
+
+def check_stretches(one: array[int], other: array[int]) -> None:
+    """All in which they differ are told, in order, and not many more: none far from one that does."""
+    found = list(differing(one, other))
+    assert all(low.stop < high.start for low, high in pairwise(found)), "in order and apart"
+    numbers = {number for stretch in found for number in stretch}
+    different = {place for place in range(len(one)) if one[place] != other[place]}
+    assert different <= numbers
+    assert {number // 1024 for number in numbers} == {number // 1024 for number in different}
 
 
 @settings(deadline=None, max_examples=200)
@@ -100,7 +131,7 @@ def test_pieces_hold_what_the_table_names(
     numbers = sorted(number for number in wanted if number < len(slots))
     found = [
         (first + index, bytes(view[index * PAGE : (index + 1) * PAGE]))
-        for first, view in pages.runs(table, numbers)
+        for first, view in pages.runs(pages.pieces(table, [range(number, number + 1) for number in numbers]))
         for index in range(len(view) // PAGE)
     ]
     assert found == [(number, page(slots[number]) if slots[number] else ZEROS) for number in numbers]
@@ -109,6 +140,6 @@ def test_pieces_hold_what_the_table_names(
 def test_what_was_saved_together_is_one_piece_and_one_that_is_cut_off_is_told_of(tmp_path: Path) -> None:
     pages = Pages(tmp_path / "ram")
     table = put(pages, [page(n) for n in range(1, 300)]) + array("I", bytes(4 * 1000))
-    assert [len(view) // PAGE for _, view in pages.runs(table, range(len(table)))] == [299, 512, 488]
+    assert [len(view) // PAGE for _, view in pages.runs(pages.pieces(table, [range(len(table))]))] == [299, 512, 488]
     with pytest.raises(RecordingError, match="too short"):
-        list(pages.runs(array("I", [298, 299, 300]), range(3)))
+        list(pages.runs([Piece(0, 298, 3)]))

@@ -34,7 +34,7 @@ from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
 from rrdbg.model.travel.process import Role
-from rrdbg.store.pages import read_table
+from rrdbg.store.page_table import read_table
 from rrdbg.store.ram_block import known_block, note_block
 from rrdbg.store.recording import Recording
 from rrdbg.store.workfolder import WorkFolder
@@ -356,8 +356,7 @@ class Launcher:
         if self._mapping and self.recording.first:
             root, pages = self.recording.layout.root, self._mapping.block.pages
             tables = [read_table(root / known.files[1], pages) for known in timeline.snapshots if known.mapped]
-            base = self._mapping.base_slots
-            self._mapping.pages.keep_only([*tables, *([base] if base else [])])
+            self._mapping.pages.keep_only([*tables, *self._mapping.needed])
 
     def room(self, timeline: Timeline) -> int:
         """Bytes that the snapshots of ``timeline`` take together; pages that several have count once."""

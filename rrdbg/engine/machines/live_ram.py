@@ -1,7 +1,8 @@
 """RAM that is shared with a QEMU, so that the machine can be saved in milliseconds.
 
 It lies in a file without a name (memfd) that QEMU maps, too. Beside it lies a copy as it was when the machine was saved
-last: what differs is what must be kept. Comparing takes 10 ms for 75 MB, and hashing only meets what has changed.
+last: what differs is what must be kept. Comparing takes 10 ms for 75 MB, and hashing only meets what has changed. Where
+a machine begins with a snapshot, long pieces of that are mapped over both, and what the guest writes there is fetched.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import os
 from array import array
 from collections.abc import Iterator, Sequence
 
+from rrdbg.links.mapped_ram import MappedRam
 from rrdbg.model.machine.ram import PAGE, RamBlock
 from rrdbg.store.files import punch
-from rrdbg.store.pages import SUM_BYTES, Pages, in_use, page_sum, stretches
+from rrdbg.store.page_table import in_use
+from rrdbg.store.pages import LONG, SUM_BYTES, Pages, Piece, page_sum, stretches
 
 _BLOCKS = (256 * PAGE, 16 * PAGE, PAGE)
 """What is compared at once: each call may have to wait for Python's other threads, so most of it in large pieces."""
@@ -29,6 +32,13 @@ _KEPT_AT_ONCE = 4096
 
 _compare = ctypes.CDLL(None).memcmp
 _copy = ctypes.CDLL(None).memcpy
+_map = ctypes.CDLL(None, use_errno=True).mmap
+_map.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+_map.restype = ctypes.c_void_p
+_WRITABLE = mmap.PROT_READ | mmap.PROT_WRITE
+_OVER = mmap.MAP_PRIVATE | 0x10
+"""In the place of what is mapped there (``MAP_FIXED``)."""
+
 _compare.argtypes = _copy.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _copy.restype = None
 
@@ -46,16 +56,45 @@ class LiveRam:
         self._addresses = [ctypes.addressof(ctypes.c_char.from_buffer(each)) for each in (self._ram, self._saved)]
         self.table = array("I", bytes(4 * block.pages))
         """The slots of what was saved last."""
+        self.origin: array[int] | None = None
+        """Those of which some are mapped, if it began with a snapshot."""
         self._sums = bytearray(SUM_BYTES * block.pages)
+        self._over: MappedRam | None = None  # of a QEMU that has mapped something over ours
         self._owed = set[int]()  # taken and not kept: the disk may have been full
 
-    def fill(self, table: array[int], pages: Pages) -> None:
-        """Have it hold what ``table`` names in ``pages``, before QEMU has looked at it."""
-        for first, run in pages.runs(table, in_use(table)):
-            for ram in (self._ram, self._saved):
-                ram[first * PAGE : first * PAGE + len(run)] = run
-        self.table = array("I", table)
+    def fill(self, table: array[int], pages: Pages, ram: MappedRam, file: int | None) -> None:
+        """Have it hold what ``table`` names in ``pages``, before the QEMU has looked at it whose ``ram`` it is.
+
+        Long pieces are mapped into that from what it has open as ``file``, privately and over ours: then it neither
+        takes 2 s a gigabyte, nor memory but for what the guest writes, which is all that has to be compared later.
+
+        :raises RecordingError: a page is missing.
+        :raises QmpError: the memory of QEMU cannot be reached.
+        """
+        self.table, self.origin = array("I", table), table
+        pieces = list(pages.pieces(table, in_use(table)))
+        long = [piece for piece in pieces if _is_long(piece) and piece.first and pages.holds(piece)]
+        over = file is not None and ram.map(file, [(piece.first, piece.slot - 1, piece.count) for piece in long])
+        self._over = ram if over else None
+        hidden = {piece.first for piece in long} if over else set()
+        for first, run in pages.runs(piece for piece in pieces if piece.first not in hidden):
+            os.pwrite(self.file, run, first * PAGE)
+        self._have_saved(pieces, pages)
         self._sums = pages.sums(table)
+
+    def _have_saved(self, pieces: Sequence[Piece], pages: Pages) -> None:
+        """Have the copy hold ``pieces`` of ``pages``: long ones are mapped into it, which takes no memory."""
+        file = pages.open()
+        if file is None:
+            return
+        with os.fdopen(file, "rb") as opened:
+            for piece in filter(_is_long, pieces):
+                address, offset = self._addresses[1] + piece.first * PAGE, (piece.slot - 1) * PAGE
+                if _map(address, piece.count * PAGE, _WRITABLE, _OVER, opened.fileno(), offset) != address:
+                    number = ctypes.get_errno()
+                    raise OSError(number, os.strerror(number))
+        for first, run in pages.runs(piece for piece in pieces if not _is_long(piece)):
+            self._saved[first * PAGE : first * PAGE + len(run)] = run
 
     def give_back_zeros(self) -> None:
         """Have what holds zeros take no room, while its QEMU stands still; nothing of it was saved before.
@@ -132,6 +171,9 @@ class LiveRam:
 
     def _changed(self) -> Iterator[int]:
         """The numbers of pages that differ from what was saved last."""
+        if self._over:
+            with memoryview(self._ram) as ram:
+                self._over.read_own(ram)
         for start, end in self._data():
             yield from self._differing(start, end, _BLOCKS)
 
@@ -161,3 +203,7 @@ class LiveRam:
                 return
             end = os.lseek(self.file, start, os.SEEK_HOLE)
             yield start, end
+
+
+def _is_long(piece: Piece) -> bool:
+    return piece.slot > 0 and piece.count >= LONG

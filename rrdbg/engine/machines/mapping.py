@@ -19,14 +19,16 @@ import asyncio
 import contextlib
 import os
 import shutil
-import time
 import zlib
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from rrdbg.engine.machines import base_image
+from rrdbg.engine.machines.base_image import BaseImage
+from rrdbg.engine.machines.blank import Blank
 from rrdbg.engine.machines.ground import Ground, More, disk_scratch
 from rrdbg.engine.machines.incoming import FILE_URI, take_up, write_state
 from rrdbg.engine.machines.live_ram import LiveRam
@@ -37,6 +39,7 @@ from rrdbg.links.idle import wait_for_host
 from rrdbg.links.images import plain_qcow2
 from rrdbg.links.machine import Machine
 from rrdbg.links.mapped_ram import MappedRam
+from rrdbg.links.process import kept_clear
 from rrdbg.links.qmp import refusal
 from rrdbg.links.unbroken import unbroken
 from rrdbg.links.vmstate import as_paused, read_vmstate
@@ -45,11 +48,12 @@ from rrdbg.model.machine.ram import PAGE, RamBlock
 from rrdbg.model.machine.safety import Versions
 from rrdbg.model.timeline.snapshot import Snapshot
 from rrdbg.store.files import write_atomically
-from rrdbg.store.pages import SUM_BYTES, Pages, differing, in_use, page_sum, read_table, write_table
+from rrdbg.store.page_table import differing, read_table, write_table
+from rrdbg.store.pages import SUM_BYTES, Pages, page_sum
 
 _MOST_STATE = 1 << 30
 _WARM_PAGES = (64 << 20) // PAGE
-"""So many pages a blank may have of its own: what two snapshots of a large guest differ in may be a gigabyte."""
+"""So many pages may be copied into a blank while it waits."""
 
 _TAG = "rrdbg"
 """By which QEMU knows what is being saved. One name, so that it drops what it saved before: dropping that in a copy of
@@ -61,37 +65,6 @@ replays (11.1: ``bs->quiesce_counter > 0``)."""
 
 _SAVE_SECONDS = 20.0
 """It takes some milliseconds, and what a guest has written to a slow disk."""
-
-
-@dataclass(slots=True)
-class _Base:
-    """A base image: open as ``file``, holding what ``table`` names; the recording has it if it is ``kept``."""
-
-    file: int
-    table: array[int]
-    kept: bool = True
-    sums: bytes | None = None
-    """The checksums of its pages, once they were asked for: of 4 GiB they take 0.3 s to put together."""
-
-    def close(self) -> None:
-        os.close(self.file)
-
-
-@dataclass(slots=True)
-class Blank:
-    """A QEMU that waits: its machine, the file through which it gets its state, and its RAM."""
-
-    machine: Machine
-    state: int
-    base: _Base | None
-    live: LiveRam | None
-    table: array[int] | None = None
-    """What its RAM holds, if that is private."""
-    since: float = field(default_factory=time.monotonic)
-
-    def discard(self) -> None:
-        """Let go of its files, which QEMU has opened for itself."""
-        os.close(self.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +90,10 @@ class Mapping:
         self._ground = ground
         self.block = block
         self.pages = Pages(ground.layout.ram, ground.recording.turn)
-        self._base: _Base | None = None
-        self._old_bases: list[_Base] = []
+        self._base: BaseImage | None = None
+        self._old_bases: list[BaseImage] = []
         self._live: WeakKeyDictionary[Machine, LiveRam] = WeakKeyDictionary()
-        self._private: WeakKeyDictionary[Machine, tuple[_Base, array[int]]] = WeakKeyDictionary()
+        self._private: WeakKeyDictionary[Machine, tuple[BaseImage, array[int]]] = WeakKeyDictionary()
         self._by_file = ground.recording.manifest.qemu_version in FILE_URI
         self._stock: list[Blank] = []
         self._stocked = 0
@@ -170,13 +143,9 @@ class Mapping:
             await blank.machine.close()
             raise
         finally:
-            blank.discard()
+            blank.let_go()
             # Not before: what is wanted now has the processors and the memory for itself.
             self._restock_later()
-        if blank.live:
-            self._live[blank.machine] = blank.live
-        elif blank.base:
-            self._private[blank.machine] = (blank.base, table)
         return blank.machine
 
     def keep_stocked(self, count: int) -> None:
@@ -202,7 +171,7 @@ class Mapping:
                 blank = self._stock.pop(0)
                 if blank.base is self._base and blank.machine.usable:
                     return blank
-                await _end(blank)
+                await blank.end()
         return await self._blank(more, saving=saving)
 
     async def _blank(self, more: More | None, *, saving: bool) -> Blank:
@@ -220,8 +189,10 @@ class Mapping:
         )
         # An older QEMU opens what it maps privately to be written, and never does.
         opened_to_write = [Path(f"/dev/fd/{file}")] if base and base.kept and not ram.sealed else []
-        state = os.memfd_create("rrdbg-state", os.MFD_CLOEXEC)
+        state = kept_clear(os.memfd_create("rrdbg-state", os.MFD_CLOEXEC))
+        pages = None
         try:
+            pages = self._opened_pages()
             machine = await Machine.start(
                 lambda fd: [
                     *waiting_words(
@@ -232,43 +203,35 @@ class Mapping:
                     *(more.words(directory) if more else ()),
                 ],
                 directory, opened_files(ground.invocation, ground.layout.bundled),
-                ground.processors, (state, file),
+                ground.processors, (state, file, *([] if pages is None else [pages])),
                 ground.confinement.words(directory, read=more.read if more else (), write=opened_to_write),
             )  # fmt: skip
         except BaseException:
-            os.close(state)
+            _close(state, pages)
             raise
         try:
             await machine.qmp.leave_ram_out(True)
         except BaseException:
-            os.close(state)
+            _close(state, pages)
             await machine.close()
             raise
-        return Blank(machine, state, base, live, base.table if base else None)
+        return Blank(machine, state, pages, base, live, base.table if base else None)
+
+    def _opened_pages(self) -> int | None:
+        file = self.pages.open()
+        return None if file is None else kept_clear(file)
 
     async def _become(self, blank: Blank, snapshot: Snapshot, table: array[int]) -> None:
         root = self._ground.layout.root
         state = await asyncio.to_thread(_unpacked, root / snapshot.files[0])
+        # Known before it is so: nobody may give back the room of pages that are mapped.
         if blank.live:
-            await asyncio.to_thread(blank.live.fill, table, self.pages)
+            self._live[blank.machine] = blank.live
         elif blank.base:
-            await asyncio.to_thread(self._write_differences, blank, table)
+            self._private[blank.machine] = (blank.base, table)
             self._recent = table
+        await asyncio.to_thread(blank.hold, table, self.pages)
         await self._load(blank, state, [root / name for name in snapshot.files[2:]])
-
-    def _write_differences(self, blank: Blank, table: array[int], most: int | None = None) -> None:
-        """Have ``blank`` hold what ``table`` names, unless that is more than ``most`` pages."""
-        assert blank.base is not None
-        assert blank.table is not None
-        numbers = list(differing(table, blank.table))
-        if most is None or len(numbers) <= most:
-            ram = MappedRam(blank.machine.process.pid, blank.base.file, self.block.size)
-            ram.write(self.pages.runs(table, numbers))
-            blank.table = table
-
-    def _warm(self, blank: Blank, table: array[int]) -> None:
-        """Have ``blank`` hold what ``table`` names while it waits, if that is little."""
-        self._write_differences(blank, table, _WARM_PAGES)
 
     async def _load(self, blank: Blank, state: bytes, disks: Sequence[Path]) -> None:
         """Have QEMU take ``state``, with what was written to the disks in ``disks``."""
@@ -355,11 +318,14 @@ class Mapping:
         where = MappedRam(machine.process.pid, file, self.block.size)
         return range(where.address, where.address + self.block.size)
 
-    def _private_sums(self, machine: Machine, base: _Base, table: array[int]) -> bytes:
+    def _private_sums(self, machine: Machine, base: BaseImage, table: array[int]) -> bytes:
         """The checksums of RAM that was mapped from ``base``, and held what ``table`` names when it was loaded."""
         where = MappedRam(machine.process.pid, base.file, self.block.size)
         base.sums = base.sums or bytes(self.pages.sums(base.table))
         sums = bytearray(base.sums)
+        # Some of that is mapped, and no longer what the base has, but not written to.
+        for first, _, known in self.pages.summed_runs(table, differing(table, base.table)):
+            sums[first * SUM_BYTES : first * SUM_BYTES + len(known)] = known
         with where.reading() as read:
             # Most are as they were loaded: to compare is quicker than to hash, and many pages at once than each.
             for first, run, known in self.pages.summed_runs(table, where.own_pages()):
@@ -374,32 +340,20 @@ class Mapping:
     def make_base(self, snapshots: Sequence[Snapshot]) -> None:
         """Make the base image of the snapshot in the middle, if there is none yet; blanks that come will map it."""
         mapped = [snapshot for snapshot in snapshots if snapshot.mapped]
-        if not mapped or not self._ground.recording.first or self._base_file.exists():
+        if not mapped or not self._ground.recording.first or base_image.is_there(self._folder):
             return
         chosen = mapped[len(mapped) // 2]
         table = read_table(self._ground.layout.root / chosen.files[1], self.block.pages)
-        draft = self._ground.scratch / "base.ram"
-        file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.ftruncate(file, self.block.size)
-            for first, run in self.pages.runs(table, in_use(table)):
-                os.pwrite(file, run, first * PAGE)
-        finally:
-            os.close(file)
-        if self._by_file:
-            draft.chmod(0o400)  # an older QEMU insists on opening it to be written, though it never does
-        # A table without an image is none; an image without its table would be taken for something else.
-        write_table(self._base_table, table)
-        draft.replace(self._base_file)
+        base_image.make(self._folder, table, self.pages, self._ground.scratch / "base.ram", sealed=self._by_file)
         self._leave_base()
 
-    async def _opened_base(self) -> _Base:
+    async def _opened_base(self) -> BaseImage:
         if self._base is None:
-            opened = await asyncio.to_thread(self._open_base)
+            opened = await asyncio.to_thread(BaseImage.open, self._folder, self.block)
             return self._have(opened)
         return self._base
 
-    def _have(self, opened: _Base) -> _Base:
+    def _have(self, opened: BaseImage) -> BaseImage:
         """The base, which is ``opened`` unless another machine was quicker."""
         if self._base:
             opened.close()
@@ -407,27 +361,20 @@ class Mapping:
             self._base = opened
         return self._base
 
-    def _open_base(self) -> _Base:
-        if self._base_file.exists():
-            table = read_table(self._base_table, self.block.pages)
-            return _Base(os.open(self._base_file, os.O_RDONLY | os.O_CLOEXEC), table)
-        file = os.memfd_create("rrdbg-zeros", os.MFD_CLOEXEC)
-        os.ftruncate(file, self.block.size)
-        pages = self.block.pages
-        return _Base(file, array("I", bytes(4 * pages)), kept=False)
+    @property
+    def needed(self) -> list[array[int]]:
+        """The tables of what machines have mapped, or will, beside those of the snapshots.
+
+        :raises RecordingError: that of the base image is damaged.
+        """
+        base = base_image.slots(self._folder, self.block)
+        private = [table for _, table in self._private.values()]
+        origins = [live.origin for live in self._live.values()]
+        return [table for table in (*private, *origins, base) if table is not None]
 
     @property
-    def base_slots(self) -> array[int] | None:
-        """What the base image on disk needs of the pages; None if there is none."""
-        return read_table(self._base_table, self.block.pages) if self._base_table.exists() else None
-
-    @property
-    def _base_file(self) -> Path:
-        return self._ground.layout.ram / "base.ram"
-
-    @property
-    def _base_table(self) -> Path:
-        return self._ground.layout.ram / "base.pages"
+    def _folder(self) -> Path:
+        return self._ground.layout.ram
 
     def _leave_base(self) -> None:
         if self._base:
@@ -444,7 +391,7 @@ class Mapping:
                 await asyncio.wait((task,))
         stock, self._stock = self._stock, []
         for blank in stock:
-            await _end(blank)
+            await blank.end()
         self._leave_base()
         bases, self._old_bases = self._old_bases, []
         for base in bases:
@@ -472,16 +419,17 @@ class Mapping:
         try:
             if self._recent and not self._promised:
                 # To its end: the thread goes on anyway, with a process and a file whose numbers may be others' by then.
-                await unbroken(asyncio.to_thread(self._warm, blank, self._recent))
+                await unbroken(asyncio.to_thread(blank.hold, self._recent, self.pages, _WARM_PAGES))
         except BaseException:
-            await _end(blank)
+            await blank.end()
             raise
         self._stock.append(blank)
 
 
-async def _end(blank: Blank) -> None:
-    blank.discard()
-    await blank.machine.close()
+def _close(*files: int | None) -> None:
+    for file in files:
+        if file is not None:
+            os.close(file)
 
 
 def _unpacked(path: Path) -> bytes:
