@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from array import array
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.errors import RecordingError
 from rrdbg.links import watchdog
+from rrdbg.links.mapped_ram import MappedRam
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
 from rrdbg.model.timeline.snapshot import Snapshot, SnapshotKind
@@ -66,10 +68,15 @@ def test_all_snapshots_are_proved_and_said_to_be(run: Run[Any], copied: Path) ->
     assert seen[-1].icount == timeline.end.icount
 
 
+@pytest.mark.parametrize("long", [1, 16, 1 << 30])
 def test_a_blank_becomes_what_is_wanted_whatever_it_waited_with(
-    run: Run[Any], copied: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run[Any], copied: Path, monkeypatch: pytest.MonkeyPatch, long: int
 ) -> None:
-    """While it waits it is given the memory of the snapshot that was wanted last; the checksums are of all RAM."""
+    """While it waits it is given the memory of the snapshot that was wanted last; the checksums are of all RAM.
+
+    All of that may be mapped, or only ``long`` pieces.
+    """
+    monkeypatch.setattr("rrdbg.engine.machines.blank.LONG", long)
     prepared: list[int] = []
     hold = Blank.hold
 
@@ -104,6 +111,52 @@ def test_a_blank_becomes_what_is_wanted_whatever_it_waited_with(
     monkeypatch.setattr(Blank, "hold", noted)
     run(check())
     assert not qemus_in(copied)
+
+
+def test_what_begins_with_a_snapshot_saves_what_the_pass_from_the_start_has_saved(
+    run: Run[Any], copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most of its RAM is mapped from what the recording keeps, and what the guest then writes is saved, too."""
+    mapped: list[int] = []
+    map_over = MappedRam.map
+
+    def noted(self: MappedRam, file: int, pieces: Sequence[tuple[int, int, int]]) -> bool:
+        mapped.append(sum(count for _, _, count in pieces))
+        found: bool = map_over(self, file, pieces)
+        return found
+
+    async def check() -> None:
+        await index(copied, spacing=DENSE)
+        with Recording.open(copied) as recording:
+            launcher, timeline = await Launcher.create(recording), load_timeline(recording)
+            known = [snapshot for snapshot in timeline.snapshots if snapshot.mapped]
+            assert len(known) > 4
+            pages = pages_of(copied)
+            try:
+                for first, *later in (known, known[1:], known[3:]):
+                    walker, _ = await launcher.start(first, timeline, saving=True)
+                    try:
+                        for snapshot in later[:3]:
+                            await walker.run_to(snapshot.icount)
+                            saved = await (await launcher.save(walker, SnapshotKind.NAMED, digest=True))
+                            assert saved.digest == snapshot.digest, f"{first.icount:,} to {snapshot.icount:,}"
+                            now, then = (read_table(copied / each.files[1], pages) for each in (saved, snapshot))
+                            assert now == then
+                    finally:
+                        await walker.machine.close()
+            finally:
+                await launcher.close()
+
+    monkeypatch.setattr(MappedRam, "map", noted)
+    monkeypatch.setattr("rrdbg.engine.machines.live_ram.LONG", 1)
+    run(check())
+    assert max(mapped) > 100, "pages"
+
+
+def pages_of(recording: Path) -> int:
+    block = known_block(Layout(recording))
+    assert block
+    return block.pages
 
 
 def test_a_pass_whose_qemu_hangs_begins_anew(
