@@ -35,13 +35,20 @@ class RamFile:
     """RAM that a QEMU maps from a file that it finds open as ``fd``.
 
     If it is ``shared`` what the guest writes goes into the file, and to save the machine's state need not contain RAM;
-    else the file stays as it is. ``sealed`` has QEMU open it to be read only, which 8.2 and newer can.
+    else the file stays as it is. ``sealed`` has QEMU open it to be read only, which 8.2 and newer can. It also has
+    what is open as ``beside``, to map parts of it over the RAM.
     """
 
     block: RamBlock
     fd: int
     shared: bool
     sealed: bool = False
+    beside: int | None = None
+
+    @property
+    def passed(self) -> tuple[int, ...]:
+        """The file descriptors that QEMU must have."""
+        return (self.fd,) if self.beside is None else (self.fd, self.beside)
 
     def words(self) -> list[str]:
         """The options."""

@@ -180,15 +180,15 @@ class Pages:
     def _too_short(self) -> RecordingError:
         return RecordingError(f"{self._sums} is too short; 'rrdbg index' makes the snapshots again.")
 
-    def keep_only(self, tables: Iterable[array[int]]) -> None:
-        """Give back the room of all slots that none of ``tables`` names."""
+    def keep_only(self, tables: Iterable[array[int]]) -> frozenset[int]:
+        """Give back the room of all slots that none of ``tables`` names; which these were."""
         named = {0}
         for table in tables:
             named.update(table)
         count = self._count()
         gone = [slot for slot in range(1, count + 1) if slot not in named]
         if not gone:
-            return
+            return frozenset()
         self._slots = None
         sums = os.open(self._sums, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         file = os.open(self._file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -201,6 +201,15 @@ class Pages:
         finally:
             os.close(sums)
             os.close(file)
+        return frozenset(gone)
+
+    def prepare(self) -> None:
+        """Have the files there, so that they can be opened before there are any pages.
+
+        :raises OSError: the disk is full.
+        """
+        if not self._file.exists():
+            self.add(())
 
     def close(self) -> None:
         """Let go of the file."""

@@ -153,6 +153,31 @@ def test_what_begins_with_a_snapshot_saves_what_the_pass_from_the_start_has_save
     assert max(mapped) > 100, "pages"
 
 
+def test_a_pass_maps_what_it_has_kept_and_keeps_what_a_run_from_the_start_has(
+    run: Run[Any], copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest with much memory is compared where it has written since; one with little, too, if it is told to."""
+
+    async def check() -> None:
+        with Recording.open(copied) as recording:
+            launcher, timeline = await Launcher.create(recording), load_timeline(recording)
+            try:
+                walker, _ = await launcher.start(timeline.snapshots[0], timeline)
+                for snapshot in timeline.snapshots[1:]:
+                    await walker.run_to(snapshot.icount)
+                    assert await launcher.digest(walker) == snapshot.digest, f"at {snapshot.icount:,}"
+                await walker.machine.close()
+            finally:
+                await launcher.close()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rrdbg.engine.machines.live_ram.LONG", 1)
+        patch.setattr("rrdbg.engine.machines.live_ram._MUCH", 0)
+        indexed: Indexed = run(index(copied, spacing=DENSE))
+    assert indexed.proved == indexed.snapshots > 4
+    run(check())
+
+
 def pages_of(recording: Path) -> int:
     block = known_block(Layout(recording))
     assert block

@@ -18,6 +18,7 @@ from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.live_ram import LiveRam
 from rrdbg.engine.machines.mapping import Mapping, Taken
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.snapshots.indexer import Indexed, index
 from rrdbg.engine.snapshots.keeper import Keeper
 from rrdbg.engine.snapshots.shelf import Shelf
 from rrdbg.errors import Interrupted, RecordingError
@@ -139,7 +140,7 @@ def test_a_qemu_that_hangs_as_it_saves_is_replaced(
     assert "QEMU hung where a snapshot was to be saved" in caplog.text
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.9])
 def test_the_budget_is_kept(run: Run[Any], workload: Path, copied: Path, tmp_path: Path, share: float) -> None:
     other = Path(shutil.copytree(workload, tmp_path / "other"))
     run(to_the_end(copied))
@@ -151,6 +152,8 @@ def test_the_budget_is_kept(run: Run[Any], workload: Path, copied: Path, tmp_pat
     assert size(other) <= budget + (64 << 10)
     assert files_of(other) == listed(timeline)
     assert (len(timeline.snapshots) > 1) == (share > 0)
+    indexed: Indexed = run(index(other, spacing=60))
+    assert indexed.unsound == (), "what was dropped is kept anew for those that need it, too"
 
 
 def test_a_named_snapshot_outlives_any_budget(run: Run[Any], copied: Path) -> None:

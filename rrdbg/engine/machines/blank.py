@@ -41,8 +41,8 @@ class Blank:
         :raises QmpError: its memory cannot be reached.
         """
         if self.live:
-            ram = MappedRam(self.machine.process.pid, self.live.file, len(table) * PAGE)
-            self.live.fill(table, pages, ram, self.pages)
+            self.live.belongs_to(self.machine.process.pid)
+            self.live.fill(table, pages)
             return
         assert self.base is not None
         assert self.table is not None

@@ -226,8 +226,8 @@ class Launcher:
         except BaseException:
             live.close()
             raise
-        mapping.adopt(machine, live)
         try:
+            mapping.adopt(machine, live)
             # To its end: the thread goes on anyway, with a file whose number may be that of another one by then.
             await unbroken(asyncio.to_thread(live.give_back_zeros))
         except BaseException:
@@ -356,7 +356,7 @@ class Launcher:
         if self._mapping and self.recording.first:
             root, pages = self.recording.layout.root, self._mapping.block.pages
             tables = [read_table(root / known.files[1], pages) for known in timeline.snapshots if known.mapped]
-            self._mapping.pages.keep_only([*tables, *self._mapping.needed])
+            self._mapping.keep_only(tables)
 
     def room(self, timeline: Timeline) -> int:
         """Bytes that the snapshots of ``timeline`` take together; pages that several have count once."""

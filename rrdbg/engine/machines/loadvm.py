@@ -63,7 +63,7 @@ class LoadVm:
                 *more.words(directory),
             ],
             directory, opened_files(ground.invocation, ground.layout.bundled), ground.processors,
-            () if ram is None else (ram.fd,), ground.confinement.words(directory, read=more.read),
+            () if ram is None else ram.passed, ground.confinement.words(directory, read=more.read),
         )  # fmt: skip
         self._loaded[machine] = snapshot
         return machine

@@ -21,7 +21,7 @@ import os
 import shutil
 import zlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -106,11 +106,17 @@ class Mapping:
 
     def new_ram(self) -> tuple[LiveRam, RamFile]:
         """RAM for a machine that can be saved, and what its QEMU is told of it."""
-        live = LiveRam(self.block)
-        return live, RamFile(self.block, live.file, shared=True)
+        if self._ground.recording.writable:
+            self.pages.prepare()
+        live = self._new_live()
+        return live, RamFile(self.block, live.file, shared=True, beside=live.pages)
 
     def adopt(self, machine: Machine, live: LiveRam) -> None:
-        """``machine``'s RAM is ``live``."""
+        """``machine``'s RAM is ``live``.
+
+        :raises QmpError: it is not.
+        """
+        live.belongs_to(machine.process.pid)
         self._live[machine] = live
 
     def saves(self, machine: Machine) -> bool:
@@ -177,11 +183,12 @@ class Mapping:
     async def _blank(self, more: More | None, *, saving: bool) -> Blank:
         ground = self._ground
         try:
-            base, live = (None, LiveRam(self.block)) if saving else (await self._opened_base(), None)
+            base, live = (None, self._new_live()) if saving else (await self._opened_base(), None)
+            pages = live.pages if live else self._opened_pages()
         except OSError as error:
             raise QemuLaunchError(f"There is no room for the guest's RAM: {error.strerror}.") from None
         file = live.file if live else base.file if base else -1
-        ram = RamFile(self.block, file, shared=saving, sealed=self._by_file and not saving)
+        ram = RamFile(self.block, file, shared=saving, sealed=self._by_file and not saving, beside=pages)
         directory = ground.directory()
         images = Images(
             plain_qcow2(STATE_NODE, ground.empty(directory / STATE_FILE)),
@@ -190,9 +197,8 @@ class Mapping:
         # An older QEMU opens what it maps privately to be written, and never does.
         opened_to_write = [Path(f"/dev/fd/{file}")] if base and base.kept and not ram.sealed else []
         state = kept_clear(os.memfd_create("rrdbg-state", os.MFD_CLOEXEC))
-        pages = None
+        ours = [state] if live or pages is None else [state, pages]
         try:
-            pages = self._opened_pages()
             machine = await Machine.start(
                 lambda fd: [
                     *waiting_words(
@@ -203,19 +209,28 @@ class Mapping:
                     *(more.words(directory) if more else ()),
                 ],
                 directory, opened_files(ground.invocation, ground.layout.bundled),
-                ground.processors, (state, file, *([] if pages is None else [pages])),
+                ground.processors, (state, *ram.passed),
                 ground.confinement.words(directory, read=more.read if more else (), write=opened_to_write),
             )  # fmt: skip
         except BaseException:
-            _close(state, pages)
+            _close(ours)
             raise
         try:
             await machine.qmp.leave_ram_out(True)
         except BaseException:
-            _close(state, pages)
+            _close(ours)
             await machine.close()
             raise
-        return Blank(machine, state, pages, base, live, base.table if base else None)
+        return Blank(machine, state, None if live else pages, base, live, base.table if base else None)
+
+    def _new_live(self) -> LiveRam:
+        pages = self._opened_pages()
+        try:
+            return LiveRam(self.block, pages)
+        except OSError:
+            if pages is not None:
+                os.close(pages)
+            raise
 
     def _opened_pages(self) -> int | None:
         file = self.pages.open()
@@ -258,7 +273,7 @@ class Mapping:
         """
         state, disks = await self._devices(machine, icount)
         live = self._live[machine]
-        await asyncio.to_thread(live.take)
+        await asyncio.to_thread(live.take, self.pages)
         stem = machine.directory / str(icount)
         return Taken(state, live, (stem.with_suffix(".state"), stem.with_suffix(".pages"), *disks))
 
@@ -361,16 +376,17 @@ class Mapping:
             self._base = opened
         return self._base
 
-    @property
-    def needed(self) -> list[array[int]]:
-        """The tables of what machines have mapped, or will, beside those of the snapshots.
+    def keep_only(self, tables: Iterable[array[int]]) -> None:
+        """Give back the room of all pages that are neither in ``tables`` nor mapped by a machine.
 
-        :raises RecordingError: that of the base image is damaged.
+        :raises RecordingError: the table of the base image is damaged.
         """
         base = base_image.slots(self._folder, self.block)
         private = [table for _, table in self._private.values()]
-        origins = [live.origin for live in self._live.values()]
-        return [table for table in (*private, *origins, base) if table is not None]
+        needed = [live.needed for live in self._live.values()]
+        gone = self.pages.keep_only([*tables, *(table for table in (*private, *needed, base) if table is not None)])
+        for live in self._live.values():
+            live.lost(gone)
 
     @property
     def _folder(self) -> Path:
@@ -426,10 +442,9 @@ class Mapping:
         self._stock.append(blank)
 
 
-def _close(*files: int | None) -> None:
+def _close(files: Iterable[int]) -> None:
     for file in files:
-        if file is not None:
-            os.close(file)
+        os.close(file)
 
 
 def _unpacked(path: Path) -> bytes:
