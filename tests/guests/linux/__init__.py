@@ -66,6 +66,12 @@ def fetch_modules(kernel: Path, names: Sequence[str]) -> list[Path]:
     return [folder / f"{name}.ko" for name in names]
 
 
+def fetch_vmlinux(kernel: Path) -> Path:
+    """The kernel's vmlinux with debugging information, which is kept beside it; 280 MB are downloaded for its 590."""
+    release = kernel.name.removeprefix("vmlinuz-")
+    return fetch_file(kernel.parent, f"linux-image-{release}-dbg", f"usr/lib/debug/boot/vmlinux-{release}")
+
+
 def fetch_bpftool(out_dir: Path) -> Path:
     """Download and unpack bpftool, unless it is there."""
     return fetch_file(out_dir, "bpftool", "usr/sbin/bpftool")

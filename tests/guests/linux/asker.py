@@ -6,11 +6,11 @@ import tempfile
 from pathlib import Path
 
 from tests.guests.build import run_tool
-from tests.guests.linux import APPLETS, LinuxGuest, download, fetch_kernel, make_initramfs
+from tests.guests.linux import APPLETS, LinuxGuest, fetch_kernel, make_initramfs
 from tests.guests.linux.tasks import CMDLINE
+from tests.guests.linux.tools import fetch_tool
 
 INIT = Path(__file__).parent / "asker-init"
-_PACKAGES = ("strace", "libunwind8", "liblzma5")
 _PROGRAM = "usr/bin/strace"
 _LINKER = "lib64/ld-linux-x86-64.so.2"
 _LIBRARIES = "lib/x86_64-linux-gnu"
@@ -20,7 +20,7 @@ def build_asker(out_dir: Path) -> LinuxGuest:
     """Build it below ``out_dir``; strace and what it needs are downloaded, unless they are there."""
     out_dir = out_dir.resolve()
     out_dir.mkdir(parents=True, exist_ok=True)
-    strace = _fetch_strace(out_dir)
+    strace = fetch_tool(out_dir, "strace", "libunwind8", "liblzma5")
     with tempfile.TemporaryDirectory(dir=out_dir) as scratch:
         program = Path(scratch, "asker")
         run_tool("gcc", "-Og", "-Wall", "-Wextra", "-Wno-unused-result", "-o", str(program), "asker/asker.c")
@@ -31,18 +31,3 @@ def build_asker(out_dir: Path) -> LinuxGuest:
     programs[f"{_LIBRARIES}/libc.so.6"] = Path(library).read_bytes()
     initrd = make_initramfs(out_dir / "initramfs-asker.cpio", programs=programs, init=INIT, applets=APPLETS)
     return LinuxGuest(fetch_kernel(out_dir), initrd, CMDLINE)
-
-
-def _fetch_strace(out_dir: Path) -> Path:
-    """A folder with strace and its libraries, by the names that the linker looks for."""
-    kept = out_dir / "strace"
-    if not kept.exists():
-        with tempfile.TemporaryDirectory(dir=out_dir) as scratch:
-            made = Path(scratch, "made")
-            made.mkdir()
-            for package in _PACKAGES:
-                folder = download(package, Path(scratch))
-                for path in (*folder.glob(_PROGRAM), *folder.rglob("*.so.[0-9]")):
-                    made.joinpath(path.name).write_bytes(path.read_bytes())
-            made.replace(kept)
-    return kept
