@@ -12,7 +12,7 @@ from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.session import Session
 from rrdbg.engine.linux.kernel import no_kernel
 from rrdbg.engine.linux.syscalls import syscalls
-from rrdbg.errors import HostError, OutOfRange, UsageError
+from rrdbg.errors import HostError, UsageError
 from rrdbg.links.elf import read_program
 from rrdbg.links.type_file import make_type_file
 from rrdbg.model.linux.kallsyms import Kallsyms
@@ -29,7 +29,6 @@ from rrdbg.model.results import (
     SymbolsAt,
     Tasks,
 )
-from rrdbg.model.timeline.position import START
 
 LINUX = Registry()
 
@@ -184,20 +183,17 @@ async def _previous_switch(session: Session, text: str) -> Result:
 @LINUX.command(
     "seek task", Category.RUNNING, "Go to where a task of a Linux guest runs next, or for the first time.",
     arguments="NAME|PID", takes=(Takes.TEXT,),
-    details="Where it does not run any more after the cursor it is looked for from the start on, and that is said.",
+    details="Where it does not run again after the cursor this goes to where it runs first, and says so.",
     examples=("seek task sh", "seek task 1"),
 )  # fmt: skip
 async def _seek_task(session: Session, text: str) -> list[Result]:
     if not text:
         raise UsageError("'seek task' needs a name or a number; 'info tasks' and 'info switches' list them.")
-    finder = await session.linux.switches()
-    results: list[Result] = []
-    try:
-        switch = await finder.following(session.replay.position, text)
-    except OutOfRange:
-        switch = await finder.following(START, text)
-        results.append(Message(f"{text} does not begin to run any more after {session.replay.position}."))
-    return [*results, await session.stopped(await session.replay.seek(switch.position))]
+    finder, here = await session.linux.switches(), session.replay.position
+    switch = await finder.following_or_first(here, text)
+    again = switch.position > here
+    stopped = await session.stopped(await session.replay.seek(await finder.named_at(switch)))
+    return [stopped] if again else [Message(f"{text} does not run again after {here}; here it runs first."), stopped]
 
 
 @LINUX.command(

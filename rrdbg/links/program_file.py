@@ -62,6 +62,18 @@ def _read(path: Path, elf: ElfTables) -> ProgramFile:
     return ProgramFile(Functions([found[address] for address in sorted(found)]), frames, extent)
 
 
+def read_frames(path: Path) -> bytes:
+    """The ``.debug_frame`` of the ELF file at ``path``; empty if it has none.
+
+    :raises UsageError: it cannot be read, or is damaged.
+    """
+    with reading(path) as elf:
+        sections = elf.sections if elf else ()
+        names = elf.names() if elf else b""
+        found = [section for section in sections if names[section.name :].startswith(_FRAMES)]
+        return elf.content(found[0]) if elf and found else b""
+
+
 def _functions(elf: ElfTables, table: Section, code: set[int], even: int) -> list[Function]:
     symbols = elf.symbols(table, lambda kind, of: of in code and kind in (_FUNCTION, _NO_KIND))
     # Assemblers leave their own labels, and Arm's mark what is code.

@@ -22,7 +22,7 @@ from rrdbg.store.files import write_atomically
 from rrdbg.store.opening import read_regular
 from rrdbg.store.recording import Recording
 
-SCHEMA = 3
+SCHEMA = 4
 """To be raised also when something else than before is found in the same recording."""
 
 _MOST_BYTES = 1 << 20

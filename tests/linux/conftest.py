@@ -24,6 +24,13 @@ def tasks_guest() -> Tasks:
 
 
 @pytest.fixture(scope="session")
+def vmlinux(tasks_guest: Tasks) -> Path:
+    """The kernel's own vmlinux, with all of its debugging information."""
+    with failing_clearly("linux"):
+        return linux.fetch_vmlinux(tasks_guest.guest.kernel)
+
+
+@pytest.fixture(scope="session")
 def tasks_recording(tmp_path_factory: pytest.TempPathFactory, tasks_guest: Tasks) -> Path:
     """A recording of it, with what there is to know about its kernel."""
     guest = tasks_guest.guest

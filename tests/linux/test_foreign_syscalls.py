@@ -44,9 +44,11 @@ async def test_what_init_and_poweroff_ask_of_the_kernel(architecture: str, tmp_p
         assert any(each.startswith('exe: readlinkat(AT_FDCWD, "/proc/self/exe", "/bin/busybox", ') for each in shown)
         assert "poweroff: getuid() = 0" in shown
         # The flags of open differ from x86-64's on aarch64.
-        opened = 'poweroff: openat(AT_FDCWD, "/var/log/wtmp", O_WRONLY|O_CLOEXEC, 00) = -1 ENOENT'
+        opened = 'poweroff: openat(AT_FDCWD, "/var/log/wtmp", O_WRONLY|O_CLOEXEC) = -1 ENOENT'
         assert opened in shown, shown
-        assert shown[-1].startswith("poweroff: reboot(0xfffffffffee1dead, 0x28121969, 0x4321fedc, NULL) = ?")
+        assert shown[-1] == (
+            "poweroff: reboot(LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_POWER_OFF) = ?"
+        )
 
         # None is left out: the kernel's function is entered once for each.
         entry = next(reader.kernel.addresses[abi.function] for abi in ABIS if abi.name == architecture)

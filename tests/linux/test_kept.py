@@ -12,6 +12,7 @@ from rrdbg.engine.linux import kernel as search
 from rrdbg.engine.linux.guest import LinuxGuest
 from rrdbg.engine.linux.kernel import symbols_kept
 from rrdbg.engine.linux.switches import SwitchFinder
+from rrdbg.engine.machines.progress import OneBar
 from rrdbg.engine.replay import Replay
 from rrdbg.frontends.shared.symbol_lines import symbol_lines
 from rrdbg.model.timeline.position import Position
@@ -51,9 +52,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Position, Position]]:
     stretches: list[tuple[Position, Position]] = []
     look = SwitchFinder._pass
 
-    def noted(finder: SwitchFinder, start: Position, end: Position) -> object:
+    def noted(finder: SwitchFinder, start: Position, end: Position, bar: OneBar) -> object:
         stretches.append((start, end))
-        return look(finder, start, end)
+        return look(finder, start, end, bar)
 
     monkeypatch.setattr(SwitchFinder, "_pass", noted)
     return stretches

@@ -16,6 +16,7 @@ from rrdbg.engine.linux.guest import LinuxGuest
 from rrdbg.engine.linux.switch_survey import Found
 from rrdbg.engine.linux.switches import SwitchFinder, current_task, current_variable
 from rrdbg.engine.linux.tasks import running_at
+from rrdbg.engine.machines.progress import Progress
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.queries.tracks import timeline_tracks, who_ran
 from rrdbg.engine.replay import Replay
@@ -24,6 +25,7 @@ from rrdbg.errors import OutOfRange
 from rrdbg.model.hits.stop import Breakpoint
 from rrdbg.model.linux.switches import Switch, Switches
 from rrdbg.model.linux.task import Task
+from rrdbg.model.results import Message, Stopped
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import START, Position
 from rrdbg.store.switches_file import load_switches
@@ -100,6 +102,8 @@ async def test_switches_are_those_that_single_steps_find(tasks: Replay) -> None:
     assert finder.known == known, "what is known is not looked for again"
     assert guest.task_at(Position(third.position.icount + 1)) == third.task
     assert guest.task_at(Position(end.icount + 1)) is None
+    assert await finder.following_or_first(start, str(third.task.pid)) in expected[:3]
+    assert await finder.named_at(third) == third.position
     tracks = timeline_tracks(tasks.recording, tasks.timeline)
     runs = sorted((mark.position, mark.end) for track in tracks.tracks if "[" in track.name for mark in track.marks)
     begun = [switch.position for switch in known.between(start, end)]
@@ -156,6 +160,28 @@ async def test_the_plugin_finds_what_stops_find(tasks: Replay, monkeypatch: pyte
     monkeypatch.setattr(switches, "FEW", 1)
     monkeypatch.setattr(SwitchFinder, "_stopping", once(SwitchFinder._stopping))
     assert await anew(tasks, guest, start, end) == expected
+
+
+@pytest.mark.matrix
+async def test_a_task_that_ran_before_is_gone_to_with_one_bar(tasks: Replay) -> None:
+    """All that is looked through is one piece of work; and there the task has its own name already."""
+    tasks.recording.layout.switches.unlink(missing_ok=True)
+    here = Position(tasks.timeline.end.icount * 9 // 10)
+    await tasks.seek(here)
+    told: list[Progress] = []
+    tasks.on_progress = told.append
+    session = Session(tasks)
+    said, stopped = [answer async for answer in COMMANDS.run(session, "seek task cat")]
+    assert said == Message(f"cat does not run again after {here}; here it runs first.")
+    assert isinstance(stopped, Stopped)
+    running = await session.linux.running()
+    assert running
+    assert running.task.comm == "cat"
+    assert tasks.position < printed(tasks, "tasks: symbols")
+    searched = [progress for progress in told if progress.whole == max(each.whole for each in told)]
+    assert len(searched) > len(told) / 2, "but for going there at the end"
+    shares = [progress.share for progress in searched]
+    assert shares == sorted(shares)
 
 
 def once(ways: Stopping) -> Stopping:

@@ -57,3 +57,9 @@ async def test_frames_are_where_their_callers_go_on(tasks: Replay) -> None:
         entry = next(number for number, (_, name) in enumerate(interrupted) if name.startswith("asm_"))
         await tasks.seek(Position(last))
         assert interrupted[entry + 1][0] == await tasks.pc()
+
+        # Where a program has called the kernel its stack ends.
+        await debugger.run("delete")
+        await debugger.run("break ksys_read")
+        await debugger.run("continue")
+        assert [name for _, name in await frames(debugger)][-2:] == ["do_syscall_64", "entry_SYSCALL_64_after_hwframe"]

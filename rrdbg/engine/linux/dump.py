@@ -22,7 +22,9 @@ _MOST_TEXT = 1 << 16
 _BEGINS = b"OSRELEASE="
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _PROGRAM = struct.Struct("<IIQQQQQQ")
+_SECTION = struct.Struct("<IIQQQQIIQQ")
 _NOTE = 4
+_PAGE, _AT_ONCE = 4096, 16 << 20
 _ELF64 = b"\x7fELF\x02\x01"
 
 
@@ -43,9 +45,10 @@ async def dump_core(machine: Machine, kernel: Kernel | None, target: Path) -> bo
     try:
         await machine.qmp.dump_memory(draft)
         if text:
-            await asyncio.to_thread(_add_note, draft, b"VMCOREINFO", text)
-        draft.chmod(0o600)
-        await asyncio.to_thread(shutil.move, draft, target)
+            await asyncio.to_thread(_copy_with_note, draft, target, _note(b"VMCOREINFO", text))
+        else:
+            await asyncio.to_thread(shutil.move, draft, target)
+        target.chmod(0o600)
     except OSError as error:
         target.unlink(missing_ok=True)
         raise HostError.of(error, f"Cannot write {target}") from None
@@ -68,33 +71,43 @@ async def vmcoreinfo(machine: Machine, kernel: Kernel) -> bytes:
     return text if text.startswith(_BEGINS) else b""
 
 
-def _add_note(path: Path, name: bytes, content: bytes) -> None:
-    """Put a note of kind 0 behind those of the ELF core at ``path``: all of them stand at its end then."""
-    with path.open("r+b") as file:
+def _copy_with_note(source: Path, target: Path, note: bytes) -> None:
+    """Copy the ELF core at ``source`` with one more ``note`` among its own.
+
+    They stay in front of the memory: crash looks for them nowhere else. So that is put further back.
+    """
+    with source.open("rb") as file, target.open("xb") as made:
         header = _HEADER.unpack(file.read(_HEADER.size))
         if not header[0].startswith(_ELF64):
             raise LinkError("QEMU has written a dump that is no ELF file of 64 bits; it is not used.")
-        place, size, count = header[5], header[9], header[10]
-        for number in range(count):
-            at = place + number * size
-            file.seek(at)
-            fields = _PROGRAM.unpack(file.read(_PROGRAM.size))
-            if fields[0] == _NOTE:
-                _append(file, at, fields, _note(name, content))
-                return
-    raise LinkError("QEMU has written a dump without notes; it is not used.")
+        segments, sections = _table(file, header[5], *header[9:11]), _table(file, header[6], *header[11:13])
+        notes = next((place for place, fields in segments if fields[0] == _NOTE), None)
+        if notes is None:
+            raise LinkError("QEMU has written a dump without notes; it is not used.")
+        fields = dict(segments)[notes]
+        ends = fields[2] + fields[5]
+        moved = len(note) + -len(note) % _PAGE
+        file.seek(0)
+        made.write(file.read(ends) + note + bytes(moved - len(note)))
+        shutil.copyfileobj(file, made, _AT_ONCE)
+        kind, flags, offset, virtual, physical, size, _, align = fields
+        made.seek(notes)
+        made.write(_PROGRAM.pack(kind, flags, offset, virtual, physical, size + len(note), size + len(note), align))
+        for table, at, form in ((segments, 2, _PROGRAM), (sections, 4, _SECTION)):
+            for place, values in table:
+                if values[at] >= ends:
+                    made.seek(place)
+                    made.write(form.pack(*values[:at], values[at] + moved, *values[at + 1 :]))
 
 
-def _append(file: BinaryIO, at: int, fields: tuple[int, ...], note: bytes) -> None:
-    kind, flags, offset, virtual, physical, size, _, align = fields
-    file.seek(offset)
-    notes = file.read(size) + note
-    end = file.seek(0, 2)
-    file.write(bytes(-end % 4))
-    start = file.tell()
-    file.write(notes)
-    file.seek(at)
-    file.write(_PROGRAM.pack(kind, flags, start, virtual, physical, len(notes), len(notes), align))
+def _table(file: BinaryIO, place: int, size: int, count: int) -> list[tuple[int, tuple[int, ...]]]:
+    """The headers of segments or of sections, by where they lie."""
+    form = _PROGRAM if size == _PROGRAM.size else _SECTION
+    found = []
+    for number in range(count):
+        file.seek(place + number * size)
+        found.append((place + number * size, form.unpack(file.read(form.size))))
+    return found
 
 
 def _note(name: bytes, content: bytes) -> bytes:

@@ -32,6 +32,9 @@ _HEADER = 1024
 _LEAST_IMAGE, _MOST_IMAGE = 256 << 10, 256 << 20
 _MOST_NOTES, _MOST_BTF, _MOST_ORC = 64 << 10, 64 << 20, 16 << 20
 _MOST_LOOKS = 10
+_ENTERED_BY_PROGRAMS = ("entry_SYSCALL_", "entry_SYSENTER_", "entry_INT80_", "ret_from_fork")
+"""How the functions are called with which a task's stack begins; the last is where a new one does."""
+
 _TYPES = ("__start_BTF", "__stop_BTF")
 _KEPT = ("_text", "_stext", "_etext", "_end", "linux_banner", *_TYPES, *ADDRESSES)
 
@@ -159,7 +162,8 @@ def _frames(memory: KernelMemory, kallsyms: Kallsyms, types: Btf | None) -> byte
     if not types or not start or types.offset("orc_entry.type") is None:
         return b""
     form = NEW_FORM if types.offset("orc_entry.signal") is not None else OLD_FORM
-    return frames_from_orc(places, start, entries, form, kallsyms.functions())
+    outermost = {symbol.address for symbol in kallsyms.symbols if symbol.name.startswith(_ENTERED_BY_PROGRAMS)}
+    return frames_from_orc(places, start, entries, form, kallsyms.functions(), outermost)
 
 
 def _banner(memory: KernelMemory, kallsyms: Kallsyms) -> str:

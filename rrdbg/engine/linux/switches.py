@@ -11,14 +11,15 @@ that begins and ends in one go is known by its own name.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 
 from rrdbg.engine.linux.kernel import keep_kernel
 from rrdbg.engine.linux.memory import KernelMemory
 from rrdbg.engine.linux.switch_survey import Found, survey_switches
 from rrdbg.engine.linux.tasks import TaskReader, running_at
+from rrdbg.engine.machines.progress import OneBar
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.search.sieve import FEW
@@ -38,6 +39,9 @@ _FUNCTION = "__switch_to"
 _RENAMES = "__set_task_comm"
 _ARGUMENTS = (("rdi", "rsi"), ("x0", "x1"), ("a0", "a1"))
 """The registers of a function's first two arguments, on x86-64, AArch64 and RISC-V."""
+
+_LINKS = ("x30", "ra")
+"""The registers with the address where a function goes back to; on x86-64 it lies on the stack."""
 
 _SWITCHED, _CURRENT = "rrdbg.switched", "rrdbg.current"
 """How the kernel's file calls the instruction behind which the new task runs, and the variable that says so."""
@@ -150,10 +154,11 @@ class SwitchFinder:
         :raises UsageError: there is no switch in this recording, or no telling where.
         """
         self._take_up()
-        for low, high in self.known.missing(start, end):
-            async with aclosing(self._pass(low, high)) as switches:
-                async for _ in switches:
-                    pass
+        with self._one_bar((start, end)) as bar:
+            for low, high in self.known.missing(start, end):
+                async with aclosing(self._pass(low, high, bar)) as switches:
+                    async for _ in switches:
+                        pass
         return self.known
 
     async def following(self, here: Position, name: str = "") -> Switch:
@@ -161,11 +166,33 @@ class SwitchFinder:
 
         :raises OutOfRange: there is none.
         """
-        end, start = self._replay.timeline.end, here
         self._take_up()
+        end = self._replay.timeline.end
+        with self._one_bar((here, end)) as bar:
+            found = await self._following(here, end, name, bar)
+        if found is None:
+            raise OutOfRange(f"There is no switch to {name or 'another task'} after {here}.")
+        return found
+
+    async def following_or_first(self, here: Position, name: str) -> Switch:
+        """The next switch after ``here`` to a task that is called ``name``, or, where there is none, the first of all.
+
+        :raises OutOfRange: there is none at all.
+        """
+        self._take_up()
+        end = self._replay.timeline.end
+        with self._one_bar((here, end), (START, here)) as bar:
+            found = await self._following(here, end, name, bar) or await self._following(START, here, name, bar)
+        if found is None:
+            raise OutOfRange(f"There is no switch to {name} in this recording.")
+        return found
+
+    async def _following(self, here: Position, end: Position, name: str, bar: OneBar) -> Switch | None:
+        """The next switch after ``here`` up to ``end``, to a task that is called ``name`` if that is not empty."""
+        start = here
 
         def is_wanted(switch: Switch) -> bool:
-            return switch.position > here and _is_to(switch, name)
+            return here < switch.position <= end and _is_to(switch, name)
 
         while True:
             gaps = self.known.missing(start, end)
@@ -173,12 +200,50 @@ class SwitchFinder:
             if found := next(filter(is_wanted, self.known.between(start, reached)), None):
                 return found
             if not gaps:
-                raise OutOfRange(f"There is no switch to {name or 'another task'} after {here}.")
-            async with aclosing(self._pass(*gaps[0])) as switches:
+                return None
+            async with aclosing(self._pass(*gaps[0], bar)) as switches:
                 async for switch in switches:
                     if is_wanted(switch):
                         return switch
             start = reached
+
+    async def named_at(self, switch: Switch) -> Position:
+        """Where the task of ``switch`` is called as that says: of a new name, where the function has noted it.
+
+        That function begins where the switch is.
+        """
+        renames = self._reader.kernel.addresses.get(_RENAMES)
+
+        async def look(walker: Walker) -> int | None:
+            await walker.arrive(switch.position)
+            machine = walker.machine
+            if await machine.pc() != renames:
+                return None
+            registers = await machine.registers()
+            if link := next((name for name in _LINKS if name in registers), None):
+                return registers[link]
+            return int.from_bytes(await machine.read_memory(registers["rsp"], 8), "little")
+
+        back = await self._replay.visit(switch.position, look) if switch.goes_on else None
+        if back is None:
+            return switch.position
+        end = self._replay.timeline.end
+        async with aclosing(self._replay.scan([Breakpoint(-1, back)], switch.position, end)) as hits:
+            hit = await anext(hits, None)
+        return hit.position if hit else switch.position
+
+    @contextmanager
+    def _one_bar(self, *stretches: tuple[Position, Position]) -> Iterator[OneBar]:
+        """One bar for all that is missing in the ``stretches``, of which each part would have its own."""
+        replay = self._replay
+        cost = replay.timeline.cost
+        gaps = [gap for low, high in stretches for gap in self.known.missing(low, high)]
+        bar = OneBar(replay.on_progress, sum(cost.seconds(low.icount, high.icount) for low, high in gaps))
+        before, replay.on_progress = replay.on_progress, bar
+        try:
+            yield bar
+        finally:
+            replay.on_progress = before
 
     async def preceding(self, here: Position, name: str = "") -> Switch:
         """The last switch before ``here``, as :meth:`following`.
@@ -191,13 +256,15 @@ class SwitchFinder:
                 return switch
         raise OutOfRange(f"There is no switch to {name or 'another task'} before {here}.")
 
-    async def _pass(self, start: Position, end: Position) -> AsyncGenerator[Switch, None]:
+    async def _pass(self, start: Position, end: Position, bar: OneBar) -> AsyncGenerator[Switch, None]:
         """The switches from ``start`` to ``end``, which were missing, as they are found; kept at the end, however."""
+        bar.counts = False
         points, note = await self._places()
         found = await self._goes_on(start)
+        bar.counts = True
         reached = start
         try:
-            async with aclosing(self._parts(points, note, start, end)) as parts:
+            async with aclosing(self._parts(points, note, start, end, bar)) as parts:
                 async for part in parts:
                     found += part.switches
                     reached = part.reached
@@ -213,10 +280,15 @@ class SwitchFinder:
                 self._keep()
 
     async def _parts(
-        self, points: Sequence[Breakpoint], note: _Note, start: Position, end: Position
+        self, points: Sequence[Breakpoint], note: _Note, start: Position, end: Position, bar: OneBar
     ) -> AsyncGenerator[Found, None]:
         """The switches by parts: with stops, and when these are many by the plugin, but where that is in doubt."""
         reached, stops = start, 0
+        before, cost = bar.done, self._replay.timeline.cost
+
+        def begin_part() -> None:
+            bar.done = before + cost.seconds(start.icount, reached.icount)
+
         async with aclosing(self._stopping(points, note, start, end)) as parts:
             async for part in parts:
                 yield part
@@ -227,6 +299,7 @@ class SwitchFinder:
         in_vain = 0
         while reached < end:
             begun, until = reached, end
+            begin_part()
             async with aclosing(
                 survey_switches(self._replay, self._reader, places, note.task_at.layout, reached, end)
             ) as parts:
@@ -240,10 +313,12 @@ class SwitchFinder:
             if in_vain == _MOST_IN_VAIN:
                 until = end
             if reached < until:
+                begin_part()
                 async with aclosing(self._stopping(points, note, reached, until)) as parts:
                     async for part in parts:
                         yield part
                 reached = until
+        begin_part()
 
     async def _stopping(
         self, points: Sequence[Breakpoint], note: _Note, start: Position, end: Position

@@ -24,7 +24,8 @@ from rrdbg.links.elf import read_kernel_file
 from rrdbg.links.machine import Machine
 from rrdbg.model.hits.stop import Breakpoint, NotedHit
 from rrdbg.model.linux.syscall_abi import ABIS, SyscallAbi
-from rrdbg.model.linux.syscalls import LONGEST_TEXT, SHOWN_DATA, SIGNATURES, Syscall, syscall_name
+from rrdbg.model.linux.syscall_arguments import LONGEST_TEXT, SHOWN_DATA, kinds_of
+from rrdbg.model.linux.syscalls import Syscall, syscall_name
 from rrdbg.model.linux.task import Task
 from rrdbg.model.timeline.position import START, Position
 
@@ -109,15 +110,20 @@ def _saved(abi: SyscallAbi, registers: Mapping[str, int]) -> int:
 async def _texts(machine: Machine, name: str, arguments: Sequence[int], result: int | None) -> dict[int, bytes]:
     """What arguments point to: paths and data that go in, before the call; data that came out, after it."""
     found = {}
-    for number, letter in enumerate(SIGNATURES.get(name, "")):
+    for number, kind in enumerate(kinds_of(name, arguments)):
+        if not arguments[number]:
+            continue
         # A path that is not mapped yet is when the call comes back, unless the program is another one then.
         with contextlib.suppress(RspError):
-            if letter == "s" and arguments[number] and (result is None or name != "execve"):
+            if kind == "path" and (result is None or name != "execve"):
                 found[number] = await _path(machine, arguments[number])
-            elif result is None and letter == "b":
+            elif result is None and kind == "in":
                 found[number] = await _data(machine, arguments[number], arguments[number + 1])
-            elif result is not None and letter == "B" and 0 < result < _KERNEL_HALF:
-                found[number] = await _data(machine, arguments[number], result)
+            elif result is not None and result < _KERNEL_HALF:
+                if kind == "text":
+                    found[number] = await _path(machine, arguments[number])
+                elif kind in ("out", "random"):
+                    found[number] = await _data(machine, arguments[number], result)
     return found
 
 

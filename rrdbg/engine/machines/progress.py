@@ -49,3 +49,23 @@ class Stretch:
     def at(self, icount: int) -> None:
         """Tell the listener that a machine is at ``icount``."""
         self.listener(Progress(icount, self.done + self.cost.seconds(self.start, icount), self.whole))
+
+
+class OneBar:
+    """Makes the bars of some parts, of which each tells of itself alone, one of the ``whole`` seconds that all take."""
+
+    def __init__(self, listener: ProgressListener, whole: float) -> None:
+        self._listener = listener
+        self._whole = whole
+        self._told = 0.0
+        self.done = 0.0
+        """The seconds of what lies before the part that is under way."""
+        self.counts = True
+        """False while something is done that is no part of it, and takes little."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Tell of the whole what a part tells of itself."""
+        part = progress.done if self.counts else 0.0
+        # A part may look further than it has come when the next one takes over.
+        self._told = max(self._told, min(self.done + part, self._whole))
+        self._listener(Progress(progress.icount, self._told, self._whole))

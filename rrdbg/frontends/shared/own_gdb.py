@@ -22,7 +22,7 @@ from rrdbg.engine.window import Window
 from rrdbg.errors import GdbError, Interrupted, Stalled
 from rrdbg.frontends.server.connection import Server
 from rrdbg.frontends.server.stub import AT_ONCE_SECONDS, Aftermath
-from rrdbg.frontends.shared.symbol_lines import symbol_lines
+from rrdbg.frontends.shared.symbol_lines import FILE, symbol_lines
 from rrdbg.links.gdb_choice import find_gdb
 from rrdbg.links.mi import Gdb, quoted
 from rrdbg.links.symbols import GdbSymbols
@@ -273,7 +273,7 @@ class Debugger:
         for line in lines:
             await self._gdb.console(line)
         if self._described:
-            if lines:
+            if any(line.startswith(FILE) for line in lines):  # what is added to it tells GDB of no architecture
                 self._short = _OF_32_BITS in await self._gdb.console("show architecture")
             # The file may be for another mode than that in which QEMU describes the CPU.
             await self._gdb.console(f"set architecture {self._described}")

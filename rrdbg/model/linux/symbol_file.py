@@ -57,6 +57,11 @@ def make_symbol_file(kallsyms: Kallsyms, architecture: str, frames: bytes = b"")
     return _file(ELF_MACHINES[architecture], sections, bytes(symbols), bytes(texts), frames)
 
 
+def make_frames_file(frames: bytes, architecture: str) -> bytes:
+    """An ELF file with nothing but the ``.debug_frame`` ``frames``, for a guest of ``architecture``."""
+    return _file(ELF_MACHINES[architecture], (), bytes(_SYMBOL.size), b"\0", frames)
+
+
 def _parted(symbols: Sequence[KernelSymbol]) -> tuple[list[_Stretch], list[KernelSymbol]]:
     """The kernel's own symbols by stretches, and those that are no addresses."""
     stretches: list[_Stretch] = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import stat
+import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,36 +66,52 @@ def fetch_modules(kernel: Path, names: Sequence[str]) -> list[Path]:
     return [folder / f"{name}.ko" for name in names]
 
 
+def fetch_vmlinux(kernel: Path) -> Path:
+    """The kernel's vmlinux with debugging information, which is kept beside it; 280 MB are downloaded for its 590."""
+    release = kernel.name.removeprefix("vmlinuz-")
+    return fetch_file(kernel.parent, f"linux-image-{release}-dbg", f"usr/lib/debug/boot/vmlinux-{release}")
+
+
 def fetch_bpftool(out_dir: Path) -> Path:
     """Download and unpack bpftool, unless it is there."""
-    tool = out_dir.resolve() / "bpftool"
-    if not tool.exists():
+    return fetch_file(out_dir, "bpftool", "usr/sbin/bpftool")
+
+
+def fetch_file(out_dir: Path, package: str, path: str) -> Path:
+    """Download ``package`` and keep its file ``path`` below ``out_dir``, unless it is there."""
+    kept = out_dir.resolve() / PurePath(path).name
+    if not kept.exists():
         with tempfile.TemporaryDirectory(dir=out_dir) as scratch:
-            try:
-                run_tool("apt-get", "-qq", "download", "bpftool", folder=Path(scratch))
-            except GuestError as error:
-                raise GuestError(f"cannot download bpftool; try again after `apt-get update` ({error})") from None
-            (archive,) = Path(scratch).glob("*.deb")
-            run_tool("dpkg-deb", "--extract", str(archive), scratch)
-            Path(scratch, "usr/sbin/bpftool").replace(tool)
-    return tool
+            download(package, Path(scratch), f"./{path}").joinpath(path).replace(kept)
+    return kept
+
+
+def download(package: str, scratch: Path, files: str = "*") -> Path:
+    """Download ``package`` and unpack those of its files whose paths fit, into a folder below ``scratch``."""
+    try:
+        run_tool("apt-get", "-qq", "download", package, folder=scratch)
+    except GuestError as error:
+        raise GuestError(f"cannot download {package}; try again after `apt-get update` ({error})") from None
+    (archive,) = scratch.glob(f"{package}_*.deb")
+    folder, unpacked = scratch / package, scratch / f"{package}.tar"
+    folder.mkdir()
+    with unpacked.open("wb") as file:
+        subprocess.run(["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=file, check=True)
+    run_tool("tar", "--extract", f"--file={unpacked}", f"--directory={folder}", "--wildcards", files)
+    unpacked.unlink()
+    return folder
 
 
 def _unpack(package: str, out_dir: Path) -> None:
     """Put the kernel of `package` and its modules into `out_dir`."""
     with tempfile.TemporaryDirectory(dir=out_dir) as scratch:
-        try:
-            run_tool("apt-get", "-qq", "download", package, folder=Path(scratch))
-        except GuestError as error:
-            raise GuestError(f"cannot download {package}; try again after `apt-get update` ({error})") from None
-        (archive,) = Path(scratch).glob("*.deb")
-        run_tool("dpkg-deb", "--extract", str(archive), scratch)
+        folder = download(package, Path(scratch))
         modules = Path(scratch, "modules")
         modules.mkdir()
-        for module in Path(scratch, "lib/modules").rglob("*.ko"):
+        for module in folder.joinpath("lib/modules").rglob("*.ko"):
             module.replace(modules / module.name)
         modules.replace(out_dir / package.replace("linux-image", "modules"))
-        (unpacked,) = Path(scratch, "boot").glob("vmlinuz-*")
+        (unpacked,) = folder.joinpath("boot").glob("vmlinuz-*")
         unpacked.replace(out_dir / package.replace("linux-image", "vmlinuz"))
 
 
