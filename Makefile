@@ -50,6 +50,7 @@ test-newer: $(QEMU_10)/complete
 
 test-matrix: lint $(QEMU_10)/complete $(QEMU_11)/complete ## Travel in guests of three architectures with three QEMUs
 	RRDBG_JUMPS=200 RRDBG_MODES=500 RRDBG_KILLS=50 $(PYTEST) -m '' $(TRAVEL) $(LONG) $(ARGS)
+	RRDBG_EXAMPLES=50 $(PYTEST) tests/engine/test_spaces.py $(ARGS)
 	RRDBG_JUMPS=200 RRDBG_MODES=500 $(call with,$(QEMU_10)) $(PYTEST) -m '' $(TRAVEL) $(ARGS)
 	RRDBG_JUMPS=200 RRDBG_MODES=500 $(call with,$(QEMU_11)) $(PYTEST) -m '' $(TRAVEL) $(ARGS)
 

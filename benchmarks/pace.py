@@ -20,7 +20,7 @@ from benchmarks.processes import busy_processors
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.snapshots.indexer import index
 from rrdbg.errors import RrdbgError
-from rrdbg.frontends.shared.opening import SPARES
+from rrdbg.frontends.shared.options import SPARES
 from rrdbg.links.process import find_qemu, qemu_version
 from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline

@@ -23,7 +23,7 @@ from statistics import median
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.search.parallel.local import LocalExecutor
 from rrdbg.engine.snapshots.indexer import index
-from rrdbg.frontends.shared.opening import processors
+from rrdbg.frontends.shared.options import processors
 from rrdbg.model.hits.stop import Breakpoint, Point, Watchpoint
 from rrdbg.model.timeline.position import START
 

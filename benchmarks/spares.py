@@ -22,7 +22,7 @@ from benchmarks.figures import Series
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.snapshots.indexer import index
 from rrdbg.engine.window import Window
-from rrdbg.frontends.shared.opening import SPARES
+from rrdbg.frontends.shared.options import SPARES
 from rrdbg.model.timeline.position import Position
 
 Movement = Callable[[Replay], Awaitable[object]]

@@ -30,6 +30,7 @@ from tests.guests.linux import LinuxGuest, build_linux
 from tests.guests.linux.processes import Processes, build_processes
 from tests.oracle import Oracle, observe
 from tests.processes import wait_until_gone, wait_until_swept
+from tests.recordings import made_once
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -130,19 +131,30 @@ def processes() -> Processes:
 @pytest.fixture(scope="session")
 def processes_recording(tmp_path_factory: pytest.TempPathFactory, processes: Processes) -> Path:
     """A recording of it, to its panic; not to be changed."""
-    directory = tmp_path_factory.mktemp("processes") / "processes"
-    return asyncio.run(Recorder(RecordRequest(processes.command, directory)).run()).directory
+    return made_once(tmp_path_factory, "processes", lambda directory: run_recorder(processes.command, directory))
+
+
+def run_recorder(command: Sequence[str], directory: Path, **options: Any) -> Path:
+    return asyncio.run(Recorder(RecordRequest(tuple(command), directory, **options)).run()).directory
 
 
 def record(elf: Path, directory: Path, words: Sequence[str] = (), **options: Any) -> Path:
     command = ("qemu-system-x86_64", *QEMU_OPTIONS, "-serial", "stdio", "-kernel", str(elf), *words)
-    return asyncio.run(Recorder(RecordRequest(command, directory, **options)).run()).directory
+    return run_recorder(command, directory, **options)
 
 
 @pytest.fixture(scope="session")
 def workload(tmp_path_factory: pytest.TempPathFactory, workload_guest: Path) -> Path:
     """A recording of workload, to its power-off; not to be changed."""
-    return record(workload_guest, tmp_path_factory.mktemp("recordings") / "workload")
+    return made_once(tmp_path_factory, "workload", lambda directory: record(workload_guest, directory))
+
+
+@pytest.fixture(scope="session")
+def heapbug(tmp_path_factory: pytest.TempPathFactory, heapbug_guest: Path) -> Path:
+    """A recording of heapbug up to its panic; not to be changed."""
+    return made_once(
+        tmp_path_factory, "heapbug", lambda directory: record(heapbug_guest, directory, until_console="PANIC")
+    )
 
 
 @pytest.fixture(scope="session")
@@ -218,8 +230,7 @@ def linux_recording(tmp_path_factory: pytest.TempPathFactory, linux_guest: Linux
         "qemu-system-x86_64", *linux.QEMU_OPTIONS, "-nographic", "-no-reboot", "-kernel", str(linux_guest.kernel),
         "-initrd", str(linux_guest.initrd), "-append", linux_guest.cmdline,
     )  # fmt: skip
-    directory = tmp_path_factory.mktemp("linux") / "linux"
-    return asyncio.run(Recorder(RecordRequest(command, directory)).run()).directory
+    return made_once(tmp_path_factory, "linux", lambda directory: run_recorder(command, directory))
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.forked import forker
 from tests.guests.build import QEMU_OPTIONS
 
 QEMU = "qemu-system-x86_64"
+_PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,18 @@ class Cli:
     def __call__(
         self, *words: str, check: int | None = 0, typed: str = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run and demand the exit status ``check``, and that no traceback reaches the user."""
-        done = subprocess.run(
-            [sys.executable, "-m", "rrdbg", *words],
-            env=self.environment(**environment), capture_output=True, text=True, timeout=120, input=typed,
-        )  # fmt: skip
+        """Run and demand the exit status ``check``, and that no traceback reaches the user.
+
+        With variables of one's own it is started by a Python of its own, which may heed them.
+        """
+        env = self.environment(**environment)
+        if environment:
+            done = subprocess.run(
+                [sys.executable, "-m", "rrdbg", *words], env=env, capture_output=True, text=True,
+                timeout=_PATIENCE_SECONDS, input=typed,
+            )  # fmt: skip
+        else:
+            done = forker().run(words, env, typed=typed, timeout=_PATIENCE_SECONDS)
         assert "Traceback" not in done.stderr, done.stderr
         assert check is None or done.returncode == check, f"{done.returncode}: {done.stdout}{done.stderr}"
         return done

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from rrdbg.engine.replay import Replay
-from tests.conftest import record
 from tests.server.conftest import serving
 
 SCRIPT = Path(__file__).parent.parent.parent / "gdb_scripts" / "rrdbg.py"
@@ -86,13 +85,7 @@ async def extended(workload: Path, workload_guest: Path, program: str, tmp_path:
         yield Extended(replay, address, program, workload_guest, tmp_path)
 
 
-@pytest.fixture(scope="session")
-def panicked(tmp_path_factory: pytest.TempPathFactory, heapbug_guest: Path) -> Path:
-    """A recording of heapbug, up to its panic; not to be changed."""
-    return record(heapbug_guest, tmp_path_factory.mktemp("panicked") / "heapbug", until_console="PANIC")
-
-
 @pytest.fixture
-def heapbug_recording(panicked: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
-    return Path(shutil.copytree(panicked, tmp_path / "heapbug"))
+def heapbug_recording(heapbug: Path, tmp_path: Path) -> Path:
+    """A copy of the recording of heapbug."""
+    return Path(shutil.copytree(heapbug, tmp_path / "heapbug"))

@@ -73,13 +73,6 @@ def disk_guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return DiskGuest(recording, image, cdrom, number)
 
 
-@pytest.fixture(scope="session")
-def workload(tmp_path_factory: pytest.TempPathFactory, workload_guest: Path) -> Path:
-    """A recording of workload, to its power-off; not to be changed."""
-    command = (QEMU, *QEMU_OPTIONS, "-serial", "stdio", "-kernel", str(workload_guest))
-    return record(command, tmp_path_factory.mktemp("keeper") / "workload")
-
-
 @pytest.fixture
 def copied(workload: Path, tmp_path: Path) -> Path:
     """A copy of workload's recording."""

@@ -14,6 +14,7 @@ from rrdbg.engine.replay import Replay
 from tests.conftest import GUEST_DIR, failing_clearly
 from tests.guests import linux
 from tests.guests.linux.tasks import Tasks, build_tasks
+from tests.recordings import made_once
 
 
 @pytest.fixture(scope="session")
@@ -38,15 +39,13 @@ def tasks_recording(tmp_path_factory: pytest.TempPathFactory, tasks_guest: Tasks
         "qemu-system-x86_64", *linux.QEMU_OPTIONS, "-nographic", "-no-reboot", "-kernel", str(guest.kernel),
         "-initrd", str(guest.initrd), "-append", guest.cmdline,
     )  # fmt: skip
-    directory = tmp_path_factory.mktemp("tasks") / "tasks"
 
-    async def make() -> None:
+    async def make(directory: Path) -> None:
         await Recorder(RecordRequest(command, directory)).run()
         async with await Replay.open(directory) as replay:
             assert await kernel_of(replay)
 
-    asyncio.run(make())
-    return directory
+    return made_once(tmp_path_factory, "tasks", lambda directory: asyncio.run(make(directory)))
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.results import Result
 from rrdbg.model.timeline.position import Position
-from tests.conftest import record
 
 
 class Noted(Outlet):
@@ -88,9 +87,3 @@ def opened(tmp_path: Path) -> Opened:
                     yield User(shell, noted)
 
     return open_copy
-
-
-@pytest.fixture(scope="session")
-def heapbug(tmp_path_factory: pytest.TempPathFactory, heapbug_guest: Path) -> Path:
-    """A recording of heapbug up to its panic; not to be changed."""
-    return record(heapbug_guest, tmp_path_factory.mktemp("shell") / "heapbug", until_console="PANIC")

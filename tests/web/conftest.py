@@ -21,8 +21,6 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.conftest import record
-
 PATIENCE = 30
 """Seconds that anything may take here; a machine may be busy with other tests."""
 
@@ -155,12 +153,6 @@ def asked(served: Served, path: str, body: object = None, **headers: str) -> tup
         return answer.status, dict(answer.getheaders()), answer.read().decode()
     finally:
         connection.close()
-
-
-@pytest.fixture(scope="session")
-def heapbug(tmp_path_factory: pytest.TempPathFactory, heapbug_guest: Path) -> Path:
-    """A recording of heapbug, to its panic; not to be changed."""
-    return record(heapbug_guest, tmp_path_factory.mktemp("web") / "heapbug", until_console="PANIC")
 
 
 @pytest.fixture(scope="session")

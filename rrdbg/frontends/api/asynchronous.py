@@ -21,7 +21,8 @@ from rrdbg.frontends.api import queries
 from rrdbg.frontends.api.drgn_program import DrgnProgram
 from rrdbg.frontends.api.targets import Address, Place, Targets
 from rrdbg.frontends.api.values import Value, read_value
-from rrdbg.frontends.shared.opening import open_with_workers, processors, symbols_of
+from rrdbg.frontends.shared.opening import open_with_workers, symbols_of
+from rrdbg.frontends.shared.options import processors
 from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.links.gdb_choice import USUAL, find_gdb
 from rrdbg.model.hits.stop import Breakpoint, Hit, Point, Stop, WatchKind, Watchpoint, check_physical

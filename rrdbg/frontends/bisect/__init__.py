@@ -19,7 +19,7 @@ from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.bisect.choosing import Asked, asked, check_had_value, predicate
 from rrdbg.frontends.bisect.report import Report
 from rrdbg.frontends.shared.long_work import Waiting
-from rrdbg.frontends.shared.opening import add_budget, add_debugger, add_jobs, add_recording, add_trust, gdb_of
+from rrdbg.frontends.shared.options import add_budget, add_debugger, add_jobs, add_recording, add_trust, gdb_of
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.hits.bisection import Bisection, Probe
 from rrdbg.model.timeline.position import START, Position

@@ -12,7 +12,7 @@ from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.queries.parting import Pair, different_events
 from rrdbg.errors import Undecided
 from rrdbg.frontends.api import AsyncReplay
-from rrdbg.frontends.shared.opening import add_budget, add_trust
+from rrdbg.frontends.shared.options import add_budget, add_trust
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.links.gdb_choice import USUAL
 from rrdbg.model.hits.bisection import Bisection, Probe

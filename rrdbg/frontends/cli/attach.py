@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rrdbg.engine.attach import attach
 from rrdbg.frontends.repl.session import add_work, read_work, work
-from rrdbg.frontends.shared.opening import add_budget
+from rrdbg.frontends.shared.options import add_budget
 from rrdbg.links.address import Address
 from rrdbg.links.attached import AttachedQemu
 

@@ -12,16 +12,8 @@ from rrdbg.commands.session import Session
 from rrdbg.engine.queries.coverage import coverage
 from rrdbg.errors import UsageError
 from rrdbg.frontends.shared.long_work import Waiting
-from rrdbg.frontends.shared.opening import (
-    add_budget,
-    add_jobs,
-    add_recording,
-    add_stretch,
-    add_symbols,
-    add_trust,
-    open_replay,
-    symbols_of,
-)
+from rrdbg.frontends.shared.opening import open_replay, symbols_of
+from rrdbg.frontends.shared.options import add_budget, add_jobs, add_recording, add_stretch, add_symbols, add_trust
 from rrdbg.frontends.shared.output_file import create
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.program.code import Function, Functions

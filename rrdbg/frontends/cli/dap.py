@@ -7,7 +7,7 @@ import argparse
 from rrdbg.errors import UsageError
 from rrdbg.frontends.dap.server import serve
 from rrdbg.frontends.dap.session import Options
-from rrdbg.frontends.shared.opening import add_spares
+from rrdbg.frontends.shared.options import add_spares
 from rrdbg.frontends.shared.standard_streams import standard_input, standard_output
 from rrdbg.links.gdb_choice import USUAL
 

@@ -16,7 +16,7 @@ from rrdbg.errors import UsageError
 from rrdbg.frontends.api import Replay, open_recording
 from rrdbg.frontends.api.drgn_program import require_drgn
 from rrdbg.frontends.shared.long_work import Waiting
-from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_symbols, add_trust
+from rrdbg.frontends.shared.options import add_budget, add_jobs, add_recording, add_symbols, add_trust
 from rrdbg.frontends.shared.progress import ProgressLine
 
 _DESCRIPTION = """

@@ -11,7 +11,8 @@ from rrdbg.engine.linux.dump import dump_core
 from rrdbg.engine.linux.kernel import kernel_of
 from rrdbg.errors import UsageError
 from rrdbg.frontends.shared.long_work import Waiting
-from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_trust, open_replay
+from rrdbg.frontends.shared.opening import open_replay
+from rrdbg.frontends.shared.options import add_budget, add_jobs, add_recording, add_trust
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.size import size_text
 

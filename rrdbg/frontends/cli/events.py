@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from rrdbg.frontends.shared.opening import add_recording
+from rrdbg.frontends.shared.options import add_recording
 from rrdbg.model.results import ConsoleLines, EventCounts, Events, Result
 from rrdbg.model.timeline.clock import is_time
 from rrdbg.model.timeline.events import EventKind, GuestEvent, parse_kind

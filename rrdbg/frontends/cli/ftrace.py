@@ -11,16 +11,8 @@ from rrdbg.commands.session import Session
 from rrdbg.engine.queries.calls import calls
 from rrdbg.errors import UsageError
 from rrdbg.frontends.shared.long_work import Waiting
-from rrdbg.frontends.shared.opening import (
-    add_budget,
-    add_jobs,
-    add_recording,
-    add_stretch,
-    add_symbols,
-    add_trust,
-    open_replay,
-    symbols_of,
-)
+from rrdbg.frontends.shared.opening import open_replay, symbols_of
+from rrdbg.frontends.shared.options import add_budget, add_jobs, add_recording, add_stretch, add_symbols, add_trust
 from rrdbg.frontends.shared.output_file import output_to
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.links.program_file import ProgramFile

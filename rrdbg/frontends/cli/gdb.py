@@ -8,16 +8,8 @@ import signal
 
 from rrdbg.frontends.cli.gdbinit import source_line
 from rrdbg.frontends.server.connection import Server
-from rrdbg.frontends.shared.opening import (
-    add_budget,
-    add_jobs,
-    add_recording,
-    add_spares,
-    add_symbols,
-    add_trust,
-    open_replay,
-    symbols_of,
-)
+from rrdbg.frontends.shared.opening import open_replay, symbols_of
+from rrdbg.frontends.shared.options import add_budget, add_jobs, add_recording, add_spares, add_symbols, add_trust
 from rrdbg.frontends.shared.symbol_lines import symbol_lines
 from rrdbg.links.gdb_choice import USUAL, find_gdb
 from rrdbg.links.gdb_watch import ANSWER_SECONDS

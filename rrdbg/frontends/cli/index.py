@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rrdbg.engine.interruption import interrupted_at
 from rrdbg.engine.snapshots.indexer import Indexed, IndexProgress, index
-from rrdbg.frontends.shared.opening import add_budget, add_recording, add_trust, find_recording
+from rrdbg.frontends.shared.options import add_budget, add_recording, add_trust, find_recording
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.size import counted, size_text
 from rrdbg.model.timeline.position import Position

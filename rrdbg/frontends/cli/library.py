@@ -11,7 +11,7 @@ from pathlib import Path
 from rrdbg.commands.facts import recording_facts
 from rrdbg.engine.machines.confined import confinement_of
 from rrdbg.errors import RecordingError
-from rrdbg.frontends.shared.opening import add_recording, add_trust, find_recording
+from rrdbg.frontends.shared.options import add_recording, add_trust, find_recording
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.size import size_text
 from rrdbg.render.json_lines import to_json

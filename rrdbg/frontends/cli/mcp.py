@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from rrdbg.errors import UsageError
-from rrdbg.frontends.shared.opening import add_debugger, add_jobs, gdb_of
+from rrdbg.frontends.shared.options import add_debugger, add_jobs, gdb_of
 from rrdbg.store.library import Library
 
 _DESCRIPTION = """

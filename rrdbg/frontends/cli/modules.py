@@ -9,7 +9,8 @@ from rrdbg.commands.arguments import read_position
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
 from rrdbg.frontends.shared.long_work import Waiting
-from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_trust, open_replay
+from rrdbg.frontends.shared.opening import open_replay
+from rrdbg.frontends.shared.options import add_budget, add_jobs, add_recording, add_trust
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.render.json_lines import to_json
 from rrdbg.render.text import render

@@ -6,7 +6,8 @@ import argparse
 
 from rrdbg.frontends.cli.web import SessionPage
 from rrdbg.frontends.repl.session import add_work, read_work, work
-from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay
+from rrdbg.frontends.shared.opening import open_replay
+from rrdbg.frontends.shared.options import add_budget, add_jobs, add_recording, add_spares, add_trust
 
 _DESCRIPTION = """
 Open a recording at its end and read commands: GDB's own, which a GDB runs on the recording, and rrdbg's. 'help' lists

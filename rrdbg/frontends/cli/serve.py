@@ -12,7 +12,8 @@ from contextlib import AsyncExitStack
 from rrdbg.engine.replay import Replay
 from rrdbg.errors import UsageError
 from rrdbg.frontends.server.connection import Server
-from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_spares, add_trust, open_replay
+from rrdbg.frontends.shared.opening import open_replay
+from rrdbg.frontends.shared.options import add_budget, add_jobs, add_recording, add_spares, add_trust
 from rrdbg.store.workfolder import WorkFolder
 
 _DESCRIPTION = """

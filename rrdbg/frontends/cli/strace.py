@@ -8,7 +8,8 @@ from contextlib import aclosing
 from rrdbg.commands.help import COMMANDS
 from rrdbg.commands.session import Session
 from rrdbg.frontends.shared.long_work import Waiting
-from rrdbg.frontends.shared.opening import add_budget, add_jobs, add_recording, add_stretch, add_trust, open_replay
+from rrdbg.frontends.shared.opening import open_replay
+from rrdbg.frontends.shared.options import add_budget, add_jobs, add_recording, add_stretch, add_trust
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.model.program.scope import task_words
 from rrdbg.model.results import Result

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rrdbg.engine.queries.tracks import timeline_tracks
 from rrdbg.errors import UsageError
-from rrdbg.frontends.shared.opening import add_recording
+from rrdbg.frontends.shared.options import add_recording
 from rrdbg.model.size import size_text
 from rrdbg.render.page import SIGNATURE, timeline_page
 from rrdbg.render.perfetto import perfetto_trace

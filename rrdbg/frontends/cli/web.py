@@ -17,16 +17,8 @@ from rrdbg.commands.arguments import read_position
 from rrdbg.errors import UsageError
 from rrdbg.frontends.repl.runner import Runner
 from rrdbg.frontends.repl.session import start_debugger
-from rrdbg.frontends.shared.opening import (
-    add_budget,
-    add_debugger,
-    add_jobs,
-    add_recording,
-    add_spares,
-    add_trust,
-    open_replay,
-    symbols_of,
-)
+from rrdbg.frontends.shared.opening import open_replay, symbols_of
+from rrdbg.frontends.shared.options import add_budget, add_debugger, add_jobs, add_recording, add_spares, add_trust
 from rrdbg.model.shown import shown
 from rrdbg.store.workfolder import WorkFolder
 

@@ -24,7 +24,7 @@ from rrdbg.frontends.hunt.beginning import Middle, find_middle
 from rrdbg.frontends.hunt.explaining import explain
 from rrdbg.frontends.hunt.judging import CriteriaJudge
 from rrdbg.frontends.hunt.report import Report
-from rrdbg.frontends.shared.opening import add_debugger, processors
+from rrdbg.frontends.shared.options import add_debugger, processors
 from rrdbg.model.hunt.criterion import Criterion, parse_criterion
 from rrdbg.model.hunt.keys import Keys
 from rrdbg.model.hunt.perturbation import (

@@ -12,7 +12,7 @@ from rrdbg.errors import Undecided
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.bisect.boots import compare
 from rrdbg.frontends.hunt.report import Report
-from rrdbg.frontends.shared.opening import gdb_of
+from rrdbg.frontends.shared.options import gdb_of
 from rrdbg.model.timeline.position import START
 from rrdbg.store.library import Library
 

@@ -13,7 +13,7 @@ from rrdbg.errors import UsageError
 from rrdbg.frontends.api import AsyncReplay
 from rrdbg.frontends.bisect.choosing import Asked, check_had_value, predicate
 from rrdbg.frontends.bisect.python import load
-from rrdbg.frontends.shared.opening import gdb_of
+from rrdbg.frontends.shared.options import gdb_of
 from rrdbg.model.hits.bisection import Verdict
 from rrdbg.model.hits.predicate import MemoryTest
 from rrdbg.model.hunt.criterion import ENDS, Criterion

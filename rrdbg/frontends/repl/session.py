@@ -16,7 +16,8 @@ from rrdbg.frontends.repl.output import Outlet
 from rrdbg.frontends.repl.runner import Runner
 from rrdbg.frontends.repl.shell import Shell, read_script
 from rrdbg.frontends.shared.long_work import Waiting
-from rrdbg.frontends.shared.opening import add_debugger, symbols_of
+from rrdbg.frontends.shared.opening import symbols_of
+from rrdbg.frontends.shared.options import add_debugger
 from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.frontends.shared.progress import ProgressLine
 from rrdbg.links.gdb_choice import USUAL
