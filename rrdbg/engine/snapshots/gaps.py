@@ -24,7 +24,10 @@ BUDGET_SHARE = 0.5
 """So much of the budget they may fill, so that nothing is dropped for them."""
 
 MEMORY_SHARE = 0.2
-"""A machine that can be saved has its RAM twice, which may be this part of the memory that is free."""
+"""A machine that can be saved has twice what its guest writes, which may be this part of the memory that is free."""
+
+_WRITTEN = 0.25
+"""The part of RAM that a guest is taken to write between two snapshots, a second or two of replay apart."""
 
 
 class Gaps:
@@ -80,7 +83,7 @@ class Gaps:
         return (
             not keeper.shelf.full
             and launcher.room(timeline) < keeper.shelf.budget * BUDGET_SHARE
-            and 2 * launcher.ram <= available() * MEMORY_SHARE
+            and 2 * launcher.ram * _WRITTEN <= available() * MEMORY_SHARE
         )
 
 
