@@ -16,7 +16,8 @@ from rrdbg.frontends.shared.own_gdb import Debugger
 from rrdbg.model.hits.stop import Breakpoint
 from rrdbg.model.results import Output, Stopped
 from rrdbg.model.timeline.position import START
-from tests.linux.asked import console_of, printed
+from tests.guests.linux.tasks import Tasks
+from tests.linux.asked import answers, console_of, printed
 from tests.linux.test_kernel import told
 
 pytestmark = [pytest.mark.matrix, pytest.mark.linux, pytest.mark.timeout(900)]
@@ -91,3 +92,51 @@ async def test_frames_end_where_a_program_has_called_the_kernel(tasks: Replay, v
         number = next(number for number, name in enumerate(interrupted) if name.startswith("asm_"))
         assert number in range(2, 6)
     assert "witness: main" in console_of(tasks.recording.layout.root)
+
+
+async def test_steps_back_into_a_system_call_and_out_to_the_program_again(
+    tasks: Replay, vmlinux: Path, tasks_guest: Tasks
+) -> None:
+    """By lines: from behind a write back into the kernel, and out of it to what has called it."""
+    await tasks.seek(printed(tasks, "witness: close"))
+    async with Debugger.on(tasks, "gdb", vmlinux) as debugger:
+        session = debugger.session
+        await answers(session, f"symbols {tasks_guest.program}")
+        await answers(session, f"symbols {tasks_guest.library}")
+        in_kernel = tasks.position
+        await debugger.run("tbreak witness.c:46")
+        assert "main () at " in await said(debugger, "continue")
+        assert tasks.position > in_kernel
+
+        names: list[str] = []
+        while "entry_SYSCALL_64" not in names and len(names) < 60:
+            await debugger.run("reverse-step")
+            frame = await debugger.symbols.frame()
+            assert frame
+            names.append(frame.function or "")
+        assert names[-1] == "entry_SYSCALL_64", names
+        guest = LinuxGuest(tasks)
+        running = await guest.running()
+        assert running
+        assert (running.task.comm, running.mode) == ("witness", "kernel")
+        assert tasks.position > in_kernel
+        await debugger.run("tbreak do_syscall_64")
+        assert "do_syscall_64 (" in await said(debugger, "reverse-continue")
+        assert tasks.position < in_kernel
+        assert await frames(debugger) == ["do_syscall_64", "entry_SYSCALL_64"]
+
+        # The library's function, which the program's own has called. By lines GDB itself goes too far back over a PLT.
+        await debugger.run("tbreak *(long)&entry_SYSCALL_64")
+        await debugger.run("reverse-continue")
+        await debugger.run("reverse-stepi")
+        running = await guest.running()
+        assert running
+        assert running.mode == "user"
+        frames_here = await said(debugger, "backtrace")
+        assert " in tell (" in frames_here
+        assert " in main () at " in frames_here
+        await debugger.run("tbreak tell")
+        assert "tell (call=" in await said(debugger, "reverse-continue")
+        # And through it once more, forward.
+        assert "main () at " in await said(debugger, "finish")
+        assert tasks.position > in_kernel

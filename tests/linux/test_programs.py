@@ -55,6 +55,14 @@ async def test_a_program_and_its_library_have_their_symbols_where_they_lie(
         with pytest.raises(UsageError, match="is a thread of the kernel's"):
             await answers(session, "symbols --task kthreadd")
 
+        # Where it has got its name, in its execve, there is nothing yet.
+        here = tasks.position
+        await answers(session, "seek start")
+        await answers(session, "seek task witness")
+        with pytest.raises(UsageError, match=r"witness\[\d+\] has no program mapped yet: its execve is under way"):
+            await answers(session, f"symbols {tasks_guest.program}")
+        await tasks.seek(here)
+
         # Source lines in the program, back through a system call that it has made.
         await debugger.run("break tell")
         await debugger.run("continue")

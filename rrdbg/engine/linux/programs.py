@@ -31,7 +31,7 @@ _MASK = (1 << 64) - 1
 def programs_of(memory: KernelMemory, reader: TaskReader, task: Task) -> tuple[list[MappedProgram], KernelMemory]:
     """What ``task`` has mapped, its own program first, and its memory.
 
-    :raises UsageError: it is a thread of the kernel's or has ended, or the kernel does not tell.
+    :raises UsageError: it is a thread of the kernel's, has ended or only begins, or the kernel does not tell.
     """
     offsets = reader.kernel.offsets
     if "mm_struct.saved_auxv" not in offsets:
@@ -40,7 +40,13 @@ def programs_of(memory: KernelMemory, reader: TaskReader, task: Task) -> tuple[l
     user = own_memory(memory, reader, task.address)
     if not mm or user is None:
         raise UsageError(f"{task} is a thread of the kernel's, or has ended, and has no program.")
-    return list(_mapped(user, dict(_pairs(memory.read(mm + offsets["mm_struct.saved_auxv"], _AUXV_BYTES))))), user
+    auxiliary = dict(_pairs(memory.read(mm + offsets["mm_struct.saved_auxv"], _AUXV_BYTES)))
+    if _AT_ENTRY not in auxiliary:
+        raise UsageError(
+            f"{task} has no program mapped yet: its execve is under way here; 'strace --task {task.pid}' lists where "
+            "it goes on."
+        )
+    return list(_mapped(user, auxiliary)), user
 
 
 def own_memory(memory: KernelMemory, reader: TaskReader, task: int) -> KernelMemory | None:
