@@ -84,10 +84,12 @@ class Debugger:
 
 
 @asynccontextmanager
-async def debugging(recording: Path, elf: Path | None, folder: Path, *before: str) -> AsyncIterator[Debugger]:
+async def debugging(
+    recording: Path, elf: Path | None, folder: Path, *before: str, program: str = "gdb"
+) -> AsyncIterator[Debugger]:
     """A GDB with the symbols of ``elf`` on a copy of ``recording``; it is given the commands ``before`` first."""
     async with serving(recording, folder) as (replay, address):
-        gdb = await Gdb.start("gdb", *([str(elf)] if elf else []))
+        gdb = await Gdb.start(program, *([str(elf)] if elf else []))
         try:
             for line in before:
                 await gdb.console(line)

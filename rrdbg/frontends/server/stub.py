@@ -21,6 +21,7 @@ from rrdbg.frontends.server.fixed import FIXED
 from rrdbg.frontends.server.floor import BUSY, LASTING, MOVED, WITHOUT_GUEST, Floor
 from rrdbg.frontends.server.packets import PACKET_SIZE, number
 from rrdbg.frontends.server.points import PointSet
+from rrdbg.frontends.server.second_step import SecondStep
 from rrdbg.frontends.server.stops import INTERRUPTED, QUIET, TRAP, ClientFeatures, stop_reply
 from rrdbg.frontends.server.what_if import WhatIf
 from rrdbg.links.layouts import Layout, layouts
@@ -79,6 +80,7 @@ class Stub:
         self.window = floor.window
         self._shared = floor.shared
         self.points = PointSet()
+        self._second_step = SecondStep(replay.recording.manifest.invocation.architecture)
         self._said: int | None = None
         self._say = say
         self.lookers = int(looks_again)
@@ -122,6 +124,7 @@ class Stub:
         self.points.clear()
         await self._end_what_if()
         self._features = ClientFeatures()
+        self._second_step.forget()
         self._physical = False
         self._layout = self.unsaid = ""
         self._interrupted_at = -math.inf
@@ -219,7 +222,13 @@ class Stub:
     async def _obey(self, packet: bytes, name: bytes) -> bytes | None:
         if self._what_if and WhatIf.takes(packet):
             return await self._divert(self._what_if, packet, name)
-        return await self._handlers[name](packet[len(name) :])
+        moves = WhatIf.moves(packet)
+        if moves and self._second_step.is_next(packet, self.points, self.state):
+            return self._features.stop(TRAP)
+        answer = await self._handlers[name](packet[len(name) :])
+        if moves and answer:
+            self._second_step.replied(answer, self.state)
+        return answer
 
     def _fixed(self, answer: bytes) -> Handler:
         async def handler(_: bytes) -> bytes:
@@ -250,6 +259,7 @@ class Stub:
         wanted = rest.lstrip(b":").split(b";")
         if wanted != [b""]:  # else only an extension of GDB's asks, which has told before what it knows
             self._features = ClientFeatures(**{word: f"{word}+".encode() in wanted for word in _WORDS})
+            self._second_step.client(wanted)
         known = asdict(self._features)
         return ";".join([*_FEATURES, *(f"{word}+" for word in _WORDS if known[word])]).encode()
 
