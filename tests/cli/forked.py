@@ -1,8 +1,8 @@
 """Starts of ``rrdbg`` that need not read it anew: a process that has read all of it forks for each.
 
 Reading it is a third of what a short command takes, and the tests give hundreds. What runs is a process of its own
-like any other, in a session of its own, with the user's environment, folder and files. What depends on Python's own
-start (variables that it reads, a terminal, a signal to a process' group) is tested with that.
+like any other, in a session of its own, with the user's environment, folder, umask and files. What depends on Python's
+own start (variables that it reads, a terminal, a signal to a process' group) is tested with that.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Forker:
         with file() as given, file() as output, file() as errors:
             given.write(typed)
             given.seek(0)
-            request = json.dumps({"words": words, "env": env, "folder": str(Path.cwd())}).encode()
+            request = json.dumps([words, env, str(Path.cwd()), _umask()]).encode()
             socket.send_fds(self._asked, [request], [one.fileno() for one in (given, output, errors)])
             pid = int(self._asked.recv(_MOST))
             self._asked.settimeout(timeout)
@@ -93,7 +93,8 @@ def _serve(asked: socket.socket) -> None:
         pid = os.fork()
         if not pid:
             asked.close()
-            _become(json.loads(request), files)
+            words, env, folder, mask = json.loads(request)
+            _become(words, env, folder, mask, files)
         for file in files:
             os.close(file)
         asked.send(str(pid).encode())
@@ -101,20 +102,25 @@ def _serve(asked: socket.socket) -> None:
         asked.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
-def _become(request: dict[str, list[str] | str | dict[str, str]], files: Sequence[int]) -> NoReturn:
+def _umask() -> int:
+    """The one of this process, which is only told to whoever sets another."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _become(words: list[str], env: dict[str, str], folder: str, mask: int, files: Sequence[int]) -> NoReturn:
     """Be ``rrdbg`` with these words; its end is that of the interpreter, with all that is to be done then."""
     from rrdbg.frontends.cli.main import main
 
-    words, env, folder = request["words"], request["env"], request["folder"]
-    assert isinstance(words, list)
-    assert isinstance(env, dict)
     os.setsid()
+    os.umask(mask)
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
     os.environ.clear()
     os.environ.update(env)
-    os.chdir(str(folder))
+    os.chdir(folder)
     sys.argv = ["rrdbg", *words]
     sys.exit(main())
 

@@ -8,17 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from rrdbg.engine.hunt.attempt import Guest, attempt
+from rrdbg.engine.hunt.attempt import Guest, Tried, attempt, course_of
 from rrdbg.engine.hunt.beginnings import Beginnings
+from rrdbg.engine.hunt.explainer import Explainer
+from rrdbg.engine.hunt.hunter import Hunter, HuntRequest, Run
 from rrdbg.engine.hunt.lookout import look
-from rrdbg.engine.making.recorder import Recorder, RecordRequest
+from rrdbg.engine.making.recorder import Recorded, Recorder, RecordRequest
 from rrdbg.engine.replay import Replay
 from rrdbg.frontends.cli.main import main
 from rrdbg.model.hits.stop import Breakpoint, StopReason
-from rrdbg.model.hunt.perturbation import IN_THE_MIDDLE, Choices, Perturbation
+from rrdbg.model.hunt.course import Course
+from rrdbg.model.hunt.perturbation import IN_THE_MIDDLE, Aspect, Choices, Perturbation
 from rrdbg.model.hunt.places import LATE_MS, Places
 from rrdbg.model.hunt.sharing import Sharing, Touch
+from rrdbg.model.timeline.deliveries import Deliveries, Delivery
 from rrdbg.model.timeline.position import Position
+from rrdbg.store.layout import Layout
+from rrdbg.store.library import Library
 from rrdbg.store.recording import Recording, adopt
 from tests.cli.conftest import bare_metal
 from tests.conftest import GUEST_DIR, failing_clearly
@@ -73,6 +79,31 @@ def test_most_runs_have_a_place_of_their_own() -> None:
     assert all(one.shift is None for one in made if one.place is not None)
 
 
+class _Alike:
+    """Each run is interrupted at the same number of instructions behind where it begins."""
+
+    jobs = 1
+
+    async def make(self, guest: Guest, perturbation: Perturbation, directory: Path) -> Tried:
+        return Tried("timeout", 100, 0.1, Course.of(Deliveries.of([(50, Delivery.INTERRUPT)]), None))
+
+    async def close(self) -> None:
+        """Nothing is under way."""
+
+
+async def test_what_begins_elsewhere_is_no_repetition(tmp_path: Path) -> None:
+    places = Places([[Touch(icount, icount) for icount in range(1000, 1200)]])
+    request = HuntRequest(Guest(["qemu-system-x86_64"]), 1, Choices((Aspect.PLACE,), places=places), runs=13)
+    runs: list[Run] = []
+    hunter = Hunter(request, _Alike(), Library(tmp_path), "hunt", on_run=runs.append)
+    await hunter.run()
+    first: dict[int | None, int] = {}
+    for run in runs:
+        earlier = first.setdefault(run.perturbation.place, run.number)
+        assert run.same_as == (None if earlier == run.number else earlier)
+    assert len(first) > 5
+
+
 @pytest.fixture(scope="module")
 def racy() -> Path:
     with failing_clearly("check_use"):
@@ -108,21 +139,61 @@ async def test_places_are_where_the_guest_touches_what_its_timer_does(source: Pa
         assert len({touch.pc for touch in found}) < 60
 
 
+async def failing_place(replay: Replay, racy: Path) -> tuple[int, int]:
+    """Behind a look at `pending` and before its use, where an interrupt makes the guest fail; and where `main` begins.
+
+    Only where the timer has not taken the request back the next access is its use.
+    """
+    looks = symbol(racy, "take").address
+    await replay.cont([Breakpoint(1, symbol(racy, "main").address)])
+    start = replay.position.icount
+    pairs = (pair for each in await look(replay, start) for pair in pairwise(each) if pair[0].pc == looks)
+    return next(look_.icount for look_, use in pairs if 0 < use.pc - looks < 16), start
+
+
 async def test_a_run_that_begins_at_a_place_is_interrupted_there(source: Path, racy: Path, tmp_path: Path) -> None:
     """At once, behind the look at `pending` and before its use: the guest fails."""
-    looks = symbol(racy, "take").address
     async with await Replay.open(source) as replay:
-        await replay.cont([Breakpoint(1, symbol(racy, "main").address)])
-        stretches = await look(replay, replay.position.icount)
-        # Only where the timer has not taken the request back the next access is its use.
-        pairs = (pair for each in stretches for pair in pairwise(each) if pair[0].pc == looks)
-        place = next(look_.icount for look_, use in pairs if 0 < use.pc - looks < 16)
+        place, _ = await failing_place(replay, racy)
         guest = Guest(["qemu-system-x86_64"], ("PANIC",), 30.0, beginnings=Beginnings(replay))
         recorded = await attempt(guest, Perturbation(idle="jump", place=place, later=1_000_000), tmp_path / "try")
     assert recorded.deliveries.icounts[0] <= 1
     assert recorded.ended == "the console printed 'PANIC'"
     with Recording.open(recorded.directory, trusted=True) as recording:
         assert recording.manifest.begins_in == f"source at {place:,}"
+
+
+@pytest.mark.matrix
+async def test_a_failure_needs_its_place_and_is_compared_with_what_begins_there(
+    source: Path, racy: Path, tmp_path: Path
+) -> None:
+    """Without the place no interrupt comes there, and without the delay none comes at once."""
+    async with await Replay.open(source) as replay:
+        place, start = await failing_place(replay, racy)
+        beginnings = Beginnings(replay)
+        guest = Guest(
+            ["qemu-system-x86_64"], ("PANIC", "done"), 30.0,
+            beginning=await beginnings.at(start), beginnings=beginnings,
+        )  # fmt: skip
+        whole = Perturbation(idle="jump", place=place, later=1_000_000)
+        recorded = await attempt(guest, whole, tmp_path / "failed")
+        assert await panics(recorded)
+        run = Run(1, whole, Tried(recorded.ended, recorded.icount, recorded.seconds, course_of(recorded), "panic"))
+        tried: list[tuple[Perturbation, str | None]] = []
+        explainer = Explainer(guest, panics, Library(tmp_path), lambda *item: tried.append(item))
+        explanation = await explainer.explain(run, "passed")
+    assert explanation.repeats
+    assert explanation.needed is not None
+    assert {Aspect.PLACE, Aspect.LATER} <= set(explanation.needed.aspects) <= set(whole.aspects)
+    assert (whole.without(Aspect.PLACE), None) in tried
+    assert explanation.passed is not None
+    with Recording.open(Path(explanation.passed), trusted=True) as recording:
+        assert recording.manifest.begins_in == f"source at {place:,}"
+        assert b"PANIC" not in recording.layout.console.read_bytes()
+
+
+async def panics(recorded: Recorded) -> str | None:
+    return "panic" if b"PANIC" in Layout(recorded.directory).console.read_bytes() else None
 
 
 def test_a_cluster_has_one_place_for_all(

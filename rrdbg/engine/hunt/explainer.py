@@ -62,7 +62,10 @@ class Explainer:
         return True
 
     async def _try(self, run: Run, perturbation: Perturbation, folder: Path) -> bool:
-        """Whether the guest fails with ``perturbation``; what passes and is more like ``run`` than all before stays."""
+        """Whether the guest fails with ``perturbation``; what passes and is more like ``run`` than all before stays.
+
+        One that begins elsewhere is like it nowhere: both count their instructions from where they begin.
+        """
         self._made += 1
         directory = folder / f"try-{self._made}"
         recorded = await attempt(self._guest, perturbation, directory)
@@ -70,7 +73,7 @@ class Explainer:
         self._on_try(perturbation, failed)
         common = course_of(recorded).common(run.tried.course)
         drop = directory
-        if failed is None and common > self._common:
+        if failed is None and perturbation.place == run.perturbation.place and common > self._common:
             drop, self._best, self._common = self._best or folder / "none", directory, common
         shutil.rmtree(drop, ignore_errors=True)
         return failed is not None

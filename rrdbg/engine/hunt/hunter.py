@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -100,7 +101,8 @@ class Hunter:
         self._name = name
         self._on_run = on_run
         self._on_broken = on_broken
-        self._seen = {failed: Courses() for failed in (False, True)}
+        # By how they ended and where they began, from where they count their instructions.
+        self._seen: defaultdict[tuple[bool, int | None], Courses] = defaultdict(Courses)
         self._broken = 0
         self._same = 0
         self._numbers: Iterator[int] = itertools.count(request.first)
@@ -169,7 +171,7 @@ class Hunter:
         tried = await self._tries.make(self.request.guest, perturbation, directory)
         self.instructions += tried.icount
         failed = tried.failed is not None
-        same_as = self._seen[failed].add(tried.course, number)
+        same_as = self._seen[failed, perturbation.place].add(tried.course, number)
         self._same = 0 if same_as is None else self._same + 1
         self.tally = self.tally.plus(failed=failed, repeated=same_as is not None)
         run = Run(number, perturbation, tried, same_as)
