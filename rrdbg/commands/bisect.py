@@ -8,11 +8,11 @@ from rrdbg.commands.arguments import read_stretch
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.scope import bisection
 from rrdbg.commands.session import Session
+from rrdbg.commands.subject import compiled
 from rrdbg.engine.queries.bisect import Bisector
 from rrdbg.engine.queries.predicates import FormulaPredicate
-from rrdbg.errors import GdbError, Interrupted, RrdbgError, UsageError
+from rrdbg.errors import Interrupted, RrdbgError
 from rrdbg.model.hits.predicate import ExpressionFormula
-from rrdbg.model.program.agent import Expression
 from rrdbg.model.program.scope import read_task
 from rrdbg.model.results import Message, Result
 from rrdbg.render.text import times
@@ -38,7 +38,7 @@ async def _bisect(session: Session, text: str) -> AsyncGenerator[Result, None]:
     origin = replay.position
     text, task = read_task(text)
     what, start, end = await read_stretch(session, text)
-    formula = ExpressionFormula(await _condition(session, what))
+    formula = ExpressionFormula(await compiled(session, what))
     between, predicate = await bisection(session, FormulaPredicate(formula), start, end, task)
     bisector = Bisector(replay, predicate, between)
     try:
@@ -59,17 +59,3 @@ async def _bisect(session: Session, text: str) -> AsyncGenerator[Result, None]:
     if turn.elsewhere:
         yield Message(turn.told_elsewhere)
     yield await session.stopped(await replay.seek(turn.place))
-
-
-async def _condition(session: Session, text: str) -> Expression:
-    if text.startswith("@"):
-        try:
-            return Expression(bytes.fromhex(text[1:]))
-        except ValueError:
-            raise UsageError(f"'{text}' is not bytecode in hexadecimal.") from None
-    if session.symbols is None:
-        raise UsageError("Without a GDB there are no expressions; use 'rrdbg bisect RECORDING --memory ADDR:LEN==HEX'.")
-    try:
-        return await session.symbols.condition(text)
-    except GdbError as error:
-        raise UsageError(f"The condition '{text}' is wrong: {error}") from None

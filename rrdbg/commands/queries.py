@@ -11,9 +11,11 @@ from rrdbg.commands.listing import Listing
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.scope import Scope, Wanted, task_runs
 from rrdbg.commands.session import Session
-from rrdbg.commands.subject import PHYSICAL_DETAILS, TASK_DETAILS, Scopes, Subject
+from rrdbg.commands.subject import CONDITION_DETAILS, PHYSICAL_DETAILS, TASK_DETAILS, Scopes, Subject, read_condition
 from rrdbg.engine.queries.trace import trace
+from rrdbg.engine.queries.writes import last_write, writes
 from rrdbg.errors import OutOfRange, UsageError
+from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Hit, Watchpoint, within
 from rrdbg.model.program.tracing import Print, Tracepoint
 from rrdbg.model.program.variable import Variable
@@ -27,22 +29,24 @@ QUERIES = Registry()
 
 @QUERIES.command(
     "last", Category.QUERIES, "Go back to the last write that changed EXPR, and show the old and the new value.",
-    arguments="EXPR [--everywhere|--physical|--task NAME|PID]", repeats=True, takes=(Takes.EXPRESSION,),
+    arguments="EXPR [if CONDITION] [--everywhere|--physical|--task NAME|PID]", repeats=True, takes=(Takes.EXPRESSION,),
     details="EXPR is what GDB can take the address of, or without symbols *ADDRESS:LENGTH. The cursor is left on the "
     "instruction that is about to write. Where the value is another one than the last write has left, as by a disk's "
     "DMA, it is told between which positions it changed, and which block or packet event comes next. Breakpoints and "
     "watchpoints do not count meanwhile. Where each process has memory of its own at EXPR, the one at the cursor is "
-    "meant; --everywhere finds writes in any. " + f"{PHYSICAL_DETAILS} {TASK_DETAILS}",
+    "meant; --everywhere finds writes in any. " + f"{CONDITION_DETAILS} {PHYSICAL_DETAILS} {TASK_DETAILS}",
     examples=(
         "last tasks[3].magic", "last *0x104128:8", "last tasks[3].magic --physical", "last jiffies_64 --task 0",
+        "last rounds if rounds == 7",
     ),
 )  # fmt: skip
 async def _last(session: Session, text: str) -> AsyncGenerator[Result, None]:
     what, scopes = Scopes.read(text)
-    subject = await Subject.read(session, what, scopes)
+    where, condition = await read_condition(session, what)
+    subject = await Subject.read(session, where, scopes)
     here = session.replay.position
     point = await meant(session, subject.point(), scopes, START, here)
-    found = await session.replay.last_before(here, [point])
+    found = await _last_of(session, point, condition, here)
     left_out = await elsewhere(session, point)
     if found is None:
         await session.replay.seek(here)
@@ -51,18 +55,30 @@ async def _last(session: Session, text: str) -> AsyncGenerator[Result, None]:
         yield result
 
 
+async def _last_of(
+    session: Session, point: Watchpoint, condition: Condition | None, here: Position
+) -> tuple[Position, Hit] | None:
+    """Where the last write before ``here`` is about to be made, and its hit."""
+    if condition is None:
+        return await session.replay.last_before(here, [point])
+    hit = await last_write(session.replay, point, condition, here)
+    return (await session.replay.before(hit.position), hit) if hit else None
+
+
 @QUERIES.command(
     "first", Category.QUERIES, "Go to the first write of all that changed EXPR, and show the old and the new value.",
-    arguments="EXPR [--everywhere|--physical|--task NAME|PID]", takes=(Takes.EXPRESSION,),
-    details="EXPR, --everywhere, --physical and --task are as for 'last'.",
-    examples=("first rounds",),
+    arguments="EXPR [if CONDITION] [--everywhere|--physical|--task NAME|PID]", takes=(Takes.EXPRESSION,),
+    details="EXPR, the condition, --everywhere, --physical and --task are as for 'last'.",
+    examples=("first rounds", "first rounds if rounds > 100"),
 )  # fmt: skip
 async def _first(session: Session, text: str) -> AsyncGenerator[Result, None]:
     what, scopes = Scopes.read(text)
-    subject = await Subject.read(session, what, scopes)
-    end = session.replay.timeline.end
+    where, condition = await read_condition(session, what)
+    subject = await Subject.read(session, where, scopes)
+    replay, end = session.replay, session.replay.timeline.end
     point = await meant(session, subject.point(), scopes, START, end)
-    async with aclosing(session.replay.scan([point], START, end)) as hits:
+    found = writes(replay, point, condition, START, end) if condition else replay.scan([point], START, end)
+    async with aclosing(found) as hits:
         hit = await anext(hits, None)
     left_out = await elsewhere(session, point)
     if hit is None:

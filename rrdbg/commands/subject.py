@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from rrdbg.commands.arguments import read_range
 from rrdbg.commands.session import Session
-from rrdbg.errors import UsageError
+from rrdbg.errors import GdbError, UsageError
 from rrdbg.links.translation import physical_here
+from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.physical_place import PhysicalPlace
 from rrdbg.model.hits.stop import WatchKind, Watchpoint, check_physical
+from rrdbg.model.program.agent import Expression
 from rrdbg.model.program.scope import BEHIND, EVERYWHERE, PHYSICAL, read_scope, read_task
 from rrdbg.model.program.variable import Variable
 
@@ -23,6 +25,11 @@ PHYSICAL_DETAILS = (
 TASK_DETAILS = (
     "With --task only accesses count that this task makes, or any thread of the process with this number, whatever "
     "address space it has; when it runs is found in one pass over the stretch, and kept ('info switches')."
+)
+
+CONDITION_DETAILS = (
+    "With a condition, an expression without local variables, only those writes count behind which it holds; changes "
+    "that no instruction has made are not looked for then."
 )
 
 _BYTES = re.compile(r"\*.+:\d+")
@@ -102,6 +109,35 @@ class Subject:
             return Watchpoint(number, self.variable.address, self.variable.length, kind)
         check_physical(kind)
         return Watchpoint.on_physical(number, self.physical)
+
+
+async def read_condition(session: Session, text: str) -> tuple[str, Condition | None]:
+    """``EXPR if CONDITION`` in its two parts; the second is None where there is none.
+
+    :raises UsageError: the condition is wrong, or needs symbols that are not there.
+    """
+    what, _, condition = (part.strip() for part in text.partition(" if "))
+    if not condition:
+        return text, None
+    return what, Condition([await compiled(session, condition)], unclear=False)
+
+
+async def compiled(session: Session, text: str) -> Expression:
+    """A condition that can be judged anywhere in the recording; behind an @ it is bytecode already.
+
+    :raises UsageError: it is wrong, or needs symbols that are not there.
+    """
+    if text.startswith("@"):
+        try:
+            return Expression(bytes.fromhex(text[1:]))
+        except ValueError:
+            raise UsageError(f"'{text}' is not bytecode in hexadecimal.") from None
+    if session.symbols is None:
+        raise UsageError("Without a GDB there are no expressions; use 'rrdbg bisect RECORDING --memory ADDR:LEN==HEX'.")
+    try:
+        return await session.symbols.condition(text)
+    except GdbError as error:
+        raise UsageError(f"The condition '{text}' is wrong: {error}") from None
 
 
 async def read_variable(session: Session, text: str) -> Variable:

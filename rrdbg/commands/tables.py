@@ -12,8 +12,9 @@ from rrdbg.commands.queries import elsewhere, meant
 from rrdbg.commands.registry import Category, Registry, Takes
 from rrdbg.commands.scope import Scope, Wanted
 from rrdbg.commands.session import Session
-from rrdbg.commands.subject import PHYSICAL_DETAILS, TASK_DETAILS, Scopes, Subject
+from rrdbg.commands.subject import CONDITION_DETAILS, PHYSICAL_DETAILS, TASK_DETAILS, Scopes, Subject, read_condition
 from rrdbg.engine.queries.calls import Call, calls
+from rrdbg.engine.queries.writes import writes
 from rrdbg.model.hits.stop import Hit, WatchKind
 from rrdbg.model.program.function import NO_VALUE, UNKNOWN, Function
 from rrdbg.model.program.guest_string import GuestString
@@ -39,9 +40,11 @@ _UNWRITTEN = (
 
 @TABLES.command(
     "writes", Category.QUERIES, "List every write that changed EXPR.",
-    arguments="EXPR [from POSITION] [to POSITION] [--everywhere|--physical|--task NAME|PID]", takes=(Takes.EXPRESSION,),
-    details=f"{_DETAILS} {_UNWRITTEN} {PHYSICAL_DETAILS}",
+    arguments="EXPR [if CONDITION] [from POSITION] [to POSITION] [--everywhere|--physical|--task NAME|PID]",
+    takes=(Takes.EXPRESSION,),
+    details=f"{_DETAILS} {_UNWRITTEN} {CONDITION_DETAILS} {PHYSICAL_DETAILS}",
     examples=(
+        "writes rounds if rounds > 100",
         "writes tasks[3].magic", "writes *0x104128:8 from 50%", "> writes.csv writes rounds",
         "writes tasks[3].magic --physical",
     ),
@@ -67,12 +70,16 @@ async def _reads(session: Session, text: str) -> AsyncGenerator[Result, None]:
 async def _accesses(session: Session, text: str, kind: WatchKind) -> AsyncGenerator[Result, None]:
     text, scopes = Scopes.read(text)
     what, start, end = await read_stretch(session, text)
-    subject = await Subject.read(session, what, scopes)
+    where, condition = await read_condition(session, what) if kind is WatchKind.WRITE else (what, None)
+    subject = await Subject.read(session, where, scopes)
     session.found.clear()
     point = await meant(session, subject.point(kind), replace(scopes, everywhere=False), start, end)
     if behind := subject.behind:
         yield Message(behind)
-    hits = session.replay.scan([point], start, end, foreign=scopes.everywhere)
+    if condition:
+        hits = writes(session.replay, point, condition, start, end, foreign=scopes.everywhere)
+    else:
+        hits = session.replay.scan([point], start, end, foreign=scopes.everywhere)
     listing = Listing(session, start)
     with listing.keeping():
         async with aclosing(hits):

@@ -329,6 +329,10 @@ class Replay:
         self._cursor.position = position
         self._cursor.on_rest(position)
 
+    async def start_at(self, icount: int) -> Walker:
+        """A machine of its own at the plain ``icount``; the caller closes it."""
+        return await self._cursor.start_at(icount)
+
     @again
     async def visit(self, position: Position, look: Callable[[Walker], Awaitable[T]]) -> T:
         """What ``look`` makes of a machine at or just before ``position``, which it may walk on; the cursor stays."""

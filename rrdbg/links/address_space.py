@@ -12,9 +12,12 @@ A kernel thread goes on with the page tables of the process before (lazy TLB): i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rrdbg.errors import RspError
 from rrdbg.links.machine import Machine
 from rrdbg.links.page_tables import alias, entries, levels
+from rrdbg.links.registers import RegisterFile
 
 _PAGE = 0x1000
 _X86_PAGING = 1 << 31
@@ -37,20 +40,47 @@ async def space_in_use(machine: Machine) -> int | None:
 
     On AArch64 those of the lower half, which is the processes'.
     """
-    names = machine.register_file.registers
-    if "cr3" in names:
-        return await _x86(machine)
-    if "TTBR0_EL1" in names:
-        control, root = await machine.register("SCTLR"), await machine.register("TTBR0_EL1")
-        control = await machine.register("SCTLR_EL1") if control is None else control
-        return root & _AARCH64_ROOT if root is not None and (control is None or control & _AARCH64_MMU) else None
-    if "satp" in names:
-        satp = await machine.register("satp")
-        wide = names["satp"].size == 8
-        if satp is None or not satp >> (60 if wide else 31):
-            return None
-        return (satp & (_RISCV_FRAMES if wide else _RISCV_FRAMES_32)) * _PAGE
-    return None
+    layout = machine.register_file
+    values = [await machine.register(name) for name in root_registers(layout)]
+    root, may_be_users = root_by(layout, values)
+    if root is None or not may_be_users:
+        return root
+    if root not in machine.roots:
+        machine.roots[root] = root - _PAGE if await _are_twins(machine, root - _PAGE, root) else root
+    return machine.roots[root]
+
+
+def root_registers(layout: RegisterFile) -> tuple[str, ...]:
+    """The names of the registers that say which page tables are in use."""
+    wanted: tuple[str, ...] = ()
+    if "cr3" in layout.registers:
+        wanted = "cr3", "cr0", "cr4", "efer"
+    elif "TTBR0_EL1" in layout.registers:
+        wanted = "TTBR0_EL1", "SCTLR" if "SCTLR" in layout.registers else "SCTLR_EL1"
+    elif "satp" in layout.registers:
+        wanted = ("satp",)
+    return tuple(name for name in wanted if name in layout.registers)
+
+
+def root_by(layout: RegisterFile, values: Sequence[int | None]) -> tuple[int | None, bool]:
+    """The root, by the ``values`` of :func:`root_registers`, None where there is none.
+
+    The second tells whether it may be the user's of a process that has two, which only its entries tell.
+    """
+    known = dict(zip(root_registers(layout), values, strict=True))
+    if "cr3" in known:
+        return _x86_root(known["cr3"], known.get("cr0") or 0, known.get("cr4") or 0, known.get("efer") or 0)
+    if "TTBR0_EL1" in known:
+        root, control = known["TTBR0_EL1"], known.get("SCTLR", known.get("SCTLR_EL1"))
+        in_use = root is not None and (control is None or control & _AARCH64_MMU)
+        return (root & _AARCH64_ROOT if root is not None and in_use else None), False
+    satp = known.get("satp")
+    if satp is None:
+        return None, False
+    wide = layout.registers["satp"].size == 8
+    if not satp >> (60 if wide else 31):
+        return None, False
+    return (satp & (_RISCV_FRAMES if wide else _RISCV_FRAMES_32)) * _PAGE, False
 
 
 async def space_of(machine: Machine, address: int) -> int | None:
@@ -78,19 +108,12 @@ async def _is_by_process(machine: Machine, space: int, address: int) -> bool:
     return not address >> 63 and any(entry & 1 for entry in table[_X86_HALF:])
 
 
-async def _x86(machine: Machine) -> int | None:
-    control, extended = await machine.register("cr0"), await machine.register("cr4")
-    root, features = await machine.register("cr3"), await machine.register("efer")
-    if root is None or not (control or 0) & _X86_PAGING:
-        return None
-    if not (features or 0) & _X86_LONG_MODE:
-        return root & (0xFFFF_FFE0 if (extended or 0) & _X86_PAE else 0xFFFF_F000)
-    root &= _X86_FRAME
-    if not root & _PAGE:
-        return root
-    if root not in machine.roots:
-        machine.roots[root] = root - _PAGE if await _are_twins(machine, root - _PAGE, root) else root
-    return machine.roots[root]
+def _x86_root(root: int | None, control: int, extended: int, features: int) -> tuple[int | None, bool]:
+    if root is None or not control & _X86_PAGING:
+        return None, False
+    if not features & _X86_LONG_MODE:
+        return root & (0xFFFF_FFE0 if extended & _X86_PAE else 0xFFFF_F000), False
+    return root & _X86_FRAME, bool(root & _PAGE)
 
 
 async def _are_twins(machine: Machine, kernels: int, users: int) -> bool:

@@ -11,7 +11,8 @@ struct run {
     uint64_t length, place;
     uint64_t depth;
     uint64_t values[MOST_VALUES];
-    bool failed; /* what cannot be run, or reads what is not there */
+    bool failed;                   /* what cannot be run, or reads what is not there */
+    uint64_t missing, missing_at; /* of memory that is not there: how many bytes, and where */
 };
 
 static struct bytes *buffer;
@@ -78,8 +79,10 @@ static void push_register(struct run *run, uint64_t wanted) {
 static void push_memory(struct run *run, uint64_t size) {
     uint64_t address = pop(run);
     g_byte_array_set_size(buffer, 0);
-    if (run->failed || !qemu_plugin_read_memory_vaddr(address, buffer, size) || buffer->length != size)
-        run->failed = true;
+    if (run->failed)
+        return;
+    if (!qemu_plugin_read_memory_vaddr(address, buffer, size) || buffer->length != size)
+        run->failed = true, run->missing = size, run->missing_at = address;
     else
         push(run, number(buffer->data, size, tally->big_endian));
 }
@@ -184,20 +187,26 @@ static void operate(struct run *run, uint8_t opcode) {
     }
 }
 
+/* Run `program`; false where it cannot be, or reads what is not there. */
+static bool worked_out(struct run *run, const struct program *program, uint64_t *value) {
+    run->code = code + program->start, run->length = program->length;
+    run->place = run->depth = run->missing = 0, run->failed = false;
+    for (int i = 0; i < MOST_OPERATIONS; i++) {
+        uint8_t opcode = (uint8_t)argument(run, 1);
+        *value = !run->failed && opcode == 0x27 ? pop(run) : 0;
+        if (!run->failed && opcode == 0x27)
+            return true;
+        if (!run->failed)
+            operate(run, opcode);
+        if (run->failed)
+            return false;
+    }
+    return false;
+}
+
 /* 1 and 0 as the condition says, -1 where it cannot be told. */
 static int holds(const struct program *program) {
     static struct run run;
-    run.code = code + program->start, run.length = program->length;
-    run.place = run.depth = 0, run.failed = false;
-    for (int i = 0; i < MOST_OPERATIONS; i++) {
-        uint8_t opcode = (uint8_t)argument(&run, 1);
-        uint64_t value = !run.failed && opcode == 0x27 ? pop(&run) : 0;
-        if (!run.failed && opcode == 0x27)
-            return value != 0;
-        if (!run.failed)
-            operate(&run, opcode);
-        if (run.failed)
-            return -1;
-    }
-    return -1;
+    uint64_t value;
+    return worked_out(&run, program, &value) ? value != 0 : -1;
 }

@@ -45,6 +45,11 @@ _REGISTERS = b"g"
 _WATCH_PACKET = {WatchKind.WRITE: "2", WatchKind.READ: "3", WatchKind.ACCESS: "4"}
 
 
+def unreadable(address: int, length: int) -> RspError:
+    """Why so many bytes of guest memory at ``address`` cannot be read."""
+    return RspError(f"Cannot read {length} bytes of guest memory at {address:#x}: not mapped here.")
+
+
 class Machine:
     """A replaying QEMU; start it with :meth:`start`, end it with :meth:`close`."""
 
@@ -349,7 +354,7 @@ class Machine:
             size = min(_CHUNK_BYTES, length - offset)
             answer = await self._look(f"m{address + offset:x},{size:x}".encode())
             if len(answer) != 2 * size:
-                raise RspError(f"Cannot read {length} bytes of guest memory at {address:#x}: not mapped here.")
+                raise unreadable(address, length)
             parts.append(bytes.fromhex(answer.decode()))
         return b"".join(parts)
 

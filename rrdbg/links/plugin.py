@@ -1,4 +1,4 @@
-"""The TCG plugin, ``tally.c`` and its four headers: built by the user's compiler when needed, tried on QEMU.
+"""The TCG plugin, ``tally.c`` and its headers: built by the user's compiler when needed, tried on QEMU.
 
 QEMU's plugin interface changed with its versions, and QEMU refuses a plugin that was built for another one, so there is
 one build for each. They are kept in the user's cache directory, by a checksum of the source.
@@ -25,7 +25,7 @@ API_VERSIONS = (7, 4, 2, 1)
 
 _JUDGES = 4
 _HEARS = 7
-_SOURCES = ("tally.c", "tasks.h", "accesses.h", "agent.h", "watch.h")
+_SOURCES = ("tally.c", "tasks.h", "accesses.h", "agent.h", "reading.h", "watch.h", "frames.h", "blocks.h")
 
 _COMPILERS = ("cc", "gcc", "clang")
 _FLAGS = ("-std=gnu17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")

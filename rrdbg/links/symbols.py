@@ -118,16 +118,18 @@ class GdbSymbols:
 
     async def place(self, address: int) -> str:
         """The function at an address, and how far into it: ``log_append+40``; the number where there is none."""
-        if address not in self._places:
-            text = await self._gdb.console(f"info symbol {address:#x}")
-            match = _SYMBOL.match(text)
-            self._places[address] = match[1].replace(" + ", "+") if match else f"{address:#x}"
-        return self._places[address]
+        match = _SYMBOL.match(await self._said(address))
+        return match[1].replace(" + ", "+") if match else f"{address:#x}"
 
     async def code(self, address: int) -> str:
         """The same; empty where it is no code with a name."""
-        text = await self._gdb.console(f"info symbol {address:#x}")
-        return await self.place(address) if _IN_CODE.search(text) else ""
+        return await self.place(address) if _IN_CODE.search(await self._said(address)) else ""
+
+    async def _said(self, address: int) -> str:
+        """What GDB says of an address, which a table asks for many times."""
+        if address not in self._places:
+            self._places[address] = await self._gdb.console(f"info symbol {address:#x}")
+        return self._places[address]
 
     async def signature(self, function: str) -> tuple[Sequence[Parameter], str]:
         """The parameters of a function that can be printed, in order, and how its result is.

@@ -117,17 +117,26 @@ EXPORT int qemu_plugin_version = API_VERSION;
 
 /* --- The file ----------------------------------------------------------------------------------------------------- */
 
-enum { EXECUTION = 0, FRAME = 4, BLOCKS = 8, HANDLER = 16, SWITCH = 32, RENAME = 64, ACCESSES = 128 }; /* or READS, WRITES, both */
+/* Or READS, WRITES, both. */
+enum { EXECUTION = 0, FRAME = 4, BLOCKS = 8, HANDLER = 16, SWITCH = 32, RENAME = 64, ACCESSES = 128, RETURN = 256 };
 
 struct point {
     uint64_t kind;
     uint64_t start, end;           /* addresses; an execution's end is its start; a frame's are physical, of one page */
     uint64_t program, program_end; /* its conditions, one of which must hold; none: it always counts */
     uint64_t unclear;              /* whether it counts where a condition cannot be told */
+    uint64_t reading, reading_end; /* what is to be read at each hit */
+    uint64_t returns;              /* the first so many of that are where the call may return to that begins here */
 };
 
 struct program {
     uint64_t start, length; /* in the code */
+};
+
+struct reading {
+    uint64_t program; /* of which value this is */
+    uint64_t text;    /* whether that is where a text begins */
+    uint64_t place;   /* in what is kept with the hit */
 };
 
 struct cpu_register {
@@ -139,8 +148,10 @@ struct hit {
     uint64_t executed; /* instructions executed before it; by an access its own instruction counts */
     uint64_t point;
     uint64_t pc;
-    uint64_t address; /* where a frame's first byte is to the instruction; how long a block is; else 0 */
-    uint64_t told;    /* the bytes before and after it, or who runs, are kept beside the hits; or as accesses.h has it */
+    uint64_t address; /* where a frame's first byte is to the instruction; how long a block is; what comes next after a
+                          write that was judged, as soon as it is known; else 0 */
+    uint64_t told;    /* the bytes before and after it, or who runs, or what is read, are kept beside it; or as
+                         accesses.h has it */
 };
 
 struct delivery {
@@ -179,26 +190,33 @@ struct tally {
     uint64_t delivery_count;
     uint64_t round; /* how often blocks have been asked for anew; all of them are told again then */
     uint64_t counter; /* where in this process the counter is, which may be put right there while the guest stands */
+    uint64_t ahead;   /* by so much it is more than what was counted */
+    uint64_t reading_count;
+    uint64_t record_size;   /* room for what is kept with each hit: two values, and then what is read */
+    uint64_t handler_room;  /* for how many addresses of handlers of exceptions there is room */
+    uint64_t handler_count; /* known before the first code is translated */
     struct tasks tasks;
     struct point points[];
-    /* programs, registers, code, exceptions, deliveries, the latest hits, two values for each */
+    /* programs, registers, readings, code, exceptions, deliveries, handlers, the latest hits, what is kept with each */
 };
 
 static struct tally *tally;
 static const struct program *programs;
 static const struct cpu_register *registers;
+static const struct reading *readings;
 static const uint8_t *code;
 static const uint64_t *exceptions;
 static const struct delivery *deliveries;
+static const uint64_t *handlers;
 static struct hit *latest;
 static uint8_t *values;
 static uint64_t accesses;        /* any of READS and WRITES that a point is about */
 static uint64_t lowest, highest; /* all of the memory that points are about, but frames */
 
-enum { PAGE = 4096, SEEN = 1 << 12 };
-static bool frames;                     /* some points are frames */
-static uint64_t frames_low, frames_high; /* their offsets in their pages, all together */
-static uint64_t seen[SEEN];             /* what was noted of frames already, so far as it has not made room */
+enum { PAGE = 4096, MARKS = 1 << 14 };
+static uint8_t marks[MARKS]; /* whether something may be wanted where code has such an address */
+
+static uint8_t *mark(uint64_t address) { return &marks[(address ^ address >> 14) % MARKS]; }
 
 /* --- Counting ----------------------------------------------------------------------------------------------------- */
 
@@ -217,17 +235,27 @@ static const uint64_t ALARM = (uint64_t)1 << 62;
 static uint64_t ahead;
 static bool begun; /* a block has */
 
-enum { WRITERS = 1 << 12, COUNTER_SIZE = (1 + WRITERS) * sizeof(uint64_t) };
+enum { SLOTS = 1 << 12, COUNTER_SIZE = (2 + SLOTS) * sizeof(uint64_t) };
 
 static uint64_t executed(void) { return *counted() - ahead; }
 
 static void set_alarm(uint64_t at) {
     *counted() += ALARM - at - ahead;
-    ahead = ALARM - at;
+    tally->ahead = ahead = ALARM - at;
 }
 
-/* Behind the counter are the instructions that have written to watched places, by their addresses. */
-static uint64_t *writer(uint64_t pc) { return counted() + 1 + (pc ^ pc >> 12) % WRITERS; }
+/* Behind the counter is whether a write waits for what comes next; then instructions are marked, by their addresses:
+ * those that have written to watched places, or those that calls return to.
+ */
+static uint64_t *waiting(void) { return counted() + 1; }
+
+static uint64_t *slot(uint64_t address) { return counted() + 2 + (address ^ address >> 12) % SLOTS; }
+
+static struct counter counter_at(const uint64_t *place) {
+    return (struct counter){counter.board, (uint64_t)(place - counted()) * sizeof(uint64_t)};
+}
+
+static struct counter slot_counter(uint64_t address) { return counter_at(slot(address)); }
 #else
 enum { COUNTER_SIZE = sizeof(uint64_t) };
 
@@ -280,23 +308,38 @@ static bool counts(const struct point *point) {
     return point->program == point->program_end;
 }
 
+#include "reading.h"
 #include "watch.h"
 #else
 static bool counts(const struct point *point) {
     (void)point;
     return true;
 }
+
+static void forget_before(void) {}
 #endif
 
 #include "tasks.h"
 #include "accesses.h"
+#include "frames.h"
+#include "blocks.h"
 
 static void on_execution(unsigned int vcpu, void *data) {
     const struct point *point = data;
     (void)vcpu;
     tally->met++;
-    if (counts(point))
-        note(point, executed() - COUNTED_ITSELF, point->start, 0);
+    if (!counts(point))
+        return;
+    struct hit *hit = note(point, executed() - COUNTED_ITSELF, point->start, 0);
+#if API_VERSION >= 4
+    read_hit(point, hit);
+#else
+    (void)hit;
+#endif
+}
+
+static bool reads_registers(const struct point *point) {
+    return point->program < point->program_end || point->reading < point->reading_end;
 }
 
 static void on_access(unsigned int vcpu, uint32_t info, uint64_t address, void *data) {
@@ -306,76 +349,30 @@ static void on_access(unsigned int vcpu, uint32_t info, uint64_t address, void *
         return;
     uint64_t access = qemu_plugin_mem_is_store(info) ? WRITES : READS;
     for (struct point *point = tally->points; point < tally->points + tally->point_count; point++)
-        if (point->kind & access && address < point->end && end > point->start) {
-#if API_VERSION >= 4
-            if (tally->judges_writes) {
-                written(point, (uintptr_t)data);
-                continue;
-            }
-#endif
+        if (point->kind & access && address < point->end && end > point->start)
             note(point, executed(), (uintptr_t)data, 0);
-        }
 }
 
-/* An instruction has written `size` bytes of one page: note by which address it has reached which frame, once each. */
-static void write_page(uint32_t info, uint64_t address, uint64_t size, uint64_t pc) {
-    uint64_t offset = address % PAGE;
-    if (offset >= frames_high || offset + size <= frames_low)
-        return;
-    /* Where QEMU cannot tell any more what the page is, it may be any frame. */
-    const struct qemu_plugin_hwaddr *physical = qemu_plugin_get_hwaddr(info, address);
-    uint64_t page = physical ? qemu_plugin_hwaddr_phys_addr(physical) / PAGE : 0;
-    for (struct point *point = tally->points; point < tally->points + tally->point_count; point++) {
-        if (point->kind != FRAME || (physical && point->start / PAGE != page))
-            continue;
-        if (offset >= point->start % PAGE + (point->end - point->start) || offset + size <= point->start % PAGE)
-            continue;
-        uint64_t known = (address - offset + point->start % PAGE) * tally->point_count + (uint64_t)(point - tally->points);
-        uint64_t *place = &seen[(known ^ known >> 12 ^ known >> 24) % SEEN];
-        if (*place != known + 1) {
-            *place = known + 1;
-            note(point, executed(), pc, address - offset + point->start % PAGE);
-        }
-    }
+static void mark_points(void) {
+    for (uint64_t i = 0; i < tally->handler_count; i++)
+        *mark(handlers[i]) = 1;
+    for (const struct point *point = tally->points; point < tally->points + tally->point_count; point++)
+        if (point->kind == EXECUTION || point->kind & (HANDLER | SWITCH | RENAME))
+            *mark(point->start) = 1;
 }
 
-static void on_write(unsigned int vcpu, uint32_t info, uint64_t address, void *data) {
-    uint64_t size = (uint64_t)1 << qemu_plugin_mem_size_shift(info);
-    uint64_t left = PAGE - address % PAGE;
-    (void)vcpu;
-    if (!qemu_plugin_mem_is_store(info))
-        return;
-    write_page(info, address, size < left ? size : left, (uintptr_t)data);
-    if (size > left)
-        write_page(info, address + left, size - left, (uintptr_t)data);
-}
-
-struct block {
-    const struct point *point;
-    uint64_t start, size;
-    uint64_t told; /* in the round after this one it is to be told */
-};
-
-/* Code is executed that was not before: noted once, or once more where QEMU has translated it anew. */
-static void on_block_begin(unsigned int vcpu, void *data) {
-    struct block *block = data;
-    (void)vcpu;
-    if (block->told <= tally->round)
-        note(block->point, executed(), block->start, block->size);
-    block->told = tally->round + 1;
-}
-
-static void tell_block(struct qemu_plugin_tb *tb, const struct point *point) {
-    struct qemu_plugin_insn *last = qemu_plugin_tb_get_insn(tb, qemu_plugin_tb_n_insns(tb) - 1);
-    uint64_t start = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
-    struct block *block = start >= point->start && start < point->end ? calloc(1, sizeof *block) : NULL;
-    if (!block)
-        return;
-    *block = (struct block){point, start, qemu_plugin_insn_vaddr(last) + qemu_plugin_insn_size(last) - start, 0};
-    qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block_begin, NO_REGISTERS, block);
+/* What is looked for at the instruction at `address`. */
+static void look_for_points(struct qemu_plugin_insn *insn, uint64_t address) {
+    follow_tasks(insn, address);
+    for (struct point *point = tally->points; point < tally->points + tally->point_count; point++)
+        if (point->kind == EXECUTION && point->start == address)
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_execution,
+                                                   reads_registers(point) ? READ_REGISTERS : NO_REGISTERS, point);
 }
 
 static void instrument(struct qemu_plugin_tb *tb) {
+    if (!tally->counter)
+        mark_points();
     tally->counter = (uintptr_t)counted();
     size_t length = qemu_plugin_tb_n_insns(tb);
     for (struct point *point = tally->points; point < tally->points + tally->point_count; point++)
@@ -384,21 +381,19 @@ static void instrument(struct qemu_plugin_tb *tb) {
 #if API_VERSION >= 4
     if (tally->judges_writes)
         watch_block(tb);
+    await_returns(tb);
 #endif
     for (size_t i = 0; i < length; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         uint64_t address = qemu_plugin_insn_vaddr(insn);
         count(insn);
-        follow_tasks(insn, address);
-        for (struct point *point = tally->points; point < tally->points + tally->point_count; point++)
-            if (point->kind == EXECUTION && point->start == address)
-                qemu_plugin_register_vcpu_insn_exec_cb(
-                    insn, on_execution, point->program < point->program_end ? READ_REGISTERS : NO_REGISTERS, point);
+        if (*mark(address))
+            look_for_points(insn, address);
 #if API_VERSION >= 4
         if (tally->judges_writes)
-            watch_instruction(insn, address);
+            watch_instruction(insn, address + qemu_plugin_insn_size(insn), i + 1 == length);
 #endif
-        if (accesses)
+        if (accesses && !tally->judges_writes)
             qemu_plugin_register_vcpu_mem_cb(insn, on_access, NO_REGISTERS, asked_for(), (void *)(uintptr_t)address);
         if (everything)
             qemu_plugin_register_vcpu_mem_cb(insn, on_any_access, NO_REGISTERS, READS | WRITES,
@@ -413,7 +408,7 @@ static void instrument(struct qemu_plugin_tb *tb) {
 static void on_exception(unsigned int vcpu, int kind, uint64_t from, uint64_t to, void *data) {
     (void)vcpu, (void)kind, (void)from, (void)to, (void)data;
     uint64_t now = executed();
-    before_at = 0;
+    forget_before();
     if (tally->exceptions_met >= tally->exception_count) {
         tally->unexpected++;
         return;
@@ -450,10 +445,12 @@ static bool open_tally(const char *path) {
     tally = memory;
     programs = (const struct program *)&tally->points[tally->point_count];
     registers = (const struct cpu_register *)&programs[tally->program_count];
-    code = (const uint8_t *)&registers[tally->register_count];
+    readings = (const struct reading *)&registers[tally->register_count];
+    code = (const uint8_t *)&readings[tally->reading_count];
     exceptions = (const uint64_t *)(code + tally->code_size);
     deliveries = (const struct delivery *)&exceptions[tally->exception_count];
-    latest = (struct hit *)&deliveries[tally->delivery_count];
+    handlers = (const uint64_t *)&deliveries[tally->delivery_count];
+    latest = (struct hit *)&handlers[tally->handler_room];
     values = (uint8_t *)&latest[tally->kept];
     lowest = UINT64_MAX;
     for (struct point *point = tally->points; point < tally->points + tally->point_count; point++) {
@@ -462,10 +459,7 @@ static bool open_tally(const char *path) {
         if (point->kind == EXECUTION || point->kind >= BLOCKS)
             continue;
         if (point->kind == FRAME) {
-            uint64_t low = point->start % PAGE, high = low + (point->end - point->start);
-            frames_low = !frames || low < frames_low ? low : frames_low;
-            frames_high = high > frames_high ? high : frames_high;
-            frames = true;
+            add_frame(point);
             continue;
         }
         accesses |= point->kind;

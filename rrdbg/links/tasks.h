@@ -39,7 +39,7 @@ static void tell_task(struct hit *hit, uint64_t task) {
     const struct tasks *tasks = &tally->tasks;
     const void *pid = mapped(task + tasks->pid, 4), *tgid = mapped(task + tasks->tgid, 4);
     const void *comm = mapped(task + tasks->comm, NAME);
-    uint8_t *value = values + (uint64_t)(hit - latest) * 2 * tally->value_size;
+    uint8_t *value = values + (uint64_t)(hit - latest) * tally->record_size;
     if (!pid || !tgid || !comm) {
         tally->unexpected++;
         return;
@@ -98,6 +98,7 @@ static void on_handler(unsigned int vcpu, void *data) {
             return; /* an interrupt's handler begins here, too */
         if (now <= expected + 1) {
             put_right(now, expected);
+            forget_before();
             tally->exceptions_met++;
             return;
         }
@@ -105,9 +106,18 @@ static void on_handler(unsigned int vcpu, void *data) {
     }
 }
 
+static bool is_handler(uint64_t address) {
+    for (uint64_t i = 0; i < tally->handler_count; i++)
+        if (handlers[i] == address)
+            return true;
+    return false;
+}
+
 static void follow_tasks(struct qemu_plugin_insn *insn, uint64_t address) {
+    if (is_handler(address))
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_handler, NO_REGISTERS, NULL);
     for (struct point *point = tally->points; point < tally->points + tally->point_count; point++)
-        if (point->start == address && point->kind >= HANDLER)
+        if (point->start == address && point->kind & (HANDLER | SWITCH | RENAME))
             qemu_plugin_register_vcpu_insn_exec_cb(
                 insn, point->kind == HANDLER ? on_handler : point->kind == SWITCH ? on_switch : on_rename,
                 NO_REGISTERS, point);

@@ -13,13 +13,11 @@ import pytest
 
 from rrdbg.engine.replay import Replay
 from rrdbg.engine.search import backward, write_sieve
-from rrdbg.engine.search.sieve import Window
 from rrdbg.engine.search.write_sieve import WriteSieve
 from rrdbg.links.machine import Machine
 from rrdbg.model.hits.stop import Hit, ValueChange, Watchpoint
 from rrdbg.model.timeline.deliveries import Delivery
 from tests.engine.conftest import Run
-from tests.engine.test_accelerator import hears
 from tests.engine.test_accesses import frames
 from tests.engine.test_sieve import can_judge, eager  # noqa: F401
 from tests.oracle import Oracle, observe
@@ -78,7 +76,7 @@ def sieve_of(replay: Replay, points: list[Watchpoint]) -> WriteSieve:
 def test_the_plugin_tells_what_single_steps_change(
     run: Run[Any], replay: Replay, oracles: list[Oracle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write_sieve, "_STOPS_OF_A_WINDOW", 0)  # never scan from the first to the last one
+    monkeypatch.setattr(WriteSieve, "stops_of_a_window", 0)  # never scan from the first to the last one
 
     async def check() -> None:
         for oracle in oracles:
@@ -94,8 +92,7 @@ def test_the_plugin_tells_what_single_steps_change(
             assert told(judged) == expected(oracle, points)
             assert len(judged) > 4
             assert (await replay.accelerator.info()).usable
-            # On 11.1 all but first writes are known exactly; before, what comes after the first one that was found.
-            assert any(hit.judged for hit in found) or not hears(replay)
+            assert any(hit.judged for hit in found)
 
     run(check())
 
@@ -125,24 +122,19 @@ def test_searches_find_what_single_steps_change(
 def test_a_plugin_that_tells_wrong_is_not_believed(
     run: Run[Any], replay: Replay, busy: Oracle, watched: dict[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    around = WriteSieve._around
+    tell = WriteSieve._hit
 
-    def wrong(*arguments: Any) -> list[Window]:
-        return [
-            replace(window, sightings=tuple(replace(each, change=ValueChange(b"?", b"!")) for each in window.sightings))
-            for window in around(*arguments)
-        ]
+    async def wrong(*arguments: Any) -> Hit:
+        return replace(await tell(*arguments), change=ValueChange(b"?", b"!"))
 
-    monkeypatch.setattr(WriteSieve, "_around", wrong)
+    monkeypatch.setattr(WriteSieve, "_hit", wrong)
     points = [Watchpoint(number, address, 8) for number, address in enumerate(watched)]
 
     async def check() -> None:
         await replay.accelerator.info()
-        exact = hears(replay)
         found = [hit async for hit in replay.scan(points, busy[0].position, busy[len(busy) - 1].position)]
         assert told(found) == expected(busy, points)
         info = await replay.accelerator.info()
-        # Where nothing is known exactly a scan looks at all places, and nothing is believed either.
-        assert "it has told of writes that lead to" in info.text or not exact
+        assert "it has told of a write that leads to" in info.text or not can_judge(replay)
 
     run(check())

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rrdbg.links import plugin as plugin_module
 from rrdbg.links.tally import Judging, create_tally
 from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Breakpoint
@@ -71,7 +72,7 @@ EXPORT int judge(const char *path) {
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("agent")
-    for name in ("tally.c", "tasks.h", "accesses.h", "agent.h", "watch.h"):
+    for name in plugin_module._SOURCES:
         (folder / name).write_bytes(resources.files("rrdbg.links").joinpath(name).read_bytes())
     count, end = len(REGISTERS), BASE + len(MEMORY)
     source = HARNESS % (len(MEMORY), count, count, count, count, count, count, BASE, end, BASE)
@@ -79,7 +80,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     flags = ["-std=gnu17", "-O1", "-g", "-fPIC", "-shared", "-DAPI_VERSION=4", "-fsanitize=undefined"]
     flags += ["-fsanitize-undefined-trap-on-error"]
     subprocess.run(["gcc", *flags, "-o", str(folder / "harness.so"), str(folder / "harness.c")], check=True)
-    made = ctypes.CDLL(str(folder / "harness.so"), mode=ctypes.RTLD_GLOBAL | 1)
+    made = ctypes.CDLL(str(folder / "harness.so"), mode=ctypes.RTLD_LOCAL | 1)
     ctypes.memmove(ctypes.addressof(ctypes.c_char.in_dll(made, "memory")), MEMORY, len(MEMORY))
     for name, content in (("contents", REGISTERS.values()), ("numbers", REGISTERS)):
         array = (ctypes.c_uint64 * len(REGISTERS)).in_dll(made, name)

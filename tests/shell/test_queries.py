@@ -51,6 +51,18 @@ async def test_writes(opened: Opened, workload: Path, workload_guest: Path, busy
         assert "no bookmark" in await user.refused(f"seek @{len(results) + 1}")
 
 
+async def test_writes_under_a_condition(opened: Opened, workload: Path, workload_guest: Path, busy: Oracle) -> None:
+    counter = symbol(workload_guest, "counter").address
+    wanted = [index for index in busy.changes(counter) if value(busy[index + 1].memory[counter]) % 3 == 1]
+    async with opened(workload) as user:
+        results = await found(user, f"writes counter if counter % 3 == 1 {stretch(busy)}")
+        assert [result.position for result in results] == [busy[index].position for index in wanted]
+        await user(f"seek {busy[len(busy) - 1].position}")
+        await user("last counter if counter % 3 == 1")
+        assert user.position == busy[wanted[-1]].position
+        assert "wrong" in await user.refused("writes counter if nothing_of_that_name")
+
+
 async def test_writes_by_an_interrupt(opened: Opened, workload: Path, busy: Oracle) -> None:
     """The stack slot that an interrupt pushes to, which breaks a replay that watches it carelessly."""
     delivered = next(index for index in range(len(busy) - 1) if busy[index + 1].position.phase == 1)

@@ -4,23 +4,25 @@ Two passes over one piece of the stretch after another, so that the first calls 
 the function's entry, where the stack pointer and the return address are known, and where its parameters can be read,
 which may be some instructions later. The second stops at all the return addresses; a call has returned when the guest
 comes to its own with the stack pointer that it must have then.
+
+Where there are many calls QEMU's plugin, if it can read registers and memory, reads the same at entries and at returns
+in one pass (:mod:`rrdbg.engine.queries.call_ledger`).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rrdbg.engine.machines.progress import Progress
-from rrdbg.engine.queries.trace import values_at
+from rrdbg.engine.queries.call_ledger import CallLedger, Entries, Seen
+from rrdbg.engine.queries.calling import returning
 from rrdbg.engine.replay import Replay
-from rrdbg.errors import RspError, UsageError
 from rrdbg.links.machine import Machine
 from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.stop import Breakpoint, NotedHit
 from rrdbg.model.hits.task_runs import TaskRuns
-from rrdbg.model.program.code_mode import CodeMode
 from rrdbg.model.program.tracing import Conversion, TracedValue, Tracepoint
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
@@ -33,36 +35,6 @@ FIRST_CALLS = 64
 
 MOST_CALLS = 2048
 """A piece has no more, so that something is told every few seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Convention:
-    """Where a call leaves what we want: on the ``stack`` (bytes of a return address there) or in ``link``.
-
-    ``odd`` tells that the lowest bit of an address of code says something else.
-    """
-
-    sp: str
-    result: str
-    stack: int = 0
-    link: str = ""
-    odd: bool = False
-
-
-_X86_64 = _Convention("rsp", "rax", stack=8)
-_SHORT = _Convention("rsp", "rax", stack=4)
-"""32-bit code on the same CPU."""
-
-_ARM = _Convention("sp", "r0", link="lr", odd=True)
-_CONVENTIONS = {
-    "rsp": _X86_64,
-    "esp": _Convention("esp", "eax", stack=4),
-    "x30": _Convention("sp", "x0", link="x30"),
-    "ra": _Convention("sp", "a0", link="ra"),
-    "cpsr": _ARM,
-    "xpsr": _ARM,
-}
-"""By a register that no architecture before it has: x86-64, x86, AArch64, RISC-V, Arm and Cortex-M."""
 
 
 @dataclass(slots=True)
@@ -103,50 +75,138 @@ async def calls(
 
     :raises UsageError: how calls are made on the guest's architecture is not known.
     """
-    entries = _Entries(entry, points, forms)
-    bar = _Bar(replay, start, end)
-    begun: list[Call] = []
-    latest: dict[int | None, Call] = {}
-    low, seconds, most = start, FIRST_SECONDS, FIRST_CALLS
-    while low < end:
-        high = _piece_end(replay.timeline, low, end, seconds)
-        old = len(begun)
-        with bar.part(low, high, 0):
-            async with aclosing(
-                replay.scan(_breakpoints({entry, *entries.points}, space, task), low, high, entries)
-            ) as hits:
+    search = _Search(replay, Entries(entry, points, forms), start, end, space, task)
+    low = start
+    async with aclosing(search.stopping(low, end)) as pieces:
+        async for low in pieces:
+            for call in search.returned():
+                yield call
+            on_searched(low, len(search.begun))
+            if search.is_dense and space is None:
+                break
+    if low < end:
+        async with aclosing(search.seen(low, end)) as pieces:
+            async for low in pieces:
+                for call in search.returned():
+                    yield call
+                on_searched(low, len(search.begun))
+    for call in search.begun:
+        yield call
+
+
+class _Search:
+    """The calls from ``start`` to ``end``; those that have ``begun`` and not returned are kept, in order."""
+
+    def __init__(
+        self,
+        replay: Replay,
+        entries: Entries,
+        start: Position,
+        end: Position,
+        space: AddressSpace | None,
+        task: TaskRuns | None,
+    ) -> None:
+        self._replay = replay
+        self._entries = entries
+        self._bar = _Bar(replay, start, end)
+        self._space = space
+        self._task = task
+        self._latest: dict[int | None, Call] = {}
+        self.begun: list[Call] = []
+        self.is_dense = False
+        """True if a piece was ended since there were many calls in it."""
+
+    def returned(self) -> list[Call]:
+        """The calls that have returned since this was asked last, in order."""
+        done = [call for call in self.begun if call.end]
+        self.begun = [call for call in self.begun if call.end is None]
+        return done
+
+    async def stopping(self, low: Position, end: Position) -> AsyncGenerator[Position, None]:
+        """Search one piece after another with a stop at each entry and each return; each time, up to where."""
+        seconds, most = FIRST_SECONDS, FIRST_CALLS
+        timeline = self._replay.timeline
+        while low < end:
+            high = await self._entered(low, _piece_end(timeline, low, end, seconds), most)
+            if self.begun:
+                returns = _Returns(self.begun)
+                points = self._breakpoints(returns.addresses)
+                with self._bar.part(low, high, 1):
+                    first = max(low, self.begun[0].position)
+                    async for hit in self._replay.scan(points, first, high, _returning):
+                        assert isinstance(hit, NotedHit)
+                        returns.end(hit)
+            # Where calls are frequent a piece is shorter than was thought, and workers need not look beyond the next.
+            seconds = 2 * min(seconds, timeline.cost.seconds(low.icount, high.icount))
+            low, most = high, min(2 * most, MOST_CALLS)
+            yield low
+
+    async def _entered(self, low: Position, high: Position, most: int) -> Position:
+        """Note the calls from ``low`` to ``high`` that begin there, or up to where there were too ``many``."""
+        old = len(self.begun)
+        points = self._breakpoints({self._entries.entry, *self._entries.points})
+        with self._bar.part(low, high, 0):
+            async with aclosing(self._replay.scan(points, low, high, self._entries)) as hits:
                 async for hit in hits:
                     assert isinstance(hit, NotedHit)
-                    seen = hit.note
-                    assert isinstance(seen, _Seen)
-                    if seen.back and len(begun) - old >= most and hit.exact:
+                    assert isinstance(hit.note, Seen)
+                    if hit.note.back and len(self.begun) - old >= most and hit.exact:
                         # The next piece begins with this one.
-                        high = hit.position
-                        break
-                    if seen.back:
-                        call = latest[hit.space] = Call(hit.position, *seen.back, space=hit.space)
-                        begun.append(call)
-                    here = latest.get(hit.space)
-                    if seen.arguments and here and not here.arguments:
-                        here.arguments = seen.arguments
-        if begun:
-            returns = _Returns(begun)
-            with bar.part(low, high, 1):
-                async for hit in replay.scan(
-                    _breakpoints(returns.addresses, space, task), max(low, begun[0].position), high, _returning
-                ):
-                    assert isinstance(hit, NotedHit)
-                    returns.end(hit)
-        for call in begun:
-            if call.end:
-                yield call
-        begun = [call for call in begun if call.end is None]
-        on_searched(high, len(begun))
-        # Where calls are frequent a piece is shorter than was thought, and workers need not look beyond the next.
-        seconds = 2 * min(seconds, replay.timeline.cost.seconds(low.icount, high.icount))
-        low, most = high, min(2 * most, MOST_CALLS)
-    for call in begun:
-        yield call
+                        self.is_dense = True
+                        return hit.position
+                    self._enter(hit)
+        return high
+
+    def _enter(self, hit: NotedHit) -> None:
+        """A call begins, or its arguments can be read."""
+        seen = hit.note
+        assert isinstance(seen, Seen)
+        if seen.back:
+            call = self._latest[hit.space] = Call(hit.position, *seen.back, space=hit.space)
+            self.begun.append(call)
+        here = self._latest.get(hit.space)
+        if seen.arguments and here and not here.arguments:
+            here.arguments = seen.arguments
+
+    async def seen(self, low: Position, end: Position) -> AsyncGenerator[Position, None]:
+        """As :meth:`stopping`, in one pass by QEMU's plugin without a stop, where it can be had and is right."""
+        breakpoints = self._breakpoints({self._entries.entry, *self._entries.points})
+        ledger = await CallLedger.of(self._replay, self._entries, breakpoints)
+        if ledger:
+            ledger.returning({call.return_address for call in self.begun})
+            found = ledger.pages(low, end, self._bar.at)
+            with self._bar.alone():
+                async with self._replay.still(), aclosing(found) as pages:
+                    async for page in pages:
+                        if page.hits is None:
+                            async with aclosing(self.stopping(page.start, page.end)) as pieces:
+                                async for low in pieces:
+                                    yield low
+                        else:
+                            self._take(page.hits)
+                            low = page.end
+                            yield low
+                        ledger.returning({call.return_address for call in self.begun})
+            return
+        async with aclosing(self.stopping(low, end)) as pieces:
+            async for low in pieces:
+                yield low
+
+    def _take(self, hits: Sequence[NotedHit]) -> None:
+        meant = [hit for hit in hits if hit.belongs]
+        for hit in meant:
+            if isinstance(hit.note, Seen):
+                self._enter(hit)
+        returns = _Returns(self.begun)
+        for hit in meant:
+            if not isinstance(hit.note, Seen):
+                returns.end(hit)
+
+    def _breakpoints(self, addresses: Iterable[int]) -> list[Breakpoint]:
+        return [
+            Breakpoint(-1 - number, address, self._space, self._task)
+            for number, address in enumerate(sorted(addresses))
+        ]
 
 
 def _piece_end(timeline: Timeline, low: Position, end: Position, seconds: float) -> Position:
@@ -165,11 +225,27 @@ class _Bar:
         self._start = start.icount
         self._whole = replay.timeline.cost.seconds(start.icount, end.icount)
         self._shown = 0.0
+        self._report = replay.on_progress
+
+    def at(self, icount: int) -> None:
+        """All before ``icount`` is searched."""
+        self._shown = max(self._shown, self._replay.timeline.cost.seconds(self._start, icount))
+        self._report(Progress(icount, self._shown, self._whole))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Of what machines do inside that look at a place or two, nothing is told."""
+        self._report = self._replay.on_progress
+        self._replay.on_progress = lambda progress: None
+        try:
+            yield
+        finally:
+            self._replay.on_progress = self._report
 
     @contextmanager
     def part(self, low: Position, high: Position, number: int) -> Iterator[None]:
         """Pass ``number``, from 0 on, over a piece is made inside."""
-        seconds, report = self._replay.timeline.cost.seconds, self._replay.on_progress
+        seconds, report = self._replay.timeline.cost.seconds, self._report
         before, length = seconds(self._start, low.icount), seconds(low.icount, high.icount)
 
         def tell(progress: Progress) -> None:
@@ -178,52 +254,15 @@ class _Bar:
             self._shown = max(self._shown, done)
             report(Progress(here, self._shown, self._whole))
 
-        self._replay.on_progress = tell
+        before_this, self._replay.on_progress = self._replay.on_progress, tell
         try:
             yield
         finally:
-            self._replay.on_progress = report
-
-
-def _breakpoints(addresses: set[int], space: AddressSpace | None, task: TaskRuns | None) -> list[Breakpoint]:
-    return [Breakpoint(-1 - number, address, space, task) for number, address in enumerate(sorted(addresses))]
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What was seen on the way into a call: at the entry the way ``back``, the return address and the stack pointer
-    there; behind the prologue the arguments.
-    """
-
-    back: tuple[int, int] | None
-    arguments: tuple[TracedValue, ...]
-
-
-@dataclass(slots=True)
-class _Entries:
-    """Reads what there is at the entry and behind the prologue."""
-
-    entry: int
-    tracepoints: Sequence[Tracepoint]
-    forms: Sequence[Conversion]
-    points: dict[int, Tracepoint] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.points = {point.address: point for point in self.tracepoints if point.expressions}
-
-    async def __call__(self, machine: Machine, point: Breakpoint) -> _Seen:
-        tracepoint = self.points.get(point.address)
-        return _Seen(
-            await _return(machine) if point.address == self.entry else None,
-            await values_at(machine, tracepoint, self.forms) if tracepoint else (),
-        )
+            self._replay.on_progress = before_this
 
 
 async def _returning(machine: Machine, point: Breakpoint) -> tuple[int, int]:
-    """Where a call may be returning: the stack pointer and the register of results."""
-    registers = await machine.registers()
-    convention = await _convention(machine, registers)
-    return registers[convention.sp], registers[convention.result]
+    return await returning(machine)
 
 
 class _Returns:
@@ -250,26 +289,3 @@ class _Returns:
 def _user_only(sp: int, space: int | None) -> int | None:
     """``space`` where it tells stacks apart: a process's may lie where others' do, the kernel's has a place alone."""
     return None if sp >> 63 else space
-
-
-async def _return(machine: Machine) -> tuple[int, int]:
-    """At a function's entry: the address that it will return to, and the stack pointer then."""
-    registers = await machine.registers()
-    convention = await _convention(machine, registers)
-    sp = registers[convention.sp]
-    if convention.link:
-        return registers[convention.link] & (~1 if convention.odd else ~0), sp
-    try:
-        raw = await machine.read_memory(sp, convention.stack)
-    except RspError:
-        return 0, 0
-    return int.from_bytes(raw, machine.register_file.byte_order), sp + convention.stack
-
-
-async def _convention(machine: Machine, registers: dict[str, int]) -> _Convention:
-    found = next((_CONVENTIONS[name] for name in _CONVENTIONS if name in registers), None)
-    if found is None:
-        raise UsageError("How functions are called on this architecture is not known; use tprintf.")
-    if found is _X86_64 and (segment := await machine.code_segment()) and segment.mode is not CodeMode.BITS64:
-        return _SHORT
-    return found

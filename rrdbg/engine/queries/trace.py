@@ -7,13 +7,15 @@ from typing import Literal
 
 from rrdbg.engine.queries.evaluate import evaluate, holds
 from rrdbg.engine.replay import Replay
+from rrdbg.engine.search.ledger_sieve import UntoldError
 from rrdbg.errors import RspError
-from rrdbg.links.machine import Machine
+from rrdbg.links.machine import Machine, unreadable
+from rrdbg.links.reading import Missing, Reading, Value
 from rrdbg.model.hits.address_space import AddressSpace
 from rrdbg.model.hits.condition import Condition
 from rrdbg.model.hits.stop import Breakpoint, NotedHit
 from rrdbg.model.hits.task_runs import TaskRuns
-from rrdbg.model.program.agent import BadExpression
+from rrdbg.model.program.agent import BadExpression, Expression
 from rrdbg.model.program.guest_string import LONGEST, GuestString
 from rrdbg.model.program.tracing import Conversion, Format, TracedValue, Tracepoint
 from rrdbg.model.timeline.position import Position
@@ -63,6 +65,15 @@ class _Tracer:
         codes = self._points[point.address].expressions
         return Condition(codes[:1], unclear=False) if self._conditional else Condition()
 
+    def readings(self, point: Breakpoint) -> Sequence[Reading]:
+        """What is printed of ``point``; see :class:`~rrdbg.engine.search.note_sieve.Notes`."""
+        codes = self._points[point.address].expressions[self._conditional :]
+        return readings_of(codes, self._form.conversions)
+
+    def noted(self, point: Breakpoint, values: Sequence[Value]) -> str:
+        """The text, by the values of the :meth:`readings`."""
+        return self._form.show(told_values(values))
+
     async def __call__(self, machine: Machine, point: Breakpoint) -> str | Literal[False]:
         if not await holds(self.condition(point), machine):
             return False
@@ -83,6 +94,33 @@ async def values_at(machine: Machine, point: Tracepoint, conversions: Sequence[C
         except (BadExpression, RspError) as error:
             values.append(f"<{error}>")
     return tuple(values)
+
+
+def readings_of(expressions: Sequence[Expression], conversions: Sequence[Conversion]) -> list[Reading]:
+    """What QEMU's plugin has to read, so that :func:`told_values` gives what :func:`values_at` does."""
+    return [
+        Reading(code, text=conversion.letter == "s") for code, conversion in zip(expressions, conversions, strict=True)
+    ]
+
+
+def told_values(values: Sequence[Value]) -> tuple[TracedValue, ...]:
+    """What :func:`values_at` gives where the plugin has read ``values``.
+
+    :raises UntoldError: it has not told why one cannot be.
+    """
+    return tuple(map(_told, values))
+
+
+def _told(value: Value) -> TracedValue:
+    if value is None:
+        raise UntoldError
+    if isinstance(value, int):
+        return value
+    if isinstance(value, Missing):
+        return f"<{unreadable(value.address, value.length)}>"
+    if isinstance(value.content, Missing):
+        return GuestString(value.address, problem=str(unreadable(value.content.address, value.content.length)))
+    return GuestString(value.address, value.content, whole=len(value.content) < LONGEST)
 
 
 async def _string(machine: Machine, address: int) -> GuestString:

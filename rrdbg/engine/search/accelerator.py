@@ -7,12 +7,14 @@ thousands of hits. So nothing here is an error: what cannot be done is None, and
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from itertools import chain
 
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.search.survey import Survey
 from rrdbg.errors import LinkError, PluginError
 from rrdbg.links.plugin import Plugin, find_plugin
+from rrdbg.links.reading import Reading
 from rrdbg.links.registers import RegisterFile
 from rrdbg.links.tally import Judging, Place, TaskLayout
 from rrdbg.links.watchdog import ProgressCallback
@@ -32,6 +34,9 @@ _LAST = 8
 """Of so many last hits the first is gone to: some may not count, such as a write of the same value."""
 
 
+_NO_READINGS: Mapping[int, Sequence[Reading]] = {}
+
+
 class Accelerator:
     """Surveys for one recording; without a ``launcher`` there are none, for the reason ``why_not``."""
 
@@ -40,6 +45,8 @@ class Accelerator:
         self._why_not = why_not
         self._plugin: Plugin | None = None
         self._passes = 0
+        self.counts_exactly = True
+        """False if it is known that nobody can look how much the plugin has counted."""
 
     @classmethod
     def of(cls, launcher: Launcher) -> Accelerator:
@@ -70,16 +77,27 @@ class Accelerator:
         """False if it is known that the plugin cannot judge anything."""
         return self._launcher is not None and (self._plugin is None or self._plugin.judges)
 
-    async def judging(self, conditions: Mapping[int, Condition], layout: RegisterFile) -> Judging | None:
+    async def judging(
+        self,
+        conditions: Mapping[int, Condition],
+        layout: RegisterFile,
+        readings: Mapping[int, Sequence[Reading]] = _NO_READINGS,
+        common: Sequence[Reading] = (),
+    ) -> Judging | None:
         """What a survey needs to judge ``conditions``, by address, of a guest with this ``layout`` of registers.
 
-        None if they cannot be judged in QEMU: this one cannot read registers and memory there, or they need such
-        registers as it brings up to date only where a block of code ends (the pc, the flags), or long ones.
+        It then also reads ``readings`` at hits, by address, and ``common`` ones at all.
+
+        None if that cannot be in QEMU: this one cannot read registers and memory there, or they need such registers as
+        it brings up to date only where a block of code ends (the pc, the flags), or long ones.
         """
-        wanted = frozenset[int]().union(*(condition.registers for condition in conditions.values()))
+        read = [reading.expression.registers for reading in (*common, *chain.from_iterable(readings.values()))]
+        wanted = frozenset[int]().union(*(condition.registers for condition in conditions.values()), *read)
         known = {number: name for number in wanted if (name := layout.settled(number))}
         plugin = await self._ready() if len(known) == len(wanted) else None
-        return Judging(conditions, known, layout.byte_order) if plugin and plugin.judges else None
+        if plugin is None or not plugin.judges:
+            return None
+        return Judging(conditions, known, layout.byte_order, readings, common)
 
     async def survey(
         self,
@@ -90,19 +108,21 @@ class Accelerator:
         *,
         changes: bool = False,
         tasks: TaskLayout | None = None,
+        handlers: Set[int] | None = None,
     ) -> Survey | None:
         """A machine at or before ``icount`` that tallies ``points`` from there on, which the caller ends; or None.
 
         With ``judging`` only hits under its conditions count, with ``changes`` only writes that change something.
-        ``tasks`` are for places of tasks.
+        ``tasks`` are for places of tasks. With ``handlers`` it counts as QEMU does, see :meth:`Survey.start`.
         """
         plugin = await self._ready()
         if plugin is None or self._launcher is None or ((judging or changes) and not plugin.judges):
             return None
         try:
             survey = await Survey.start(
-                self._launcher, plugin, timeline, icount, points, judging, changes=changes, tasks=tasks
-            )
+                self._launcher, plugin, timeline, icount, points, judging, changes=changes, tasks=tasks,
+                handlers=handlers,
+            )  # fmt: skip
         except LinkError as error:
             self.give_up(error)
             return None

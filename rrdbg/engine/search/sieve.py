@@ -23,7 +23,7 @@ from rrdbg.engine.search.survey import Survey
 from rrdbg.engine.search.trail import Trail, judge_last
 from rrdbg.errors import LinkError
 from rrdbg.links.registers import RegisterFile
-from rrdbg.links.tally import KEPT, Judging, Sighting
+from rrdbg.links.tally import KEPT, Judging
 from rrdbg.links.watchdog import ProgressCallback
 from rrdbg.model.hits.condition import Condition, conditional
 from rrdbg.model.hits.stop import Breakpoint, Hit, Point
@@ -44,20 +44,21 @@ Where a condition held at a third of 1,500 hits in Linux, windows took 3 to 4 ti
 class Window:
     """A stretch to be scanned, in which the plugin has counted so many ``hits``; None: it has not counted there.
 
-    With ``sightings`` those are among its hits, all of one instruction: at icount ``latest`` or somewhat before. It may
-    have been joined of ``parts``, or have one at its end.
+    Or these are ``known``, and nothing is to be scanned. It may have been joined of ``parts``, or have one at its end.
     """
 
     start: Position
     end: Position
     hits: int | None
-    sightings: tuple[Sighting, ...] = ()
-    latest: int = 0
     parts: tuple[Window, ...] = ()
+    known: tuple[Hit, ...] = ()
 
 
 class Sieve:
     """Searches for hits of ``points`` that ``accept`` judges, on ``timeline``; make it with :meth:`of`."""
+
+    takes_all = False
+    """Whether it searches for hits that all count, too."""
 
     def __init__(
         self,
@@ -100,7 +101,7 @@ class Sieve:
         if accept is None or judge is None or len(breakpoints) < len(points) or accelerator.is_off:
             return None
         conditions = {point.address: judge.condition(point) for point in breakpoints}
-        if not any(condition.alternatives for condition in conditions.values()):
+        if not any(condition.alternatives for condition in conditions.values()) and not cls.takes_all:
             return None
         return cls(accelerator, timeline, start_at, breakpoints, accept, conditions, jumps=jumps)
 
@@ -118,8 +119,10 @@ class Sieve:
         try:
             async with aclosing(self._windows(start, end, on_progress)) as windows:
                 async for window in windows:
-                    walker = await self._at(walker, self._entry(window))
-                    found = await self._look(walker, window)
+                    found = list(window.known)
+                    if not found:
+                        walker = await self._at(walker, window.start)
+                        found = await self._look(walker, window)
                     if self._wrong:
                         break
                     for hit in found:
@@ -153,7 +156,7 @@ class Sieve:
             if self._wrong:
                 return start, await self._look_alone(Window(start, end, None))
             if last:
-                return self._entry(window), found
+                return window.start, found
         return start, found
 
     async def _windows(
@@ -162,7 +165,8 @@ class Sieve:
         """What is to be scanned from ``start`` to ``end``, in order; the whole rest where the plugin is lost."""
         timeline = self._timeline
         here = start
-        survey = await self._survey(timeline.landing_before(start))
+        landing = timeline.landing_before(start)
+        survey = await self._accelerator.survey(timeline, landing, self._points, self._judging)
         if survey is None:
             yield Window(start, end, None)
             return
@@ -174,7 +178,7 @@ class Sieve:
                 await survey.arrive(fence, on_progress)
                 after = survey.tally(0)
                 windows = self._around(survey, after.hits - before.hits, here, fence)
-                if self._stops(windows) > after.met - before.met:
+                if len(windows) * _STOPS_OF_A_WINDOW > after.met - before.met:
                     windows = _joined(windows)
                 for window in windows:
                     yield window
@@ -184,14 +188,6 @@ class Sieve:
             yield Window(here, end, None)
         finally:
             await survey.close()
-
-    async def _survey(self, icount: int) -> Survey | None:
-        """A machine with the plugin at or before ``icount``."""
-        return await self._accelerator.survey(self._timeline, icount, self._points, self._judging)
-
-    def _stops(self, windows: list[Window]) -> float:
-        """How many stops of a scan take as long as ``windows``."""
-        return len(windows) * _STOPS_OF_A_WINDOW
 
     def _around(self, survey: Survey, count: int, low: Position, high: Position) -> list[Window]:
         """Windows around the latest ``count`` hits, which all lie between two fences."""
@@ -214,18 +210,16 @@ class Sieve:
         return windows
 
     async def _look_alone(self, window: Window) -> list[Hit]:
-        walker = await self._at(None, self._entry(window))
+        if window.known:
+            return list(window.known)
+        walker = await self._at(None, window.start)
         try:
             return await self._look(walker, window)
         finally:
             await walker.machine.close()
 
-    def _entry(self, window: Window) -> Position:
-        """Where a machine has to go to look at ``window``; what it finds are all hits from there to its end."""
-        return window.start
-
     async def _look(self, walker: Walker, window: Window) -> list[Hit]:
-        """The hits in ``window``, at whose entry ``walker`` stands; whether the plugin was right is noted."""
+        """The hits in ``window``, at whose start ``walker`` stands; whether the plugin was right is noted."""
         async with aclosing(self._scan(walker, window.end).hits()) as hits:
             found = [hit async for hit in hits]
         if window.hits not in (None, len(found)):

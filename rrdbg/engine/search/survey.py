@@ -9,20 +9,24 @@ fence nothing is uncertain: there the number of hits so far is exact, as far as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from rrdbg.engine.machines.ground import More
 from rrdbg.engine.machines.launcher import Launcher
 from rrdbg.engine.machines.walk import Walker
+from rrdbg.engine.search.handlers import exception_handlers
 from rrdbg.links.plugin import Plugin
 from rrdbg.links.process_memory import read_number, write_number
+from rrdbg.links.reading import Record
 from rrdbg.links.tally import (
     KEPT,
+    MOST_HANDLERS,
     Access,
     Judging,
     Place,
+    Sighting,
     Tally,
     TaskLayout,
     View,
@@ -30,10 +34,13 @@ from rrdbg.links.tally import (
     listen,
     read_accesses,
     read_tally,
+    realign,
+    set_handlers,
     tell_anew,
     want_hit,
 )
 from rrdbg.links.watchdog import ProgressCallback
+from rrdbg.model.hits.stop import Watchpoint
 from rrdbg.model.timeline.deliveries import Deliveries, Delivery
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
@@ -56,13 +63,25 @@ class Survey:
     """A machine that tallies ``points`` on its way; make it with :meth:`start`, end it with :meth:`close`."""
 
     def __init__(
-        self, walker: Walker, points: Sequence[Place], heard_from: int | None, *, tells_physical: bool
+        self,
+        walker: Walker,
+        points: Sequence[Place],
+        judging: Judging | None,
+        heard_from: int | None,
+        *,
+        tells_physical: bool,
+        hears_exceptions: bool,
     ) -> None:
         self._hears = False
         self._heard_from = heard_from
+        self._readings = [Record.of(judging.readings_at(point)) for point in points] if judging else []
         self.walker = walker
         self.tells_physical = tells_physical
         """True if it knows the physical address of any RAM that is written to."""
+        self.handlers: frozenset[int] = frozenset()
+        """Where the plugin knows that handlers of exceptions begin."""
+        self.hears_exceptions = hears_exceptions
+        """True if QEMU tells the plugin of exceptions."""
         self._points = points
         self._origin = walker.position.icount
         self._told = 0
@@ -79,11 +98,13 @@ class Survey:
         *,
         changes: bool = False,
         tasks: TaskLayout | None = None,
+        handlers: Set[int] | None = None,
     ) -> Survey:
         """Start a machine on the snapshot at or before ``icount``; the plugin judges conditions by ``judging``.
 
         With ``changes`` all points are watched for writes, and only those that change something are hits. With
-        ``tasks`` it looks for tasks from ``icount`` on, where :meth:`listen` is to be called.
+        ``tasks`` it looks for tasks from ``icount`` on, where :meth:`listen` is to be called. With ``handlers`` it
+        counts as QEMU does as long as exceptions are handled there, or where they are now.
 
         :raises QemuLaunchError: QEMU could not load it, or not the plugin.
         """
@@ -91,11 +112,12 @@ class Survey:
         assert snapshot is not None, "a timeline has an initial snapshot"
 
         deliveries = timeline.deliveries
-        heard_from = snapshot.icount if plugin.hears_exceptions else icount if tasks else None
+        listed = plugin.hears_exceptions or handlers is not None
+        heard_from = snapshot.icount if listed else icount if tasks else None
         told = () if heard_from is None else deliveries.of_kind(Delivery.EXCEPTION, heard_from)
         exceptions = [place - snapshot.icount for place in told]
 
-        late = 0 if plugin.hears_exceptions else 1
+        late = 0 if listed else 1
         delivered = _counted(deliveries, snapshot.icount, late) if changes else None
 
         def more(directory: Path) -> list[str]:
@@ -103,7 +125,17 @@ class Survey:
             return plugin.words(directory / _FILE)
 
         walker, _ = await launcher.start(snapshot, timeline, more=More(more, (plugin.path,)))
-        return cls(walker, points, heard_from, tells_physical=plugin.api > 1)
+        survey = cls(
+            walker, points, judging, heard_from, tells_physical=plugin.api > 1, hears_exceptions=plugin.hears_exceptions
+        )
+        if handlers is not None and not plugin.hears_exceptions:
+            try:
+                survey.handlers = frozenset(handlers | await exception_handlers(walker.machine))
+                set_handlers(survey._file, sorted(survey.handlers)[:MOST_HANDLERS])
+            except BaseException:
+                await survey.close()
+                raise
+        return survey
 
     async def close(self) -> None:
         """End the machine."""
@@ -118,11 +150,8 @@ class Survey:
 
     def tally(self, most: int = KEPT) -> Tally:
         """What was found up to where the machine stands, with at most the ``most`` latest hits."""
-        tally = read_tally(self._file, self._points, most)
-        here, first = self.walker.position, self._heard_from
-        last = here.icount if here.phase else here.icount - 1
-        deliveries = self.walker.timeline.deliveries
-        self._hears = first is not None and tally.exceptions == deliveries.count(Delivery.EXCEPTION, first, last)
+        tally = read_tally(self._file, self._points, most, self._readings)
+        self._hears = self._heard_from is not None and tally.exceptions == self._exceptions()
         return tally
 
     def want(self, number: int) -> None:
@@ -140,7 +169,7 @@ class Survey:
         """
         tally = self.tally(0)
         self._told = tally.hits
-        self._count_anew(tally.counter)
+        self._count_anew(tally)
 
     def accesses(self) -> Iterator[Access]:
         """The accesses to memory since this was asked last: the latest, if there was no room for all.
@@ -150,18 +179,26 @@ class Survey:
         tally = self.tally(0)
         yield from read_accesses(self._file, tally.hits - self._told)
         self._told = tally.hits
-        self._count_anew(tally.counter)
+        self._count_anew(tally)
 
-    def _count_anew(self, counter: int) -> None:
-        if counter:
-            write_number(self.walker.machine.process.pid, counter, self.walker.position.icount - self._origin)
+    def _count_anew(self, tally: Tally) -> None:
+        if tally.counter:
+            here = self.walker.position.icount - self._origin
+            write_number(self.walker.machine.process.pid, tally.counter, here + tally.ahead)
+
+    def _exceptions(self) -> int:
+        """How many of those that the plugin was told of have come up to where the machine stands."""
+        assert self._heard_from is not None, "it was told of some"
+        here = self.walker.position
+        last = here.icount if here.phase else here.icount - 1
+        return self.walker.timeline.deliveries.count(Delivery.EXCEPTION, self._heard_from, last)
 
     def listen(self, views: Sequence[View]) -> None:
         """From here on tasks are noted, which are seen through ``views``, and counted exactly if that can be.
 
         :raises LinkError: QEMU's memory cannot be reached.
         """
-        self._count_anew(self.tally(0).counter)
+        self._count_anew(self.tally(0))
         listen(self._file, views)
 
     def icount(self, executed: int) -> int:
@@ -169,13 +206,34 @@ class Survey:
         return self._origin + executed
 
     def counts_right(self) -> bool:
-        """Whether the plugin has counted as many instructions as QEMU.
+        """Whether the plugin has counted as many instructions as QEMU, and met no exception where none had to come.
+
+        One that it has missed is one instruction too many, or makes the next one that it meets unexpected.
 
         :raises LinkError: QEMU's memory cannot be reached.
         """
-        counter = self.tally(0).counter
-        counted = read_number(self.walker.machine.process.pid, counter) if counter else 0
-        return self.icount(counted) == self.walker.position.icount
+        tally = self.tally(0)
+        pid = self.walker.machine.process.pid
+        counted = read_number(pid, tally.counter) - tally.ahead if tally.counter else 0
+        return not tally.unexpected and self.icount(counted) == self.walker.position.icount
+
+    def realign(self) -> None:
+        """Count as QEMU does from here on.
+
+        :raises LinkError: QEMU's memory cannot be reached.
+        """
+        self._count_anew(self.tally(0))
+        realign(self._file, self._exceptions())
+
+    def position(self, sighting: Sighting) -> Position | None:
+        """Where an execution, or behind a write that was judged, is if the plugin counts right; None if only nearly."""
+        icount = self.icount(sighting.executed)
+        deliveries = self.walker.timeline.deliveries
+        if isinstance(sighting.point, Watchpoint):
+            # What is delivered may have written, too, and an instruction that faults may have written a part.
+            known = sighting.change and sighting.address
+            return Position(icount) if known and not deliveries.any_between(icount - 1, icount) else None
+        return Position(icount) if deliveries.is_plain(icount) else None
 
     @property
     def is_exact(self) -> bool:

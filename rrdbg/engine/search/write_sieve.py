@@ -1,10 +1,10 @@
-"""Which writes change watched bytes, judged inside QEMU, so that the others cost no stop and no look before them.
+"""Which writes change watched bytes, judged inside QEMU, so that none costs a stop, and nobody has to look before it.
 
-The plugin (``links/watch.h``) compares the bytes before and after each write, and tells of those that differ. Where it
-counts as QEMU does, or is known to have counted so many too many since the last fault, that is at a known icount: a
-machine goes there and sees whether one step makes that change, and nobody has to look before it any more. Where it is
-not, and where the plugin could not read the bytes before (an instruction's first write, what a delivery may have
-written), a scan looks at a small window, and :mod:`rrdbg.engine.search.trail` judges what it finds.
+The plugin (``links/watch.h``) compares the bytes before and after each write, and tells of those that differ, with what
+comes next and with the address space. Where it counts as QEMU does (:mod:`rrdbg.engine.search.ledger`) that is a hit;
+of each part of a stretch one is looked at: a machine goes there and sees whether one step makes that change. Where the
+plugin could not read the bytes before (an instruction's first write, what a delivery may have written) a scan looks at
+a small window, and :mod:`rrdbg.engine.search.trail` judges what it finds.
 
 Only ``watch`` can be asked for so: deliveries read, too, and of that the plugin sees nothing.
 """
@@ -13,26 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import aclosing
-from typing import cast
 
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.engine.search.accelerator import Accelerator
 from rrdbg.engine.search.access import StartAt
+from rrdbg.engine.search.ledger_sieve import LedgerSieve
+from rrdbg.engine.search.note_sieve import NoteSieve, notes_of
+from rrdbg.engine.search.roots import Roots
 from rrdbg.engine.search.scan import BROKEN, Accept, Scan
 from rrdbg.engine.search.sieve import Sieve, Window
-from rrdbg.engine.search.survey import Survey
 from rrdbg.engine.search.watch import hit_of, watched_bytes
+from rrdbg.engine.search.write_condition import WriteCondition, write_condition
 from rrdbg.links.registers import RegisterFile
-from rrdbg.links.tally import KEPT_VALUES
-from rrdbg.model.hits.stop import Hit, Point, WatchKind, Watchpoint
-from rrdbg.model.timeline.deliveries import Delivery
+from rrdbg.links.tally import Sighting
+from rrdbg.model.hits.stop import Hit, NotedHit, Point, WatchKind, Watchpoint
 from rrdbg.model.timeline.line import Timeline
 from rrdbg.model.timeline.position import Position
-
-_STOPS_OF_A_WINDOW = 4
-"""A window costs as much as so many writes in a scan, each of which is a stop and a look before it."""
-
-_STOPS_OF_A_SIGHTING = 1
 
 _SHORT = 10_000
 """Instructions."""
@@ -51,103 +47,75 @@ def sieve_for(
     writes = [point for point in points if isinstance(point, Watchpoint) and point.kind is WatchKind.WRITE]
     if writes and len(writes) == len(points) and not any(point.physical for point in writes):
         return (
-            WriteSieve(accelerator, timeline, start_at, points, None, {}, jumps=jumps)
+            WriteSieve(accelerator, timeline, start_at, points, accept, {}, jumps=jumps)
             if accelerator.may_judge
             else None
         )
-    return Sieve.of(accelerator, timeline, start_at, points, accept, jumps=jumps)
+    kind = NoteSieve if notes_of(accept) and accelerator.may_judge else Sieve
+    return kind.of(accelerator, timeline, start_at, points, accept, jumps=jumps)
 
 
-class WriteSieve(Sieve):
+class WriteSieve(LedgerSieve):
     """A search for writes that change something; make it with :func:`sieve_for`."""
 
-    _ahead: int | None = None
-    """How many instructions too many the plugin had counted at the last place that was found."""
+    stops_of_a_window = 4
+    """Each write in a scan is a stop and a look before it."""
 
-    _confirmed = 0
-    """The icount of that."""
+    slack = 17
+    """So soon after a delivery the plugin looks what has changed; a write lies before the place where it leads to."""
+
+    changes = True
+
+    _judge: WriteCondition | None = None
 
     async def can_judge(self, layout: RegisterFile) -> bool:
         """Whether the plugin can be asked."""
-        return await self._accelerator.judging({}, layout) is not None
+        self._roots = Roots(layout, self._timeline, self._start_at)
+        judge = write_condition(self._accept)
+        # Where a write was just made registers are not those behind its instruction.
+        self._judge = None if judge and judge.condition.registers else judge
+        conditions = {point.address: self._judge.condition for point in self._points} if self._judge else {}
+        self._judging = await self._accelerator.judging(conditions, layout, common=self._roots.readings)
+        return self._judging is not None
 
-    async def _survey(self, icount: int) -> Survey | None:
-        self._ahead = None  # each counts from where it has begun
-        return await self._accelerator.survey(self._timeline, icount, self._points, changes=True)
+    async def _hit(self, sighting: Sighting, position: Position) -> Hit:
+        """The write that the plugin has told of, which leads to ``position``."""
+        assert isinstance(sighting.point, Watchpoint), "nothing else is looked for"
+        root = await self._roots.root(sighting.values, position)
+        hit = Hit(position, sighting.address, sighting.point, sighting.change, space=root)
+        return self._with_note(hit, note=True)
 
-    def _stops(self, windows: list[Window]) -> float:
-        return sum(_STOPS_OF_A_SIGHTING if window.sightings else _STOPS_OF_A_WINDOW for window in windows)
+    def _with_note(self, hit: Hit, *, note: bool) -> Hit:
+        """``hit``, and whether the condition holds behind it, if there is one."""
+        if self._judge is None:
+            return hit
+        return NotedHit(hit.position, hit.pc, hit.point, hit.change, space=hit.space, note=note)
 
-    def _around(self, survey: Survey, count: int, low: Position, high: Position) -> list[Window]:
-        if count > KEPT_VALUES:
-            return [Window(low, high, None)]
-        plain = self._timeline.deliveries
-        windows: list[Window] = []
-        for sighting in survey.tally(count).latest:
-            place = survey.place(sighting.executed)
-            earliest = place.high if survey.is_exact and sighting.change else place.low
-            start = max(low, Position(plain.plain_at_or_before(earliest - 1)))
-            end = min(high, Position(plain.plain_after(place.high)))
-            if sighting.change:
-                same = windows.pop().sightings if windows and windows[-1].latest == place.high else ()
-                windows.append(Window(start, end, None, (*same, sighting), place.high))
-                continue
-            while windows and not windows[-1].sightings and windows[-1].end > start:
-                start, end = min(start, windows[-1].start), max(end, windows.pop().end)
-            windows.append(Window(start, end, None))
-        return windows
-
-    def _entry(self, window: Window) -> Position:
-        place = self._place(window)
-        return window.start if place is None else Position(place - 1)
-
-    def _place(self, window: Window) -> int | None:
-        """The icount behind the write that the plugin has told of; None where that is not known yet."""
-        if not window.sightings:
-            return None
-        plain = self._timeline.deliveries
-        place = window.latest
-        if window.start.icount < plain.plain_at_or_before(place - 1):
-            # As many as there were counted too many, if nothing has faulted in between.
-            low, high = sorted((self._confirmed, place))
-            if self._ahead is None or plain.count(Delivery.EXCEPTION, low, high):
-                return None
-            place -= self._ahead
-        return place if plain.is_plain(place) and plain.is_plain(place - 1) else None
+    async def _seen(self, hit: Hit) -> Hit | None:
+        assert isinstance(hit.point, Watchpoint)
+        walker = await self._at(None, Position(hit.position.icount - 1))
+        try:
+            before = await watched_bytes(walker.machine, hit.point)
+            await walker.step()
+            found = await hit_of(walker, hit.point, before)
+            note = self._judge is None or await self._judge.holds(self._judge.condition, walker.machine)
+            return self._with_note(found, note=note)
+        finally:
+            await walker.machine.close()
 
     async def _look(self, walker: Walker, window: Window) -> list[Hit]:
-        place = self._place(window)
-        if place is not None:
-            return await self._confirm(walker, window)
         try:
             # Where something is delivered a watchpoint may break the machine, and most windows are short.
-            found = await self._scanned(walker, window, careful=window.end.icount - window.start.icount < _SHORT)
+            return await self._scanned(walker, window, careful=window.end.icount - window.start.icount < _SHORT)
         except BROKEN:
             await walker.machine.close()
             other = await self._at(None, window.start)
             try:
-                found = await self._scanned(other, window, careful=True)
+                return await self._scanned(other, window, careful=True)
             finally:
                 await other.machine.close()
-        told = [each.change.after for each in window.sightings if each.change]
-        if len(found) == 1 and told == [hit.change.after for hit in found if hit.change]:
-            self._confirmed = found[0].position.icount
-            self._ahead = window.latest - self._confirmed
-        return found
 
     async def _scanned(self, walker: Walker, window: Window, *, careful: bool) -> list[Hit]:
         scan = Scan(walker, self._points, window.end, self._start_at, careful=careful)
         async with aclosing(scan.hits()) as hits:
             return [hit async for hit in hits]
-
-    async def _confirm(self, walker: Walker, window: Window) -> list[Hit]:
-        """The writes that the plugin has told of, if the next step of ``walker`` makes them."""
-        told = [(cast(Watchpoint, each.point), each.change) for each in window.sightings]
-        before = [await watched_bytes(walker.machine, point) for point, _ in told]
-        await walker.step()
-        found = [await hit_of(walker, point, old) for (point, _), old in zip(told, before, strict=True)]
-        if [hit.change for hit in found] != [change for _, change in told]:
-            self._doubt(f"it has told of writes that lead to {walker.position}, and there are others, or none")
-            return []
-        self._confirmed, self._ahead = walker.position.icount, window.latest - walker.position.icount
-        return found

@@ -25,6 +25,7 @@ from rrdbg.engine.search.sieve import Sieve
 from rrdbg.engine.search.sifted import sifted
 from rrdbg.engine.search.single import EagerScan, SingleScan, all_at_once
 from rrdbg.engine.search.trail import Trail, judge_last
+from rrdbg.engine.search.write_condition import write_condition
 from rrdbg.engine.search.write_sieve import sieve_for
 from rrdbg.engine.travel.cursor import Cursor
 from rrdbg.engine.travel.landing import exact_position, step_before
@@ -93,7 +94,9 @@ class Finder:
         lives = Lives(points)
         await self._begin(lives, start)
         found = self._counted(lives, start, end, accept, foreign=foreign)
-        async with aclosing(self._unwritten.among(lives, start, end, found)) as hits:
+        # Of writes under a condition some are left out, so that one need not find what the one before has left.
+        all_writes = write_condition(accept) is None
+        async with aclosing(self._unwritten.among(lives, start, end, found) if all_writes else found) as hits:
             async for hit in hits:
                 yield hit
 

@@ -63,7 +63,9 @@ def translate(command: Declared, arguments: str) -> str:
     match = _RANGE.fullmatch(arguments)
     assert match is not None, "every part of it may be empty"
     if command.takes[0] == "expression":
-        return variable(match["subject"]) + match["range"]
+        what, _, wanted = (part.strip() for part in match["subject"].partition(" if "))
+        judged = f" if {condition(wanted)}" if wanted else ""
+        return variable(what) + judged + match["range"]
     if command.takes[0] == "condition":
         return condition(match["subject"]) + match["range"]
     if command.takes[0] == "location":

@@ -187,7 +187,8 @@ def assemble(listing: Iterable[str]) -> Expression:
         if len(words) != (3 if size else 2) or not words[0].isdecimal() or int(words[0]) != len(code):
             raise UsageError(f"GDB compiled the expression to something unknown: '{line.strip()}'.")
         code.append(opcode)
-        code += int(words[2]).to_bytes(size, "big") if size else b""
+        # GDB writes a number of 64 bits with a sign.
+        code += (int(words[2]) % (1 << 8 * size)).to_bytes(size, "big") if size else b""
     return Expression(bytes(code))
 
 

@@ -77,7 +77,9 @@ class Timeline:
 
     def with_mark(self, name: str, mark: Mark) -> Timeline:
         """This timeline with one more mark called ``name``; it takes the place of an earlier one at its position."""
-        others = tuple(known for known in self.marks.get(name, ()) if known.position != mark.position)
+        others, icount = self.marks.get(name, ()), mark.position.icount
+        if icount in [known.position.icount for known in others]:  # a query notes tens of thousands
+            others = tuple(known for known in others if known.position != mark.position)
         return replace(self, marks={**self.marks, name: (*others, mark)[-MARKS_KEPT:]})
 
     def with_runs(self, start: Position, end: Position, runs: Sequence[Mark]) -> Timeline:
