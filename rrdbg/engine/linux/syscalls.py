@@ -128,14 +128,33 @@ async def _texts(machine: Machine, name: str, arguments: Sequence[int], result: 
 
 
 async def _data(machine: Machine, address: int, length: int) -> bytes:
-    return await machine.read_memory(address, min(length, SHOWN_DATA + 1)) if length else b""
+    return await _read(machine, address, min(length, SHOWN_DATA + 1)) if length else b""
+
+
+async def _read(machine: Machine, address: int, length: int) -> bytes:
+    """A program's memory, while the kernel runs.
+
+    :raises RspError: it is not mapped.
+    """
+    try:
+        return await machine.read_memory(address, length)
+    except RspError:
+        # On riscv64 the kernel may not look there at any time, and from QEMU 10 on the stub is as strict.
+        memory = await KernelMemory.of(machine)
+        if memory is None:
+            raise
+        with memory:
+            found = memory.read(address, length)
+        if len(found) < length:
+            raise
+        return found
 
 
 async def _path(machine: Machine, address: int) -> bytes:
     """The bytes up to a zero, read by pages: the next one may not be mapped."""
     text = b""
     while len(text) < LONGEST_TEXT:
-        part = await machine.read_memory(address, min(_PAGE - address % _PAGE, 256))
+        part = await _read(machine, address, min(_PAGE - address % _PAGE, 256))
         text += part.partition(b"\0")[0]
         if b"\0" in part:
             return text
