@@ -41,7 +41,8 @@ async def test_what_init_and_poweroff_ask_of_the_kernel(architecture: str, tmp_p
         (execve,) = (call for call in found if call.name == "execve")
         assert str(execve).startswith('execve("/proc/self/exe", 0x')
         assert (execve.task.comm, execve.result) == ("init", 0)
-        assert any(each.startswith('exe: readlinkat(AT_FDCWD, "/proc/self/exe", "/bin/busybox", ') for each in shown)
+        exe = 'exe: readlinkat(AT_FDCWD, "/proc/self/exe", "/bin/busybox", '
+        assert any(each.startswith(exe) for each in shown), shown
         assert "poweroff: getuid() = 0" in shown
         # The flags of open differ from x86-64's on aarch64.
         opened = 'poweroff: openat(AT_FDCWD, "/var/log/wtmp", O_WRONLY|O_CLOEXEC) = -1 ENOENT'
