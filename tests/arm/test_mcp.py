@@ -18,6 +18,7 @@ def test_a_cortex_m(station: Path, tmp_path: Path) -> None:
             state = await asking.ask("state", at="end", expressions=["current"])
             assert "hard_fault_handler" in state
             assert "pendsv_handler" in state
+            assert "Cannot access" not in state, "of an exception's frame, which has no instruction"
             told = await asking.ask("last_write", expression="current")
             assert "in: choose_task" in told
             assert "new value = 0x24d <hard_fault_handler>" in told
@@ -47,7 +48,11 @@ def test_an_aarch64(two_spaces: Path, spaces: SpacesGuest, tmp_path: Path) -> No
             told = await asking.ask("last_write", expression=cell, at=position_in(found))
             assert "new value = 46\n" in told
             assert "first_write" in told
-            assert "left out" in told
+            assert "memory=everywhere shows them" in told
+            told = await asking.ask("last_write", expression=cell, at=position_in(found), memory="everywhere")
+            assert "in: second_write" in told
+            told = await asking.ask("last_write", expression=cell, at=position_in(found), memory="physical")
+            assert f"new value = {46:#018x}\n" in told
             written = await asking.ask("writes", expression=cell, at=position_in(found), limit=200)
             assert "NOT searched" not in written
             state = await asking.ask("state", at=position_in(told), registers=True)

@@ -112,6 +112,9 @@ async def _refused(asking: Agent, recording: Path) -> None:
     assert "print_char('x') = " not in told
     assert "task_count = 5" not in (await asking.ask("state", expressions=["task_count"]))
     assert "limit" in await asking.refused("writes", expression="tasks", limit=100_000)
+    told = await asking.refused("bisect", condition="task_count != -1")
+    assert "earlier start" in told
+    assert "--" not in told, "a command's words are none of the tool's"
 
 
 async def _resources(asking: Agent) -> None:

@@ -80,7 +80,9 @@ class Debugger:
         # MI gives no reason for this one, nor where a movement has failed.
         if "No more reverse-execution history" in answer.text:
             return "no-history"
-        return str(answer.stopped.get("reason") or f"stopped without a reason: {answer.text}")
+        reason = answer.stopped.get("reason") or f"stopped without a reason: {answer.text}"
+        # GDB's own recorder gives two where the last of many steps is the last that it has.
+        return "no-history" if "no-history" in reason else str(reason)
 
 
 @asynccontextmanager

@@ -84,7 +84,8 @@ async def _source(replay: AsyncReplay, line: int) -> list[str]:
 
 async def _backtrace(replay: AsyncReplay, frames: int) -> list[str]:
     try:
-        told = (await replay.gdb(f"backtrace {frames}")).splitlines()
+        # Of a frame without lines, as that of an exception of a Cortex-M, it would try to show the instruction.
+        told = (await replay.gdb(f"with disassemble-next-line off -- backtrace {frames}")).splitlines()
     except GdbError as error:
         return [f"(none: {cut(str(error))})"]
     return [cut(line) for line in told[: 2 * frames + 1]]

@@ -35,6 +35,12 @@ from rrdbg.store.history import counts
 QUESTION_SECONDS = 120.0
 """How long one question may take; what was found by then is told, and what was not looked at."""
 
+_ARGUMENTS = {
+    "--everywhere": "memory=everywhere", "--physical": "memory=physical",
+    "--good": "start", "--bad": "end", "let --scan list every change": "list the changes by writes",
+}  # fmt: skip
+"""What the commands call by another name than the tools do."""
+
 _MOST_EXPRESSIONS = 20
 _CONSOLE_TAIL = 8
 
@@ -49,6 +55,10 @@ Limit = Annotated[int, Field(ge=1, le=200, description="answers at most")]
 Frames = Annotated[int, Field(ge=0, le=30, description="functions of the backtrace")]
 Location = Annotated[str, Field(description="FUNCTION, FILE:LINE or *ADDRESS")]
 Condition = Annotated[str, Field(description="C expression that must hold there; empty: always")]
+Memory = Annotated[
+    Literal["own", "everywhere", "physical"],
+    Field(description="own: writes in the address space at `at`; everywhere: in all; physical: by any address"),
+]
 Verb = Literal[
     "step", "next", "finish", "stepi", "nexti",
     "reverse-step", "reverse-next", "reverse-finish", "reverse-stepi", "reverse-nexti",
@@ -109,30 +119,40 @@ class Tools:
         return await self._ask(context, recording, at, question)
 
     async def last_write(
-        self, context: Context, expression: Expression, recording: Recording = "", at: At = "end", frames: Frames = 3
+        self,
+        context: Context,
+        expression: Expression,
+        recording: Recording = "",
+        at: At = "end",
+        frames: Frames = 3,
+        memory: Memory = "own",
     ) -> str:
         """Who made a value what it is: the last write before `at` that changed it, old and new value, and the code that
         is about to write. The answer's position is where to ask on from."""
-        return await self._change(context, "last", expression, recording, at, frames)
+        return await self._change(context, f"last {_subject(expression, memory)}", expression, recording, at, frames)
 
     async def first_write(
-        self, context: Context, expression: Expression, recording: Recording = "", at: At = "end", frames: Frames = 3
+        self,
+        context: Context,
+        expression: Expression,
+        recording: Recording = "",
+        at: At = "end",
+        frames: Frames = 3,
+        memory: Memory = "own",
     ) -> str:
         """The first write of all that changed a value; the expression is understood at `at`."""
-        return await self._change(context, "first", expression, recording, at, frames)
+        return await self._change(context, f"first {_subject(expression, memory)}", expression, recording, at, frames)
 
-    async def _change(
-        self, context: Context, verb: Literal["last", "first"], expression: str, recording: str, where: str, frames: int
-    ) -> str:
-        what = _checked(expression)
+    async def _change(self, context: Context, line: str, what: str, recording: str, where: str, frames: int) -> str:
+        back = line.startswith("last")
 
         async def question(replay: AsyncReplay) -> str:
             here = replay.position
             try:
-                answers = await replay.run(f"{verb} {what}")
+                answers = await replay.run(line)
             except OutOfRange as error:
-                until = here if verb == "last" else replay.end
-                return f"{error}\nsearched: 0 to {until} wholly; 0 writes."
+                until = here if back else replay.end
+                return f"{_as_offered(str(error))}\nsearched: 0 to {until} wholly; 0 writes."
             told = [await place(replay, frames)]
             for answer in answers:
                 if isinstance(answer, Changed):
@@ -140,10 +160,10 @@ class Tools:
                         f"{what}: old value = {number(answer.before)}",
                         f"{what}: new value = {number(answer.after)}",
                     ]
-                    told += [answer.cause] if answer.cause else []
+                    told += [_as_offered(answer.cause)] if answer.cause else []
                 elif isinstance(answer, Message):
-                    told.append(answer.text)
-            if verb == "last":
+                    told.append(_as_offered(answer.text))
+            if back:
                 told.append(f"searched: {replay.position} to {here} wholly; nothing else changed it there.")
             return "\n".join(told)
 
@@ -159,9 +179,10 @@ class Tools:
         end: End = "end",
         kind: Literal["writes", "reads"] = "writes",
         limit: Limit = 30,
+        memory: Memory = "own",
     ) -> str:
         """List each write that changed a value, or each read of it, with positions; its address is that at `at`."""
-        return await self._list(context, f"{kind} {_checked(expression)}", recording, at, (start, end), limit)
+        return await self._list(context, f"{kind} {_subject(expression, memory)}", recording, at, (start, end), limit)
 
     async def calls(
         self,
@@ -379,7 +400,7 @@ class Tools:
         try:
             return bounded(await self._desk.ask(recording, asked, Reporting(context)))
         except RrdbgError as error:
-            raise ToolError(shown(str(error))) from None
+            raise ToolError(_as_offered(shown(str(error)))) from None
 
 
 async def _listed(replay: AsyncReplay, line: str, ends: list[Position], limit: int) -> str:
@@ -396,9 +417,12 @@ async def _listed(replay: AsyncReplay, line: str, ends: list[Position], limit: i
                                 [*lines, _cut_off(limit, ends, None if line.startswith("calls") else last)]
                             )
                         last = answer.position
-                        lines.append(f"{at(answer.position, replay.end)}  {cut(answer.text.rstrip())}")
+                        text = cut(answer.text.rstrip())
+                        # What the guest's program has said, as in a trace, stays as it is.
+                        text = _as_offered(text) if line.startswith(("writes", "reads")) else text
+                        lines.append(f"{at(answer.position, replay.end)}  {text}")
                     elif isinstance(answer, Message):
-                        lines.append(answer.text)
+                        lines.append(_as_offered(answer.text))
     except (TimeoutError, Interrupted):
         if not time.expired():
             raise
@@ -419,6 +443,18 @@ def _cut_off(count: int, ends: list[Position], last: Position | None) -> str:
 
 def _is_number(location: str) -> bool:
     return location.startswith("*0x") and all(digit in "0123456789abcdefABCDEF" for digit in location[3:])
+
+
+def _subject(expression: str, memory: str) -> str:
+    """What a command is about: in which memory an expression is meant, and that."""
+    return ("" if memory == "own" else f"--{memory} ") + _checked(expression)
+
+
+def _as_offered(text: str) -> str:
+    """What a command says of its words, said of the tool's argument that stands for them."""
+    for word, argument in _ARGUMENTS.items():
+        text = text.replace(word, argument)
+    return text
 
 
 def _checked(text: str, what: str = "expression") -> str:
