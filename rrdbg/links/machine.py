@@ -369,7 +369,8 @@ class Machine:
         try:
             return await self.read_memory(address, length)
         finally:
-            await self._ask("Qqemu.PhyMemMode:0")
+            if not self._rsp.broken:  # or nobody asks it any more: a Ctrl-C would wait 30 s for one that hangs
+                await self._ask("Qqemu.PhyMemMode:0")
             self._forget()
 
     async def insert(self, point: Point) -> None:

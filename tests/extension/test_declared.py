@@ -57,7 +57,7 @@ def test_help_has_the_variants_and_examples() -> None:
     assert help_text("what-if", what_if).splitlines()[-3:] == [
         "  rrdbg what-if on", "  set var limit = 16", "  rrdbg what-if off",
     ]  # fmt: skip
-    assert ">" not in help_text("writes", vocabulary.names["writes"])
+    assert "> writes.csv" not in help_text("writes", vocabulary.names["writes"]), "GDB writes no tables into files"
     assert max(map(len, lines)) < 100
 
 

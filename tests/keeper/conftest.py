@@ -16,6 +16,7 @@ from rrdbg.engine.making.recorder import Recorder, RecordRequest
 from rrdbg.errors import Stalled
 from rrdbg.links.machine import Machine
 from tests.guests.build import QEMU_OPTIONS, run_tool
+from tests.recordings import fresh_copy
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
@@ -71,6 +72,12 @@ def disk_guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     command = (QEMU, *QEMU_OPTIONS, "-serial", "stdio", "-hda", str(image), "-cdrom", str(cdrom))
     recording = record(command, root / "recording", until_console="." * 25)
     return DiskGuest(recording, image, cdrom, number)
+
+
+@pytest.fixture(scope="session")
+def workload(workload: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recording of workload, in which nobody has travelled; not to be changed."""
+    return fresh_copy(workload, tmp_path_factory.mktemp("keeper") / "workload")
 
 
 @pytest.fixture

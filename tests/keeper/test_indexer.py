@@ -150,7 +150,7 @@ def test_what_begins_with_a_snapshot_saves_what_the_pass_from_the_start_has_save
     monkeypatch.setattr(MappedRam, "map", noted)
     monkeypatch.setattr("rrdbg.engine.machines.live_ram.LONG", 1)
     run(check())
-    assert max(mapped) > 100, "pages"
+    assert sum(mapped) > 50, "pages"
 
 
 def test_a_pass_maps_what_it_has_kept_and_keeps_what_a_run_from_the_start_has(
