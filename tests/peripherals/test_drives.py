@@ -123,15 +123,16 @@ def test_snapshots_while_requests_are_under_way(
     recording = record(tmp_path / "recording", "-drive", f"file={images.qcow2},if=virtio")
 
     async def travel() -> None:
-        expected = await forward(recording, places(timeline(recording), 6, seed=3))
+        wanted = places(timeline(recording), 6, seed=3)
+        expected = await forward(recording, wanted)
         async with await Replay.open(recording, spacing=0.004) as replay:
             await replay.seek(replay.timeline.end)
             periodic = replay.timeline.snapshots[1:]
             assert len(periodic) > 8
             assert all(snapshot.mapped for snapshot in periodic)
-            for place in expected:
-                await replay.seek(place)
-                assert await is_exact(replay, place, expected)
+            # Not the end: what is under way there comes into memory or does not, as no event of the log is left for it.
+            for place in wanted:
+                assert await is_exact(replay, place, expected), f"at {place}"
 
     asyncio.run(travel())
     assert not [entry for entry in caplog.records if "hung" in entry.message]

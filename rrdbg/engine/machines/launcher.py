@@ -8,7 +8,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -22,9 +22,11 @@ from rrdbg.engine.machines.ram_block import find_block
 from rrdbg.engine.machines.source import Running, Waiting, given
 from rrdbg.engine.machines.walk import Walker
 from rrdbg.errors import HostError, ImageError, QemuLaunchError, RecordingError, UsageError
+from rrdbg.links.idle import wait_for_host
 from rrdbg.links.images import create_empty
 from rrdbg.links.machine import Machine
 from rrdbg.links.process import find_qemu, qemu_version
+from rrdbg.links.qmp import SnapshotNotNow
 from rrdbg.links.scheduling import Processors
 from rrdbg.links.unbroken import unbroken
 from rrdbg.links.vmstate import as_paused, read_vmstate
@@ -308,6 +310,10 @@ class Launcher:
 
         :raises QmpError: the memory cannot be read here.
         """
+        if self._ground.invocation.disks:
+            # What the host reads from a disk comes into RAM at any time before the log says that it has.
+            with suppress(SnapshotNotNow):  # of a host that is busy for long: it differs then, and is told
+                await wait_for_host(walker.machine.process.pid)
         found = await self._mapping.sums(walker.machine) if self._mapping else None
         if found is None:
             return await state_digest(walker.machine)
