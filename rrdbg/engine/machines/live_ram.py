@@ -118,11 +118,10 @@ class LiveRam:
             return frozenset()
         self._over = True
         for piece in long:
-            place, length = piece.first * PAGE, piece.count * PAGE
-            offset = (piece.slot - 1) * PAGE
-            if _map(self._addresses[1] + place, length, _WRITABLE, _OVER, self.pages, offset) is None:
+            address, length = self._addresses[1] + piece.first * PAGE, piece.count * PAGE
+            if _map(address, length, _WRITABLE, _OVER, self.pages, (piece.slot - 1) * PAGE) != address:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-            punch(self.file, place, length)
+            punch(self.file, piece.first * PAGE, length)
         return frozenset(piece.first for piece in long)
 
     def give_back_zeros(self) -> None:

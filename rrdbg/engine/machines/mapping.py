@@ -2,12 +2,12 @@
 
 A snapshot is the devices' state, half a megabyte, and a table of RAM pages, each of which the recording keeps once
 (:mod:`rrdbg.store.pages`). A *blank* is a QEMU that waits to be told which state to take. Its RAM is the recording's
-*base image*, mapped privately: all blanks share its pages, and to become a snapshot only those are written into it that
-differ from the base. To make a page its own costs a process 4 µs, four times what writing to it costs then, so while it
-waits a blank is given the pages of the snapshot that was wanted last: the next one differs in a few, or at least in the
-same ones (Linux boot: 30 ms from a blank to a machine that stands, and 20 ms so). A machine that is to be saved from
-has its RAM in a file that it shares with us (:mod:`rrdbg.engine.machines.live_ram`), since QEMU leaves out of a state
-only what it shares.
+*base image*, mapped privately: all blanks share its pages, and to become a snapshot it is given only those that differ
+from the base (:mod:`rrdbg.engine.machines.blank`). To make a page its own costs a process 4 µs, four times what writing
+to it costs then, so while it waits a blank is given the pages of the snapshot that was wanted last: the next one
+differs in a few, or at least in the same ones (Linux boot: 30 ms from a blank to a machine that stands, and 20 ms so).
+A machine that is to be saved from has its RAM in a file that it shares with us (:mod:`rrdbg.engine.machines.live_ram`),
+since QEMU leaves out of a state only what it shares.
 
 The base is the RAM of one of the snapshots, written out. It is made anew whenever it is missing; what it holds says the
 table beside it. Without one blanks map zeros.
