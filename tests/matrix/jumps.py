@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,7 +60,10 @@ def places(timeline: Timeline, count: int, seed: int) -> list[Position]:
     ]
 
 
-async def forward(root: Path, wanted: Sequence[Position]) -> dict[Position, str]:
+Digest = Callable[[Machine], Awaitable[str]]
+
+
+async def forward(root: Path, wanted: Sequence[Position], digest: Digest = state_digest) -> dict[Position, str]:
     """The checksum of the guest's state at each place, by a machine that goes from the start to the end.
 
     Places that it cannot reach are left out: just behind a riscv64's ``wfi`` there are some (see the documentation).
@@ -76,7 +79,7 @@ async def forward(root: Path, wanted: Sequence[Position]) -> dict[Position, str]
                 try:
                     while left:
                         await walker.arrive(left[0])
-                        found[left[0]] = await settled_digest(walker.machine)
+                        found[left[0]] = await digest(walker.machine)
                         del left[0]
                 except Divergence:
                     del left[0]
@@ -110,15 +113,17 @@ async def jump(replay: Replay, wanted: Sequence[Position], expected: dict[Positi
     return outcome
 
 
-async def is_exact(replay: Replay, place: Position, expected: dict[Position, str]) -> bool:
+async def is_exact(
+    replay: Replay, place: Position, expected: dict[Position, str], digest: Digest = state_digest
+) -> bool:
     """Whether a jump to ``place`` ends in the state that ``expected`` has for it."""
     async with asyncio.timeout(SECONDS_PER_JUMP):
         await replay.seek(place)
-    return await settled_digest(await replay.machine()) == expected[place]
+    return await digest(await replay.machine()) == expected[place]
 
 
 async def settled_digest(machine: Machine) -> str:
-    """The checksum of the state of ``machine``, once its host has done what was asked of it.
+    """The checksum of the state of ``machine``, whose guest has disks, once its host has done what was asked of it.
 
     What a disk was asked for comes into RAM at any time before the log says so: of 8 pairs of forward runs to places of
     a guest that reads all the time one pair differed.

@@ -19,7 +19,7 @@ from rrdbg.store.recording import Recording
 from rrdbg.store.timeline_file import load_timeline
 from tests.guests.build import QEMU_OPTIONS, run_tool
 from tests.keeper.conftest import boot_sector
-from tests.matrix.jumps import forward, is_exact, places
+from tests.matrix.jumps import forward, is_exact, places, settled_digest
 from tests.peripherals.states import assert_travels, states
 
 FIRMWARE = Path("/usr/share/seabios/bios-256k.bin")
@@ -124,7 +124,7 @@ def test_snapshots_while_requests_are_under_way(
 
     async def travel() -> None:
         wanted = places(timeline(recording), 6, seed=3)
-        expected = await forward(recording, wanted)
+        expected = await forward(recording, wanted, settled_digest)
         async with await Replay.open(recording, spacing=0.004) as replay:
             await replay.seek(replay.timeline.end)
             periodic = replay.timeline.snapshots[1:]
@@ -132,7 +132,7 @@ def test_snapshots_while_requests_are_under_way(
             assert all(snapshot.mapped for snapshot in periodic)
             # Not the end: what is under way there comes into memory or does not, as no event of the log is left for it.
             for place in wanted:
-                assert await is_exact(replay, place, expected), f"at {place}"
+                assert await is_exact(replay, place, expected, settled_digest), f"at {place}"
 
     asyncio.run(travel())
     assert not [entry for entry in caplog.records if "hung" in entry.message]
