@@ -47,15 +47,9 @@ class MappedRam:
 
         :raises QmpError: that is not allowed here.
         """
-        try:
-            memory = os.open(f"/proc/{self._pid}/mem", os.O_RDWR | os.O_CLOEXEC)
-            try:
-                for first, run in runs:
-                    _write_all(memory, run, self.address + first * PAGE)
-            finally:
-                os.close(memory)
-        except OSError as error:
-            raise _not_allowed(self._pid, error) from None
+        with self._memory(os.O_RDWR) as memory:
+            for first, run in runs:
+                _write_all(memory, run, self.address + first * PAGE)
 
     def map(self, file: int, pieces: Sequence[tuple[int, int, int]]) -> bool:
         """Have the process map ``pieces`` of what it has open as ``file``, as its own; False if that cannot be done.
@@ -97,18 +91,12 @@ class MappedRam:
         :raises QmpError: that is not allowed here.
         """
         own = self.own_pages()
-        try:
-            memory = os.open(f"/proc/{self._pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                for stretch in own:
-                    for start in range(stretch.start * PAGE, stretch.stop * PAGE, _AT_ONCE):
-                        part = into[start : min(start + _AT_ONCE, stretch.stop * PAGE)]
-                        if os.preadv(memory, [part], self.address + start) != len(part):
-                            raise OSError(errno.EIO, os.strerror(errno.EIO))
-            finally:
-                os.close(memory)
-        except OSError as error:
-            raise _not_allowed(self._pid, error) from None
+        with self._memory(os.O_RDONLY) as memory:
+            for stretch in own:
+                for start in range(stretch.start * PAGE, stretch.stop * PAGE, _AT_ONCE):
+                    part = into[start : min(start + _AT_ONCE, stretch.stop * PAGE)]
+                    if os.preadv(memory, [part], self.address + start) != len(part):
+                        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[int, int], bytes]]:
@@ -116,10 +104,15 @@ class MappedRam:
 
         :raises QmpError: that is not allowed here.
         """
+        with self._memory(os.O_RDONLY) as memory:
+            yield lambda first, count: os.pread(memory, count * PAGE, self.address + first * PAGE)
+
+    @contextmanager
+    def _memory(self, way: int) -> Iterator[int]:
         try:
-            memory = os.open(f"/proc/{self._pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+            memory = os.open(f"/proc/{self._pid}/mem", way | os.O_CLOEXEC)
             try:
-                yield lambda first, count: os.pread(memory, count * PAGE, self.address + first * PAGE)
+                yield memory
             finally:
                 os.close(memory)
         except OSError as error:

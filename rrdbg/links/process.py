@@ -347,11 +347,7 @@ def _open(files: Mapping[int, Path]) -> dict[int, int]:
     opened: dict[int, int] = {}
     try:
         for number, path in files.items():
-            low = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                opened[fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, FIRST_SOCKET)] = number
-            finally:
-                os.close(low)
+            opened[kept_clear(os.open(path, os.O_RDONLY | os.O_CLOEXEC))] = number
     except OSError as error:
         for number in opened:
             os.close(number)

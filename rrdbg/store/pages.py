@@ -154,9 +154,19 @@ class Pages:
         except FileNotFoundError:
             return None
 
-    def holds(self, piece: Piece) -> bool:
-        """Whether all of ``piece`` is there: a process that looks behind the end of a file it has mapped is ended."""
-        return not piece.slot or (piece.slot - 1 + piece.count) * PAGE <= len(self._mapped())
+    def parted(self, pieces: Iterable[Piece]) -> tuple[list[Piece], list[Piece]]:
+        """``pieces`` that are better mapped over a process's RAM, and those that are better copied.
+
+        What begins at the first page is copied: by what is mapped there the RAM is found. And what is not all there: a
+        process that looks behind the end of a file it has mapped is ended.
+        """
+        there = len(self._mapped())
+        long: list[Piece] = []
+        short: list[Piece] = []
+        for piece in pieces:
+            whole = not piece.slot or (piece.slot - 1 + piece.count) * PAGE <= there
+            (long if piece.count >= LONG and piece.first and whole else short).append(piece)
+        return long, short
 
     def _content(self, data: memoryview, slot: int, count: int) -> memoryview:
         if not slot:

@@ -76,7 +76,7 @@ def test_a_blank_becomes_what_is_wanted_whatever_it_waited_with(
 
     All of that may be mapped, or only ``long`` pieces.
     """
-    monkeypatch.setattr("rrdbg.engine.machines.blank.LONG", long)
+    monkeypatch.setattr("rrdbg.store.pages.LONG", long)
     prepared: list[int] = []
     hold = Blank.hold
 
@@ -148,7 +148,7 @@ def test_what_begins_with_a_snapshot_saves_what_the_pass_from_the_start_has_save
                 await launcher.close()
 
     monkeypatch.setattr(MappedRam, "map", noted)
-    monkeypatch.setattr("rrdbg.engine.machines.live_ram.LONG", 1)
+    monkeypatch.setattr("rrdbg.store.pages.LONG", 1)
     run(check())
     assert sum(mapped) > 50, "pages"
 
@@ -171,7 +171,7 @@ def test_a_pass_maps_what_it_has_kept_and_keeps_what_a_run_from_the_start_has(
                 await launcher.close()
 
     with monkeypatch.context() as patch:
-        patch.setattr("rrdbg.engine.machines.live_ram.LONG", 1)
+        patch.setattr("rrdbg.store.pages.LONG", 1)
         patch.setattr("rrdbg.engine.machines.live_ram._MUCH", 0)
         indexed: Indexed = run(index(copied, spacing=DENSE))
     assert indexed.proved == indexed.snapshots > 4

@@ -17,7 +17,7 @@ from rrdbg.engine.machines.live_ram import LiveRam
 from rrdbg.links.machine import Machine
 from rrdbg.links.mapped_ram import MappedRam
 from rrdbg.store.page_table import differing
-from rrdbg.store.pages import LONG, PAGE, Pages
+from rrdbg.store.pages import PAGE, Pages
 
 
 @dataclass(slots=True)
@@ -47,9 +47,7 @@ class Blank:
         assert self.base is not None
         assert self.table is not None
         pieces = list(pages.pieces(table, differing(table, self.table)))
-        # What begins at the first page is not mapped: by the base image's place there the RAM is found.
-        long = [piece for piece in pieces if piece.count >= LONG and piece.first and pages.holds(piece)]
-        short = [piece for piece in pieces if piece.count < LONG or not piece.first or not pages.holds(piece)]
+        long, short = pages.parted(pieces)
         if most is not None and sum(piece.count for piece in short) > most:
             return
         ram = MappedRam(self.machine.process.pid, self.base.file, len(table) * PAGE)

@@ -19,7 +19,7 @@ from rrdbg.links.process import kept_clear
 from rrdbg.model.machine.ram import PAGE, RamBlock
 from rrdbg.store.files import punch
 from rrdbg.store.page_table import in_use
-from rrdbg.store.pages import LONG, SUM_BYTES, Pages, Piece, page_sum, stretches
+from rrdbg.store.pages import SUM_BYTES, Pages, Piece, page_sum, stretches
 
 _BLOCKS = (256 * PAGE, 16 * PAGE, PAGE)
 """What is compared at once: each call may have to wait for Python's other threads, so most of it in large pieces."""
@@ -111,7 +111,7 @@ class LiveRam:
 
         QEMU writes to them privately, and takes no memory but for that, which is all that is compared later.
         """
-        long = [piece for piece in pieces if piece.slot and piece.count >= LONG and piece.first and pages.holds(piece)]
+        long = [piece for piece in pages.parted(pieces)[0] if piece.slot]
         if not long or self._there is None or self.pages is None:
             return frozenset()
         if not self._there.map(self.pages, [(piece.first, piece.slot - 1, piece.count) for piece in long]):

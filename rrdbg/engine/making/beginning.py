@@ -6,13 +6,12 @@ the new recording's initial snapshot. From then on it is a recording as any othe
 
 from __future__ import annotations
 
-import fcntl
 import os
 from dataclasses import dataclass, replace
 
 from rrdbg.engine.machines.incoming import take_up, write_state
 from rrdbg.errors import QmpError, UsageError
-from rrdbg.links.process import FIRST_SOCKET, QemuProcess
+from rrdbg.links.process import QemuProcess, kept_clear
 from rrdbg.links.vmstate_clock import as_beginning
 from rrdbg.model.machine.invocation import Invocation
 from rrdbg.store.recording import Recording
@@ -68,12 +67,13 @@ class Beginning:
     def open(self, *, sleeps: bool) -> int:
         """A file that a QEMU which ``sleeps`` can read the state from; the caller closes it."""
         state = as_beginning(self.state, int(self.invocation.shift), self.later, sleeps=sleeps)
-        file = os.memfd_create("rrdbg-beginning", os.MFD_CLOEXEC)
+        file = kept_clear(os.memfd_create("rrdbg-beginning", os.MFD_CLOEXEC))
         try:
             write_state(file, state)
-            return fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, FIRST_SOCKET)
-        finally:
+        except BaseException:
             os.close(file)
+            raise
+        return file
 
     async def load(self, process: QemuProcess, file: int, tag: str) -> None:
         """Have ``process``, which waits and has ``file``, take up the state, and save it as its snapshot ``tag``.
